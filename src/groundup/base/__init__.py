@@ -1,0 +1,1 @@
+"""What every room stands on: errors, safe files, and pinned packages fetched through pip."""

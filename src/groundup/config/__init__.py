@@ -1,0 +1,20 @@
+"""What a model and a run are made of: frozen, validated, and written to TOML without loss."""
+
+from groundup.config.fields import as_table, build, parse_assignments
+from groundup.config.gpt import GPTConfig
+from groundup.config.presets import PRESETS, preset
+from groundup.config.shapes import PARTS, Parameter, parameter_shapes
+from groundup.config.train import TrainConfig
+
+__all__ = [
+    "PARTS",
+    "PRESETS",
+    "GPTConfig",
+    "Parameter",
+    "TrainConfig",
+    "as_table",
+    "build",
+    "parameter_shapes",
+    "parse_assignments",
+    "preset",
+]

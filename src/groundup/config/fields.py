@@ -1,0 +1,93 @@
+"""Frozen, validated dataclasses out of TOML tables and `--set key=value` words, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from groundup.base.errors import ConfigError, nearest
+
+C = TypeVar("C")
+
+
+def field_types(cls: type) -> dict[str, tuple[type, ...]]:
+    """Return the accepted types of each field: `int | None` is (int, NoneType)."""
+    hints = typing.get_type_hints(cls)
+    accepted: dict[str, tuple[type, ...]] = {}
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        accepted[field.name] = typing.get_args(hint) if is_union else (hint,)
+    return accepted
+
+
+def build(cls: type[C], values: Mapping[str, Any]) -> C:
+    """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
+    accepted = field_types(cls)
+    checked = {}
+    for key, value in values.items():
+        if key not in accepted:
+            raise ConfigError(f"unknown key '{key}' in {cls.__name__}; {nearest(key, accepted)}")
+        checked[key] = _checked(key, value, accepted[key])
+    return cls(**checked)
+
+
+def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+        raise ConfigError(f"{key} = {value!r}: expected {expected}")
+    return value
+
+
+def as_table(config: Any) -> dict[str, Any]:
+    """Return a config as a TOML table; TOML has no null, so fields that are None are left out."""
+    table = dataclasses.asdict(config)
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, Any]]:
+    """Sort `key=value` words into one dictionary for each of `classes`, by who owns the key."""
+    tables: list[dict[str, Any]] = [{} for _ in classes]
+    owners = {name: i for i, cls in reversed(list(enumerate(classes))) for name in field_types(cls)}
+    for word in words:
+        key, equals, text = word.partition("=")
+        key = key.strip()
+        if not equals:
+            raise ConfigError(f"--set {word}: expected key=value, such as --set n_layers=6")
+        if key not in owners:
+            raise ConfigError(f"--set {word}: unknown key '{key}'; {nearest(key, owners)}")
+        owner = owners[key]
+        tables[owner][key] = parse_value(key, text.strip(), field_types(classes[owner])[key])
+    return tables
+
+
+def parse_value(key: str, text: str, kinds: tuple[type, ...]) -> Any:
+    """Read `text` as the first of `kinds` that it fits; 1e6 and 50_000 are whole numbers too."""
+    if types.NoneType in kinds and text.lower() in ("none", "null"):
+        return None
+    if bool in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if int in kinds or float in kinds:
+        try:
+            number = float(text.replace("_", ""))
+        except ValueError:
+            number = None
+        if number is not None and float in kinds:
+            return number
+        if number is not None and number.is_integer():
+            return int(number)
+    if str in kinds:
+        return text
+    expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+    raise ConfigError(f"{key}={text}: expected {expected}")
+
+
+def require(condition: bool, key: str, value: Any, expected: str) -> None:
+    """Refuse `key` = `value` with what was expected, unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{key} = {value!r}: expected {expected}")

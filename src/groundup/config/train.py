@@ -1,0 +1,114 @@
+"""Everything that determines a training run besides the model's shape and the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from groundup.config.fields import require
+
+SCHEDULES = ("cosine", "wsd", "constant")
+ORDERS = ("permutation", "random", "sliding")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+SWITCHES = ("auto", "on", "off")
+LOSSES = ("fused", "plain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of a training run; "auto" and None are decided once and written down.
+
+    Raises `ConfigError`, one line naming the field, for a value that makes no sense.
+    """
+
+    steps: int = 1000
+    """Optimizer steps of the whole run."""
+    minutes: float | None = None
+    """A time budget: `steps` is chosen from the speed of the first steps to fill it."""
+    batch_size: int = 16
+    """Sequences in one forward and backward pass."""
+    accumulation: int = 1
+    """Passes whose gradients are added up before each optimizer step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    min_learning_rate: float | None = None
+    """Learning rate at the last step; None is a tenth of the peak."""
+    warmup_steps: int | None = None
+    """Steps of linear rise to the peak; None is a tenth of the run and at most 100."""
+    schedule: str = "cosine"
+    """cosine, wsd (warm-up, stable, then linear decay) or constant, after the warm-up."""
+    decay_share: float = 0.2
+    """Share of the steps that wsd spends decaying."""
+    weight_decay: float = 0.1
+    """Decoupled decay of weight matrices and embeddings; biases and norms are never decayed."""
+    beta1: float = 0.9
+    """AdamW's memory of the gradient."""
+    beta2: float = 0.99
+    """AdamW's memory of the squared gradient."""
+    grad_clip: float = 1.0
+    """Largest norm of the whole gradient; 0 leaves it alone."""
+    seed: int = 1
+    """Determines the initial weights, the order of the data and dropout."""
+    order: str = "permutation"
+    """Order of the windows: permutation, random or sliding (see the data room)."""
+    stride: int | None = None
+    """Distance between sliding windows; None is context_length."""
+    eval_every: int | None = None
+    """Steps between validations; None gives 20 of them in a run."""
+    eval_tokens: int = 16384
+    """Most validation tokens used while training, spread over the split; the end uses all."""
+    sample_every: int | None = None
+    """Steps between samples of the model's own writing; None gives 5 of them in a run."""
+    sample_tokens: int = 60
+    """Length of such a sample; 0 writes none."""
+    sample_prompt: str = ""
+    """What samples continue; empty is the start of the validation text."""
+    save_every: int | None = None
+    """Steps between checkpoints; None follows eval_every."""
+    keep: int = 2
+    """Latest checkpoints kept, besides the best."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: str = "auto"
+    """auto, fp32 or bf16: the arithmetic of matrix products; weights stay in fp32."""
+    compile: str = "auto"
+    """auto, on or off: torch.compile each block."""
+    threads: int = 0
+    """CPU threads; 0 is decided for this machine."""
+    loss: str = "fused"
+    """fused (never holds all logits in memory) or plain."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "eval_tokens", "keep"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("eval_every", "sample_every", "save_every", "stride"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, value, "1 or more")
+        for name in ("sample_tokens", "threads", "weight_decay", "grad_clip", "seed"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        require(0 < self.learning_rate <= 10, "learning_rate", self.learning_rate, "0 < x <= 10")
+        low = self.min_learning_rate
+        expected = f"from 0 to learning_rate = {self.learning_rate}"
+        require(low is None or 0 <= low <= self.learning_rate, "min_learning_rate", low, expected)
+        warm = self.warmup_steps
+        require(warm is None or warm >= 0, "warmup_steps", warm, "0 or more")
+        require(0 < self.decay_share <= 1, "decay_share", self.decay_share, "above 0, at most 1")
+        minutes = self.minutes
+        require(minutes is None or 0 < minutes < 1e6, "minutes", minutes, "a positive number")
+        for name, known in (
+            ("schedule", SCHEDULES),
+            ("order", ORDERS),
+            ("device", DEVICES),
+            ("precision", PRECISIONS),
+            ("compile", SWITCHES),
+            ("loss", LOSSES),
+        ):
+            value = getattr(self, name)
+            require(value in known, name, value, f"one of {', '.join(known)}")
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences that one optimizer step learns from."""
+        return self.batch_size * self.accumulation

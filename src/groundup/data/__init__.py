@@ -1,0 +1,21 @@
+"""Any text to documents, token shards on disk, and batches that one integer determines."""
+
+from groundup.data.batches import Batches
+from groundup.data.corpora import CORPORA, Corpus, corpus_files
+from groundup.data.documents import Document, read_documents
+from groundup.data.prepare import PreparedData, open_prepared, prepare
+from groundup.data.tokens import TokenSplit, open_tokens
+
+__all__ = [
+    "CORPORA",
+    "Batches",
+    "Corpus",
+    "Document",
+    "PreparedData",
+    "TokenSplit",
+    "corpus_files",
+    "open_prepared",
+    "open_tokens",
+    "prepare",
+    "read_documents",
+]

@@ -1,0 +1,298 @@
+"""From any text to token shards: in bounded memory, in parallel, and on from where it stopped.
+
+    data/FINGERPRINT/
+      manifest.json         what was read, how it was divided and encoded, what the shards hold
+      tokenizer.json
+      train-00000.bin …     token ids, unsigned little-endian integers
+      val-00000.bin …
+      lock
+
+The fingerprint is that of the text and of all that decides what becomes of it. The folder is
+finished when the manifest stands in it; until then `unfinished.json` tells what does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from groundup.base.errors import DataError, UsageError
+from groundup.base.files import write_json
+from groundup.data.documents import Document, read_documents, standard_input
+from groundup.data.lock import folder_lock
+from groundup.data.shards import JOURNAL, Journal, ShardWriter
+from groundup.data.split import Scan, SplitRule, scan
+from groundup.data.tokens import (
+    FORMAT,
+    MANIFEST,
+    SPLITS,
+    TokenSplit,
+    open_tokens,
+    read_manifest,
+    remedy,
+)
+from groundup.data.units import cut_safely, units
+from groundup.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+
+SHARD_TOKENS = 64 << 20
+"""Tokens in a shard: what a process that is killed may have to encode again."""
+
+TOKENIZER = "tokenizer.json"
+
+TRAINED = ("bpe", "chars")
+"""Tokenizers that are made of the text."""
+
+Progress = Callable[[str, int, int], None]
+"""Receives a stage (scan, tokenizer, encode, waiting), bytes done and bytes in all, 0: unknown."""
+
+Reader = Callable[[], Iterator[Document]]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A folder of token shards that is complete."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the folder is called after."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def split_rule(self) -> str:
+        """How the text was divided, in words."""
+        return str(self.manifest["split_rule"])
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the shards; another one in its place is a DataError."""
+        tokenizer = load_tokenizer(self.folder / TOKENIZER)
+        if tokenizer.fingerprint != self.manifest["tokenizer"]["fingerprint"]:
+            raise DataError(
+                f"{self.folder / TOKENIZER}: not the tokenizer that made these shards; "
+                f"{remedy(self.folder)}"
+            )
+        return tokenizer
+
+    def tokens(self, split: str) -> TokenSplit:
+        """Return the tokens of "train" or "val"."""
+        return open_tokens(self.folder, split)
+
+    def __repr__(self) -> str:
+        sizes = (f"{self.manifest['splits'][split]['tokens']:,} {split}" for split in SPLITS)
+        return f"PreparedData({self.folder}: {' + '.join(sizes)} tokens)"
+
+
+def open_prepared(folder: str | Path, *, verify: bool = False) -> PreparedData:
+    """Open a prepared folder after checking the size, or with `verify` every byte, of its shards.
+
+    What is missing or damaged is a DataError that names the file.
+    """
+    folder = Path(folder)
+    for split in SPLITS:
+        open_tokens(folder, split, verify=verify)
+    return PreparedData(folder, read_manifest(folder))
+
+
+def prepare(
+    sources: Sequence[str],
+    tokenizer_spec: str,
+    vocab_size: int,
+    out: str | Path,
+    *,
+    text_field: str | None = None,
+    split_on: str | None = None,
+    unknown: str = "error",
+    encoding: str = "utf-8",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    shard_tokens: int = SHARD_TOKENS,
+    verify: bool = False,
+    stdin: BinaryIO | None = None,
+) -> PreparedData:
+    """Encode `sources` into token shards under `out`, or find that it was done before.
+
+    `sources`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
+    `tokenizer_spec`, `vocab_size` and `unknown` as in `build_tokenizer`. `workers` threads encode;
+    None is one for each CPU. A call that was killed, or ran out of disk, goes on when it is
+    repeated, with the same result to the byte.
+    """
+    for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} = {value}: expected 1 or more")
+    with standard_input(sources, stdin) as spooled:
+
+        def documents() -> Iterator[Document]:
+            return read_documents(
+                sources,
+                text_field=text_field,
+                split_on=split_on,
+                encoding=encoding,
+                stdin=spooled,
+            )
+
+        request = _Request(
+            sources=list(sources),
+            documents=documents,
+            spec=tokenizer_spec,
+            vocab_size=vocab_size,
+            unknown=unknown,
+            shard_tokens=shard_tokens,
+            workers=workers or _cpus(),
+            progress=progress or (lambda stage, done, total: None),
+        )
+        folder = request.run(Path(out))
+    return open_prepared(folder, verify=verify)
+
+
+def _no_texts() -> Iterator[str]:
+    return iter(())
+
+
+def _sparse(report: Callable[[int], None]) -> Callable[[int], None]:
+    """Pass on only each further MiB, as texts may come by the million."""
+    told = 0
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if done - told >= 1 << 20:
+            told = done
+            report(done)
+
+    return tell
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """One call of `prepare`."""
+
+    sources: list[str]
+    documents: Reader
+    spec: str
+    vocab_size: int
+    unknown: str
+    shard_tokens: int
+    workers: int
+    progress: Progress
+
+    def run(self, out: Path) -> Path:
+        """Return the folder, having filled it where it was not yet complete."""
+        # A tokenizer that needs no text is looked at first: its errors should not cost a pass.
+        given = None if self.spec in TRAINED else self._build(_no_texts)
+        seen = scan(self.documents(), _sparse(lambda done: self.progress("scan", done, 0)))
+        self.progress("scan", seen.n_bytes, seen.n_bytes)
+        fingerprint = self._fingerprint(seen, given)
+        folder = out / fingerprint
+        with folder_lock(folder, lambda: self.progress("waiting", 0, 0)):
+            if not (folder / MANIFEST).exists():
+                tokenizer = given or self._trained(folder, seen)
+                tokenizer.save(folder / TOKENIZER)
+                self._fill(folder, seen, tokenizer, fingerprint)
+            with suppress(FileNotFoundError):
+                (folder / JOURNAL).unlink()
+        return folder
+
+    def _fingerprint(self, seen: Scan, given: Tokenizer | None) -> str:
+        """Name the text and all that decides about its tokens.
+
+        A tokenizer made of the text stands for itself by how it is made, so that finding the folder
+        again does not take training it again.
+        """
+        tokenizer = given.fingerprint if given else self.spec
+        size = self.vocab_size if self.spec == "bpe" else None
+        decides = [FORMAT, seen.fingerprint, tokenizer, size, self.unknown, self.shard_tokens]
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
+
+    def _build(self, texts: Callable[[], Iterator[str]]) -> Tokenizer:
+        return build_tokenizer(self.spec, texts, self.vocab_size, self.unknown)
+
+    def _trained(self, folder: Path, seen: Scan) -> Tokenizer:
+        """Return the tokenizer of an earlier attempt, or train it."""
+        if (folder / TOKENIZER).exists():
+            return load_tokenizer(folder / TOKENIZER)
+        # Words are learnt from what trains; an alphabet must have what validates, too.
+        splits = ["train"] if self.spec == "bpe" else list(SPLITS)
+
+        def texts() -> Iterator[str]:
+            tell = _sparse(lambda done: self.progress("tokenizer", done, seen.n_bytes))
+            done = 0
+            for split in splits:
+                for text, _ in cut_safely(self._pieces(seen.rule, split)):
+                    yield text
+                    done += len(text)
+                    tell(done)
+            self.progress("tokenizer", seen.n_bytes, seen.n_bytes)
+
+        return self._build(texts)
+
+    def _fill(self, folder: Path, seen: Scan, tokenizer: Tokenizer, fingerprint: str) -> None:
+        """Write the shards and then the manifest."""
+        dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
+        done = 0
+
+        def encoded(n_bytes: int) -> None:
+            nonlocal done
+            done += n_bytes
+            self.progress("encode", done, seen.n_bytes)
+
+        journal = Journal.open(folder)
+        with ThreadPoolExecutor(self.workers) as pool:
+            writer = ShardWriter(
+                journal=journal,
+                tokenizer=tokenizer,
+                dtype=dtype.newbyteorder("<"),
+                shard_tokens=self.shard_tokens,
+                pool=pool,
+                ahead=2 * self.workers,
+                progress=encoded,
+            )
+            for split in SPLITS:
+                writer.write(split, units(self._pieces(seen.rule, split)))
+        splits = {split: _split_record(journal.splits[split]) for split in SPLITS}
+        if (total := sum(entry["bytes"] for entry in splits.values())) != seen.n_bytes:
+            raise DataError(
+                f"{' '.join(self.sources)}: the text changed while it was read ({seen.n_bytes:,} "
+                f"bytes, then {total:,}); run the same command again when it is at rest"
+            )
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "sources": self.sources,
+            "tokenizer": {
+                "kind": tokenizer.kind,
+                "fingerprint": tokenizer.fingerprint,
+                "vocab_size": tokenizer.vocab_size,
+            },
+            "dtype": dtype.name,
+            "shard_tokens": self.shard_tokens,
+            "split_rule": seen.rule.text,
+            "documents": seen.n_documents,
+            "largest_document": seen.largest,
+            "splits": splits,
+        }
+        write_json(folder / MANIFEST, manifest)
+
+    def _pieces(self, rule: SplitRule, split: str) -> Iterator[str | None]:
+        return rule.pieces(self.documents(), split)
+
+
+def _split_record(entry: dict[str, Any]) -> dict[str, Any]:
+    shards = [{k: v for k, v in shard.items() if k != "next"} for shard in entry["shards"]]
+    return {**entry["done"], "shards": shards}

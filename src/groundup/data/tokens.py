@@ -1,0 +1,150 @@
+"""A split's token shards as one long sequence of ids, mapped from disk and never changed.
+
+A shard is nothing but unsigned little-endian integers; `manifest.json` beside the shards says how
+wide they are, how many, and what their SHA-256 is.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.base.errors import DataError, UsageError
+from groundup.base.files import file_error, file_sha256
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SPLITS = ("train", "val")
+
+Tokens = npt.NDArray[Any]
+
+
+class TokenSplit:
+    """The tokens of a split, one after the other, wherever they lie.
+
+    `shards` are integer arrays (n,); `n_bytes` is the UTF-8 size of the text that they stand for.
+    """
+
+    def __init__(self, shards: Sequence[Tokens], n_bytes: int) -> None:
+        self._shards = list(shards) or [np.empty(0, dtype=np.uint8)]
+        self._ends = list(accumulate(map(len, self._shards)))
+        self.n_tokens = self._ends[-1]
+        self.n_bytes = n_bytes
+
+    @classmethod
+    def from_array(cls, array: npt.ArrayLike, n_bytes: int) -> TokenSplit:
+        """Present ids (n,) that are in memory already like a split on disk."""
+        ids = np.asarray(array).view()
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+            raise UsageError(
+                f"token ids of shape {ids.shape} and type {ids.dtype}: expected one row of whole "
+                "numbers; give what a tokenizer's encode returns"
+            )
+        ids.setflags(write=False)
+        return cls([ids], n_bytes)
+
+    def read(self, start: int, length: int) -> Tokens:
+        """Return tokens `start` to `start + length` (length,), read-only inside one shard.
+
+        A range that leaves the split is an IndexError.
+        """
+        if start < 0 or length < 0 or start + length > self.n_tokens:
+            raise IndexError(f"tokens {start} to {start + length} of a split of {self.n_tokens}")
+        first = bisect_right(self._ends, start, hi=len(self._ends) - 1)
+        begin = start - (self._ends[first] - len(self._shards[first]))
+        part = self._shards[first][begin : begin + length]
+        if len(part) == length:
+            return part
+        parts, missing = [part], length - len(part)
+        for shard in self._shards[first + 1 :]:
+            parts.append(shard[:missing])
+            missing -= len(parts[-1])
+            if not missing:
+                break
+        return np.concatenate(parts)
+
+    def windows(self, starts: Sequence[int], length: int) -> npt.NDArray[np.int64]:
+        """Return the `length` tokens from each of `starts` on, (len(starts), length)."""
+        windows = np.empty((len(starts), length), dtype=np.int64)
+        for row, start in enumerate(starts):
+            windows[row] = self.read(start, length)
+        return windows
+
+    def __len__(self) -> int:
+        return self.n_tokens
+
+    def __repr__(self) -> str:
+        return f"TokenSplit({self.n_tokens:,} tokens of {self.n_bytes:,} bytes)"
+
+
+def open_tokens(folder: str | Path, split: str, *, verify: bool = False) -> TokenSplit:
+    """Map the tokens of `split` ("train" or "val") of a prepared folder, checking their sizes.
+
+    `verify` also reads everything and compares the SHA-256. A shard that is missing or damaged is a
+    DataError that names the file.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
+    entry = manifest["splits"][split]
+    for shard in entry["shards"]:
+        _check_shard(folder, shard, verify)
+    paths = [folder / shard["file"] for shard in entry["shards"]]
+    # As a plain array the mapping is sliced ten times faster than as numpy's own memmap.
+    return TokenSplit([np.asarray(np.memmap(p, dtype, "r")) for p in paths], entry["bytes"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a prepared folder; where it makes no sense, a DataError names it."""
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        if manifest["format"] != FORMAT:
+            raise DataError(
+                f"{path}: format {manifest['format']}, but this version reads format {FORMAT}; "
+                f"{remedy(folder)}"
+            )
+        np.dtype(manifest["dtype"])
+        for split in SPLITS:
+            entry = manifest["splits"][split]
+            tokens = sum(shard["tokens"] for shard in entry["shards"])
+            if tokens != entry["tokens"]:
+                raise DataError(f"{path}: damaged (tokens do not add up); {remedy(folder)}")
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: not a prepared data folder (no {MANIFEST}); make one with 'groundup data "
+            "prepare'"
+        ) from None
+    except OSError as error:
+        raise DataError(str(file_error(path, error))) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error!r}); {remedy(folder)}") from error
+    return manifest
+
+
+def remedy(folder: Path) -> str:
+    """Say what to do about a prepared folder that is damaged."""
+    return f"remove {folder} and run 'groundup data prepare' again"
+
+
+def _check_shard(folder: Path, shard: dict[str, Any], verify: bool) -> None:
+    path = folder / shard["file"]
+    try:
+        size = path.stat().st_size
+        if size != shard["size"]:
+            raise DataError(
+                f"{path}: damaged ({size:,} bytes, expected {shard['size']:,}); {remedy(folder)}"
+            )
+        if verify and file_sha256(path) != shard["sha256"]:
+            raise DataError(f"{path}: damaged (its SHA-256 has changed); {remedy(folder)}")
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing; {remedy(folder)}") from None
+    except OSError as error:
+        raise DataError(str(file_error(path, error))) from error

@@ -1,0 +1,141 @@
+"""How well a model expects a text: mean loss, perplexity and bits per byte."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundup.base.errors import DataError, UsageError
+from groundup.data import TokenSplit
+from groundup.model import GPT
+
+LOGITS_AT_ONCE = 1 << 23
+"""Most scores held in memory at once: 32 MiB in fp32."""
+
+IGNORED = -100
+"""Target of a padded place, which counts for nothing."""
+
+
+Tokens = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a model's predictions of a text were worth."""
+
+    loss: float
+    """Mean cross entropy of a token, in nats."""
+    perplexity: float
+    """exp(loss): among how many equally likely tokens the model hesitates."""
+    bits_per_byte: float
+    """Bits a byte of UTF-8 text costs; comparable between tokenizers, as the loss is not."""
+    tokens: int
+    """Tokens predicted."""
+    seconds: float
+    """Time taken."""
+
+
+def evaluate_loss(
+    model: GPT,
+    split: TokenSplit,
+    *,
+    context_length: int | None = None,
+    batch_size: int = 16,
+    max_tokens: int | None = None,
+) -> Evaluation:
+    """Predict every token of `split` but its first, in consecutive windows of context_length.
+
+    Each window starts with an empty context; the last may be shorter. With `max_tokens`, about so
+    many tokens are predicted, in whole windows spread evenly over the split: the same ones each
+    time. `batch_size` windows go through the model at once. Only the few numbers of the result
+    stay, and no random generator is touched. A byte holds the split's average of tokens, so that
+    the first token, which nothing predicts, costs the mean.
+    """
+    begun = time.perf_counter()
+    longest = model.config.context_length
+    length = longest if context_length is None else context_length
+    if not 1 <= length <= longest:
+        raise UsageError(
+            f"context_length = {length}: expected 1 to {longest}, the most the model sees at once"
+        )
+    if batch_size < 1:
+        raise UsageError(f"batch_size = {batch_size}: expected 1 or more")
+    if split.n_tokens < 2:
+        raise DataError(f"{split.n_tokens} tokens to evaluate: expected 2 or more; give more text")
+    starts = window_starts(split.n_tokens, length, max_tokens)
+    losses, tokens = [], 0
+    with torch.inference_mode(), _evaluation_mode(model):
+        for inputs, targets in _batches(split, starts, length, min(batch_size, len(starts))):
+            losses.append(_loss_sum(model, inputs, targets))
+            tokens += int(np.count_nonzero(targets != IGNORED))
+        loss = math.fsum(torch.stack(losses).tolist()) / tokens
+    bits = loss / math.log(2)
+    return Evaluation(
+        loss=loss,
+        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        bits_per_byte=bits * split.n_tokens / (split.n_bytes or math.nan),
+        tokens=tokens,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def window_starts(n_tokens: int, length: int, max_tokens: int | None) -> range | list[int]:
+    """Return where windows of `length` begin: all of them, or the middles of equal shares."""
+    starts = range(0, n_tokens - 1, length)
+    if max_tokens is None or max_tokens >= n_tokens - 1:
+        return starts
+    n_chosen = min(len(starts), max(1, max_tokens // length))
+    return [starts[(2 * i + 1) * len(starts) // (2 * n_chosen)] for i in range(n_chosen)]
+
+
+def _batches(
+    split: TokenSplit, starts: Sequence[int], length: int, batch_size: int
+) -> Iterator[tuple[Tokens, Tokens]]:
+    """Yield inputs and targets (batch_size, length) int64, padded where nothing is left.
+
+    All batches have one shape, so that a compiled model is compiled once.
+    """
+    for first in range(0, len(starts), batch_size):
+        inputs = np.zeros((batch_size, length), dtype=np.int64)
+        targets = np.full_like(inputs, IGNORED)
+        for row, start in enumerate(starts[first : first + batch_size]):
+            window = split.read(start, min(length + 1, split.n_tokens - start))
+            inputs[row, : len(window) - 1] = window[:-1]
+            targets[row, : len(window) - 1] = window[1:]
+        yield inputs, targets
+
+
+def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:
+    """Return the summed loss of a batch, with the scores of a few tokens in memory at a time."""
+    device = model.lm_head.weight.device
+    hidden = model.hidden_states(torch.from_numpy(inputs).to(device)).flatten(0, 1)  # (B * T, D)
+    aims = torch.from_numpy(targets).to(device).flatten()
+    at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
+    sums = []
+    for first in range(0, len(aims), at_once):
+        some = slice(first, first + at_once)
+        logits = model.lm_head(hidden[some]).float()
+        sums.append(F.cross_entropy(logits, aims[some], ignore_index=IGNORED, reduction="sum"))
+    return torch.stack(sums).sum()
+
+
+@contextlib.contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off, and afterwards on again in exactly the modules that had it on."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,147 @@
+"""What a model remembers of the tokens it has read: the keys and values of every layer.
+
+Row b of the batch keeps the token of position p in column p. Rows of different lengths therefore
+need no padding on the left: "look at your own position and those before it" hides whatever stands
+to the right of a row's last token, and the next token overwrites it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from groundup.config import GPTConfig
+from groundup.model import CAUSAL, Mask
+
+Index = tuple[slice | Tensor, slice | Tensor, slice | Tensor]
+
+
+class _Step(NamedTuple):
+    """Where the next tokens go and what they see, worked out once for all layers."""
+
+    positions: slice | Tensor
+    mask: Mask
+    place: Index
+    n_seen: int
+
+
+class KVCache:
+    """Keys and values of `n_rows` sequences, in static buffers of `capacity` tokens each.
+
+    The two buffers of a layer, (B, N, capacity, H), are made when its first keys come, in their
+    number format: 2 x n_layers x emb_dim values for each of n_rows x capacity tokens in all.
+    """
+
+    def __init__(
+        self, config: GPTConfig, n_rows: int, capacity: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.config = config
+        self.capacity = capacity
+        self.device = device
+        self.lengths = [0] * n_rows
+        self.buffers: list[tuple[Tensor, Tensor]] = []
+        self._steps: dict[int, _Step] = {}
+
+    def positions(self, n_new: int) -> slice | Tensor:
+        """Return the positions of the next `n_new` tokens: shared, or (B, T) where rows differ."""
+        return self._step(n_new).positions
+
+    def mask(self, layer: int, n_new: int) -> Mask:
+        """Let each new token see itself and those before it."""
+        return self._step(n_new).mask
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the new keys and values (B, N, T, H) and return all of them (B, N, S, H)."""
+        step = self._step(key.shape[2])
+        return self.store(layer, step.place, key, value, step.n_seen)
+
+    def advance(self, n_new: int) -> None:
+        """Move every row on by `n_new` tokens."""
+        self.set_lengths([length + n_new for length in self.lengths])
+
+    def store(
+        self, layer: int, place: Index, key: Tensor, value: Tensor, n_seen: int
+    ) -> tuple[Tensor, Tensor]:
+        """Write at `place` of a layer's buffers and return their first `n_seen` columns."""
+        if layer == len(self.buffers):
+            batch, (_, n_heads, _, head_dim) = len(self.lengths), key.shape
+            shape = (batch, n_heads, self.capacity, head_dim)
+            # Zeros: what is not yet written gets weight 0, and 0 times leftover bits may be NaN.
+            self.buffers.append((key.new_zeros(shape), value.new_zeros(shape)))
+        keys, values = self.buffers[layer]
+        keys[place] = key
+        values[place] = value
+        return keys[:, :, :n_seen], values[:, :, :n_seen]
+
+    def set_lengths(self, lengths: list[int]) -> None:
+        """Let row b hold `lengths[b]` tokens; what was stored beyond is forgotten."""
+        self.lengths = lengths
+        self._steps.clear()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget every row that is not in `rows`."""
+        index = torch.tensor(rows, device=self.device)
+        self.buffers = [(keys[index], values[index]) for keys, values in self.buffers]
+        self.set_lengths([self.lengths[row] for row in rows])
+
+    def _step(self, n_new: int) -> _Step:
+        if n_new not in self._steps:
+            longest = max(self.lengths)
+            if longest + n_new > self.capacity:
+                raise ValueError(
+                    f"{longest} + {n_new} tokens do not fit a cache of {self.capacity}"
+                )
+            even = min(self.lengths) == longest
+            self._steps[n_new] = self._even(n_new) if even else self._ragged(n_new)
+        return self._steps[n_new]
+
+    def _even(self, n_new: int) -> _Step:
+        """All rows have the same length: slices do, and a single new token sees everything."""
+        first = self.lengths[0]
+        new = slice(first, first + n_new)
+        mask = Mask(None, False)
+        if n_new > 1:
+            seen = torch.arange(new.stop, device=self.device)
+            mask = CAUSAL if first == 0 else Mask(seen <= seen[new, None], False)
+        return _Step(new, mask, (slice(None), slice(None), new), new.stop)
+
+    def _ragged(self, n_new: int) -> _Step:
+        """Each row goes on from its own length."""
+        lengths = torch.tensor(self.lengths, device=self.device)
+        positions = lengths[:, None] + torch.arange(n_new, device=self.device)  # (B, T)
+        n_seen = max(self.lengths) + n_new
+        allowed = torch.arange(n_seen, device=self.device) <= positions[:, None, :, None]
+        rows = torch.arange(len(self.lengths), device=self.device)[:, None, None]
+        heads = torch.arange(self.config.n_heads, device=self.device)[:, None]
+        place = (rows, heads, positions[:, None, :])  # together (B, N, T)
+        return _Step(positions, Mask(allowed, False), place, n_seen)
+
+
+class Reread:
+    """A way into some rows of a `KVCache`: the model reads them anew, from position 0.
+
+    Rows of different lengths come padded on the right, where causality hides the padding.
+    """
+
+    def __init__(self, cache: KVCache, rows: Sequence[int]) -> None:
+        self.cache = cache
+        self.rows = torch.tensor(rows, device=cache.device)
+
+    def positions(self, n_new: int) -> slice:
+        """Return positions 0 to `n_new`."""
+        return slice(0, n_new)
+
+    def mask(self, layer: int, n_new: int) -> Mask:
+        """Let each token see itself and those before it."""
+        return CAUSAL
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the keys and values (B, N, T, H) in their rows and return them as they are."""
+        self.cache.store(layer, (self.rows, slice(None), slice(0, key.shape[2])), key, value, 0)
+        return key, value
+
+    def advance(self, n_new: int) -> None:
+        """Leave the lengths to the caller, who knows where the padding begins."""

@@ -1,0 +1,190 @@
+"""The loop that writes: read, choose a token, append it, and again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from groundup.base.errors import UsageError
+from groundup.generate.sampling import SamplingConfig, generators, next_tokens
+from groundup.generate.text import TextStream
+from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows
+from groundup.model import GPT
+from groundup.tokenizer import Tokenizer
+
+Prompt = TypeVar("Prompt", str, list[str])
+
+
+def generate(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    *,
+    max_tokens: int = 100,
+    repetition_penalty: float = 1.0,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    seed: int | None = None,
+    stop: str | Sequence[str] = (),
+    use_cache: bool = True,
+) -> Prompt:
+    """Return the text that follows `prompt`, without the prompt: a list for a list of prompts.
+
+    `SamplingConfig` explains the settings. Prompt i of a list draws from seed + i: alone, with
+    that seed, it gives the same text. An empty prompt starts from the end-of-text token, where
+    the tokenizer has one. Writing ends at an end-of-text token, before a stop string or after
+    `max_tokens`; past context_length it goes on with a moving window (see `windows`).
+    """
+    sampling = SamplingConfig(
+        max_tokens=max_tokens,
+        repetition_penalty=repetition_penalty,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+        stop=stop,
+    )
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    steps = _pieces(model, tokenizer, prompts, sampling, use_cache)
+    texts = ["".join(pieces) for pieces in zip(*steps, strict=True)]
+    return texts[0] if isinstance(prompt, str) else texts
+
+
+def stream(
+    model: GPT, tokenizer: Tokenizer, prompt: str, *, use_cache: bool = True, **settings: Any
+) -> Iterator[str]:
+    """Yield the text that `generate` returns for the same settings, in pieces as it is written.
+
+    A piece is never empty and never ends inside a character. The model is in evaluation mode
+    until the iterator is exhausted or closed.
+    """
+    steps = _pieces(model, tokenizer, [prompt], SamplingConfig(**settings), use_cache)
+    return (piece for (piece,) in steps if piece)
+
+
+def generate_tokens(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingConfig,
+    *,
+    ended: Callable[[int], bool] = lambda row: False,
+    vocab_size: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[list[int | None]]:
+    """Yield each step's new token of every row, and None for rows that have ended.
+
+    After a step, `ended(row)` says whether that row is complete; stop strings and end of text are
+    its business. Tokens from `vocab_size` on (a vocabulary padded to a round size) are not chosen.
+    """
+    if not all(map(len, prompts)):
+        raise UsageError("a prompt has no tokens; give at least one to go on from")
+    rows = [list(prompt) for prompt in prompts]
+    random = generators(sampling.seed, len(rows))
+    reader = _reader(model, rows, sampling.max_tokens, use_cache)
+    active = list(range(len(rows)))
+    with _evaluation_mode(model):
+        for _ in range(sampling.max_tokens if rows else 0):
+            logits = _next_logits(model, reader, [rows[i] for i in active])[:, :vocab_size]
+            chosen = next_tokens(
+                logits, sampling, [random[i] for i in active], [rows[i] for i in active]
+            )
+            step: list[int | None] = [None] * len(rows)
+            for i, token in zip(active, chosen, strict=True):
+                rows[i].append(token)
+                step[i] = token
+            yield step
+            staying = [at for at, i in enumerate(active) if not ended(i)]
+            if not staying:
+                return
+            if len(staying) < len(active):
+                active = [active[at] for at in staying]
+                reader.keep(staying)
+
+
+def start_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Return the tokens to go on from: those of `prompt`, or end of text for an empty one."""
+    if prompt:
+        return tokenizer.encode(prompt)
+    if tokenizer.end_of_text is None:
+        raise UsageError(
+            "the prompt is empty, and this tokenizer has no end-of-text token to start from; "
+            "give at least one character"
+        )
+    return [tokenizer.end_of_text]
+
+
+def _pieces(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    use_cache: bool,
+) -> Iterator[list[str]]:
+    """Yield a step's new piece of text of every row, and at last what was held back."""
+    known, expected = tokenizer.vocab_size, model.config.vocab_size
+    if known > expected:
+        raise UsageError(
+            f"the tokenizer has {known} tokens, but the model was made for {expected}; use the "
+            "tokenizer that it was trained with"
+        )
+    texts = [TextStream(tokenizer, sampling.stop) for _ in prompts]
+    steps = generate_tokens(
+        model,
+        [start_ids(tokenizer, prompt) for prompt in prompts],
+        sampling,
+        ended=lambda row: texts[row].ended,
+        vocab_size=known,
+        use_cache=use_cache,
+    )
+    for step in steps:
+        yield [
+            "" if token is None else text.feed(token)
+            for text, token in zip(texts, step, strict=True)
+        ]
+    yield [text.finish() for text in texts]
+
+
+def _reader(model: GPT, rows: Rows, max_tokens: int, use_cache: bool) -> Reader:
+    if not use_cache:
+        return PlainReader(model)
+    longest = max(map(len, rows), default=0) + max_tokens
+    return CachedReader(model, len(rows), min(longest, model.config.context_length))
+
+
+def _next_logits(model: GPT, reader: Reader, rows: Rows) -> torch.Tensor:
+    """Return the scores (B, V) of each row's next token."""
+    with torch.inference_mode(), _without_compiling():
+        logits: torch.Tensor = model.lm_head(reader.read(rows))
+        return logits
+
+
+def _without_compiling() -> AbstractContextManager[Any]:
+    """Let a compiled model run as written: the growing cache would compile it again each step.
+
+    Where nothing has loaded the compiler, nothing is compiled, and loading it takes a second.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
+
+
+@contextlib.contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off, and afterwards on again in exactly the modules that had it on."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

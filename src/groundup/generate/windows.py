@@ -1,0 +1,98 @@
+"""Which tokens the model sees, and how it reads them: with a memory, or all of them every time.
+
+A model sees at most context_length tokens. When its window is full, the oldest half is dropped
+and what remains is read again from position 0, as learned positions require; one such reading
+serves the next context_length / 2 tokens. The window follows from the number of tokens alone, so
+that a long prompt, a cache and a batch see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.generate.cache import KVCache, Reread
+from groundup.model import GPT, NO_CACHE, Cache
+
+TOKENS_AT_ONCE = 8192
+"""Most tokens in one forward pass: it bounds the memory that many long prompts take."""
+
+Rows = Sequence[Sequence[int]]
+
+
+def window_start(n_tokens: int, context_length: int) -> int:
+    """Return the index of the first of `n_tokens` tokens that the model still sees."""
+    half = max(1, context_length // 2)
+    excess = max(0, n_tokens - context_length)
+    return -(-excess // half) * half
+
+
+class Reader(Protocol):
+    """Turns each row's tokens so far into the vector that predicts its next token."""
+
+    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
+        """Return the hidden state of each row's last token."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows only."""
+
+
+class PlainReader:
+    """Reads the whole window for every token: slow, and obviously right."""
+
+    def __init__(self, model: GPT) -> None:
+        self.model = model
+
+    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
+        """Return the hidden state of each row's last token."""
+        context = self.model.config.context_length
+        return torch.cat(
+            [
+                _hidden_states(self.model, [window], NO_CACHE)[:, -1]
+                for window in (row[window_start(len(row), context) :] for row in rows)
+            ]
+        )
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Nothing is remembered, so nothing is forgotten."""
+
+
+class CachedReader:
+    """Reads only each row's last token; the cache remembers what stands before it."""
+
+    def __init__(self, model: GPT, n_rows: int, capacity: int) -> None:
+        self.model = model
+        self.cache = KVCache(model.config, n_rows, capacity, model.lm_head.weight.device)
+
+    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
+        """Return the hidden state of each row's last token."""
+        self._catch_up(rows)
+        return _hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows only."""
+        self.cache.keep(rows)
+
+    def _catch_up(self, rows: Rows) -> None:
+        """Read anew the rows whose window has moved, or was never read, up to the last token."""
+        context = self.model.config.context_length
+        starts = [window_start(len(row), context) for row in rows]
+        lengths = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
+        stale = [i for i, length in enumerate(lengths) if 0 < length != self.cache.lengths[i]]
+        at_once = max(1, TOKENS_AT_ONCE // max(1, *lengths))
+        for first in range(0, len(stale), at_once):
+            group = stale[first : first + at_once]
+            windows = [rows[i][starts[i] : -1] for i in group]
+            _hidden_states(self.model, windows, Reread(self.cache, group))
+        self.cache.set_lengths(lengths)
+
+
+def _hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"]:
+    """Run the model on `rows`, the shorter ones padded on the right."""
+    longest = max(map(len, rows))
+    tokens = [[*row, *[0] * (longest - len(row))] for row in rows]
+    return model.hidden_states(torch.tensor(tokens, device=model.lm_head.weight.device), cache)

@@ -1,0 +1,71 @@
+"""The whole model: tokens in, a score for every possible next token out."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.config import GPTConfig
+from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
+from groundup.model.block import Block
+from groundup.model.init import init_weights
+from groundup.model.norms import LayerNorm
+from groundup.model.positions import LearnedPositions
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer in GPT-2's architecture (Radford et al., 2019).
+
+    `attend` chooses how attention is computed: fused by default, or `plain_attention`, which
+    gives the same numbers one readable step at a time.
+    """
+
+    def __init__(self, config: GPTConfig, attend: Attend = fused_attention) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
+        self.position_embedding = LearnedPositions(config)
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.blocks = nn.ModuleList(Block(config, i, attend) for i in range(config.n_layers))
+        self.final_norm = LayerNorm(config.emb_dim, config.norm_eps)
+        self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
+        self.tie_weights()
+        init_weights(self, config)
+
+    def tie_weights(self) -> None:
+        """Make the output head the token embedding itself, where the config asks for it."""
+        if self.config.tie_embeddings:
+            self.lm_head.weight = self.token_embedding.weight
+
+    def hidden_states(
+        self, tokens: Int[Tensor, "B T"], cache: Cache = NO_CACHE
+    ) -> Float[Tensor, "B T D"]:
+        """Return the normalised vector of each token after the last block."""
+        n_new = tokens.shape[1]
+        if n_new > self.config.context_length:
+            raise ValueError(
+                f"{n_new} tokens given, but the model sees at most "
+                f"context_length = {self.config.context_length} at once"
+            )
+        x = self.position_embedding(self.token_embedding(tokens), cache.positions(n_new))
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, cache)
+        cache.advance(n_new)
+        return self.final_norm(x)
+
+    def forward(
+        self, tokens: Int[Tensor, "B T"], cache: Cache = NO_CACHE
+    ) -> Float[Tensor, "B T V"]:
+        """Return the logits of the token that follows each of `tokens`."""
+        return self.lm_head(self.hidden_states(tokens, cache))
+
+    def extra_repr(self) -> str:
+        """Show the size in the first line of the printed model."""
+        c = self.config
+        count = sum(parameter.numel() for parameter in self.parameters())
+        tied = "tied" if c.tie_embeddings else "untied"
+        return (
+            f"{count:,} parameters ({tied}), {c.n_layers} layers x {c.emb_dim} wide, "
+            f"{c.n_heads} heads, context {c.context_length:,}, vocabulary {c.vocab_size:,}"
+        )

@@ -1,0 +1,42 @@
+"""How large a model is and what it takes to train and use it, by arithmetic, before any of it is.
+
+Nothing here imports torch or numpy, so that `groundup plan` answers at once.
+"""
+
+from groundup.plan.calibration import Calibration, load_calibration, machine_fingerprint
+from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
+from groundup.plan.flops import (
+    forward_flops_per_token,
+    model_flops_utilisation,
+    training_flops_per_token,
+)
+from groundup.plan.machine import available_memory
+from groundup.plan.memory import Memory, generation_memory, training_memory
+from groundup.plan.plan import Plan, check_fits, make_plan
+from groundup.plan.speed import expected_step_seconds
+from groundup.plan.tables import Table, plan_rows, plan_tables
+
+__all__ = [
+    "BYTES",
+    "Calibration",
+    "Count",
+    "Memory",
+    "Plan",
+    "Table",
+    "available_memory",
+    "block_parts",
+    "check_fits",
+    "conventions",
+    "count_parameters",
+    "expected_step_seconds",
+    "forward_flops_per_token",
+    "generation_memory",
+    "load_calibration",
+    "machine_fingerprint",
+    "make_plan",
+    "model_flops_utilisation",
+    "plan_rows",
+    "plan_tables",
+    "training_flops_per_token",
+    "training_memory",
+]

@@ -1,0 +1,42 @@
+"""Floating-point operations of the matrix products, which are nearly all the work of a GPT.
+
+A product of (a, b) and (b, c) takes 2 x a x b x c operations. The convention is that of PaLM
+(Chowdhery et al., 2022, appendix B), which nanoGPT and others report: the products of attention
+are counted over the whole square of T x T, although half of it is masked; embeddings, norms, GELU
+and softmax are not counted; nothing is counted twice for being computed twice.
+"""
+
+from __future__ import annotations
+
+from groundup.config import GPTConfig
+
+
+def forward_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
+    """Return the operations that one token of a sequence of `context_length` takes forward.
+
+    Two for each weight of a matrix that multiplies it: in each of L layers 4 D^2 for query, key,
+    value and out, 2 D F for the feed-forward network; V D for the output head. And in each layer
+    4 T D for attention: scores = query . key, and weights . value.
+    """
+    width = config.emb_dim
+    length = context_length or config.context_length
+    weights = 4 * width * width + 2 * width * config.ffn_width
+    head = config.vocab_size * width
+    return 2 * (config.n_layers * weights + head) + 4 * config.n_layers * length * width
+
+
+def training_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
+    """Return the operations that one token takes forward and backward: three times forward.
+
+    The backward pass has two products for each one of the forward pass: for the gradient of its
+    input and of its weight. In the form of Kaplan et al. (2020) and PaLM: 6 N + 12 L T D, where N
+    counts the weights that multiply, not the embeddings.
+    """
+    return 3 * forward_flops_per_token(config, context_length)
+
+
+def model_flops_utilisation(
+    tokens_per_second: float, flops_per_token: float, peak_flops: float
+) -> float:
+    """Return the share of a measured peak (FLOP/s) that measured training turns into a model."""
+    return tokens_per_second * flops_per_token / peak_flops

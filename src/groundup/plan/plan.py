@@ -1,0 +1,197 @@
+"""A whole plan: what a model is, what training it takes, and whether this machine can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from groundup.base.errors import UsageError
+from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.plan.calibration import Calibration
+from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
+from groundup.plan.flops import forward_flops_per_token, training_flops_per_token
+from groundup.plan.machine import available_memory
+from groundup.plan.memory import Memory, generation_memory, training_memory
+from groundup.plan.speed import expected_step_seconds
+from groundup.plan.units import MIB
+
+TOKENS_PER_PARAMETER = 20
+"""Training tokens for each parameter that make the best model of a given amount of computing
+(Hoffmann et al., 2022, "Chinchilla"); more of them make a small model better still."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `make_plan` found; figures that depend on something unknown are None."""
+
+    config: GPTConfig
+    train: TrainConfig | None
+    count: Count
+    block: dict[str, int]
+    conventions: list[Count]
+    training: Memory | None
+    generation: Memory
+    forward_flops_per_token: int
+    flops_per_token: int
+    """Of training: forward and backward."""
+    steps: int | None
+    step_seconds: float | None
+    """The least that a step takes, from a calibration."""
+    train_tokens: int | None
+    """Tokens of the training text."""
+
+    @property
+    def parameters(self) -> int:
+        """The model's parameters in total."""
+        return self.count.total
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes that the plan needs: the terms of training, or of generation, and their total."""
+        chosen = self.training or self.generation
+        return {**chosen.terms, "total": chosen.total}
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        """Tokens that one optimizer step learns from."""
+        if self.train is None:
+            return None
+        return self.train.sequences_per_step * self.config.context_length
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens that the whole run learns from, repetitions included."""
+        return None if self.steps is None else self.steps * (self.tokens_per_step or 0)
+
+    @property
+    def passes(self) -> float | None:
+        """How often the run goes over its text."""
+        if self.tokens is None or not self.train_tokens:
+            return None
+        return self.tokens / self.train_tokens
+
+    @property
+    def tokens_per_parameter(self) -> float | None:
+        """Tokens of the run for each parameter; see `TOKENS_PER_PARAMETER`."""
+        return None if self.tokens is None else self.tokens / self.parameters
+
+    @property
+    def seconds(self) -> float | None:
+        """The least seconds that the run takes, from a calibration."""
+        if self.steps is None or self.step_seconds is None:
+            return None
+        return self.steps * self.step_seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values, for JSON; bytes are bytes, not MB."""
+        return {
+            "model": as_table(self.config),
+            "parameters": self.parameters,
+            "convention": self.count.convention,
+            "parts": self.count.parts,
+            "block": self.block,
+            "storage_bytes": {name: self.count.storage(name) for name in BYTES},
+            "storage_mib": {name: round(self.count.storage(name) / MIB, 2) for name in BYTES},
+            "conventions": [
+                {
+                    "convention": count.convention,
+                    "parameters": count.total,
+                    "fp32_mib": round(count.storage() / MIB, 2),
+                }
+                for count in self.conventions
+            ],
+            "training_memory_bytes": self.training and _memory_table(self.training),
+            "generation_memory_bytes": _memory_table(self.generation),
+            "flops_per_token": {
+                "forward": self.forward_flops_per_token,
+                "training": self.flops_per_token,
+            },
+            "run": {
+                "steps": self.steps,
+                "tokens_per_step": self.tokens_per_step,
+                "tokens": self.tokens,
+                "text_tokens": self.train_tokens,
+                "passes": self.passes,
+                "tokens_per_parameter": self.tokens_per_parameter,
+                "least_seconds_per_step": self.step_seconds,
+                "least_seconds": self.seconds,
+            },
+        }
+
+
+def _memory_table(memory: Memory) -> dict[str, Any]:
+    return {"moment": memory.moment, **memory.terms, "total": memory.total}
+
+
+def make_plan(
+    config: GPTConfig,
+    train: TrainConfig | None = None,
+    train_tokens: int | None = None,
+    calibration: Calibration | None = None,
+) -> Plan:
+    """Work out everything that follows from a model, its training and the size of its text.
+
+    A time is given only from a `calibration`; a run of so many minutes has no number of steps
+    until its speed is known.
+    """
+    step_seconds = expected_step_seconds(config, train, calibration) if train else None
+    return Plan(
+        config=config,
+        train=train,
+        count=count_parameters(config),
+        block=block_parts(config),
+        conventions=conventions(config),
+        training=training_memory(config, train) if train else None,
+        generation=generation_memory(config),
+        forward_flops_per_token=forward_flops_per_token(config),
+        flops_per_token=training_flops_per_token(config),
+        steps=train.steps if train and train.minutes is None else None,
+        step_seconds=step_seconds,
+        train_tokens=train_tokens,
+    )
+
+
+def check_fits(plan: Plan, available: int | None = None) -> None:
+    """Raise `UsageError`, before anything is allocated, for a plan larger than the memory.
+
+    `available` bytes are measured where they are not given; for a GPU, or where the system does
+    not tell, nothing is refused. The message has the sum, and settings that would fit.
+    """
+    on_cpu = plan.train is None or plan.train.device in ("auto", "cpu")
+    if available is None and on_cpu:
+        available = available_memory()
+    needed = plan.memory["total"]
+    if available is None or needed <= available:
+        return
+    sums = " + ".join(f"{name} {size / MIB:,.0f}" for name, size in plan.memory.items())
+    sums = sums.rpartition(" + ")[0]
+    fixes = [f"--set {fix}" for fix in _smaller(plan, available)]
+    advice = " or ".join(fixes) if fixes else "a smaller model, such as the preset nano"
+    what = "training" if plan.training else "generating"
+    raise UsageError(
+        f"{what} needs {needed / MIB:,.0f} MiB ({sums}), but {available / MIB:,.0f} MiB are "
+        f"available; what would fit: {advice}"
+    )
+
+
+def _smaller(plan: Plan, available: int) -> Iterator[str]:
+    """Yield single changes that fit: the largest power of two below what was asked for."""
+    config, train = plan.config, plan.train
+    if train is not None:
+        batch, passes = train.batch_size, train.accumulation
+        while batch > 1:
+            batch, passes = batch // 2, passes * 2
+            smaller = replace(train, batch_size=batch, accumulation=passes)
+            if training_memory(config, smaller).total <= available:
+                yield f"batch_size={batch} --set accumulation={passes}"
+                break
+    for name in ("context_length", "n_layers", "vocab_size"):
+        value = getattr(config, name)
+        while value > 1:
+            value //= 2
+            changed = config.replace(**{name: value})
+            memory = training_memory(changed, train) if train else generation_memory(changed)
+            if memory.total <= available:
+                yield f"{name}={value}"
+                break

@@ -1,0 +1,139 @@
+"""A plan in words and figures: plain rows, which the command line prints."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from groundup.plan.count import BYTES, Count
+from groundup.plan.memory import Memory
+from groundup.plan.plan import TOKENS_PER_PARAMETER, Plan
+from groundup.plan.units import MIB, duration, flop, mib, number
+
+Row = tuple[str, ...]
+FORMATS = ("fp32", "bf16", "int8")
+"""Number formats shown to a person; fp16 takes what bf16 takes."""
+
+
+class Table(NamedTuple):
+    """A table to print: a title, the names of its columns, and its rows."""
+
+    title: str
+    columns: Row
+    rows: list[Row]
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return the plan of a run as a few lines of (label, words)."""
+    c = plan.config
+    rows = [
+        (
+            "Model",
+            f"{c.n_layers} layers, {c.emb_dim} wide, {c.n_heads} heads, context "
+            f"{c.context_length:,}, vocabulary {c.vocab_size:,}",
+        ),
+        ("Parameters", f"{plan.parameters:,} ({plan.count.convention})"),
+        ("Storage", ", ".join(f"{mib(plan.count.storage(f))} in {f}" for f in FORMATS)),
+        ("Memory", memory_sum(plan.training or plan.generation)),
+    ]
+    if plan.train is not None:
+        rows += [("Learns from", _tokens(plan)), ("Work", _work(plan))]
+    if plan.seconds is not None:
+        rows.append(("Time", f"at least {duration(plan.seconds)}, by this machine's calibration"))
+    return rows
+
+
+def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
+    """Return the whole plan as tables: parts, conventions, memory, and the run."""
+    tables = [
+        _parts(plan, name),
+        _conventions(plan),
+        _storage(plan.count),
+        *(
+            _memory(f"Memory for {what}", memory)
+            for what, memory in (("training", plan.training), ("generating", plan.generation))
+            if memory is not None
+        ),
+    ]
+    return [*tables, Table("The run", ("", ""), list(_run_rows(plan)))]
+
+
+def memory_sum(memory: Memory) -> str:
+    """Write a memory as a sum: 622 MiB at the end of … = weights 155 + gradients 155 + …"""
+    terms = [f"{name} {size / MIB:,.0f}" for name, size in memory.terms.items() if size]
+    return f"{memory.total / MIB:,.0f} MiB at the {memory.moment} = {' + '.join(terms)}"
+
+
+def _parts(plan: Plan, name: str) -> Table:
+    columns = ("part", "parameters", "share", "one block", "fp32, MiB")
+    rows = [
+        _part_row(part, size, plan.parameters, plan.block[part])
+        for part, size in plan.count.parts.items()
+    ]
+    rows.append(_part_row("total", plan.parameters, plan.parameters, sum(plan.block.values())))
+    return Table(f"{name}: {plan.count.convention}", columns, rows)
+
+
+def _part_row(part: str, size: int, total: int, in_block: int) -> Row:
+    block = f"{in_block:,}" if in_block else ""
+    return (part, f"{size:,}", f"{size / total:.1%}", block, f"{size * BYTES['fp32'] / MIB:,.2f}")
+
+
+def _conventions(plan: Plan) -> Table:
+    columns = ("the same shape counted (* this model)", "parameters", "fp32, MiB")
+    return Table("Conventions", columns, [_convention_row(c, plan) for c in plan.conventions])
+
+
+def _convention_row(count: Count, plan: Plan) -> Row:
+    this = " *" if count.convention == plan.count.convention else ""
+    return (count.convention + this, f"{count.total:,}", f"{count.storage() / MIB:,.2f}")
+
+
+def _storage(count: Count) -> Table:
+    rows: list[Row] = [
+        (f, f"{count.storage(f):,}", f"{count.storage(f) / MIB:,.2f}") for f in BYTES
+    ]
+    return Table("Storage of the weights", ("number format", "bytes", "MiB"), rows)
+
+
+def _memory(title: str, memory: Memory) -> Table:
+    terms = [*memory.terms.items(), ("total", memory.total)]
+    return Table(
+        title,
+        (f"at the {memory.moment}", "MiB"),
+        [(name, f"{size / MIB:,.1f}") for name, size in terms],
+    )
+
+
+def _run_rows(plan: Plan) -> list[Row]:
+    rows: list[Row] = [
+        ("forward, for a token", flop(plan.forward_flops_per_token)),
+        ("training, for a token", flop(plan.flops_per_token)),
+        (
+            f"{TOKENS_PER_PARAMETER} tokens for each parameter (Hoffmann et al., 2022)",
+            f"{number(TOKENS_PER_PARAMETER * plan.parameters)} tokens",
+        ),
+    ]
+    if plan.train is not None:
+        rows.append(("the run learns from", _tokens(plan)))
+        rows.append(("and takes", _work(plan)))
+    if plan.seconds is not None:
+        rows.append(("by this machine's calibration", f"at least {duration(plan.seconds)}"))
+    return rows
+
+
+def _tokens(plan: Plan) -> str:
+    if plan.tokens is None:
+        return f"{number(plan.tokens_per_step or 0)} tokens a step, as many steps as time allows"
+    words = [f"{number(plan.tokens)} tokens ({plan.steps:,} steps of {plan.tokens_per_step:,})"]
+    if plan.passes is not None:
+        words.append(f"{plan.passes:.2g} passes over the text")
+    ratio = plan.tokens_per_parameter or 0.0
+    words.append(f"{ratio:.2g} a parameter (Chinchilla: {TOKENS_PER_PARAMETER})")
+    return ", ".join(words)
+
+
+def _work(plan: Plan) -> str:
+    each = f"{flop(plan.flops_per_token)} a token"
+    if plan.tokens is None:
+        return each
+    return f"{flop(plan.tokens * plan.flops_per_token)} ({each})"

@@ -1,0 +1,9 @@
+"""The run folder: its layout, lock and metrics; `checkpoint` and `load` for its tensors, `report`
+and `compare` for a person. Only `checkpoint` and `load` need torch.
+"""
+
+from groundup.runs.folder import RunFolder
+from groundup.runs.lock import is_locked, run_lock
+from groundup.runs.metrics import append_line, cut_back, read_lines
+
+__all__ = ["RunFolder", "append_line", "cut_back", "is_locked", "read_lines", "run_lock"]

@@ -1,0 +1,89 @@
+"""The run folder: one place that holds everything a run is and has learnt."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from groundup.base.errors import RunError
+from groundup.base.files import file_error, write_text
+
+FORMAT = 1
+"""Version of the run folder's layout; a newer one is refused rather than misread."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files in a run folder; nothing is created by naming it."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        """run.toml: everything needed to repeat the run."""
+        return self.path / "run.toml"
+
+    @property
+    def tokenizer(self) -> Path:
+        """tokenizer.json: the vocabulary that the model speaks."""
+        return self.path / "tokenizer.json"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.jsonl: a JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """samples.jsonl: what the model wrote along the way."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, one folder a step."""
+        return self.path / "checkpoints"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here."""
+        return self.path / "lock"
+
+    @property
+    def report(self) -> Path:
+        """report.html: the run on one page."""
+        return self.path / "report.html"
+
+    def exists(self) -> bool:
+        """Tell whether a run has begun here."""
+        return self.manifest.is_file()
+
+    def read(self) -> dict[str, Any]:
+        """Return the tables of run.toml; a folder that is no run is a one-line `RunError`."""
+        try:
+            tables = tomllib.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.path} is not a run folder (no run.toml in it); 'groundup runs' lists runs, "
+                "'groundup train' makes one"
+            ) from error
+        except OSError as error:
+            raise file_error(self.manifest, error) from error
+        except ValueError as error:
+            raise RunError(
+                f"{self.manifest}: expected TOML, but {error}; restore it or train under "
+                "another --run name"
+            ) from error
+        if tables.get("format") != FORMAT:
+            raise RunError(
+                f"{self.manifest}: format {tables.get('format')!r}, this groundup reads format "
+                f"{FORMAT}; use the version named in [versions]"
+            )
+        return tables
+
+    def write(self, tables: dict[str, Any]) -> None:
+        """Write run.toml whole."""
+        write_text(self.manifest, tomli_w.dumps({"format": FORMAT, **tables}))

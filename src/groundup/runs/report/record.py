@@ -1,0 +1,117 @@
+"""What a run folder tells about its run, read once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import RunError
+from groundup.config import GPTConfig, build, parameter_shapes
+from groundup.runs.folder import RunFolder
+from groundup.runs.lock import is_locked
+from groundup.runs.metrics import read_lines
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run as its files tell it; `rows` holds the metrics with one row a step, in order."""
+
+    path: Path
+    tables: dict[str, Any]
+    rows: list[dict[str, Any]]
+    ending: dict[str, Any]
+    samples: list[dict[str, Any]]
+    state: str
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def config(self) -> GPTConfig:
+        """The model's shape."""
+        return build(GPTConfig, self.table("model"))
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of values in the model; a tied output head counts once."""
+        return sum(parameter.size for parameter in parameter_shapes(self.config))
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return int(self.rows[-1]["step"]) if self.rows else 0
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of the whole run, where run.toml says so."""
+        steps = self.table("train").get("steps")
+        return int(steps) if steps else None
+
+    @cached_property
+    def best(self) -> dict[str, Any]:
+        """The row with the lowest validation loss, or {} where none was measured."""
+        measured = [row for row in self.rows if math.isfinite(number(row.get("val_loss")))]
+        return min(measured, key=lambda row: number(row["val_loss"]), default={})
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return a table of run.toml, empty where there is none."""
+        found = self.tables.get(name, {})
+        return found if isinstance(found, dict) else {}
+
+    def points(self, key: str, x: str = "step") -> list[Point]:
+        """Return (x, key) of every row that holds both; a value that is no number is NaN."""
+        return [(number(row[x]), number(row[key])) for row in self.rows if key in row and x in row]
+
+    def last(self, key: str) -> float | None:
+        """Return the latest finite value of `key`."""
+        values = (number(row.get(key)) for row in [self.ending, *reversed(self.rows)])
+        return next((value for value in values if math.isfinite(value)), None)
+
+
+def number(value: Any) -> float:
+    """Return `value` as a number, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read a run folder; one that is damaged or no run is a one-line `RunError`."""
+    folder = RunFolder(path)
+    tables = folder.read()
+    if not isinstance(tables.get("model"), dict):
+        raise RunError(f"{folder.manifest}: no table [model]; restore it or train again")
+    rows: dict[int, dict[str, Any]] = {}
+    line: dict[str, Any] = {}
+    ending: dict[str, Any] = {}
+    for line in read_lines(folder.metrics):
+        step = number(line.get("step"))
+        if "event" in line:  # kept apart: its loss is over the whole split, the curve's is not
+            ending = line
+        elif math.isfinite(step):
+            rows.setdefault(int(step), {}).update(line)
+    return RunRecord(
+        path=path,
+        tables=tables,
+        rows=[rows[step] for step in sorted(rows)],
+        ending=ending,
+        samples=list(read_lines(folder.samples)),
+        state=run_state(folder, line),
+    )
+
+
+def run_state(folder: RunFolder, last_line: dict[str, Any]) -> str:
+    """Return finished, running, interrupted or empty, from the last line of the metrics."""
+    if last_line.get("event") == "finished":
+        return "finished"
+    if is_locked(folder.lock):
+        return "running"
+    return "interrupted" if last_line or any(folder.checkpoints.glob("step-*")) else "empty"

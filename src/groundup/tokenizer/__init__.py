@@ -1,0 +1,25 @@
+"""Text to token ids and back: byte-level BPE, bytes, characters, GPT-2's and any tokenizer.json."""
+
+from groundup.tokenizer.bpe import BPETokenizer
+from groundup.tokenizer.build import build_tokenizer
+from groundup.tokenizer.bytewise import ByteTokenizer
+from groundup.tokenizer.characters import CharTokenizer
+from groundup.tokenizer.gpt2 import gpt2_tokenizer
+from groundup.tokenizer.interface import Tokenizer
+from groundup.tokenizer.json_file import JSONTokenizer
+from groundup.tokenizer.load import load_tokenizer
+from groundup.tokenizer.stream import StreamDecoder
+from groundup.tokenizer.training import train_bpe
+
+__all__ = [
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "JSONTokenizer",
+    "StreamDecoder",
+    "Tokenizer",
+    "build_tokenizer",
+    "gpt2_tokenizer",
+    "load_tokenizer",
+    "train_bpe",
+]

@@ -1,0 +1,48 @@
+"""The tokenizer that a user names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from groundup.base.errors import UsageError, nearest
+from groundup.tokenizer.bytewise import ByteTokenizer
+from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
+from groundup.tokenizer.gpt2 import gpt2_tokenizer
+from groundup.tokenizer.interface import Tokenizer
+from groundup.tokenizer.load import load_tokenizer
+from groundup.tokenizer.training import check_vocab_size, even_sample, train_bpe
+
+SPECS = ("bpe", "bytes", "chars", "gpt2")
+
+
+def build_tokenizer(
+    spec: str, texts: Callable[[], Iterable[str]], vocab_size: int, unknown: str = "error"
+) -> Tokenizer:
+    """Return the tokenizer that `spec` names, trained on `texts()` where it needs training.
+
+    `spec` is "bpe", "bytes", "chars", "gpt2" or the path of a tokenizer.json. `texts` may be called
+    more than once. `vocab_size` is the most ids that "bpe" may have; `unknown` ("error" or "skip")
+    is what characters do with one they have not seen. An unknown spec is a UsageError.
+    """
+    if unknown not in UNKNOWN:
+        raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+    match spec:
+        case "bpe":
+            check_vocab_size(vocab_size)
+            return train_bpe(even_sample(texts), vocab_size)
+        case "bytes":
+            return ByteTokenizer()
+        case "chars":
+            return CharTokenizer.train(texts(), unknown)
+        case "gpt2":
+            return gpt2_tokenizer()
+    if not (spec.endswith(".json") or Path(spec).exists()):
+        raise UsageError(
+            f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
+            f"{nearest(spec, SPECS)}"
+        )
+    loaded = load_tokenizer(spec)
+    if isinstance(loaded, CharTokenizer) and unknown == "skip":
+        return CharTokenizer(loaded.alphabet, unknown)
+    return loaded

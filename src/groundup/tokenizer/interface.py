@@ -1,0 +1,146 @@
+"""What every tokenizer can do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.base.errors import TokenizerError
+from groundup.base.files import write_text
+
+Ids = npt.NDArray[np.uint32]
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Tokenizer(ABC):
+    """A fixed vocabulary: text to ids and back, stored as a tokenizer.json.
+
+    Text never encodes to a special token, whatever it spells; special tokens decode to nothing.
+    """
+
+    kind: str
+    vocab_size: int
+    end_of_text: int | None
+
+    joins_bytes = True
+    """Whether decoding is nothing but the bytes of the tokens, one after the other."""
+
+    @abstractmethod
+    def encode_array(self, text: str) -> Ids:
+        """Encode `text` to ids (n,) uint32; a text that cannot be expressed is a TokenizerError."""
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that `token` stands for; a special token stands for none."""
+
+    @abstractmethod
+    def to_json(self) -> str:
+        """Return the text of a tokenizer.json with which other libraries encode the same."""
+
+    def encode(self, text: str) -> list[int]:
+        """Encode `text` to a list of ids; a text that cannot be expressed is a TokenizerError."""
+        ids: list[int] = self.encode_array(text).tolist()
+        return ids
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Decode `ids` to bytes; an id outside the vocabulary is a TokenizerError."""
+        return b"".join(map(self.token_bytes, self.checked(ids)))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decode `ids` to text; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def checked(self, ids: Iterable[int]) -> list[int]:
+        """Return `ids` as a list of Python integers, each inside the vocabulary."""
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        if array.size and (array.min() < 0 or array.max() >= self.vocab_size):
+            wrong = array[(array < 0) | (array >= self.vocab_size)][0]
+            raise TokenizerError(
+                f"token id {wrong}: expected 0 to {self.vocab_size - 1}; these ids are of another "
+                "tokenizer"
+            )
+        checked: list[int] = array.tolist()
+        return checked
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer.json, atomically."""
+        write_text(Path(path), self.to_json())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the tokenizer.json: equal for equal tokenizers, also after a reload."""
+        return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(kind={self.kind!r}, vocab_size={self.vocab_size}, "
+            f"end_of_text={self.end_of_text})"
+        )
+
+
+def to_utf8(text: str) -> bytes:
+    """Return `text` as UTF-8; a lone surrogate, which UTF-8 cannot express, is a TokenizerError."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise lone_surrogate(error) from None
+
+
+def lone_surrogate(error: UnicodeEncodeError) -> TokenizerError:
+    """Turn Python's refusal of a lone surrogate into one line."""
+    code = ord(error.object[error.start])
+    return TokenizerError(
+        f"character U+{code:04X} at position {error.start}: a lone surrogate is not valid Unicode; "
+        "remove it, or read the text with errors='replace'"
+    )
+
+
+def tokenizer_json(
+    model: dict[str, Any],
+    *,
+    pre_tokenizer: dict[str, Any] | None,
+    decoder: dict[str, Any],
+    special: dict[str, int],
+) -> str:
+    """Lay out a tokenizer.json (the format of the `tokenizers` library) in one canonical way."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    document = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": token, "content": content, **flags, "special": True}
+            for content, token in special.items()
+        ],
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def bpe_model(vocab: dict[str, int], merges: list[str]) -> dict[str, Any]:
+    """Return the `model` part of a tokenizer.json of byte-pair encoding."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": merges,
+    }

@@ -1,0 +1,126 @@
+"""Any tokenizer.json, through the `tokenizers` library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from groundup.base.errors import TokenizerError
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
+from groundup.tokenizer.interface import END_OF_TEXT, Ids, Tokenizer, to_utf8
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Library
+
+ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
+"""What the special token that ends a text is called, the likeliest first."""
+
+
+class JSONTokenizer(Tokenizer):
+    """A tokenizer.json of any model. Where its decoder alters text, a round trip may not be exact.
+
+    `document` is the parsed file; what is wrong with it is a TokenizerError.
+    """
+
+    kind = "json"
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        added = document.get("added_tokens") or []
+        special = {a["content"]: a["id"] for a in added if a["special"] or a["content"] in ENDS}
+        self._library = _load({**document, "added_tokens": _mark_special(added, special)})
+        for token in added:
+            name, number = token["content"], token["id"]
+            if (right := self._library.token_to_id(name)) != number:
+                raise TokenizerError(f"token {name!r} has the id {number}, expected {right}")
+        self._pieces = {n: piece for piece, n in self._library.get_vocab().items()}
+        self._plain = {a["content"] for a in added if a["content"] not in special}
+        self.vocab_size = max(self._pieces) + 1
+        self.end_of_text = next((special[end] for end in ENDS if end in special), None)
+        self.joins_bytes = (document.get("decoder") or {}).get("type") == "ByteLevel"
+        model = document["model"]
+        unknown = (special.get(model.get("unk_token")), model.get("unk_id"))
+        self._silent = set(special.values())
+        end = self.end_of_text
+        self._forbidden = {n for n in self._silent if n not in unknown or n == end}
+
+    def encode_array(self, text: str) -> Ids:
+        """Encode `text` to ids (n,) uint32; a text that cannot be expressed is a TokenizerError."""
+        to_utf8(text)
+        # The call for many texts, even for one: it is twice as fast, and holds no lock.
+        encode = self._library.encode_batch_fast
+        ids = told(lambda: encode([text], add_special_tokens=False)[0].ids)
+        array = np.array(ids, dtype=np.uint32)
+        if not np.isin(array, list(self._forbidden)).any():
+            return array
+        # Some models list special tokens among their words and find them in text: spell those out.
+        spelt = [self._spell(token) if token in self._forbidden else [token] for token in ids]
+        return np.array([token for tokens in spelt for token in tokens], dtype=np.uint32)
+
+    def _spell(self, special: int) -> list[int]:
+        """Return the ids of the characters of a special token's name, one by one."""
+        model = self._library.model
+        found = told(lambda: [t for char in self._pieces[special] for t in model.tokenize(char)])
+        return [token.id for token in found if token.id not in self._forbidden]
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that `token` stands for; a special token stands for none.
+
+        A tokenizer whose decoder joins tokens in its own way is a TokenizerError.
+        """
+        if not self.joins_bytes:
+            raise TokenizerError("this tokenizer.json gives no exact bytes for a token; decode ids")
+        (checked,) = self.checked([token])
+        piece = self._pieces.get(checked, "")
+        if checked in self._silent:
+            return b""
+        if piece in self._plain or any(char not in CHAR_TO_BYTE for char in piece):
+            return piece.encode("utf-8")
+        return invisible(piece)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Decode `ids` to bytes; an id outside the vocabulary is a TokenizerError."""
+        return super().decode_bytes(ids) if self.joins_bytes else self.decode(ids).encode("utf-8")
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decode `ids` to text; bytes that are not UTF-8 become U+FFFD."""
+        if self.joins_bytes:
+            return super().decode(ids)
+        shown = [token for token in self.checked(ids) if token not in self._silent]
+        text: str = self._library.decode(shown)
+        return text
+
+    def to_json(self) -> str:
+        """Return the file's content, its keys sorted."""
+        return json.dumps(self._document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+    def __reduce__(self) -> tuple[type[JSONTokenizer], tuple[dict[str, Any]]]:
+        # The library forgets on copying that special tokens are not to be found in text.
+        return JSONTokenizer, (self._document,)
+
+
+def _mark_special(added: list[dict[str, Any]], special: dict[str, int]) -> list[dict[str, Any]]:
+    return [token | {"special": token["content"] in special} for token in added]
+
+
+def _load(document: dict[str, Any]) -> Library:
+    from tokenizers import Tokenizer as Library
+
+    text = json.dumps(document | {"truncation": None, "padding": None})
+    library: Library = told(lambda: Library.from_str(text))
+    library.encode_special_tokens = True
+    return library
+
+
+def told(call: Callable[[], Any]) -> Any:
+    """Return `call()`, with whatever the library refuses, or panics at, as a TokenizerError."""
+    try:
+        return call()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the library is no Exception
+        reason = str(error).partition("\n")[0]
+        raise TokenizerError(f"the tokenizers library says: {reason}") from None

@@ -1,0 +1,202 @@
+"""Reading a tokenizer.json, which may be anybody's, as the quickest tokenizer that equals it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import TokenizerError
+from groundup.base.files import file_error
+from groundup.tokenizer.bpe import BPETokenizer
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible, visible
+from groundup.tokenizer.bytewise import ByteTokenizer
+from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
+from groundup.tokenizer.interface import Tokenizer
+from groundup.tokenizer.json_file import JSONTokenizer, told
+
+LARGEST_FILE = 256 << 20
+"""Bytes; the largest published vocabularies take some 30 MiB."""
+
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "truncation", "padding")
+
+MOST_RESERVED = 1024
+"""Ids that may be missing between the vocabulary and the special tokens."""
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """Read a tokenizer.json of any kind; a damaged one is a TokenizerError that names it."""
+    path = Path(path)
+    try:
+        document = _parse(path)
+        _check(document)
+        return (
+            _as_bytes(document)
+            or _as_characters(document)
+            or _as_bpe(document)
+            or JSONTokenizer(document)
+        )
+    except OSError as error:
+        raise TokenizerError(str(file_error(path, error))) from None
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}; give a whole tokenizer.json") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Return the JSON object of the file, having made sure that it can be written again."""
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise TokenizerError(f"{size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB expected")
+    try:
+        document = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise TokenizerError(f"expected JSON, but {error}") from None
+    if not isinstance(document, dict):
+        raise TokenizerError("expected a JSON object")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _check(document: dict[str, Any]) -> None:
+    """Refuse a file of another shape, or whose ids are not 0, 1, 2 … each once."""
+    for part in PARTS:
+        if not isinstance(document.get(part), dict | None):
+            raise TokenizerError(f"expected an object or null as {part!r}")
+    model = document.get("model")
+    if not isinstance(model, dict):
+        raise TokenizerError("expected a 'model' with a vocabulary, but it has none")
+    if not isinstance(model.get("unk_token"), str | None):
+        raise TokenizerError("expected a text or null as 'unk_token' in 'model'")
+    vocab = model.get("vocab")
+    if not (isinstance(vocab, dict | list) and vocab):
+        raise TokenizerError("expected a 'vocab' in 'model', but it is absent or empty")
+    words = vocab if isinstance(vocab, dict) else _listed(vocab)
+    added = _added(document.get("added_tokens") or [])
+    every = words | added
+    for token, number in every.items():
+        if type(number) is not int or number < 0:
+            raise TokenizerError(f"token {token!r} has the id {number!r}, expected 0 or more")
+        if words.get(token, number) != number:
+            raise TokenizerError(f"token {token!r} has two ids, {words[token]} and {number}")
+    _check_numbers(every, set(added.values()))
+
+
+def _check_numbers(every: dict[str, int], added: set[int]) -> None:
+    names: dict[int, str] = {}
+    for token, number in every.items():
+        if number in names:
+            raise TokenizerError(f"{names[number]!r} and {token!r} both have the id {number}")
+        names[number] = token
+    reserved = max(names) + 1 - len(names)
+    if reserved:
+        missing = next(number for number in range(len(names)) if number not in names)
+        above = {number for number in names if number > missing}
+        if reserved > MOST_RESERVED or not above <= added:
+            raise TokenizerError(f"ids up to {max(names)}, but none of them is {missing}")
+
+
+def _listed(vocab: list[Any]) -> dict[str, int]:
+    """Return the ids of a vocabulary written as a list of pieces and scores."""
+    try:
+        return {piece: number for number, (piece, _) in enumerate(vocab)}
+    except (TypeError, ValueError):
+        raise TokenizerError("expected pairs of a piece and a score in 'vocab'") from None
+
+
+def _added(tokens: Any) -> dict[str, int]:
+    try:
+        ids = {token["content"]: token["id"] for token in tokens}
+        complete = all(isinstance(token["special"], bool) and token["content"] for token in tokens)
+    except (TypeError, KeyError):
+        complete = False
+    if not complete or not all(isinstance(content, str) for content in ids):
+        raise TokenizerError("expected 'id', 'content' and 'special' of each of 'added_tokens'")
+    if len(ids) < len(tokens):
+        raise TokenizerError("a content stands twice in 'added_tokens'")
+    return ids
+
+
+def _as_bytes(document: dict[str, Any]) -> ByteTokenizer | None:
+    tokenizer = ByteTokenizer()
+    return tokenizer if json.loads(tokenizer.to_json()) == document else None
+
+
+def _as_characters(document: dict[str, Any]) -> CharTokenizer | None:
+    vocab = document["model"]["vocab"]
+    if document.get("added_tokens") or any(len(token) != 1 for token in vocab):
+        return None
+    alphabet = "".join(sorted(vocab, key=vocab.__getitem__))
+    candidates = [CharTokenizer(alphabet, unknown) for unknown in UNKNOWN]
+    return next((c for c in candidates if json.loads(c.to_json()) == document), None)
+
+
+def _as_bpe(document: dict[str, Any]) -> BPETokenizer | None:
+    """Return the quick equal of a plain byte-level BPE like GPT-2's; None where it is not one."""
+    model, added = document["model"], document.get("added_tokens") or []
+    vocab = model["vocab"]
+    if not _is_plain(document) or len(added) > 1:
+        return None
+    special = added[0]["content"] if added and added[0]["special"] else None
+    words = sorted(vocab.keys() - {special}, key=vocab.__getitem__)
+    if added and (special is None or added[0]["id"] != len(words)):
+        return None
+    if not all(char in CHAR_TO_BYTE for word in words for char in word):
+        return None
+    tokens = [invisible(word) for word in words]
+    merges = _merges(model.get("merges"))
+    longer = [token for token in tokens if len(token) > 1]
+    single = sum(len(token) == 1 for token in tokens)
+    if single != 256 or len(tokens) != 256 + len(longer):
+        return None
+    if [left + right for left, right in merges] != longer or not _reaches_all(words, merges):
+        return None
+    return BPETokenizer(tokens, merges, special)
+
+
+def _is_plain(document: dict[str, Any]) -> bool:
+    model, splits = document["model"], document.get("pre_tokenizer") or {}
+    changes = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
+    return (
+        model.get("type", "BPE") == "BPE"
+        and isinstance(model["vocab"], dict)
+        and not any(model.get(key) for key in changes)
+        and not any(document.get(key) for key in ("normalizer", "truncation", "padding"))
+        and (document.get("post_processor") or {}).get("type", "ByteLevel") == "ByteLevel"
+        and (document.get("decoder") or {}).get("type") == "ByteLevel"
+        and splits.get("type") == "ByteLevel"
+        and splits.get("add_prefix_space") is False
+        and splits.get("use_regex", True) is True
+    )
+
+
+def _merges(merges: Any) -> list[tuple[bytes, bytes]]:
+    """Return the pairs, written "left right" or [left, right]; empty where they are neither."""
+    try:
+        pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
+        return [(invisible(left), invisible(right)) for left, right in pairs]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return []
+
+
+def _reaches_all(words: list[str], merges: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the merges make each token of its own bytes: then merging by id is the same.
+
+    tiktoken joins any two neighbours whose bytes are a token, the lowest id first; the merges name
+    one pair for each token. Were they to part ways at neighbours l, r inside a text, then nothing
+    would have joined across the ends of l + r before, so that the bytes of l + r alone would go the
+    same way and stop at l, r: that token could not be reached.
+    """
+    from tokenizers import models
+
+    vocab = {word: number for number, word in enumerate(words)}
+    pairs = [(visible(left), visible(right)) for left, right in merges]
+    bpe = told(lambda: models.BPE(vocab=vocab, merges=pairs))
+    return all(len(bpe.tokenize(word)) == 1 for word in words)

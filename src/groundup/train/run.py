@@ -1,0 +1,267 @@
+"""A training run: from the user's request to the finished folder, or on from where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import re
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from groundup import __version__
+from groundup.base.errors import UsageError
+from groundup.base.files import make_folder
+from groundup.config import GPTConfig, TrainConfig, as_table, build, preset
+from groundup.data import PreparedData, prepare
+from groundup.plan import Plan, check_fits, make_plan
+from groundup.runs import RunFolder, run_lock
+from groundup.runs.checkpoint import newest_intact, remove_unfinished
+from groundup.runs.load import fill
+from groundup.runs.report import write_report
+from groundup.train.assemble import assemble, new_model
+from groundup.train.calibrate import matmul_rate
+from groundup.train.choices import Choices, choose, cpu_threads, machine
+from groundup.train.loop import Listener, Progress
+from groundup.train.recorder import Recorder
+from groundup.train.signals import StopRequest
+
+DEFAULT_CORPUS = "shakespeare"
+DEFAULT_PRESET = "nano"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What the user asked for, before anything was decided."""
+
+    sources: tuple[str, ...] = (DEFAULT_CORPUS,)
+    preset: str = DEFAULT_PRESET
+    model_changes: dict[str, Any] = field(default_factory=dict)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    tokenizer: str = "bpe"
+    text_options: dict[str, Any] = field(default_factory=dict)
+    run: str | None = None
+    extend: int | None = None
+    runs_folder: Path = Path("runs")
+    data_folder: Path = Path("data")
+
+    def name(self) -> str:
+        """Return the run's name: as given, else made of the text and the preset."""
+        if self.run:
+            return self.run
+        stems = [Path(source).name.partition(".")[0] for source in self.sources]
+        text = "-".join(stem if stem.strip("-*") else "text" for stem in stems[:2])
+        return re.sub(r"[^\w.-]+", "_", f"{text}-{self.preset}")
+
+
+class Screen(Listener, Protocol):
+    """A listener that is also shown the run before it begins and while its text is prepared."""
+
+    def preparing(self, stage: str, done: int, total: int) -> None:
+        """Receive how many bytes of a stage of preparation are done."""
+
+    def prepared(self, data: PreparedData) -> None:
+        """Receive what training will read."""
+
+    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
+        """Receive what is about to be trained, and where it is written."""
+
+    def notice(self, text: str) -> None:
+        """Receive one line the user should know."""
+
+    def resumed(self, progress: Progress) -> None:
+        """Receive how far the run had come."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: finished now, finished already, or stopped by a signal."""
+
+    folder: RunFolder
+    progress: Progress
+    signal: int | None = None
+    was_finished: bool = False
+
+
+def train_run(request: TrainRequest, screen: Screen, started: float | None = None) -> Outcome:
+    """Train as requested, or go on where the same request stopped; return how it ended.
+
+    Raises `UsageError` when the folder holds a run of other settings, `RunError` when it is in use
+    or damaged, and whatever the text, the machine or the disk give reason to.
+    """
+    started = time.perf_counter() if started is None else started
+    wanted = preset(request.preset, **request.model_changes)
+    choices = choose(request.train)
+    folder = RunFolder(make_folder(request.runs_folder) / request.name())
+    with run_lock(folder.lock):
+        data = prepare(
+            list(request.sources),
+            request.tokenizer,
+            wanted.vocab_size,
+            request.data_folder,
+            progress=screen.preparing,
+            **request.text_options,
+        )
+        screen.prepared(data)
+        config = wanted.replace(vocab_size=data.tokenizer.vocab_size)
+        asked = _asked(request, config, data)
+        if folder.exists():
+            tables = _compatible(folder, asked, request)
+            choices = dataclasses.replace(choices, config=build(TrainConfig, tables["train"]))
+        else:
+            tables = _new_tables(request, asked, config, choices, data)
+        with cpu_threads(choices.config.threads):
+            outcome = _train(folder, tables, choices, data, screen, started)
+    if not outcome.was_finished:
+        write_report(folder.path)
+    return outcome
+
+
+def _train(
+    folder: RunFolder,
+    tables: dict[str, Any],
+    choices: Choices,
+    data: PreparedData,
+    screen: Screen,
+    started: float,
+) -> Outcome:
+    config, settings = build(GPTConfig, tables["model"]), choices.config
+    remove_unfinished(folder.checkpoints)
+    checkpoint, damaged = newest_intact(folder.checkpoints)
+    for line in damaged:
+        screen.notice(f"{line}; going on from the newest intact checkpoint")
+    progress = Progress(**checkpoint.state()) if checkpoint else Progress()
+    if progress.finished and progress.step >= settings.steps:
+        return Outcome(folder, progress, was_finished=True)
+    progress.finished = False
+    plan = make_plan(config, settings, train_tokens=data.manifest["splits"]["train"]["tokens"])
+    check_fits(plan)
+    tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
+    folder.write(tables)
+    data.tokenizer.save(folder.tokenizer)
+    screen.planned(plan, choices, folder)
+    recorder = Recorder(folder, tables)
+    recorder.resume_from(checkpoint)
+    trainer = assemble(
+        new_model(config, settings.seed),
+        data.tokenizer,
+        data.tokens("train"),
+        data.tokens("val"),
+        choices,
+        [recorder, screen],
+        started,
+    )
+    trainer.timed = "seconds_per_step" in tables["plan"]
+    trainer.flops_per_token = plan.flops_per_token
+    trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+    if checkpoint:
+        fill(trainer.model, checkpoint.model_tensors(), checkpoint.path)
+        trainer.restore(progress, checkpoint.trainer_tensors())
+        screen.resumed(progress)
+    with StopRequest() as stop:
+        progress = trainer.fit(stop)
+    return Outcome(folder, progress, signal=stop.signal)
+
+
+def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
+    """Return what must be the same for a run to go on: every setting, and the text itself."""
+    return {
+        "model": as_table(config),
+        "train": as_table(request.train),
+        "data": {"fingerprint": data.fingerprint, "tokenizer": data.tokenizer.fingerprint},
+    }
+
+
+def _new_tables(
+    request: TrainRequest,
+    asked: dict[str, Any],
+    config: GPTConfig,
+    choices: Choices,
+    data: PreparedData,
+) -> dict[str, Any]:
+    device = choices.device
+    return {
+        "model": as_table(config),
+        "train": as_table(choices.config),
+        "data": {
+            "sources": list(request.sources),
+            "fingerprint": data.fingerprint,
+            "folder": str(data.folder),
+            "tokenizer": data.tokenizer.kind,
+            "vocab_size": data.tokenizer.vocab_size,
+            "split_rule": data.split_rule,
+            **{
+                f"{name}_{unit}": data.manifest["splits"][name][unit]
+                for name in ("train", "val")
+                for unit in ("tokens", "bytes", "documents")
+            },
+        },
+        "choices": {
+            **{k: getattr(choices.config, k) for k in ("device", "precision", "compile")},
+            "threads": choices.config.threads,
+            "reasons": choices.reasons,
+        },
+        "request": {"preset": request.preset, **asked},
+        "versions": {
+            "python": platform.python_version(),
+            "groundup": __version__,
+            **{name: version(name) for name in ("torch", "numpy", "tokenizers", "tiktoken")},
+        },
+        "machine": machine(device),
+    }
+
+
+def _plan_table(plan: Plan) -> dict[str, Any]:
+    return {
+        "parameters": plan.parameters,
+        "flops_per_token": plan.flops_per_token,
+        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+    }
+
+
+def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
+    """Return run.toml's tables if they are of this request; tell every difference if not."""
+    tables = folder.read()
+    before, now = _flat(tables["request"]), _flat(asked)
+    before.pop("preset", None)
+    if request.extend is not None:
+        _extend(folder, tables, request.extend)
+        for key in ("train.steps", "train.minutes"):
+            before.pop(key, None)
+            now.pop(key, None)
+    different = [
+        f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if different:
+        raise UsageError(
+            f"{folder.path} holds a run with other settings ({'; '.join(different)}); repeat its "
+            "own command to go on with it, choose another --run NAME, or lengthen it with "
+            "--extend STEPS"
+        )
+    return tables
+
+
+def _extend(folder: RunFolder, tables: dict[str, Any], steps: int) -> None:
+    if steps < tables["train"]["steps"]:
+        raise UsageError(
+            f"--extend {steps}: {folder.path} already trains to step {tables['train']['steps']}; "
+            "give a larger number of steps"
+        )
+    for settings in (tables["train"], tables["request"]["train"]):
+        settings["steps"] = steps
+        settings.pop("minutes", None)
+    tables.get("plan", {}).pop("expected_seconds", None)
+
+
+def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,37 @@
+"""The learning rate of every step, as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+
+from groundup.config import TrainConfig
+
+
+def warmup_steps(config: TrainConfig) -> int:
+    """Return the steps of linear rise: as set, else a tenth of the run and at most 100."""
+    if config.warmup_steps is not None:
+        return config.warmup_steps
+    return min(100, config.steps // 10)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Return the learning rate of `step` (counted from 0).
+
+    Linear warm-up, then cosine decay over the rest of the run (Loshchilov and Hutter, 2016), or
+    `wsd`: constant, then linear decay over the last `decay_share` of the steps (Hu et al., 2024),
+    or constant to the end.
+    """
+    peak, warm = config.learning_rate, warmup_steps(config)
+    low = peak / 10 if config.min_learning_rate is None else config.min_learning_rate
+    if step < warm:
+        return peak * (step + 1) / warm
+    if config.schedule == "constant":
+        return peak
+    decay_start = warm
+    if config.schedule == "wsd":
+        decay_start = max(warm, round(config.steps * (1 - config.decay_share)))
+    if step < decay_start:
+        return peak
+    done = min(1.0, (step - decay_start) / max(1, config.steps - 1 - decay_start))
+    remaining = (1 + math.cos(math.pi * done)) / 2 if config.schedule == "cosine" else 1 - done
+    return low + (peak - low) * remaining

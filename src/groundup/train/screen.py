@@ -1,0 +1,145 @@
+"""What a person sees while a model trains: in a terminal, in a notebook, or in a piped log.
+
+It prints through a rich console that the caller chooses; the loop itself prints nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from torch import nn
+
+from groundup.config import TrainConfig
+from groundup.data import PreparedData
+from groundup.plan import Plan, plan_rows
+from groundup.plan.units import duration
+from groundup.runs import RunFolder
+from groundup.train.choices import Choices
+from groundup.train.loop import Progress as RunProgress
+
+SAMPLE_LINES = 6
+
+
+class ConsoleScreen:
+    """A `Screen` on a rich console: a live line in a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal and not console.is_jupyter
+        self.steps = 0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._train_loss = float("nan")
+        self._tokens_per_second = 0.0
+
+    def line(self, label: str, text: str, style: str = "") -> None:
+        """Print one labelled line."""
+        self.console.print(Text.assemble((f"{label:<12}", "bold"), (text, style)), soft_wrap=True)
+
+    def preparing(self, stage: str, done: int, total: int) -> None:
+        """Show how much of the text is read."""
+        if done >= total:
+            self.close()
+            return
+        self._show(stage, done, total, "")
+
+    def prepared(self, data: PreparedData) -> None:
+        """Say what was read and how it was split."""
+        self.close()
+        train, val = (data.manifest["splits"][name] for name in ("train", "val"))
+        size = (train["bytes"] + val["bytes"]) / 1e6
+        documents = f"{data.manifest['documents']:,} documents"
+        self.line("Text", f"{size:,.1f} MB in {documents}; {data.split_rule}")
+        tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
+        self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
+
+    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
+        """Show the plan of the run."""
+        for label, value in plan_rows(plan):
+            self.line(label, value)
+        c = choices.config
+        self.line("Machine", f"{c.device}, {c.precision}, {c.threads} threads, compile {c.compile}")
+        self.line("Run", str(folder.path))
+        self.steps = c.steps
+
+    def notice(self, text: str) -> None:
+        """Show one line the user should know."""
+        self.line("Notice", text, "yellow")
+
+    def resumed(self, progress: RunProgress) -> None:
+        """Say where training goes on."""
+        self.line("Resumed", f"at step {progress.step:,} of {self.steps:,}")
+
+    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
+        """Say how long the whole run will take."""
+        self.steps = config.steps
+        expected = duration(seconds_per_step * config.steps)
+        each = f"{config.steps:,} steps of {1000 * seconds_per_step:,.0f} ms"
+        self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
+
+    def metrics(self, record: dict[str, Any]) -> None:
+        """Move the live line on; print a line for a validation."""
+        if "train_loss" in record:
+            self._train_loss = record["train_loss"]
+            self._tokens_per_second = record["tokens_per_second"]
+            if self.live and self.steps:
+                figures = f"loss {self._train_loss:.3f}  {self._tokens_per_second:,.0f} tokens/s"
+                self._show("Training", record["step"], self.steps, figures)
+        if "val_loss" in record:
+            self._validation(record)
+
+    def _validation(self, record: dict[str, Any]) -> None:
+        words = [f"validation {record['val_loss']:.4f}"]
+        words.append(f"{record['val_bits_per_byte']:.3f} bits/byte")
+        if record.get("event") == "finished":
+            self.close()
+            words[0] += f" over the whole split (perplexity {record['val_perplexity']:,.2f})"
+            words.append(f"{duration(record['seconds'])} of training")
+            words.append(f"peak memory {record['peak_memory_mib']:,.0f} MiB")
+            self.line("Finished", ", ".join(words), "green")
+            return
+        if record["step"]:
+            words.insert(0, f"loss {self._train_loss:.4f}")
+            words.append(f"{self._tokens_per_second:,.0f} tokens/s")
+            left = max(0, self.steps - record["step"]) * record["seconds"] / record["step"]
+            words.append(f"{duration(left)} left")
+        self.line(f"Step {record['step']:,}", ", ".join(words))
+
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """Show what the model wrote."""
+        written = Text.assemble((prompt, "dim"), text)
+        filled = [line for line in written.split("\n") if line.plain.strip()]
+        for line in filled[:SAMPLE_LINES]:
+            self.console.print(Text(" " * 12) + line, soft_wrap=True)
+
+    def save(
+        self, progress: RunProgress, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Saving is silent."""
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, what: str, done: int, total: int, figures: str) -> None:
+        if not self.live:
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description:<11}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(what, total=total, figures=figures)
+            self._bar.start()
+        self._bar.update(self._task, description=what, completed=done, total=total, figures=figures)

@@ -1,0 +1,39 @@
+"""The model together with its loss: the one module that everything wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.model import GPT
+from groundup.train.loss import IGNORED, fused_loss, plain_loss
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "fused": fused_loss,
+    "plain": plain_loss,
+}
+
+
+class TrainStep(nn.Module):
+    """Compute the summed loss of a batch and how many targets it counts.
+
+    A sum and a count, not a mean: the sums of micro-batches and ranks add up exactly and are
+    divided once by the global count.
+    """
+
+    def __init__(self, model: GPT, loss: str = "fused") -> None:
+        super().__init__()
+        self.model = model
+        self.loss = LOSSES[loss]
+
+    def forward(
+        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Return (loss_sum in nats, n_targets)."""
+        hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        targets = targets.flatten()
+        loss_sum = self.loss(hidden, self.model.lm_head.weight, targets)
+        return loss_sum, torch.count_nonzero(targets != IGNORED)

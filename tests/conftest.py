@@ -1,0 +1,20 @@
+"""Shapes and types of the architecture's signatures are checked while testing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+CHECKED = ["groundup.model", "groundup.train.loss", "groundup.train.step"]
+install_import_hook(CHECKED, "beartype.beartype")
+
+# Before a test imports transformers: it must not look for a network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,149 @@
+"""The sums against what torch keeps, and against the peak of a real process."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from groundup.config import GPTConfig, TrainConfig, preset
+from groundup.model import GPT
+from groundup.plan import count_parameters, generation_memory, training_memory
+from groundup.plan.memory import LOSS_CHUNK, activations
+
+SHAPES: list[dict[str, Any]] = [
+    {"emb_dim": 24, "n_heads": 3, "n_layers": 3, "tie_embeddings": True},
+    {"emb_dim": 32, "n_heads": 4, "n_layers": 1, "ffn_dim": 100, "qkv_bias": True},
+    {"emb_dim": 16, "n_heads": 1, "n_layers": 2, "context_length": 64},
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_activations_are_what_autograd_keeps(
+    shape: dict[str, Any], drop_rate: float, precision: str
+) -> None:
+    config = GPTConfig(**{"vocab_size": 97, "context_length": 40, "drop_rate": drop_rate} | shape)
+    train = TrainConfig(batch_size=3, precision=precision)
+    assert _kept(config, train) == activations(config, train)
+
+
+def _kept(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of all different storages that a forward pass keeps, parameters apart."""
+    model = GPT(config).train()
+    seen = {p.untyped_storage().data_ptr(): 0 for p in model.parameters()}
+    alive = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        seen.setdefault(storage.data_ptr(), storage.nbytes())
+        alive.append(tensor)  # so that no address is used twice
+        return tensor
+
+    tokens = torch.zeros(train.batch_size, config.context_length, dtype=torch.long)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"),
+    ):
+        model.hidden_states(tokens)
+    return sum(seen.values())
+
+
+def test_terms_and_their_sum() -> None:
+    config = preset("gpt2-124m", context_length=256)
+    memory = training_memory(config, TrainConfig(batch_size=4))
+    weights = 4 * count_parameters(config).total
+    assert memory.terms["weights"] == weights
+    assert memory.terms["optimizer"] == 2 * weights
+    assert memory.terms["gradients"] == 4 * 50257 * 768, "of the head, while activations are kept"
+    assert memory.total == sum(memory.terms.values())
+    assert memory.moment == "end of the forward pass"
+
+
+def test_a_small_batch_is_largest_when_all_gradients_have_come() -> None:
+    memory = training_memory(preset("gpt2-124m", context_length=16), TrainConfig(batch_size=1))
+    assert memory.moment == "end of the backward pass"
+    assert memory.terms["gradients"] > memory.terms["weights"]
+    assert memory.terms["activations"] == 0
+
+
+def test_what_makes_a_run_larger() -> None:
+    config, train = preset("micro"), TrainConfig(batch_size=8)
+    usual = training_memory(config, train).total
+
+    def changed(**changes: Any) -> int:
+        return training_memory(config, TrainConfig(**{"batch_size": 8} | changes)).total
+
+    assert changed(batch_size=16) > usual
+    assert changed(accumulation=2) > usual
+    assert changed(accumulation=2) == changed(accumulation=3)
+    assert changed(precision="bf16") < usual
+    assert training_memory(config.replace(drop_rate=0.1), train).total > usual
+    large = preset("gpt2-124m")
+    plain, fused = (training_memory(large, TrainConfig(loss=x)).total for x in ("plain", "fused"))
+    assert plain - fused > 8 * 16 * 1024 * 50257
+
+
+def test_generation_keeps_keys_and_values() -> None:
+    config = preset("gpt2-124m")
+    one, two = (generation_memory(config, batch_size=n).terms for n in (1, 2))
+    assert one["cache"] == 2 * 12 * 1024 * 768 * 4
+    assert two["cache"] == 2 * one["cache"]
+    assert generation_memory(config, number_format="bf16").terms["weights"] == 2 * 124_439_808
+
+
+def test_the_chunk_is_that_of_the_fused_loss() -> None:
+    loss = pytest.importorskip("groundup.train.loss")
+    assert loss.CHUNK_VALUES == LOSS_CHUNK
+
+
+RUN = """
+import json, resource, sys
+import torch
+from groundup.config import GPTConfig, TrainConfig, build
+from groundup.model import GPT
+from groundup.train.optimizer import build_optimizer
+from groundup.train.step import TrainStep
+torch.set_num_threads(2)
+config, train = (build(c, t) for c, t in zip((GPTConfig, TrainConfig), json.loads(sys.argv[1])))
+step = TrainStep(GPT(config), train.loss)
+optimizer = build_optimizer(step, train)
+for _ in range(2):
+    for _ in range(train.accumulation):
+        shape = (train.batch_size, config.context_length)
+        tokens = torch.randint(0, config.vocab_size, shape)
+        loss, n_targets = step(tokens, tokens)
+        (loss / n_targets).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator's threshold is glibc's")
+@pytest.mark.parametrize(
+    ("model", "train"),
+    [
+        ({"emb_dim": 256, "n_heads": 4, "n_layers": 4, "vocab_size": 2048}, {"batch_size": 16}),
+        ({"emb_dim": 512, "n_heads": 8, "n_layers": 6, "vocab_size": 20000}, {"batch_size": 4}),
+        ({"emb_dim": 512, "n_heads": 8, "n_layers": 6, "vocab_size": 20000}, {"loss": "plain"}),
+        (
+            {"emb_dim": 768, "n_heads": 8, "n_layers": 6, "vocab_size": 8000},
+            {"batch_size": 2, "accumulation": 2},
+        ),
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_peak_of_a_real_process(model: dict[str, Any], train: dict[str, Any], tied: bool) -> None:
+    model = {"context_length": 128, "tie_embeddings": tied} | model
+    # Large blocks are given back at once, so that the peak is what is held and nothing else.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 18)}
+    command = [sys.executable, "-c", RUN, json.dumps([model, train])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    expected = training_memory(GPTConfig(**model), TrainConfig(**train)).total
+    assert int(done.stdout) == pytest.approx(expected, rel=0.08)

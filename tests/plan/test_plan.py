@@ -1,0 +1,215 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from groundup.base.errors import UsageError
+from groundup.config import TrainConfig, preset
+from groundup.plan import (
+    Calibration,
+    available_memory,
+    check_fits,
+    expected_step_seconds,
+    load_calibration,
+    machine,
+    machine_fingerprint,
+    make_plan,
+    plan_rows,
+    plan_tables,
+    training_flops_per_token,
+    training_memory,
+)
+from groundup.plan.units import duration, flop, mib, number
+
+MEASURED = Calibration(device="cpu", matmul_gflops={1: 100.0, 2: 200.0}, bandwidth=20e9)
+
+
+def test_plan_imports_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys; from groundup.plan import make_plan, plan_tables; "
+        "from groundup.config import TrainConfig, preset; "
+        "plan_tables(make_plan(preset('gpt2-1558m'), TrainConfig())); "
+        "print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_largest_plan_is_quick() -> None:
+    config = preset("gpt2-1558m")
+    begun = time.process_time()
+    plan = make_plan(config, TrainConfig(), train_tokens=1_000_000)
+    json.dumps(plan.as_dict())
+    plan_tables(plan)
+    assert time.process_time() - begun < 0.05
+
+
+def test_as_dict_is_json_with_exact_figures() -> None:
+    plan = make_plan(preset("gpt2-124m"), TrainConfig(steps=10, batch_size=2), train_tokens=4096)
+    table = json.loads(json.dumps(plan.as_dict()))
+    assert table["parameters"] == plan.parameters == 124_439_808
+    assert sum(table["parts"].values()) == 124_439_808
+    assert [c["parameters"] for c in table["conventions"]] == [
+        163_009_536,
+        124_412_160,
+        124_439_808,
+    ]
+    assert table["conventions"][0]["fp32_mib"] == 621.83
+    memory = table["training_memory_bytes"]
+    assert memory["total"] == sum(v for k, v in memory.items() if k not in ("total", "moment"))
+    run = table["run"]
+    assert (run["tokens"], run["passes"], run["least_seconds"]) == (20480, 5.0, None)
+
+
+def test_plan_without_training() -> None:
+    plan = make_plan(preset("nano"))
+    assert plan.training is plan.tokens is plan.tokens_per_step is plan.seconds is None
+    assert plan.memory["cache"] > 0
+    assert plan_rows(plan)
+    assert plan_tables(plan)
+
+
+def test_a_run_of_minutes_has_no_steps_until_its_speed_is_known() -> None:
+    plan = make_plan(preset("nano"), TrainConfig(minutes=5), train_tokens=10_000)
+    assert plan.steps is plan.tokens is plan.passes is None
+    assert plan.tokens_per_step == 16 * 128
+    assert "as time allows" in dict(plan_rows(plan))["Learns from"]
+
+
+def test_rows_and_tables_are_rectangles_of_words() -> None:
+    plan = make_plan(preset("gpt2-124m"), TrainConfig(), train_tokens=10**6, calibration=MEASURED)
+    rows = dict(plan_rows(plan))
+    assert "124,439,808 (tied, with query-key-value bias" in rows["Parameters"]
+    assert rows["Storage"].startswith("474.70 MiB in fp32")
+    assert rows["Time"].startswith("at least")
+    for table in plan_tables(plan, "gpt2-124m"):
+        for row in table.rows:
+            assert len(row) == len(table.columns)
+            assert all(isinstance(cell, str) for cell in row)
+    conventions = next(t for t in plan_tables(plan) if t.title == "Conventions")
+    assert [row[0][-1] == "*" for row in conventions.rows] == [False, False, True]
+
+
+def test_an_impossible_size_is_refused_with_settings_that_fit() -> None:
+    config, train = preset("gpt2-1558m"), TrainConfig(batch_size=16)
+    with pytest.raises(UsageError) as refused:
+        check_fits(make_plan(config, train), available=32 << 30)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "weights 5,942 + gradients" in message
+    assert "32,768 MiB are available" in message
+    assert "batch_size=1 --set accumulation=16" in message
+    smaller = TrainConfig(batch_size=1, accumulation=16)
+    assert training_memory(config, smaller).total <= 32 << 30
+    assert "n_layers=12" in message
+    assert training_memory(config.replace(n_layers=12), train).total <= 32 << 30
+    assert training_memory(config.replace(n_layers=24), train).total > 32 << 30
+
+
+def test_no_single_change_may_help() -> None:
+    with pytest.raises(UsageError, match="a smaller model"):
+        check_fits(make_plan(preset("gpt2-1558m"), TrainConfig()), available=320 << 20)
+
+
+def test_absurd_sizes_are_refused_at_once() -> None:
+    begun = time.process_time()
+    config = preset("nano", n_layers=1 << 24, emb_dim=1 << 20, n_heads=1 << 10)
+    with pytest.raises(UsageError, match="MiB are available"):
+        check_fits(make_plan(config, TrainConfig()))
+    assert time.process_time() - begun < 0.5
+
+
+def test_what_fits_or_is_unknown_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(preset("nano"), TrainConfig())
+    check_fits(plan, available=plan.memory["total"])
+    with pytest.raises(UsageError):
+        check_fits(plan, available=plan.memory["total"] - 1)
+    check_fits(make_plan(preset("gpt2-1558m"), TrainConfig(device="cuda", batch_size=4096)))
+    monkeypatch.setattr("groundup.plan.plan.available_memory", lambda: None)
+    check_fits(make_plan(preset("gpt2-1558m"), TrainConfig(batch_size=4096)))
+
+
+def test_available_memory_heeds_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = available_memory()
+    assert found is None or found > 1 << 20
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    own = groups / "outer" / "own"
+    own.mkdir(parents=True)
+    monkeypatch.setattr(machine, "PROC", proc)
+    monkeypatch.setattr(machine, "CGROUPS", groups)
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
+    (proc / "self" / "cgroup").write_text("0::/outer/own\n")
+    assert available_memory() == 8000 << 10
+    (own / "memory.max").write_text("max\n")
+    (own / "memory.current").write_text("1000\n")
+    assert available_memory() == 8000 << 10
+    (groups / "outer" / "memory.max").write_text("5000\n")
+    (groups / "outer" / "memory.current").write_text("2000\n")
+    (groups / "outer" / "memory.stat").write_text("anon 1\ninactive_file 500\n")
+    assert available_memory() == 3500
+
+
+def test_calibration_is_kept_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "calibration.json"
+    assert load_calibration(path) is None
+    assert MEASURED.save(path) == path
+    assert load_calibration(path) == MEASURED
+    assert MEASURED.machine == machine_fingerprint()
+    for damage in (b"{", b"[]", b"{}", b'{"matmul_gflops": 3}', b"\xff"):
+        path.write_bytes(damage)
+        assert load_calibration(path) is None
+    Calibration(device="cpu", matmul_gflops={1: 1.0}, bandwidth=1.0, machine="other").save(path)
+    assert load_calibration(path) is None
+
+
+def test_calibration_is_in_the_cache_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    assert MEASURED.save() == tmp_path / "calibration.json"
+    assert load_calibration() == MEASURED
+
+
+def test_times_come_only_from_what_was_measured() -> None:
+    config, train = preset("micro"), TrainConfig(threads=2)
+    assert expected_step_seconds(config, train, None) is None
+    assert expected_step_seconds(config, TrainConfig(threads=3), MEASURED) is None
+    assert expected_step_seconds(config, TrainConfig(precision="bf16"), MEASURED) is None
+    assert expected_step_seconds(config, TrainConfig(device="cuda"), MEASURED) is None
+    two = expected_step_seconds(config, train, MEASURED)
+    one = expected_step_seconds(config, TrainConfig(threads=1), MEASURED)
+    assert one is not None
+    assert two is not None
+    products = 16 * 256 * training_flops_per_token(config)
+    assert one - two == pytest.approx(products / 200e9)
+    assert two > products / 200e9
+    plan = make_plan(config, TrainConfig(steps=50), calibration=MEASURED)
+    assert plan.seconds == pytest.approx(50 * two)
+
+
+def test_units() -> None:
+    assert [number(x) for x in (0, 0.5, 950, 12_300, 124_439_808)] == [
+        "0",
+        "0.5",
+        "950",
+        "12,300",
+        "124.4 M",
+    ]
+    assert [flop(x) for x in (950, 857.2e6, 1.683e18)] == ["950 FLOP", "857.2 MFLOP", "1.683 EFLOP"]
+    assert [mib(x) for x in (1 << 20, 652_038_144)] == ["1.00 MiB", "621.83 MiB"]
+    seconds = (0.42, 59.6, 200, 7200, 7500, 273_600, float("inf"))
+    assert [duration(x) for x in seconds] == [
+        "0.42 s",
+        "1 min",
+        "3 min 20 s",
+        "2 h",
+        "2 h 5 min",
+        "3 d 4 h",
+        "unknown",
+    ]

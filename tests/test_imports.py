@@ -1,0 +1,84 @@
+"""Arrows between rooms go down only; heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import groundup
+
+PACKAGE = Path(groundup.__file__).parent
+LAYERS = [
+    {"cli", "serve"},
+    {"lab", "finetune"},
+    {"train"},
+    {"generate", "evaluate", "weights"},
+    {"runs"},
+    {"model", "data", "plan"},
+    {"tokenizer"},
+    {"config"},
+    {"base"},
+]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+SIDEWAYS = {("data", "tokenizer")}
+ROOMS = sorted(p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__")
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+
+
+def room_imports(room: str) -> Iterator[tuple[Path, str]]:
+    for file in (PACKAGE / room).rglob("*.py"):
+        yield from ((file, name) for name in imports(file))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_below(room: str) -> None:
+    assert room in LEVEL, f"{room} has no place in the house"
+    for file, name in room_imports(room):
+        parts = name.split(".")
+        if parts[0] != "groundup" or len(parts) == 1 or parts[1] == room:
+            continue
+        assert LEVEL[parts[1]] > LEVEL[room], f"{file} imports {name}: not below {room}"
+
+
+def test_the_model_knows_only_torch_and_config() -> None:
+    known = {"__future__", "collections", "math", "typing", "torch", "jaxtyping"}
+    for file, name in room_imports("model"):
+        allowed = name.split(".")[0] in known or name.startswith(
+            ("groundup.config", "groundup.model")
+        )
+        assert allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("room", ["base", "config", "tokenizer", "data", "plan", "cli"])
+def test_light_rooms_never_import_torch(room: str) -> None:
+    code = f"import sys, groundup.{room}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_planning_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, groundup.plan; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_distributed_knows_torch_distributed() -> None:
+    for room in ROOMS:
+        for file, name in room_imports(room):
+            assert not name.startswith("torch.distributed") or file.stem == "distributed", file
+
+
+def test_every_public_name_exists() -> None:
+    for name in dir(groundup):
+        assert getattr(groundup, name) is not None
