@@ -320,7 +320,8 @@ def test_chat_continues_one_text() -> None:
         model, tokenizer, f"{first_turn}\nWorld", max_tokens=5, seed=4, temperature=2.0
     )
     before = chat.text
-    assert chat.text == before + "".join(chat.say(""))
+    went_on = "".join(chat.say(""))
+    assert chat.text == before + went_on
     interrupted = chat.say("Again")
     piece = next(interrupted)
     interrupted.close()  # type: ignore[attr-defined]

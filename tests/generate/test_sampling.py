@@ -67,6 +67,16 @@ def test_draws_never_leave_the_filter() -> None:
     assert set(drawn) == {1, 3}
 
 
+@pytest.mark.parametrize(("number", "expected"), [(0.0, 1), (0.5, 3), (1 - 2**-53, 3)])
+def test_even_the_ends_of_the_random_range_draw_a_token_that_was_kept(
+    monkeypatch: pytest.MonkeyPatch, number: float, expected: int
+) -> None:
+    exact = torch.full((1,), number, dtype=torch.float64)
+    monkeypatch.setattr(torch, "rand", lambda *size, **options: exact)
+    logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
+    assert next_tokens(logits, SamplingConfig(), generators(0, 1), [[]]) == [expected]
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-6])
 def test_no_temperature_is_too_low(temperature: float) -> None:
     config = SamplingConfig(temperature=temperature)

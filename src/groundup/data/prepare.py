@@ -198,13 +198,12 @@ class _Request:
         given = None if self.spec in TRAINED else self._build(_no_texts)
         seen = scan(self.documents(), _sparse(lambda done: self.progress("scan", done, 0)))
         self.progress("scan", seen.n_bytes, seen.n_bytes)
-        fingerprint = self._fingerprint(seen, given)
-        folder = out / fingerprint
+        folder = out / self._fingerprint(seen, given)
         with folder_lock(folder, lambda: self.progress("waiting", 0, 0)):
             if not (folder / MANIFEST).exists():
                 tokenizer = given or self._trained(folder, seen)
                 tokenizer.save(folder / TOKENIZER)
-                self._fill(folder, seen, tokenizer, fingerprint)
+                self._fill(folder, seen, tokenizer)
             with suppress(FileNotFoundError):
                 (folder / JOURNAL).unlink()
         return folder
@@ -242,7 +241,7 @@ class _Request:
 
         return self._build(texts)
 
-    def _fill(self, folder: Path, seen: Scan, tokenizer: Tokenizer, fingerprint: str) -> None:
+    def _fill(self, folder: Path, seen: Scan, tokenizer: Tokenizer) -> None:
         """Write the shards and then the manifest."""
         dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
         done = 0
@@ -273,13 +272,9 @@ class _Request:
             )
         manifest = {
             "format": FORMAT,
-            "fingerprint": fingerprint,
+            "fingerprint": folder.name,
             "sources": self.sources,
-            "tokenizer": {
-                "kind": tokenizer.kind,
-                "fingerprint": tokenizer.fingerprint,
-                "vocab_size": tokenizer.vocab_size,
-            },
+            "tokenizer": _tokenizer_record(tokenizer),
             "dtype": dtype.name,
             "shard_tokens": self.shard_tokens,
             "split_rule": seen.rule.text,
@@ -296,3 +291,8 @@ class _Request:
 def _split_record(entry: dict[str, Any]) -> dict[str, Any]:
     shards = [{k: v for k, v in shard.items() if k != "next"} for shard in entry["shards"]]
     return {**entry["done"], "shards": shards}
+
+
+def _tokenizer_record(tokenizer: Tokenizer) -> dict[str, Any]:
+    names = ("kind", "fingerprint", "vocab_size")
+    return {name: getattr(tokenizer, name) for name in names}

@@ -135,8 +135,8 @@ def save_checkpoint(
             for path in [temporary / name]
         }
         write_json(temporary / MANIFEST, {"step": step, "files": files})
-        if final.exists():  # a resumed run came to the same step again
-            shutil.rmtree(final)
+        if final.exists():  # damaged, or the run would not have come to this step again
+            discard(final)
         os.replace(temporary, final)
         sync_folder(folder)
     except BaseException as error:
@@ -173,10 +173,15 @@ def prune(folder: Path, keep: int) -> None:
         protected.add(best.path)
     for checkpoint in checkpoints:
         if checkpoint.path not in protected:
-            # Renamed first, so that a kill in the middle leaves no half checkpoint behind.
-            doomed = folder / f"{UNFINISHED}{checkpoint.path.name}-old"
-            os.replace(checkpoint.path, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            discard(checkpoint.path)
+
+
+def discard(path: Path) -> None:
+    """Remove a checkpoint; renamed first, so that a kill in the middle leaves no half of it."""
+    doomed = path.with_name(f"{UNFINISHED}{path.name}-old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def best_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint | None:

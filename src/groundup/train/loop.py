@@ -87,6 +87,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, self.config)
         self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
         self._pause = 0.0
+        self._saved: Progress | None = None
         if self.config.compile == "on":
             for block in self.model.blocks:
                 block.compile()  # in place: parameters keep their names
@@ -251,6 +252,9 @@ class Trainer:
         self._pause += time.perf_counter() - begun
 
     def _save(self) -> None:
+        if self._saved == (state := dataclasses.replace(self.progress)):
+            return
+        self._saved = state
         for listener in self.listeners:
             listener.save(self.progress, self.model, self.optimizer)
 
