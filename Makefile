@@ -13,7 +13,7 @@ help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(INSTALLED)  ## train a small GPT on Shakespeare and let it write (about five minutes)
-	$(BIN)/groundup demo
+	$(BIN)/groundup train
 
 test: $(DEVELOPED) lint package  ## lint, build, and every quick test
 	$(BIN)/python -m pytest
@@ -30,7 +30,7 @@ package: $(DEVELOPED)  ## build the wheel and the sdist, and install each
 	$(BIN)/python tests/check_package.py
 
 bench: $(DEVELOPED)  ## measure speed and memory side by side with the peers
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist

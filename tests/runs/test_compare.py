@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import RunError, UsageError
+from groundup.runs import run_lock
 from groundup.runs.compare import Difference, compare_runs, list_runs, write_comparison
-from groundup.runs.lock import run_lock
 
 MakeRun = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import RunError
-from groundup.runs.lock import run_lock
+from groundup.runs import run_lock
 from groundup.runs.report import write_report
 from groundup.runs.report.charts import Series, drawable, line_chart, smooth, thin
 from groundup.runs.report.page import esc, figure

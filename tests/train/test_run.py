@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "eval_tokens": 256,
     "sample_tokens": 5,
     "threads": 1,
+    "learning_rate": 1e-3,
 }
 
 
@@ -197,7 +198,7 @@ def test_a_run_can_be_lengthened(tmp_path: Path) -> None:
 def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     ask = request(tmp_path)
     with run_lock(tmp_path / "runs" / ask.name() / "lock"):
-        code = "import sys; from groundup.runs import is_locked; from pathlib import Path;"
+        code = "import sys; from groundup.base.lock import is_locked; from pathlib import Path;"
         code += "sys.exit(not is_locked(Path(sys.argv[1])))"
         lock = str(tmp_path / "runs" / ask.name() / "lock")
         assert subprocess.run([sys.executable, "-c", code, lock], check=False).returncode == 0

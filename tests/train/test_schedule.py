@@ -12,7 +12,7 @@ from groundup.train import learning_rate
 
 
 def rates(**settings: object) -> list[float]:
-    config = TrainConfig(**settings)
+    config = TrainConfig(**{"learning_rate": 1e-3, **settings})
     return [learning_rate(step, config) for step in range(config.steps)]
 
 

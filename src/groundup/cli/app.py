@@ -1,22 +1,25 @@
 """The verbs and their entry point. Rooms are imported inside a verb, so that --help is instant.
 
 Exit codes: 0 done; 1 failed; 2 the request was wrong; 130 interrupted by Ctrl-C and 143 by
-SIGTERM, with everything saved.
+SIGTERM, with everything saved. An error is one line on standard error.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from groundup import __version__
 from groundup.base.errors import GroundupError
+from groundup.base.files import file_error
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -24,16 +27,16 @@ app = typer.Typer(
     name="groundup",
     help="GPT-like language models from the ground up: size one, build it, train it, talk to it.",
     epilog="Begin with: groundup train",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # panels around the help would double the time it takes
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-data_app = typer.Typer(
-    help="Named texts, and any text made into token shards.", no_args_is_help=True
-)
+data_app = typer.Typer(help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
 
+# What a wrong verb, flag or value raises; typer exports only its descendants.
+_WrongWords: Any = typer.BadParameter.__mro__[2]
 _debug = False
 
 
@@ -55,41 +58,70 @@ def _options(
 
 
 def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
-    """Register a function as a verb whose errors end as one line and an exit code."""
-
-    def register(function: Verb) -> Verb:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            try:
-                function(*args, **kwargs)
-                sys.stdout.flush()
-            except GroundupError as error:
-                if _debug:
-                    raise
-                fail(str(error), error.exit_status)
-            except KeyboardInterrupt:
-                fail("interrupted; the same command goes on where it stopped", 130)
-            except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            except MemoryError:
-                fail("out of memory; a smaller batch_size or context_length needs less", 1)
-
-        group.command(name)(guarded)
-        return function
-
-    return register
-
-
-def fail(message: str, status: int) -> NoReturn:
-    """Print one line to standard error and exit."""
-    print(f"groundup: {' '.join(message.split())}", file=sys.stderr)
-    raise typer.Exit(status)
+    """Register a function as a verb."""
+    return group.command(name)
 
 
 def main() -> None:
-    """Run the command line."""
-    # Registered here, after `app` exists: each module adds its verbs to it.
-    from groundup.cli import data, plan, runs, train, write  # noqa: F401
+    """Run the command line and exit."""
+    for verbs in ("train", "write", "plan", "runs", "data"):  # each adds its own to `app`
+        importlib.import_module(f"groundup.cli.{verbs}")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a character the terminal lacks is no failure
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    words = sys.argv[1:]
+    sys.exit(_run([*words, "--help"] if words in ([], ["data"]) else words))
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    app()
+
+class _Interrupted(BaseException):
+    """Ctrl-C or SIGTERM outside of training, which stops at a step boundary instead."""
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise _Interrupted(number)
+
+
+def _run(words: list[str]) -> int:
+    """Run a verb; return the exit code, having printed the one line of an error."""
+    global _debug
+    _debug = False
+    try:
+        status = app(words, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except _WrongWords as error:
+        where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
+        return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
+    except (_Interrupted, KeyboardInterrupt) as error:
+        number = error.args[0] if error.args else int(signal.SIGINT)
+        resumes = {"train", "prepare"} & set(words)
+        remedy = "; the same command goes on where it stopped" if resumes else ""
+        return _fail(f"interrupted{remedy}", 128 + number)
+    except Exception as error:
+        if _debug:
+            raise
+        return _fail(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the line and the exit code for an error that ended a verb."""
+    if isinstance(error, GroundupError):
+        return str(error), error.exit_status
+    kind = type(error).__name__
+    if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
+        return "out of memory; a smaller batch_size or context_length needs less", 1
+    if isinstance(error, OSError):
+        return str(file_error(Path(error.filename or "."), error)), 1
+    reason = f"{kind}: {error}" if str(error) else kind
+    return f"unexpected {reason}; 'groundup --debug ...' shows where it happened", 1
+
+
+def _fail(message: str, status: int) -> int:
+    """Print one line to standard error and return the exit code."""
+    print(f"groundup: {' '.join(message.split())}", file=sys.stderr)
+    return status

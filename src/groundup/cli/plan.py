@@ -18,6 +18,9 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
+    calibrate: Annotated[
+        bool, typer.Option(help="Measure this machine first (seconds), to foretell times.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
     """Show a model's parameters, storage and memory, exact, without building it."""
@@ -27,7 +30,12 @@ def plan(
 
     model_changes, train_changes = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     config = named(preset, **model_changes)
-    result = planning.make_plan(config, build(TrainConfig, train_changes))
+    settings = build(TrainConfig, train_changes)
+    if calibrate:
+        from groundup.train.calibrate import calibrate as measure
+
+        measure().save()
+    result = planning.make_plan(config, settings, calibration=planning.load_calibration())
     if as_json:
         print(json.dumps(result.as_dict(), indent=2))
         return

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
-    from groundup.train import Outcome
+    from groundup.train import ConsoleScreen, Outcome
 
 STARTED = time.perf_counter()
-DEFAULT_MINUTES = 4.5
+DEFAULT_MINUTES = 5.0
 PROMPT_AT_THE_END = "KING "
 
 
@@ -27,7 +29,7 @@ def train(
     ] = None,
     preset: Annotated[str, typer.Option(help="pico, nano, micro, mini, gpt2-124m, …")] = "nano",
     minutes: Annotated[
-        float | None, typer.Option(help="Train for about so long [default: 4.5 without --steps].")
+        float | None, typer.Option(help="Train for about so long [default: 5 without --steps].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run [default: TEXT-PRESET].")] = None,
@@ -60,6 +62,10 @@ def train(
 
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
 
+    if run is not None and (run in ("", "..") or Path(run).name != run):
+        raise UsageError(
+            f"--run {run}: expected a name without slashes; choose its folder by --runs"
+        )
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "seed": seed, "device": device}
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -104,24 +110,39 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
 
 
-def _farewell(screen: Any, outcome: Outcome) -> None:
+def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     """Say how it ended, let a finished model write, and name what can be done next."""
+    from groundup.runs import read_lines
+
     path, progress = outcome.folder.path, outcome.progress
     if not progress.finished:
-        screen.line(
-            "Stopped", f"saved at step {progress.step:,}; the same command goes on", "yellow"
-        )
+        saved = f"saved at step {progress.step:,}; the same command goes on"
+        screen.line("Stopped", saved, "yellow")
         return
+    prompt = "".join(sample["prompt"] for sample in list(read_lines(outcome.folder.samples))[-1:])
     if outcome.was_finished:
         screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
     else:
-        from groundup.generate import generate
-        from groundup.runs.load import load
-
-        loaded = load(path)
-        text = generate(loaded.model, loaded.tokenizer, "\n", max_tokens=200, seed=1)
-        screen.line("It writes", "")
-        screen.sample(progress.step, "", text.strip())
-    screen.line("Next", f'groundup generate {path} "To be"')
+        _show_writing(screen, outcome, prompt or " ")
+    first_words = shlex.quote(prompt.partition("\n")[0] or "The")
+    screen.line("Next", f"groundup generate {path} {first_words} --temperature 0.7")
     screen.line("", f"groundup chat {path}")
     screen.line("", f"open {outcome.folder.report}")
+
+
+def _show_writing(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
+    from groundup.generate import generate
+    from groundup.runs.load import load
+
+    loaded = load(outcome.folder.path)
+    text = generate(
+        loaded.model,
+        loaded.tokenizer,
+        prompt,
+        max_tokens=200,
+        temperature=0.7,
+        top_p=0.9,
+        seed=1,
+    )
+    screen.line("It writes", "at temperature 0.7 and top-p 0.9, from its best checkpoint:")
+    screen.sample(loaded.step, prompt, text, lines=24)

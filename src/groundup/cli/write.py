@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundup.base.errors import DataError, UsageError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def generate(
         "seed": seed,
         "stop": stop or [],
     }
-    texts = [sys.stdin.read() if text == "-" else text for text in prompts or [""]]
+    texts = [_read_input() if text == "-" else text for text in prompts or [""]]
     loaded = _load(run, checkpoint, device)
     if len(texts) == 1 and not as_json:
         _stream(loaded, texts[0], options)
@@ -110,14 +111,37 @@ def chat(
             line = input("> ") if at_terminal else next(sys.stdin).rstrip("\n")
         except (EOFError, StopIteration):
             return
+        except UnicodeDecodeError as error:
+            raise _not_text(error) from error
         for piece in talk.say(line):
             print(piece, end="", flush=True)
         print()
 
 
+def _read_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise _not_text(error) from error
+
+
+def _not_text(error: UnicodeDecodeError) -> DataError:
+    return DataError(f"standard input: expected {error.encoding} text, but {error.reason}; mend it")
+
+
 def _load(run: Path, checkpoint: str, device: str) -> LoadedRun:
+    import torch
+
     from groundup.runs.load import load
 
+    devices = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not devices.get(device):
+        usable = ", ".join(name for name, there in devices.items() if there)
+        raise UsageError(f"--device {device}: not on this machine; expected {usable}")
     loaded = load(run, checkpoint, device)
     for notice in loaded.notices:
         print(f"groundup: {notice}; using step {loaded.step}", file=sys.stderr)

@@ -41,12 +41,13 @@ class GPTConfig:
     """Whether the output head is the token embedding itself (Press and Wolf, 2017)."""
 
     def __post_init__(self) -> None:
+        limit = f"from 1 to {MAX_DIMENSION:,}"
         for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
             value = getattr(self, name)
-            require(0 < value <= MAX_DIMENSION, name, value, f"from 1 to {MAX_DIMENSION:,}")
+            require(0 < value <= MAX_DIMENSION, name, value, limit)
         if self.ffn_dim is None:
             object.__setattr__(self, "ffn_dim", 4 * self.emb_dim)
-        require(0 < self.ffn_width <= MAX_DIMENSION, "ffn_dim", self.ffn_dim, "a positive number")
+        require(0 < self.ffn_width <= MAX_DIMENSION, "ffn_dim", self.ffn_dim, limit)
         require(0.0 <= self.drop_rate < 1.0, "drop_rate", self.drop_rate, "from 0 up to below 1")
         require(0.0 < self.norm_eps < 1.0, "norm_eps", self.norm_eps, "a small positive number")
         if self.emb_dim % self.n_heads:

@@ -13,7 +13,7 @@ _GPT2: dict[str, Any] = {
     "qkv_bias": True,
     "tie_embeddings": True,
 }
-_SMALL: dict[str, Any] = {"vocab_size": 2048, "qkv_bias": False, "tie_embeddings": True}
+_SMALL: dict[str, Any] = {"vocab_size": 4096, "qkv_bias": False, "tie_embeddings": True}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Radford et al. 2019, table 2; the released checkpoints' own widths and heads.
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpt2-1558m": {**_GPT2, "emb_dim": 1600, "n_heads": 25, "n_layers": 48},
     # The same architecture, small; vocab_size follows the tokenizer when one is trained.
     "pico": {**_SMALL, "context_length": 64, "emb_dim": 128, "n_heads": 4, "n_layers": 4},
-    "nano": {**_SMALL, "context_length": 128, "emb_dim": 256, "n_heads": 4, "n_layers": 4},
+    "nano": {**_SMALL, "context_length": 128, "emb_dim": 192, "n_heads": 6, "n_layers": 4},
     "micro": {**_SMALL, "context_length": 256, "emb_dim": 384, "n_heads": 6, "n_layers": 6},
     "mini": {**_SMALL, "context_length": 512, "emb_dim": 512, "n_heads": 8, "n_layers": 8},
 }

@@ -25,12 +25,12 @@ class TrainConfig:
     """Optimizer steps of the whole run."""
     minutes: float | None = None
     """A time budget: `steps` is chosen from the speed of the first steps to fill it."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Sequences in one forward and backward pass."""
     accumulation: int = 1
     """Passes whose gradients are added up before each optimizer step."""
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
+    learning_rate: float | None = None
+    """Peak learning rate; None is 0.4 / emb_dim and at most 0.003: wider models step smaller."""
     min_learning_rate: float | None = None
     """Learning rate at the last step; None is a tenth of the peak."""
     warmup_steps: int | None = None
@@ -62,7 +62,7 @@ class TrainConfig:
     sample_tokens: int = 60
     """Length of such a sample; 0 writes none."""
     sample_prompt: str = ""
-    """What samples continue; empty is the start of the validation text."""
+    """What samples continue; empty is a line from the middle of the validation text."""
     save_every: int | None = None
     """Steps between checkpoints; None follows eval_every."""
     keep: int = 2
@@ -88,10 +88,11 @@ class TrainConfig:
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
-        require(0 < self.learning_rate <= 10, "learning_rate", self.learning_rate, "0 < x <= 10")
-        low = self.min_learning_rate
-        expected = f"from 0 to learning_rate = {self.learning_rate}"
-        require(low is None or 0 <= low <= self.learning_rate, "min_learning_rate", low, expected)
+        peak, low = self.learning_rate, self.min_learning_rate
+        require(peak is None or 0 < peak <= 10, "learning_rate", peak, "above 0, at most 10")
+        most = 10 if peak is None else peak
+        expected = f"from 0 to learning_rate = {most}"
+        require(low is None or 0 <= low <= most, "min_learning_rate", low, expected)
         warm = self.warmup_steps
         require(warm is None or warm >= 0, "warmup_steps", warm, "0 or more")
         require(0 < self.decay_share <= 1, "decay_share", self.decay_share, "above 0, at most 1")
@@ -107,6 +108,13 @@ class TrainConfig:
         ):
             value = getattr(self, name)
             require(value in known, name, value, f"one of {', '.join(known)}")
+
+    def peak_learning_rate(self, emb_dim: int) -> float:
+        """Return the learning rate as set, else the one for a model `emb_dim` wide.
+
+        GPT-3's table 2.1 (Brown et al., 2020) falls about as 1 / emb_dim, from 6e-4 at 768.
+        """
+        return self.learning_rate or min(0.003, 0.4 / emb_dim)
 
     @property
     def sequences_per_step(self) -> int:

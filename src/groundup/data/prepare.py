@@ -28,8 +28,8 @@ import numpy as np
 
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import write_json
+from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
-from groundup.data.lock import folder_lock
 from groundup.data.shards import JOURNAL, Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
@@ -199,7 +199,7 @@ class _Request:
         seen = scan(self.documents(), _sparse(lambda done: self.progress("scan", done, 0)))
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
-        with folder_lock(folder, lambda: self.progress("waiting", 0, 0)):
+        with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
             if not (folder / MANIFEST).exists():
                 tokenizer = given or self._trained(folder, seen)
                 tokenizer.save(folder / TOKENIZER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,11 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup.base.errors import DataError, UsageError
 from groundup.data import TokenSplit
-from groundup.model import GPT
+from groundup.model import GPT, evaluation_mode
 
 LOGITS_AT_ONCE = 1 << 23
 """Most scores held in memory at once: 32 MiB in fp32."""
@@ -74,7 +73,7 @@ def evaluate_loss(
         raise DataError(f"{split.n_tokens} tokens to evaluate: expected 2 or more; give more text")
     starts = window_starts(split.n_tokens, length, max_tokens)
     losses, tokens = [], 0
-    with torch.inference_mode(), _evaluation_mode(model):
+    with torch.inference_mode(), evaluation_mode(model):
         for inputs, targets in _batches(split, starts, length, min(batch_size, len(starts))):
             losses.append(_loss_sum(model, inputs, targets))
             tokens += int(np.count_nonzero(targets != IGNORED))
@@ -127,15 +126,3 @@ def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:
         logits = model.lm_head(hidden[some]).float()
         sums.append(F.cross_entropy(logits, aims[some], ignore_index=IGNORED, reduction="sum"))
     return torch.stack(sums).sum()
-
-
-@contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and afterwards on again in exactly the modules that had it on."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -9,13 +9,12 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
 from groundup.base.errors import UsageError
 from groundup.generate.sampling import SamplingConfig, generators, next_tokens
 from groundup.generate.text import TextStream
 from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows
-from groundup.model import GPT
+from groundup.model import GPT, evaluation_mode
 from groundup.tokenizer import Tokenizer
 
 Prompt = TypeVar("Prompt", str, list[str])
@@ -91,7 +90,7 @@ def generate_tokens(
     random = generators(sampling.seed, len(rows))
     reader = _reader(model, rows, sampling.max_tokens, use_cache)
     active = list(range(len(rows)))
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for _ in range(sampling.max_tokens if rows else 0):
             logits = _next_logits(model, reader, [rows[i] for i in active])[:, :vocab_size]
             chosen = next_tokens(
@@ -176,15 +175,3 @@ def _without_compiling() -> AbstractContextManager[Any]:
         return contextlib.nullcontext()
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return eager
-
-
-@contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and afterwards on again in exactly the modules that had it on."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -14,6 +14,7 @@ from groundup.model.attention import (
 from groundup.model.block import Block
 from groundup.model.feed_forward import FeedForward
 from groundup.model.gpt import GPT
+from groundup.model.mode import evaluation_mode
 from groundup.model.norms import LayerNorm
 from groundup.model.positions import LearnedPositions
 
@@ -28,6 +29,7 @@ __all__ = [
     "LearnedPositions",
     "Mask",
     "MultiHeadAttention",
+    "evaluation_mode",
     "fused_attention",
     "plain_attention",
 ]

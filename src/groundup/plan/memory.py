@@ -3,10 +3,10 @@
 A training step has three such moments. At the end of the forward pass every activation is kept
 and the loss is computed; when the backward pass enters the last block they are still all there;
 at its end they are gone, but every gradient has come. The largest of the three sums is the peak.
-Each sum was compared with the peak of real runs on the CPU: what is held agrees within 1% in fp32
-and 5% in bf16. With the fused loss the resident
-memory that Linux reports is 3 to 14% more (plain: up to 25%), because the C library
-keeps freed blocks for later. CUDA and MPS follow the same arithmetic and have not been measured.
+Each sum was compared with the peak of real runs on the CPU: what is held agrees within 1% in
+fp32 and 5% in bf16. With the fused loss the resident memory that Linux reports is 3 to 14% more
+(plain: up to 25%), because the C library keeps freed blocks for later use. CUDA and MPS are taken
+to follow the same arithmetic and were not measured.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that the loss takes at its peak, the head's gradient apart.
 
     Plain: three arrays (n, V): the log-softmax, its gradient and the logits'. Fused: the hidden
-    states and their gradient (n, D), and for a chunk of rows the logits and their exponentials,
-    besides the chunk before where there is one; in bf16 also 16-bit copies of these and the head.
+    states and their gradient (n, D), and for a chunk of rows the logits and their exponentials;
+    in bf16 also 16-bit copies of these and the head.
     """
     n_tokens = train.batch_size * config.context_length
     vocabulary, width, product = config.vocab_size, config.emb_dim, _product_bytes(train)
@@ -128,7 +128,7 @@ def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
         return 3 * FP32 * n_tokens * vocabulary
     rows = max(1, LOSS_CHUNK // vocabulary)
     copies = 0 if product == FP32 else product
-    chunk = 2 * FP32 if rows >= n_tokens else 3 * FP32 + copies
+    chunk = 2 * FP32 + copies
     hidden = 2 * FP32 * n_tokens * width
     return min(rows, n_tokens) * vocabulary * chunk + hidden + copies * vocabulary * width
 

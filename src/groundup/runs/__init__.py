@@ -2,8 +2,7 @@
 and `compare` for a person. Only `checkpoint` and `load` need torch.
 """
 
-from groundup.runs.folder import RunFolder
-from groundup.runs.lock import is_locked, run_lock
+from groundup.runs.folder import RunFolder, run_lock
 from groundup.runs.metrics import append_line, cut_back, read_lines
 
-__all__ = ["RunFolder", "append_line", "cut_back", "is_locked", "read_lines", "run_lock"]
+__all__ = ["RunFolder", "append_line", "cut_back", "read_lines", "run_lock"]

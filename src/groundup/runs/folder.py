@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import tomli_w
 
 from groundup.base.errors import RunError
 from groundup.base.files import file_error, write_text
+from groundup.base.lock import file_lock
 
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused rather than misread."""
@@ -87,3 +90,17 @@ class RunFolder:
     def write(self, tables: dict[str, Any]) -> None:
         """Write run.toml whole."""
         write_text(self.manifest, tomli_w.dumps({"format": FORMAT, **tables}))
+
+
+@contextlib.contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, or raise `RunError` naming the process that trains there."""
+
+    def refuse(holder: str) -> None:
+        raise RunError(
+            f"{path.parent}: process {holder} is training here; wait for it, stop it, or choose "
+            "another --run name"
+        )
+
+    with file_lock(path, refuse):
+        yield

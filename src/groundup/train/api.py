@@ -57,7 +57,7 @@ def train(
     False; Ctrl-C stops at the next step and keeps what was learnt. Nothing is written to disk:
     `train_run` is for that. Raises `DataError` for a text shorter than one context.
     """
-    choices = choose(build(TrainConfig, settings))
+    choices = choose(build(TrainConfig, settings), model.config.emb_dim)
     ids = tokenizer.encode_array(text)
     n_train = int(len(ids) * (1 - VALIDATION_SHARE))
     if n_train <= model.config.context_length:

@@ -16,8 +16,10 @@ from groundup.train.choices import Choices
 from groundup.train.loop import Listener, Trainer
 from groundup.train.step import TrainStep
 
-PROMPT_TOKENS = 8
-"""Tokens of validation text that a sample continues where no prompt was set."""
+EVALUATED_AT_ONCE = 4096
+"""Validation tokens that go through the model together, where a training batch has fewer."""
+PROMPT_CHARACTERS = 24
+"""Least length of a prompt taken from the validation text; it goes on to the end of the word."""
 
 
 def assemble(
@@ -40,13 +42,15 @@ def assemble(
         order=settings.order,
         stride=settings.stride,
     )
-    prompt = settings.sample_prompt or _opening(tokenizer, val)
+    prompt = settings.sample_prompt or prompt_from(tokenizer, val)
+
+    windows = max(settings.batch_size, EVALUATED_AT_ONCE // model.config.context_length)
 
     def evaluate(max_tokens: int | None) -> Evaluation | None:
         if val.n_tokens < 2:
             return None
         with choices.autocast():
-            return evaluate_loss(model, val, batch_size=settings.batch_size, max_tokens=max_tokens)
+            return evaluate_loss(model, val, batch_size=windows, max_tokens=max_tokens)
 
     def sample() -> tuple[str, str] | None:
         text = generate(
@@ -69,10 +73,14 @@ def assemble(
     )
 
 
-def _opening(tokenizer: Tokenizer, val: TokenSplit) -> str:
-    """Return the first words of the validation text."""
-    text = tokenizer.decode(val.read(0, min(PROMPT_TOKENS, val.n_tokens)).tolist())
-    return text.strip("\ufffd") or " "
+def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:
+    """Return the beginning of a line from the middle of `split`, for the model to continue."""
+    start = split.n_tokens // 2
+    ids = split.read(start, min(32 * PROMPT_CHARACTERS, split.n_tokens - start)).tolist()
+    text = tokenizer.decode(ids)
+    text = (text.partition("\n\n")[2] or text.partition("\n")[2] or text).strip()
+    end = text.find(" ", PROMPT_CHARACTERS)
+    return text[: end if end > 0 else PROMPT_CHARACTERS] or " "
 
 
 def new_model(config: GPTConfig, seed: int) -> GPT:

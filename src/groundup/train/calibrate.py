@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 
 import torch
+
+from groundup.plan import Calibration
+from groundup.train.choices import cpu_threads, usable_threads
 
 SIZE = {"cpu": 1024, "mps": 2048, "cuda": 8192}
 
@@ -25,6 +29,33 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) 
         synchronize(device)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+def calibrate() -> Calibration:
+    """Measure this machine's CPU for `groundup plan`: products by thread count, and bandwidth."""
+    cpu, most = torch.device("cpu"), usable_threads()
+    rates = {}
+    for threads in sorted({1, most}):
+        with cpu_threads(threads):
+            rates[threads] = matmul_rate(cpu, torch.float32) / 1e9
+    with cpu_threads(most):
+        bandwidth = memory_bandwidth()
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Calibration(
+        device="cpu", matmul_gflops=rates, bandwidth=bandwidth, measured_at=measured_at
+    )
+
+
+def memory_bandwidth(seconds: float = 0.3) -> float:
+    """Return bytes a second read and written by copies far larger than any cache."""
+    source = torch.zeros(32 << 20)
+    target = torch.empty_like(source)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end or best == float("inf"):
+        start = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.nbytes / best
 
 
 def synchronize(device: torch.device) -> None:

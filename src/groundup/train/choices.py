@@ -45,8 +45,8 @@ class Choices:
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
 
 
-def choose(config: TrainConfig) -> Choices:
-    """Replace every "auto" of `config` by what suits the device at hand."""
+def choose(config: TrainConfig, emb_dim: int) -> Choices:
+    """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide."""
     reasons: dict[str, str] = {}
     device = config.device
     if device == "auto":
@@ -71,8 +71,16 @@ def choose(config: TrainConfig) -> Choices:
     threads = config.threads
     if threads == 0:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
+    rate = config.peak_learning_rate(emb_dim)
+    if config.learning_rate is None:
+        reasons["learning_rate"] = f"for a model {emb_dim} wide"
     resolved = dataclasses.replace(
-        config, device=device, precision=precision, compile=compile_, threads=threads
+        config,
+        device=device,
+        precision=precision,
+        compile=compile_,
+        threads=threads,
+        learning_rate=rate,
     )
     return Choices(resolved, reasons)
 

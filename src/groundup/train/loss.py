@@ -64,6 +64,7 @@ class _FusedLoss(torch.autograd.Function):
                 grad_hidden[chunk] = slope @ matrix
             if grad_weight is not None:
                 _add_product(grad_weight, slope.T, inputs)
+            del logits, slope  # before the next chunk's are made
         ctx.gradients = grad_hidden, grad_weight
         return total
 

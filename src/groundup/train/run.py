@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -93,19 +95,20 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
     """
     started = time.perf_counter() if started is None else started
     wanted = preset(request.preset, **request.model_changes)
-    choices = choose(request.train)
+    choices = choose(request.train, wanted.emb_dim)
+    check_fits(make_plan(wanted, choices.config))  # before the text is read
+    data = prepare(
+        list(request.sources),
+        request.tokenizer,
+        wanted.vocab_size,
+        request.data_folder,
+        progress=screen.preparing,
+        **request.text_options,
+    )
+    screen.prepared(data)
+    config = wanted.replace(vocab_size=data.tokenizer.vocab_size)
     folder = RunFolder(make_folder(request.runs_folder) / request.name())
-    with run_lock(folder.lock):
-        data = prepare(
-            list(request.sources),
-            request.tokenizer,
-            wanted.vocab_size,
-            request.data_folder,
-            progress=screen.preparing,
-            **request.text_options,
-        )
-        screen.prepared(data)
-        config = wanted.replace(vocab_size=data.tokenizer.vocab_size)
+    with _locked(folder):
         asked = _asked(request, config, data)
         if folder.exists():
             tables = _compatible(folder, asked, request)
@@ -139,11 +142,7 @@ def _train(
     plan = make_plan(config, settings, train_tokens=data.manifest["splits"]["train"]["tokens"])
     check_fits(plan)
     tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
-    folder.write(tables)
-    data.tokenizer.save(folder.tokenizer)
-    screen.planned(plan, choices, folder)
     recorder = Recorder(folder, tables)
-    recorder.resume_from(checkpoint)
     trainer = assemble(
         new_model(config, settings.seed),
         data.tokenizer,
@@ -153,6 +152,10 @@ def _train(
         [recorder, screen],
         started,
     )
+    folder.write(tables)
+    data.tokenizer.save(folder.tokenizer)
+    recorder.resume_from(checkpoint)
+    screen.planned(plan, choices, folder)
     trainer.timed = "seconds_per_step" in tables["plan"]
     trainer.flops_per_token = plan.flops_per_token
     trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
@@ -163,6 +166,19 @@ def _train(
     with StopRequest() as stop:
         progress = trainer.fit(stop)
     return Outcome(folder, progress, signal=stop.signal)
+
+
+@contextlib.contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock; leave no folder behind where no run came of it."""
+    try:
+        with run_lock(folder.lock):
+            yield
+    finally:
+        if not folder.exists():
+            with contextlib.suppress(OSError):
+                folder.lock.unlink(missing_ok=True)
+                folder.path.rmdir()
 
 
 def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     `wsd`: constant, then linear decay over the last `decay_share` of the steps (Hu et al., 2024),
     or constant to the end.
     """
+    assert config.learning_rate is not None, "`choose` has set it"
     peak, warm = config.learning_rate, warmup_steps(config)
     low = peak / 10 if config.min_learning_rate is None else config.min_learning_rate
     if step < warm:

@@ -109,11 +109,13 @@ class ConsoleScreen:
             words.append(f"{duration(left)} left")
         self.line(f"Step {record['step']:,}", ", ".join(words))
 
-    def sample(self, step: int, prompt: str, text: str) -> None:
-        """Show what the model wrote."""
+    def sample(
+        self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES
+    ) -> None:
+        """Show the first lines of what the model wrote."""
         written = Text.assemble((prompt, "dim"), text)
         filled = [line for line in written.split("\n") if line.plain.strip()]
-        for line in filled[:SAMPLE_LINES]:
+        for line in filled[:lines]:
             self.console.print(Text(" " * 12) + line, soft_wrap=True)
 
     def save(

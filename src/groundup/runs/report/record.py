@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError
+from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, build, parameter_shapes
 from groundup.runs.folder import RunFolder
-from groundup.runs.lock import is_locked
 from groundup.runs.metrics import read_lines
 
 Point = tuple[float, float]

@@ -1,24 +1,27 @@
-"""One trainer a run folder: a lock that the operating system drops when its holder dies."""
+"""One holder at a time: a lock that the operating system drops when its holder dies."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from groundup.base.errors import RunError
 from groundup.base.files import file_error, make_folder
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; two trainers in one folder are not noticed there.
+except ImportError:  # Windows has no flock; two holders of one lock are not noticed there.
     fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, or raise `RunError` naming the process that holds it."""
+def file_lock(path: Path, when_held: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `path`, made where absent.
+
+    Where another process has it, `when_held` is called with that process's number; if it returns,
+    the lock is waited for.
+    """
     make_folder(path.parent)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -26,14 +29,11 @@ def run_lock(path: Path) -> Iterator[None]:
         raise file_error(path, error) from error
     try:
         if not _try_lock(descriptor):
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise RunError(
-                f"{path.parent}: process {holder} is training here; wait for it, stop it, or "
-                "choose another --run name"
-            )
-        with contextlib.suppress(OSError):  # the number only serves the message above
+            when_held(os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # the number only serves messages
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

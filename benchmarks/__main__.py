@@ -1,0 +1,17 @@
+"""`python -m benchmarks`: every measurement, one after the other, and the page of results."""
+
+from __future__ import annotations
+
+from benchmarks import shakespeare, training
+from benchmarks.report import publish
+from benchmarks.turns import parse
+
+
+def main() -> None:
+    options = parse()
+    publish("training", training.measure(options), options)
+    publish("shakespeare", shakespeare.measure(options), options)
+
+
+if __name__ == "__main__":
+    main()

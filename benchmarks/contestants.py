@@ -1,0 +1,199 @@
+"""One contestant's turn of the training benchmark, in a process of its own: whole optimizer steps.
+
+A step is: take a batch, forward, loss, backward, clip the gradient to norm 1, AdamW, and the loss
+as a number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.turns import mib
+
+LEARNING_RATE, BETA2, DECAY, CLIP = 3e-4, 0.95, 0.1, 1.0
+N_TOKENS = 100_000
+
+Job = dict[str, Any]
+Outcome = tuple[int, list[float], list[float]]
+"""Parameters, the time at the end of each step, the loss of each step."""
+
+
+def random_text(job: Job) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(job["shape"]["vocab_size"], (N_TOKENS,), generator=generator)
+
+
+def ours(job: Job) -> Outcome:
+    """groundup's own `Trainer.fit`, with nothing left out but validation and samples."""
+    from groundup.config import GPTConfig, TrainConfig
+    from groundup.data import Batches, TokenSplit
+    from groundup.train import Trainer, TrainStep, choose, new_model
+    from groundup.train.signals import StopRequest
+
+    class Clock:
+        def __init__(self) -> None:
+            self.ticks: list[float] = []
+            self.losses: list[float] = []
+
+        def metrics(self, record: dict[str, Any]) -> None:
+            if "train_loss" in record:
+                self.ticks.append(time.perf_counter())
+                self.losses.append(record["train_loss"])
+
+        def sample(self, *told: Any) -> None: ...
+        def timed(self, *told: Any) -> None: ...
+        def save(self, *told: Any) -> None: ...
+
+    settings = TrainConfig(
+        steps=job["steps"],
+        batch_size=job["batch_size"],
+        learning_rate=LEARNING_RATE,
+        beta2=BETA2,
+        weight_decay=DECAY,
+        grad_clip=CLIP,
+        device="cpu",
+        precision="fp32",
+        sample_tokens=0,
+    )
+    model = new_model(GPTConfig(**job["shape"], qkv_bias=True, tie_embeddings=True), seed=1)
+    split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
+    clock = Clock()
+    trainer = Trainer(
+        step=TrainStep(model, settings.loss),
+        batches=Batches(split, job["window"], settings.batch_size, settings.seed),
+        choices=choose(settings, model.config.emb_dim),
+        evaluate=lambda max_tokens: None,
+        sample=lambda: None,
+        listeners=[clock],
+    )
+    with StopRequest() as stop:
+        trainer.fit(stop)
+    return parameters(model), clock.ticks, clock.losses
+
+
+def plain(job: Job) -> Outcome:
+    from benchmarks.peers.plain_gpt2 import PlainGPT2, Shape, adamw
+
+    model = PlainGPT2(Shape(**job["shape"]))
+    return train(model, adamw(model, LEARNING_RATE, BETA2), model.loss, job)
+
+
+def nanogpt(job: Job) -> Outcome:
+    sys.path.insert(0, job["nanogpt"])
+    from model import GPT, GPTConfig
+
+    shape = job["shape"]
+    config = GPTConfig(
+        vocab_size=shape["vocab_size"],
+        block_size=shape["context_length"],
+        n_embd=shape["emb_dim"],
+        n_head=shape["n_heads"],
+        n_layer=shape["n_layers"],
+        dropout=0.0,
+        bias=True,
+    )
+    model = GPT(config)
+    optimizer = model.configure_optimizers(DECAY, LEARNING_RATE, (0.9, BETA2), "cpu")
+    return train(model, optimizer, lambda tokens, targets: model(tokens, targets)[1], job)
+
+
+def transformers(job: Job) -> Outcome:
+    """With the fused AdamW that is the default of its own Trainer."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shape = job["shape"]
+    config = GPT2Config(
+        vocab_size=shape["vocab_size"],
+        n_positions=shape["context_length"],
+        n_embd=shape["emb_dim"],
+        n_head=shape["n_heads"],
+        n_layer=shape["n_layers"],
+        bos_token_id=0,
+        eos_token_id=0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        use_cache=False,
+        attn_implementation="sdpa",
+    )
+    model = GPT2LMHeadModel(config)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY, fused=True
+    )
+    return train(model, optimizer, logits_loss(lambda tokens: model(tokens).logits), job)
+
+
+def llms_from_scratch(job: Job) -> Outcome:
+    """Its head tied to its embedding, so that it does no more work than the others."""
+    from llms_from_scratch.ch04 import GPTModel
+
+    model = GPTModel({**job["shape"], "drop_rate": 0.0, "qkv_bias": True})
+    model.out_head.weight = model.tok_emb.weight
+    optimizer = torch.optim.AdamW(
+        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY
+    )
+    return train(model, optimizer, logits_loss(model), job)
+
+
+def logits_loss(logits_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda tokens, targets: F.cross_entropy(
+        logits_of(tokens).flatten(0, 1), targets.flatten()
+    )
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    job: Job,
+) -> Outcome:
+    """Train the way all the peers' own scripts do."""
+    text, window = random_text(job), job["window"]
+    model.train()
+    ticks, losses = [], []
+    for _ in range(job["steps"]):
+        starts = torch.randint(len(text) - window, (job["batch_size"],)).tolist()
+        tokens = torch.stack([text[s : s + window] for s in starts])
+        targets = torch.stack([text[s + 1 : s + window + 1] for s in starts])
+        loss = loss_of(tokens, targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        ticks.append(time.perf_counter())
+    return parameters(model), ticks, losses
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    contestant: Callable[[Job], Outcome] = globals()[job["contestant"]]
+    torch.manual_seed(1)
+    with contextlib.redirect_stdout(sys.stderr):
+        n_parameters, ticks, losses = contestant(job)
+    record = {
+        "parameters": n_parameters,
+        "step_seconds": [after - before for before, after in pairwise(ticks)],
+        "losses": losses,
+        "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What groundup is measured against and is not somebody else's package."""

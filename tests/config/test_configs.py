@@ -1,0 +1,112 @@
+"""Configurations: what is accepted, what is refused by name, and the way through TOML and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.base.errors import ConfigError
+from groundup.config import (
+    PRESETS,
+    GPTConfig,
+    TrainConfig,
+    as_table,
+    build,
+    parse_assignments,
+    preset,
+)
+from groundup.runs import RunFolder
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_model_comes_back_from_a_run_folder(tmp_path: Path, name: str) -> None:
+    config = preset(name, drop_rate=0.125, norm_eps=1e-6)
+    train = TrainConfig(minutes=4.5, eval_every=7, learning_rate=3e-4, sample_prompt='"é"\n')
+    folder = RunFolder(tmp_path)
+    folder.write({"model": as_table(config), "train": as_table(train)})
+    tables = folder.read()
+    assert build(GPTConfig, tables["model"]) == config
+    assert build(TrainConfig, tables["train"]) == train
+
+
+def test_words_become_values_of_the_right_type() -> None:
+    words = ["n_layers=1_6", "batch_size=2e1", "learning_rate=1", "tie_embeddings=True"]
+    words += ["eval_every=none", "sample_prompt=a=b", " emb_dim = 64 "]
+    model, train = parse_assignments(words, GPTConfig, TrainConfig)
+    assert model == {"n_layers": 16, "tie_embeddings": True, "emb_dim": 64}
+    expected = {"batch_size": 20, "learning_rate": 1.0, "eval_every": None, "sample_prompt": "a=b"}
+    assert train == expected
+    assert [type(value) for value in train.values()] == [int, float, type(None), str]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("n_layers", "expected key=value"),
+        ("=3", "unknown key ''"),
+        ("n_layer=3", "did you mean 'n_layers'"),
+        ("n_layers=", "expected int"),
+        ("n_layers=2.5", "expected int"),
+        ("n_layers=inf", "expected int"),
+        ("learning_rate=fast", "expected float"),
+        ("qkv_bias=1", "expected bool"),
+        ("eval_every=x", "expected int"),
+    ],
+)
+def test_words_that_are_refused(word: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse_assignments([word], GPTConfig, TrainConfig)
+
+
+@pytest.mark.parametrize(
+    "values", [{"n_layers": True}, {"n_layers": "3"}, {"n_layers": 3.0}, {"qkv_bias": 1}, {"x": 1}]
+)
+def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        build(GPTConfig, values)
+
+
+@pytest.mark.parametrize(
+    ("cls", "values"),
+    [
+        *((GPTConfig, {name: value}) for name in ("vocab_size", "emb_dim") for value in (0, -1)),
+        (GPTConfig, {"emb_dim": 1 << 25}),
+        (GPTConfig, {"ffn_dim": 0}),
+        (GPTConfig, {"drop_rate": 1.0}),
+        (GPTConfig, {"drop_rate": math.nan}),
+        (GPTConfig, {"norm_eps": 0.0}),
+        (TrainConfig, {"steps": 0}),
+        (TrainConfig, {"stride": 0}),
+        (TrainConfig, {"beta2": 1.0}),
+        (TrainConfig, {"learning_rate": 0.0}),
+        (TrainConfig, {"learning_rate": math.nan}),
+        (TrainConfig, {"min_learning_rate": -1.0}),
+        (TrainConfig, {"warmup_steps": -1}),
+        (TrainConfig, {"decay_share": 0.0}),
+        (TrainConfig, {"minutes": math.inf}),
+        (TrainConfig, {"schedule": "linear"}),
+        (TrainConfig, {"seed": -1}),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(cls: type, values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        build(cls, values)
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ConfigError, match=r"n_heads = 7 does not divide emb_dim = 768.* is 6"):
+        GPTConfig(n_heads=7)
+
+
+def test_the_feed_forward_follows_the_width_unless_it_was_given() -> None:
+    assert GPTConfig().replace(emb_dim=384).ffn_dim == 4 * 384
+    assert GPTConfig(ffn_dim=100).replace(emb_dim=384).ffn_dim == 100
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GPTConfig().n_layers = 3  # type: ignore[misc]
