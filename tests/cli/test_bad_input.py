@@ -286,7 +286,7 @@ def test_checkpoints_cut_short(groundup: Groundup, trained: Path) -> None:
     older.write_bytes(b"")
     done = groundup("generate", trained, "The")
     assert done.status == FAILED
-    assert "none is intact" in done.error
+    assert "no intact checkpoint" in done.error
 
 
 def test_training_goes_on_from_the_older_of_two_checkpoints(

@@ -10,7 +10,7 @@ import torch
 from groundup.base.errors import GroundupError
 from groundup.runs.checkpoint import (
     best_checkpoint,
-    intact_checkpoints,
+    first_intact,
     list_checkpoints,
     newest_intact,
     prune,
@@ -52,7 +52,14 @@ def test_every_damage_is_found_and_named(tmp_path: Path, name: str, damage: str)
     assert found is not None
     assert found.step == 1
     assert name in line
-    assert [c.step for c in intact_checkpoints(tmp_path)[0]] == [1]
+
+
+def test_only_the_files_that_are_needed_must_be_intact(tmp_path: Path) -> None:
+    (save(tmp_path, 1) / "trainer.safetensors").unlink()
+    found, notices = first_intact(list_checkpoints(tmp_path), ["model.safetensors"])
+    assert found is not None
+    assert found.step == 1
+    assert not notices
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def compare(
 ) -> None:
     """Overlay the curves of runs on a page, and list what differs in their settings."""
     from groundup.base.errors import UsageError
-    from groundup.runs.compare import compare_runs, write_comparison
+    from groundup.runs.compare import CAUSES, compare_runs, write_comparison
 
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run given; compare takes two or more run folders")
@@ -81,6 +81,7 @@ def compare(
     rows += [
         [difference.key, *(_figure(value) for value in difference.values)]
         for difference in comparison.differences
+        if difference.key.partition(".")[0] in CAUSES
     ]
     print_rows("", ["", *names], rows)
     print(f"curves: {write_comparison(runs, out)}")

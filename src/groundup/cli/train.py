@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.base.errors import UsageError
+from groundup.base.errors import GroundupError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def train(
         text_options=options,
         run=run,
         extend=extend,
+        command=shlex.join(["groundup", *sys.argv[1:]]),
         runs_folder=runs_folder,
         data_folder=data_folder,
     )
@@ -134,15 +137,12 @@ def _show_writing(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
     from groundup.generate import generate
     from groundup.runs.load import load
 
-    loaded = load(outcome.folder.path)
-    text = generate(
-        loaded.model,
-        loaded.tokenizer,
-        prompt,
-        max_tokens=200,
-        temperature=0.7,
-        top_p=0.9,
-        seed=1,
-    )
+    settings: dict[str, Any] = {"max_tokens": 200, "temperature": 0.7, "top_p": 0.9, "seed": 1}
+    try:
+        loaded = load(outcome.folder.path)
+        text = generate(loaded.model, loaded.tokenizer, prompt, **settings)
+    except GroundupError as error:  # a model that diverged was trained and saved all the same
+        screen.notice(str(error))
+        return
     screen.line("It writes", "at temperature 0.7 and top-p 0.9, from its best checkpoint:")
     screen.sample(loaded.step, prompt, text, lines=24)

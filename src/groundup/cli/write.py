@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -152,7 +153,7 @@ def _stream(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> None:
     from groundup.generate import stream
 
     pieces = stream(loaded.model, loaded.tokenizer, prompt, **options)
-    print(prompt, end="", flush=True)
-    for piece in pieces:
+    first = next(pieces, "")  # where the prompt has no tokens, nothing is printed but the error
+    for piece in itertools.chain([prompt, first], pieces):
         print(piece, end="", flush=True)
     print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from groundup.config.fields import require
@@ -79,6 +80,9 @@ class TrainConfig:
     """fused (never holds all logits in memory) or plain."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, name, value, "a finite number")
         for name in ("steps", "batch_size", "accumulation", "eval_tokens", "keep"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in ("eval_every", "sample_every", "save_every", "stride"):

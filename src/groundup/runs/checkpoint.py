@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,12 @@ class Checkpoint:
         """Return the trainer's tensors by name, memory-mapped."""
         return _read_tensors(self.path / TRAINER)
 
-    def damage(self) -> str | None:
-        """Return what is wrong with the files, or None when every byte is as it was written."""
+    def damage(self, names: Sequence[str] = (MODEL, TRAINER, STATE)) -> str | None:
+        """Return what is wrong with the named files, or None when each is as it was written."""
         try:
             files = read_json(self.path / MANIFEST)["files"]
-            for name, expected in files.items():
-                file = self.path / name
+            for name in names:
+                file, expected = self.path / name, files[name]
                 if not file.is_file():
                     return f"{file} is missing"
                 if file.stat().st_size != expected["size"]:
@@ -94,22 +95,22 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted((Checkpoint(path) for path in found), key=lambda c: c.step)
 
 
-def intact_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[str]]:
-    """Return the intact checkpoints, newest first, and a line about each damaged one."""
-    damages = [(c, c.damage()) for c in reversed(list_checkpoints(folder))]
-    intact = [c for c, damage in damages if damage is None]
-    return intact, [damage for _, damage in damages if damage is not None]
-
-
-def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest intact checkpoint, and a line about each newer, damaged one."""
+def first_intact(
+    checkpoints: Iterable[Checkpoint], names: Sequence[str] = (MODEL, TRAINER, STATE)
+) -> tuple[Checkpoint | None, list[str]]:
+    """Return the first checkpoint whose named files are intact, and a line about each before it."""
     damaged: list[str] = []
-    for checkpoint in reversed(list_checkpoints(folder)):
-        damage = checkpoint.damage()
+    for checkpoint in checkpoints:
+        damage = checkpoint.damage(names)
         if damage is None:
             return checkpoint, damaged
         damaged.append(damage)
     return None, damaged
+
+
+def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest intact checkpoint, and a line about each newer, damaged one."""
+    return first_intact(reversed(list_checkpoints(folder)))
 
 
 def save_checkpoint(

@@ -15,6 +15,7 @@ from groundup.base.errors import RunError
 from groundup.base.files import file_error, write_text
 from groundup.base.lock import file_lock
 
+TABLES = ("model", "train", "data", "request")
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused rather than misread."""
 
@@ -84,6 +85,11 @@ class RunFolder:
             raise RunError(
                 f"{self.manifest}: format {tables.get('format')!r}, this groundup reads format "
                 f"{FORMAT}; use the version named in [versions]"
+            )
+        if missing := [name for name in TABLES if not isinstance(tables.get(name), dict)]:
+            raise RunError(
+                f"{self.manifest}: expected the tables {', '.join(TABLES)}, but {missing[0]} is "
+                "missing; restore it or train under another --run name"
             )
         return tables
 

@@ -12,20 +12,30 @@ from torch import Tensor
 from groundup.base.errors import RunError, UsageError
 from groundup.config import GPTConfig, build
 from groundup.model import GPT
-from groundup.runs.checkpoint import Checkpoint, best_checkpoint, intact_checkpoints
+from groundup.runs.checkpoint import (
+    MODEL,
+    STATE,
+    Checkpoint,
+    best_checkpoint,
+    first_intact,
+    list_checkpoints,
+)
 from groundup.runs.folder import RunFolder
 from groundup.tokenizer import Tokenizer, load_tokenizer
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A model with its tokenizer and the story of its training."""
+    """A model with its tokenizer and what run.toml says of its training."""
 
     model: GPT
     tokenizer: Tokenizer
     step: int
     tables: dict[str, Any]
     notices: list[str]
+
+    def __repr__(self) -> str:
+        return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
 
 
 def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> LoadedRun:
@@ -37,8 +47,7 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = build(GPTConfig, tables["model"])
-    intact, notices = intact_checkpoints(folder.checkpoints)
-    chosen = _choose(folder, intact, checkpoint, notices)
+    chosen, notices = _choose(folder, checkpoint)
     with torch.device("meta"):
         model = GPT(config)
     tensors = chosen.model_tensors()
@@ -47,30 +56,35 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     model.tie_weights()
     model.to(device)
     tokenizer = load_tokenizer(folder.tokenizer)
-    if tokenizer.vocab_size > config.vocab_size:
+    if tokenizer.fingerprint != tables["data"]["tokenizer_fingerprint"]:
         raise RunError(
-            f"{folder.tokenizer} has {tokenizer.vocab_size} tokens, but the model was made for "
-            f"{config.vocab_size}; restore the run's own tokenizer.json"
+            f"{folder.tokenizer} is not the tokenizer that this run was trained with; restore the "
+            f"run's own, which also lies in {tables['data']['folder']}"
         )
     return LoadedRun(model.eval(), tokenizer, chosen.step, tables, notices)
 
 
-def _choose(
-    folder: RunFolder, intact: list[Checkpoint], which: str, notices: list[str]
-) -> Checkpoint:
+def _choose(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
+    """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
     if which not in ("best", "latest") and not which.isdigit():
         raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")
-    if not intact:
-        reason = f"none is intact: {'; '.join(notices)}" if notices else "none was saved yet"
-        raise RunError(f"{folder.path} has no checkpoint to load ({reason}); train it first")
+    candidates = list_checkpoints(folder.checkpoints)[::-1]
+    if not candidates:
+        raise RunError(f"{folder.path} has no checkpoint yet; let it train to its first one")
     if which.isdigit():
-        for found in intact:
-            if found.step == int(which):
-                return found
-        steps = ", ".join(str(c.step) for c in reversed(intact))
-        raise UsageError(f"{folder.path} has no checkpoint of step {which}; it has {steps}")
-    best = best_checkpoint(intact) if which == "best" else None
-    return best or intact[0]
+        steps = ", ".join(str(c.step) for c in reversed(candidates))
+        candidates = [c for c in candidates if c.step == int(which)]
+        if not candidates:
+            raise UsageError(f"{folder.path} has no checkpoint of step {which}; it has {steps}")
+    if which == "best" and (best := best_checkpoint(candidates)):
+        candidates.insert(0, best)
+    chosen, notices = first_intact(candidates, (MODEL, STATE))
+    if chosen is None:
+        raise RunError(
+            f"{folder.path} has no intact checkpoint ({'; '.join(notices)}); train it again under "
+            "another --run name"
+        )
+    return chosen, notices
 
 
 @torch.no_grad()

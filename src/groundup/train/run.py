@@ -46,6 +46,7 @@ class TrainRequest:
     text_options: dict[str, Any] = field(default_factory=dict)
     run: str | None = None
     extend: int | None = None
+    command: str = ""
     runs_folder: Path = Path("runs")
     data_folder: Path = Path("data")
 
@@ -171,14 +172,14 @@ def _train(
 @contextlib.contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     """Hold the run's lock; leave no folder behind where no run came of it."""
-    try:
-        with run_lock(folder.lock):
+    with run_lock(folder.lock):
+        try:
             yield
-    finally:
-        if not folder.exists():
-            with contextlib.suppress(OSError):
-                folder.lock.unlink(missing_ok=True)
-                folder.path.rmdir()
+        finally:
+            if not folder.exists():
+                with contextlib.suppress(OSError):
+                    folder.lock.unlink(missing_ok=True)
+                    folder.path.rmdir()
 
 
 def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict
     return {
         "model": as_table(config),
         "train": as_table(request.train),
-        "data": {"fingerprint": data.fingerprint, "tokenizer": data.tokenizer.fingerprint},
+        "data": {"fingerprint": data.fingerprint},
     }
 
 
@@ -206,6 +207,7 @@ def _new_tables(
             "fingerprint": data.fingerprint,
             "folder": str(data.folder),
             "tokenizer": data.tokenizer.kind,
+            "tokenizer_fingerprint": data.tokenizer.fingerprint,
             "vocab_size": data.tokenizer.vocab_size,
             "split_rule": data.split_rule,
             **{
@@ -219,7 +221,7 @@ def _new_tables(
             "threads": choices.config.threads,
             "reasons": choices.reasons,
         },
-        "request": {"preset": request.preset, **asked},
+        "request": {"command": request.command, "preset": request.preset, **asked},
         "versions": {
             "python": platform.python_version(),
             "groundup": __version__,
@@ -241,7 +243,8 @@ def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest)
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
     before, now = _flat(tables["request"]), _flat(asked)
-    before.pop("preset", None)
+    for key in ("command", "preset"):  # how it was asked for, which may differ
+        before.pop(key, None)
     if request.extend is not None:
         _extend(folder, tables, request.extend)
         for key in ("train.steps", "train.minutes"):

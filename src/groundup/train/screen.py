@@ -52,7 +52,8 @@ class ConsoleScreen:
         self.close()
         train, val = (data.manifest["splits"][name] for name in ("train", "val"))
         size = (train["bytes"] + val["bytes"]) / 1e6
-        documents = f"{data.manifest['documents']:,} documents"
+        count = data.manifest["documents"]
+        documents = f"{count:,} document{'s' if count > 1 else ''}"
         self.line("Text", f"{size:,.1f} MB in {documents}; {data.split_rule}")
         tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
         self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
@@ -109,9 +110,7 @@ class ConsoleScreen:
             words.append(f"{duration(left)} left")
         self.line(f"Step {record['step']:,}", ", ".join(words))
 
-    def sample(
-        self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES
-    ) -> None:
+    def sample(self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES) -> None:
         """Show the first lines of what the model wrote."""
         written = Text.assemble((prompt, "dim"), text)
         filled = [line for line in written.split("\n") if line.plain.strip()]
