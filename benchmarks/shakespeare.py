@@ -24,14 +24,9 @@ from groundup.plan import training_flops_per_token
 
 OUR_PRESET = "pico"
 OUR_RECIPE: dict[str, Any] = {
-    "steps": 2000,
+    "steps": 1400,
     "batch_size": 12,
-    "learning_rate": 1e-3,
-    "min_learning_rate": 1e-4,
-    "warmup_steps": 100,
-    "beta2": 0.99,
-    "weight_decay": 0.1,
-    "eval_every": 500,
+    "eval_every": 700,
     "sample_tokens": 0,
 }
 """What `groundup train` is told by --set; everything else is its default."""

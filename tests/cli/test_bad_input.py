@@ -106,7 +106,7 @@ WORDS: dict[str, tuple[list[str], int, list[str]]] = {
     "zero": (["plan", "--set", "n_layers=0"], USAGE, ["n_layers = 0", "from 1"]),
     "negative steps": (["train", "--steps", "-3"], USAGE, ["steps = -3", "1 or more"]),
     "no minutes": (["train", "--minutes", "0"], USAGE, ["minutes = 0", "positive"]),
-    "not a time": (["train", "--minutes", "nan"], USAGE, ["minutes = nan", "positive"]),
+    "not a time": (["train", "--minutes", "nan"], USAGE, ["minutes = nan", "finite"]),
     "no rate": (["train", "--set", "learning_rate=nan"], USAGE, ["learning_rate = nan"]),
     "infinite": (
         ["train", "story.txt", "--steps", "1", "--set", "weight_decay=inf"],

@@ -311,9 +311,7 @@ except GroundupError as error:
     print(error)
     sys.exit(7)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
     assert "free" in done.stdout
     resumed = train_run(ask, quiet())

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundup.base.errors import UsageError
-from groundup.base.errors import GroundupError
+from groundup.base.errors import GroundupError, UsageError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
