@@ -27,7 +27,8 @@ def test_a_model_comes_back_from_a_run_folder(tmp_path: Path, name: str) -> None
     config = preset(name, drop_rate=0.125, norm_eps=1e-6)
     train = TrainConfig(minutes=4.5, eval_every=7, learning_rate=3e-4, sample_prompt='"é"\n')
     folder = RunFolder(tmp_path)
-    folder.write({"model": as_table(config), "train": as_table(train)})
+    others: dict[str, object] = {"data": {}, "request": {}}
+    folder.write({"model": as_table(config), "train": as_table(train), **others})
     tables = folder.read()
     assert build(GPTConfig, tables["model"]) == config
     assert build(TrainConfig, tables["train"]) == train

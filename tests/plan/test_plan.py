@@ -75,7 +75,7 @@ def test_plan_without_training() -> None:
 def test_a_run_of_minutes_has_no_steps_until_its_speed_is_known() -> None:
     plan = make_plan(preset("nano"), TrainConfig(minutes=5), train_tokens=10_000)
     assert plan.steps is plan.tokens is plan.passes is None
-    assert plan.tokens_per_step == 16 * 128
+    assert plan.tokens_per_step == TrainConfig().batch_size * 128
     assert "as time allows" in dict(plan_rows(plan))["Learns from"]
 
 
@@ -186,7 +186,7 @@ def test_times_come_only_from_what_was_measured() -> None:
     one = expected_step_seconds(config, TrainConfig(threads=1), MEASURED)
     assert one is not None
     assert two is not None
-    products = 16 * 256 * training_flops_per_token(config)
+    products = train.batch_size * 256 * training_flops_per_token(config)
     assert one - two == pytest.approx(products / 200e9)
     assert two > products / 200e9
     plan = make_plan(config, TrainConfig(steps=50), calibration=MEASURED)

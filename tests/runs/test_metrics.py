@@ -48,10 +48,12 @@ def test_run_toml(tmp_path: Path) -> None:
     assert not folder.exists()
     with pytest.raises(RunError, match="is not a run folder"):
         folder.read()
-    folder.write({"model": {"n_layers": 2}})
+    tables = {"model": {"n_layers": 2}, "train": {}, "data": {}, "request": {}}
+    folder.write(tables)
     assert folder.exists()
-    assert folder.read() == {"format": 1, "model": {"n_layers": 2}}
-    for damage, words in (("format = 2", "reads format 1"), ("a b", "expected TOML")):
+    assert folder.read() == {"format": 1, **tables}
+    damages = {"format = 2": "reads format 1", "a b": "expected TOML", "format = 1": "model is"}
+    for damage, words in damages.items():
         folder.manifest.write_text(damage)
         with pytest.raises(RunError, match=words):
             folder.read()

@@ -231,7 +231,7 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run folder"):
         write_report(tmp_path)
     (tmp_path / "run.toml").write_text("format = 1\n")
-    with pytest.raises(RunError, match="no table \\[model\\]"):
+    with pytest.raises(RunError, match="model is missing"):
         write_report(tmp_path)
 
 

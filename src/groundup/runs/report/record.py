@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
 from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, build, parameter_shapes
 from groundup.runs.folder import RunFolder
@@ -87,8 +86,6 @@ def read_run(path: Path) -> RunRecord:
     """Read a run folder; one that is damaged or no run is a one-line `RunError`."""
     folder = RunFolder(path)
     tables = folder.read()
-    if not isinstance(tables.get("model"), dict):
-        raise RunError(f"{folder.manifest}: no table [model]; restore it or train again")
     rows: dict[int, dict[str, Any]] = {}
     line: dict[str, Any] = {}
     ending: dict[str, Any] = {}
