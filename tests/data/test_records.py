@@ -42,6 +42,7 @@ class TestFormats:
     @pytest.mark.parametrize(("packing", "pack"), PACKERS, ids=[name or "-" for name, _ in PACKERS])
     @pytest.mark.parametrize(("ending", "write"), WRITERS, ids=[w.__name__ for _, w in WRITERS])
     @given(text=texts, chunk_size=st.integers(1, 9))
+    @example(text="0" * 11, chunk_size=1)
     @example(text="a\r\nb\u2028c\x85d\x0be", chunk_size=1)
     @example(text='"é\r\n\r,😀"\n\n', chunk_size=2)
     def test_any_text_in_any_format_reads_back(

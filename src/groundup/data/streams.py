@@ -63,7 +63,8 @@ def _zstd(path: Path, size: int) -> Iterator[bytes]:
                 while step:
                     if decoder.eof:  # one frame ends and another begins
                         decoder = zstandard.ZstdDecompressor().decompressobj()
-                    yield decoder.decompress(step)
+                    text = decoder.decompress(step)  # any number of bytes, if it packs well
+                    yield from (text[at : at + size] for at in range(0, len(text), size))
                     step = decoder.unused_data if decoder.eof else b""
     except zstandard.ZstdError as error:
         raise _damaged(path, error) from error
