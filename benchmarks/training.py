@@ -32,7 +32,7 @@ def measure(options: argparse.Namespace) -> Record:
         "batch_size": BATCH_SIZE,
         "window": window,
         "steps": options.steps + 1,  # the first one warms up
-        "nanogpt": str(options.nanogpt),
+        "nanogpt": options.nanogpt is not None,
     }
     absent = missing(options)
     yardstick = {"seconds": 0.2 if options.quick else 3}

@@ -2,7 +2,7 @@
 and `compare` for a person. Only `checkpoint` and `load` need torch.
 """
 
-from groundup.runs.folder import RunFolder, run_lock
+from groundup.runs.folder import RunFolder, flatten, run_lock
 from groundup.runs.metrics import append_line, cut_back, read_lines
 
-__all__ = ["RunFolder", "append_line", "cut_back", "read_lines", "run_lock"]
+__all__ = ["RunFolder", "append_line", "cut_back", "flatten", "read_lines", "run_lock"]

@@ -14,11 +14,11 @@ from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import write_text
 from groundup.plan.units import duration
 from groundup.plan.units import number as short
-from groundup.runs.folder import RunFolder
+from groundup.runs.folder import RunFolder, flatten
 from groundup.runs.report.charts import Series, line_chart, smooth, spread
 from groundup.runs.report.page import Section, esc, figure, fold, page, table
 from groundup.runs.report.record import Point, RunRecord, number, read_run
-from groundup.runs.report.sections import flatten, newest_sample
+from groundup.runs.report.sections import newest_sample
 
 CURVE_POINTS = 1000
 """Points of a curve that `Comparison.as_dict` gives."""

@@ -19,7 +19,7 @@ from groundup.base.files import make_folder
 from groundup.config import GPTConfig, TrainConfig, as_table, build, preset
 from groundup.data import PreparedData, prepare
 from groundup.plan import Plan, check_fits, make_plan
-from groundup.runs import RunFolder, run_lock
+from groundup.runs import RunFolder, flatten, run_lock
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import fill
 from groundup.runs.report import write_report
@@ -242,7 +242,7 @@ def _plan_table(plan: Plan) -> dict[str, Any]:
 def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
-    before, now = _flat(tables["request"]), _flat(asked)
+    before, now = flatten(tables["request"]), flatten(asked)
     for key in ("command", "preset"):  # how it was asked for, which may differ
         before.pop(key, None)
     if request.extend is not None:
@@ -274,13 +274,3 @@ def _extend(folder: RunFolder, tables: dict[str, Any], steps: int) -> None:
         settings["steps"] = steps
         settings.pop("minutes", None)
     tables.get("plan", {}).pop("expected_seconds", None)
-
-
-def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -9,6 +9,7 @@ from typing import Any
 
 from groundup.plan.units import duration
 from groundup.plan.units import number as short
+from groundup.runs.folder import flatten
 from groundup.runs.report.charts import Series, line_chart, smooth, spread
 from groundup.runs.report.page import bar, cards, esc, figure, fold, table
 from groundup.runs.report.record import RunRecord, number
@@ -238,14 +239,3 @@ def repetition(run: RunRecord) -> str:
 
 def _key_values(values: dict[str, Any]) -> list[list[str]]:
     return [[esc(key), esc(value)] for key, value in flatten(values).items()]
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested tables as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
