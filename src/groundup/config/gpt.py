@@ -1,8 +1,9 @@
-"""The shape of a model, in the vocabulary of the field."""
+"""The shape of a model, in the vocabulary of the field: numbers, parts and orders."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from groundup.base.errors import ConfigError
@@ -10,6 +11,16 @@ from groundup.config.fields import require
 
 MAX_DIMENSION = 1 << 24
 """No dimension of a real model comes near this; beyond it a number is a slip of the keyboard."""
+
+NORMS = ("layernorm", "rmsnorm", "zero_centered_rmsnorm")
+NORM_ORDERS = ("pre", "post", "sandwich")
+QK_NORMS = ("none", "head", "width")
+POSITIONS = ("learned", "rope")
+ROPE_SCALINGS = ("none", "linear", "llama3")
+FEED_FORWARDS = ("gelu", "gelu_tanh", "geglu", "swiglu")
+
+DIMENSIONS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "n_kv_heads",
+              "head_dim", "ffn_dim")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,50 +37,156 @@ class GPTConfig:
     emb_dim: int = 768
     """Width of the vector that stands for a token on its way through the blocks."""
     n_heads: int = 12
-    """Attention heads in a block; each is emb_dim / n_heads wide."""
+    """Attention heads in a block."""
     n_layers: int = 12
     """Number of transformer blocks."""
     drop_rate: float = 0.0
     """Share of activations zeroed while training: after embeddings, attention and feed-forward."""
     qkv_bias: bool = False
     """Whether the query, key and value projections add a bias (OpenAI's GPT-2 does)."""
-    ffn_dim: int | None = None
-    """Width inside the feed-forward network; None is 4 x emb_dim, as in GPT-2."""
+    bias: bool = True
+    """Whether the other projections of a block, and layernorm, add a bias."""
+    n_kv_heads: int = 0
+    """Heads of keys and values, each shared by n_heads / n_kv_heads queries; 0 is n_heads."""
+    head_dim: int = 0
+    """Width of an attention head; 0 is emb_dim / n_heads."""
+    ffn_dim: int = 0
+    """Width inside the feed-forward network, or inside each expert; 0 is 4 x emb_dim."""
+    feed_forward: str = "gelu_tanh"
+    """gelu, gelu_tanh, or gated: swiglu, geglu."""
+    n_experts: int = 0
+    """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
+    n_active_experts: int = 0
+    """Experts that work on a token."""
+    norm: str = "layernorm"
+    """layernorm, rmsnorm, or zero_centered_rmsnorm, which multiplies by 1 + its weight (Gemma)."""
     norm_eps: float = 1e-5
     """Added to the variance before its square root is taken, so that nothing divides by zero."""
+    norm_order: str = "pre"
+    """Norms before attention and feed-forward (pre), after them (post, OLMo 2), or sandwich."""
+    qk_norm: str = "none"
+    """Norm of queries and keys: none, of each head (Qwen 3), or of their whole width (OLMo 2)."""
+    position: str = "learned"
+    """learned vectors, one a position, or rope: rotation of queries and keys."""
+    rope_base: float = 10000.0
+    """The slowest rotation takes about 2 pi x rope_base positions."""
+    rope_local_base: float = 0.0
+    """The base of windowed layers where they have one of their own (Gemma 3); 0: rope_base."""
+    rope_scaling: str = "none"
+    """How rope_base's rotations are slowed for long contexts: none, linear or llama3."""
+    rope_factor: float = 1.0
+    """By how much rope_scaling slows."""
+    rope_low_freq_factor: float = 1.0
+    """llama3: rotations with fewer turns than this in rope_original_context are slowed."""
+    rope_high_freq_factor: float = 4.0
+    """llama3: those with more turns than this are left as they are."""
+    rope_original_context: int = 0
+    """llama3: the context before it was extended."""
+    window: int | None = None
+    """Tokens, itself included, that a token of a windowed layer sees; None: all before it."""
+    window_pattern: str = "L"
+    """Which layers are windowed, repeated over the layers: L (local) are, G (global) are not."""
+    embedding_scale: bool = False
+    """Whether token embeddings are multiplied by sqrt(emb_dim) (Gemma)."""
+    query_pre_attn_scalar: float = 0.0
+    """Attention scores are divided by the square root of this; 0 is head_dim."""
+    attention_softcap: float = 0.0
+    """Bound of attention scores, c x tanh(score / c) (Gemma 2); 0: no bound."""
+    logit_softcap: float = 0.0
+    """Bound of the logits, likewise."""
     tie_embeddings: bool = False
     """Whether the output head is the token embedding itself (Press and Wolf, 2017)."""
 
     def __post_init__(self) -> None:
-        limit = f"from 1 to {MAX_DIMENSION:,}"
-        for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
+        self._check_numbers()
+        self._derive()
+        self._check_choices()
+        self._check_attention()
+
+    def _check_numbers(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float):
+                require(math.isfinite(value) and value >= 0, name, value, "0 or a positive number")
+        for name in DIMENSIONS:
+            value, least = getattr(self, name), int(name in DIMENSIONS[:5])
+            expected = f"from {least} to {MAX_DIMENSION:,}"
+            require(least <= value <= MAX_DIMENSION, name, value, expected)
+        for name in ("n_experts", "n_active_experts", "rope_original_context"):
             value = getattr(self, name)
-            require(0 < value <= MAX_DIMENSION, name, value, limit)
-        if self.ffn_dim is None:
-            object.__setattr__(self, "ffn_dim", 4 * self.emb_dim)
-        require(0 < self.ffn_width <= MAX_DIMENSION, "ffn_dim", self.ffn_dim, limit)
-        require(0.0 <= self.drop_rate < 1.0, "drop_rate", self.drop_rate, "from 0 up to below 1")
+            require(0 <= value <= MAX_DIMENSION, name, value, f"from 0 to {MAX_DIMENSION:,}")
+        require(self.drop_rate < 1.0, "drop_rate", self.drop_rate, "from 0 up to below 1")
         require(0.0 < self.norm_eps < 1.0, "norm_eps", self.norm_eps, "a small positive number")
-        if self.emb_dim % self.n_heads:
+        require(self.rope_base > 1, "rope_base", self.rope_base, "above 1")
+
+    def _derive(self) -> None:
+        """Fill in the widths that follow from others."""
+        if not self.head_dim and self.emb_dim % self.n_heads:
             divisors = [n for n in range(1, self.emb_dim + 1) if self.emb_dim % n == 0]
             near = min(divisors, key=lambda n: (abs(n - self.n_heads), n))
             raise ConfigError(
                 f"n_heads = {self.n_heads} does not divide emb_dim = {self.emb_dim}; "
                 f"the nearest number that does is {near}"
             )
+        derived = {
+            "n_kv_heads": self.n_heads,
+            "head_dim": self.emb_dim // self.n_heads,
+            "ffn_dim": 4 * self.emb_dim,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, getattr(self, name) or value)
+
+    def _check_choices(self) -> None:
+        for name, known in (
+            ("feed_forward", FEED_FORWARDS),
+            ("norm", NORMS),
+            ("norm_order", NORM_ORDERS),
+            ("qk_norm", QK_NORMS),
+            ("position", POSITIONS),
+            ("rope_scaling", ROPE_SCALINGS),
+        ):
+            value = getattr(self, name)
+            require(value in known, name, value, f"one of {', '.join(known)}")
+        least, most = min(1, self.n_experts), self.n_experts
+        expected = f"from {least} to n_experts = {most}"
+        active = self.n_active_experts
+        require(least <= active <= most, "n_active_experts", active, expected)
+        pattern = self.window_pattern
+        require(pattern != "" and not set(pattern) - {"L", "G"}, "window_pattern", pattern,
+                "letters L (local) and G (global)")  # fmt: skip
+        require(self.window is None or self.window >= 1, "window", self.window, "1 or more")
+
+    def _check_attention(self) -> None:
+        require(self.n_heads % self.n_kv_heads == 0, "n_kv_heads", self.n_kv_heads,
+                f"a divisor of n_heads = {self.n_heads}")  # fmt: skip
+        if self.position == "rope":
+            require(self.head_dim % 2 == 0, "head_dim", self.head_dim, "an even number, for rope")
+            local = self.rope_local_base
+            require(local == 0 or local > 1, "rope_local_base", local, "0 or above 1")
+        if self.rope_scaling != "none":
+            require(self.rope_factor >= 1, "rope_factor", self.rope_factor, "1 or more")
+        if self.rope_scaling == "llama3":
+            low, high = self.rope_low_freq_factor, self.rope_high_freq_factor
+            require(0 < low < high, "rope_low_freq_factor", low, f"below {high} and above 0")
+            original = self.rope_original_context
+            require(original > 0, "rope_original_context", original, "the context before scaling")
+
+    def window_of(self, layer: int) -> int | None:
+        """Return how many tokens a token of `layer` sees, itself included; None: all before it."""
+        is_local = self.window_pattern[layer % len(self.window_pattern)] == "L"
+        return self.window if is_local else None
 
     @property
-    def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.emb_dim // self.n_heads
-
-    @property
-    def ffn_width(self) -> int:
-        """`ffn_dim` with its default filled in."""
-        return self.ffn_dim if self.ffn_dim is not None else 4 * self.emb_dim
+    def is_gated(self) -> bool:
+        """Whether the feed-forward network multiplies by a gate, its third matrix."""
+        return self.feed_forward in ("geglu", "swiglu")
 
     def replace(self, **changes: object) -> GPTConfig:
-        """Return a copy with `changes`; a default feed-forward width follows emb_dim."""
+        """Return a copy with `changes`; derived widths follow what they derive from."""
         if "emb_dim" in changes and self.ffn_dim == 4 * self.emb_dim:
-            changes.setdefault("ffn_dim", None)
+            changes.setdefault("ffn_dim", 0)
+        resized = changes.keys() & {"emb_dim", "n_heads"}
+        if resized and self.head_dim * self.n_heads == self.emb_dim:
+            changes.setdefault("head_dim", 0)
+        if "n_heads" in changes and self.n_kv_heads == self.n_heads:
+            changes.setdefault("n_kv_heads", 0)
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

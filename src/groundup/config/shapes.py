@@ -17,6 +17,7 @@ PARTS = (
     "position embedding",
     "attention",
     "feed-forward",
+    "router",
     "normalisation",
     "output head",
 )
@@ -39,25 +40,57 @@ def parameter_shapes(config: GPTConfig) -> Iterator[Parameter]:
     """Yield every parameter in the order of `GPT.named_parameters()`; tied ones appear once."""
     width = config.emb_dim
     yield Parameter("token_embedding.weight", (config.vocab_size, width), "token embedding")
-    yield Parameter(
-        "position_embedding.weight", (config.context_length, width), "position embedding"
-    )
+    if config.position == "learned":
+        shape = (config.context_length, width)
+        yield Parameter("position_embedding.weight", shape, "position embedding")
     for i in range(config.n_layers):
         yield from _block(config, f"blocks.{i}.")
-    yield from _norm(width, "final_norm.")
+    yield from _norm(config, width, "final_norm.")
     if not config.tie_embeddings:
         yield Parameter("lm_head.weight", (config.vocab_size, width), "output head")
 
 
 def _block(config: GPTConfig, at: str) -> Iterator[Parameter]:
-    width, inner = config.emb_dim, config.ffn_width
-    yield from _norm(width, f"{at}attn_norm.")
-    for projection in ("query", "key", "value"):
-        yield from _linear(width, width, f"{at}attn.{projection}.", "attention", config.qkv_bias)
-    yield from _linear(width, width, f"{at}attn.out.", "attention", True)
-    yield from _norm(width, f"{at}ffn_norm.")
-    yield from _linear(width, inner, f"{at}ffn.up.", "feed-forward", True)
-    yield from _linear(inner, width, f"{at}ffn.down.", "feed-forward", True)
+    width = config.emb_dim
+    before, after = config.norm_order != "post", config.norm_order != "pre"
+    if before:
+        yield from _norm(config, width, f"{at}attn_norm.")
+    yield from _attention(config, f"{at}attn.")
+    if after:
+        yield from _norm(config, width, f"{at}attn_post_norm.")
+    if before:
+        yield from _norm(config, width, f"{at}ffn_norm.")
+    yield from _feed_forward(config, f"{at}ffn.")
+    if after:
+        yield from _norm(config, width, f"{at}ffn_post_norm.")
+
+
+def _attention(config: GPTConfig, at: str) -> Iterator[Parameter]:
+    width, head = config.emb_dim, config.head_dim
+    queries, keys = config.n_heads * head, config.n_kv_heads * head
+    for projection, outputs in (("query", queries), ("key", keys), ("value", keys)):
+        yield from _linear(width, outputs, f"{at}{projection}.", "attention", config.qkv_bias)
+    yield from _linear(queries, width, f"{at}out.", "attention", config.bias)
+    if config.qk_norm != "none":
+        whole = config.qk_norm == "width"
+        yield from _norm(config, queries if whole else head, f"{at}query_norm.")
+        yield from _norm(config, keys if whole else head, f"{at}key_norm.")
+
+
+def _feed_forward(config: GPTConfig, at: str) -> Iterator[Parameter]:
+    if not config.n_experts:
+        yield from _network(config, at)
+        return
+    yield Parameter(f"{at}router.weight", (config.n_experts, config.emb_dim), "router")
+    for i in range(config.n_experts):
+        yield from _network(config, f"{at}experts.{i}.")
+
+
+def _network(config: GPTConfig, at: str) -> Iterator[Parameter]:
+    width, inner, bias = config.emb_dim, config.ffn_dim, config.bias
+    for projection in ("gate", "up") if config.is_gated else ("up",):
+        yield from _linear(width, inner, f"{at}{projection}.", "feed-forward", bias)
+    yield from _linear(inner, width, f"{at}down.", "feed-forward", bias)
 
 
 def _linear(inputs: int, outputs: int, at: str, part: str, bias: bool) -> Iterator[Parameter]:
@@ -66,6 +99,7 @@ def _linear(inputs: int, outputs: int, at: str, part: str, bias: bool) -> Iterat
         yield Parameter(f"{at}bias", (outputs,), part)
 
 
-def _norm(width: int, at: str) -> Iterator[Parameter]:
+def _norm(config: GPTConfig, width: int, at: str) -> Iterator[Parameter]:
     yield Parameter(f"{at}weight", (width,), "normalisation")
-    yield Parameter(f"{at}bias", (width,), "normalisation")
+    if config.norm == "layernorm" and config.bias:
+        yield Parameter(f"{at}bias", (width,), "normalisation")

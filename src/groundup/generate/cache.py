@@ -14,16 +14,15 @@ import torch
 from torch import Tensor
 
 from groundup.config import GPTConfig
-from groundup.model import CAUSAL, Mask
+from groundup.model import NO_CACHE, Mask
 
 Index = tuple[slice | Tensor, slice | Tensor, slice | Tensor]
 
 
 class _Step(NamedTuple):
-    """Where the next tokens go and what they see, worked out once for all layers."""
+    """Where the next tokens go, worked out once for all layers."""
 
     positions: slice | Tensor
-    mask: Mask
     place: Index
     n_seen: int
 
@@ -31,8 +30,8 @@ class _Step(NamedTuple):
 class KVCache:
     """Keys and values of `n_rows` sequences, in static buffers of `capacity` tokens each.
 
-    The two buffers of a layer, (B, N, capacity, H), are made when its first keys come, in their
-    number format: 2 x n_layers x emb_dim values for each of n_rows x capacity tokens in all.
+    The two buffers of a layer, (B, K, capacity, H), are made when its first keys come, in their
+    number format: 2 x n_layers x n_kv_heads x head_dim values for each of n_rows x capacity tokens.
     """
 
     def __init__(
@@ -44,17 +43,20 @@ class KVCache:
         self.lengths = [0] * n_rows
         self.buffers: list[tuple[Tensor, Tensor]] = []
         self._steps: dict[int, _Step] = {}
+        self._masks: dict[tuple[int | None, int], Mask] = {}
 
     def positions(self, n_new: int) -> slice | Tensor:
         """Return the positions of the next `n_new` tokens: shared, or (B, T) where rows differ."""
         return self._step(n_new).positions
 
-    def mask(self, layer: int, n_new: int) -> Mask:
-        """Let each new token see itself and those before it."""
-        return self._step(n_new).mask
+    def mask(self, window: int | None, n_new: int) -> Mask:
+        """Let each new token see itself and those before it, as far as the window reaches."""
+        if (window, n_new) not in self._masks:
+            self._masks[window, n_new] = self._mask(window, n_new)
+        return self._masks[window, n_new]
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new keys and values (B, N, T, H) and return all of them (B, N, S, H)."""
+        """Store the new keys and values (B, K, T, H) and return all of them (B, K, S, H)."""
         step = self._step(key.shape[2])
         return self.store(layer, step.place, key, value, step.n_seen)
 
@@ -80,6 +82,7 @@ class KVCache:
         """Let row b hold `lengths[b]` tokens; what was stored beyond is forgotten."""
         self.lengths = lengths
         self._steps.clear()
+        self._masks.clear()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget every row that is not in `rows`."""
@@ -98,26 +101,35 @@ class KVCache:
             self._steps[n_new] = self._even(n_new) if even else self._ragged(n_new)
         return self._steps[n_new]
 
+    def _mask(self, window: int | None, n_new: int) -> Mask:
+        step, longest = self._step(n_new), max(self.lengths)
+        if longest == 0:
+            return NO_CACHE.mask(window, n_new)
+        even = isinstance(step.positions, slice)
+        if even and n_new == 1 and (window is None or step.n_seen <= window):
+            return Mask(None, False)  # a single new token sees everything
+        seen = torch.arange(step.n_seen, device=self.device)
+        if isinstance(step.positions, slice):
+            own = seen[step.positions, None]  # (T, 1)
+        else:
+            own = step.positions[:, None, :, None]  # (B, 1, T, 1)
+        allowed = seen <= own
+        return Mask(allowed if window is None else allowed & (seen > own - window), False)
+
     def _even(self, n_new: int) -> _Step:
-        """All rows have the same length: slices do, and a single new token sees everything."""
+        """All rows have the same length: slices do."""
         first = self.lengths[0]
         new = slice(first, first + n_new)
-        mask = Mask(None, False)
-        if n_new > 1:
-            seen = torch.arange(new.stop, device=self.device)
-            mask = CAUSAL if first == 0 else Mask(seen <= seen[new, None], False)
-        return _Step(new, mask, (slice(None), slice(None), new), new.stop)
+        return _Step(new, (slice(None), slice(None), new), new.stop)
 
     def _ragged(self, n_new: int) -> _Step:
         """Each row goes on from its own length."""
         lengths = torch.tensor(self.lengths, device=self.device)
         positions = lengths[:, None] + torch.arange(n_new, device=self.device)  # (B, T)
-        n_seen = max(self.lengths) + n_new
-        allowed = torch.arange(n_seen, device=self.device) <= positions[:, None, :, None]
         rows = torch.arange(len(self.lengths), device=self.device)[:, None, None]
-        heads = torch.arange(self.config.n_heads, device=self.device)[:, None]
-        place = (rows, heads, positions[:, None, :])  # together (B, N, T)
-        return _Step(positions, Mask(allowed, False), place, n_seen)
+        heads = torch.arange(self.config.n_kv_heads, device=self.device)[:, None]
+        place = (rows, heads, positions[:, None, :])  # together (B, K, T)
+        return _Step(positions, place, max(self.lengths) + n_new)
 
 
 class Reread:
@@ -134,12 +146,12 @@ class Reread:
         """Return positions 0 to `n_new`."""
         return slice(0, n_new)
 
-    def mask(self, layer: int, n_new: int) -> Mask:
-        """Let each token see itself and those before it."""
-        return CAUSAL
+    def mask(self, window: int | None, n_new: int) -> Mask:
+        """Let each token see itself and those before it, as far as the window reaches."""
+        return NO_CACHE.mask(window, n_new)
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the keys and values (B, N, T, H) in their rows and return them as they are."""
+        """Store the keys and values (B, K, T, H) in their rows and return them as they are."""
         self.cache.store(layer, (self.rows, slice(None), slice(0, key.shape[2])), key, value, 0)
         return key, value
 

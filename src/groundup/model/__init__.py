@@ -11,25 +11,44 @@ from groundup.model.attention import (
     fused_attention,
     plain_attention,
 )
-from groundup.model.block import Block
-from groundup.model.feed_forward import FeedForward
-from groundup.model.gpt import GPT
+from groundup.model.block import BLOCKS, PostNormBlock, PreNormBlock, SandwichBlock
+from groundup.model.feed_forward import (
+    FEED_FORWARDS,
+    FeedForward,
+    GatedFeedForward,
+    MixtureOfExperts,
+)
+from groundup.model.gpt import GPT, OutputHead
 from groundup.model.mode import evaluation_mode
-from groundup.model.norms import LayerNorm
-from groundup.model.positions import LearnedPositions
+from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm
+from groundup.model.positions import POSITIONS, LearnedPositions, RotaryPositions
+from groundup.model.soft_cap import soft_cap
 
 __all__ = [
+    "BLOCKS",
     "CAUSAL",
+    "FEED_FORWARDS",
     "GPT",
+    "NORMS",
     "NO_CACHE",
-    "Block",
+    "POSITIONS",
     "Cache",
     "FeedForward",
+    "GatedFeedForward",
     "LayerNorm",
     "LearnedPositions",
     "Mask",
+    "MixtureOfExperts",
     "MultiHeadAttention",
+    "OutputHead",
+    "PostNormBlock",
+    "PreNormBlock",
+    "RMSNorm",
+    "RotaryPositions",
+    "SandwichBlock",
+    "ZeroCenteredRMSNorm",
     "evaluation_mode",
     "fused_attention",
     "plain_attention",
+    "soft_cap",
 ]

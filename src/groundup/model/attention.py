@@ -3,14 +3,16 @@
 One legend for every shape comment in this folder:
 
     B batch            T new tokens        S tokens seen so far (S = T without a cache)
-    D emb_dim          N heads             H head_dim = D / N
-    F ffn_dim          V vocab_size
+    D emb_dim          N heads             K heads of keys and values, N / K queries to each
+    H head_dim         F ffn_dim           E experts
+    V vocab_size
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -19,13 +21,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
+from groundup.model.norms import build_norm
+from groundup.model.positions import Rotate, unrotated
+from groundup.model.soft_cap import Cap, soft_cap, uncapped
 
 
 class Mask(NamedTuple):
-    """Who may look at whom: a table of permissions, or the plain causal triangle."""
+    """Who may look at whom: a table of permissions, or the plain causal triangle.
+
+    `window` narrows the triangle to so many tokens, the looking one included.
+    """
 
     allowed: Bool[Tensor, "... T S"] | None
     is_causal: bool
+    window: int | None = None
+
+    def table(self, n_new: int, n_seen: int, device: torch.device) -> Bool[Tensor, "... T S"]:
+        """Write the permissions out."""
+        if self.allowed is not None:
+            return self.allowed
+        table = torch.ones(n_new, n_seen, dtype=torch.bool, device=device)
+        table = table.tril() if self.is_causal else table
+        return table if self.window is None else table.triu(1 - self.window)
 
 
 CAUSAL = Mask(None, True)
@@ -38,11 +55,11 @@ class Cache(Protocol):
     def positions(self, n_new: int) -> slice | Tensor:
         """Return the positions of the next `n_new` tokens, as an index into a table of them."""
 
-    def mask(self, layer: int, n_new: int) -> Mask:
-        """Return who the next `n_new` tokens of `layer` may look at."""
+    def mask(self, window: int | None, n_new: int) -> Mask:
+        """Return who the next `n_new` tokens may look at in a layer with this window."""
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Remember the new keys and values (B, N, T, H) and return all of them (B, N, S, H)."""
+        """Remember the new keys and values (B, K, T, H) and return all of them (B, K, S, H)."""
 
     def advance(self, n_new: int) -> None:
         """Move on by `n_new` tokens once every layer has been extended."""
@@ -55,9 +72,9 @@ class NoCache:
         """Return positions 0 to `n_new`."""
         return slice(0, n_new)
 
-    def mask(self, layer: int, n_new: int) -> Mask:
-        """Let each token see itself and those before it."""
-        return CAUSAL
+    def mask(self, window: int | None, n_new: int) -> Mask:
+        """Let each token see itself and those before it, as far as the window reaches."""
+        return CAUSAL if window is None or n_new <= window else Mask(None, True, window)
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return what was given."""
@@ -69,64 +86,106 @@ class NoCache:
 
 NO_CACHE = NoCache()
 
-Attend = Callable[[Tensor, Tensor, Tensor, Mask, float], Tensor]
+
+Attend = Callable[..., Tensor]
+"""A way to compute attention, called as `plain_attention` is; all give the same numbers."""
 
 
 def plain_attention(
     query: Float[Tensor, "B N T H"],
-    key: Float[Tensor, "B N S H"],
-    value: Float[Tensor, "B N S H"],
+    key: Float[Tensor, "B K S H"],
+    value: Float[Tensor, "B K S H"],
     mask: Mask,
     drop_rate: float = 0.0,
+    scale: float | None = None,
+    cap: Cap = uncapped,
 ) -> Float[Tensor, "B N T H"]:
     """Mix the values by how well each query matches each key, one readable step at a time."""
-    allowed = mask.allowed
-    if allowed is None:
-        n_new, n_seen = query.shape[-2], key.shape[-2]
-        allowed = torch.ones(n_new, n_seen, dtype=torch.bool, device=query.device)
-        allowed = allowed.tril() if mask.is_causal else allowed
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, N, T, S)
+    n_sharing = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(n_sharing, dim=1) for x in (key, value))  # (B, N, S, H)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = cap(query @ key.transpose(-2, -1) * scale)  # (B, N, T, S)
+    allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
     weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
     return F.dropout(weights, drop_rate) @ value  # (B, N, T, H)
 
 
 def fused_attention(
     query: Float[Tensor, "B N T H"],
-    key: Float[Tensor, "B N S H"],
-    value: Float[Tensor, "B N S H"],
+    key: Float[Tensor, "B K S H"],
+    value: Float[Tensor, "B K S H"],
     mask: Mask,
     drop_rate: float = 0.0,
+    scale: float | None = None,
 ) -> Float[Tensor, "B N T H"]:
     """Do the same as `plain_attention` in one kernel that never stores the (T, S) scores."""
+    allowed = mask.allowed
+    if mask.window is not None:
+        allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask.allowed, dropout_p=drop_rate, is_causal=mask.is_causal
+        query,
+        key,
+        value,
+        attn_mask=allowed,
+        dropout_p=drop_rate,
+        is_causal=mask.is_causal and allowed is None,
+        scale=scale,
+        enable_gqa=query.shape[1] != key.shape[1],
     )
 
 
 class MultiHeadAttention(nn.Module):
-    """Let every token gather what it needs from the tokens before it, in N ways at once."""
+    """Let every token gather what it needs from the tokens before it, in N ways at once.
+
+    With fewer heads of keys and values than of queries, neighbouring queries share them (GQA:
+    Ainslie et al., 2023).
+    """
 
     def __init__(self, config: GPTConfig, layer: int, attend: Attend = fused_attention) -> None:
         super().__init__()
-        width = config.emb_dim
+        width, head = config.emb_dim, config.head_dim
+        queries, keys = config.n_heads * head, config.n_kv_heads * head
         self.layer = layer
-        self.n_heads = config.n_heads
+        self.head_dim = head
+        self.window = config.window_of(layer)
+        self.scale = 1 / math.sqrt(config.query_pre_attn_scalar or head)
         self.drop_rate = config.drop_rate
         self.attend = attend
-        self.query = nn.Linear(width, width, bias=config.qkv_bias)
-        self.key = nn.Linear(width, width, bias=config.qkv_bias)
-        self.value = nn.Linear(width, width, bias=config.qkv_bias)
-        self.out = nn.Linear(width, width)
+        if config.attention_softcap:  # no fused kernel bounds the scores
+            self.attend = partial(plain_attention, cap=soft_cap(config.attention_softcap))
+        self.query = nn.Linear(width, queries, bias=config.qkv_bias)
+        self.key = nn.Linear(width, keys, bias=config.qkv_bias)
+        self.value = nn.Linear(width, keys, bias=config.qkv_bias)
+        self.out = nn.Linear(queries, width, bias=config.bias)
+        self.normed = (-1, head) if config.qk_norm == "head" else (1, -1)
+        self.query_norm = build_qk_norm(config, queries)
+        self.key_norm = build_qk_norm(config, keys)
         self.dropout = nn.Dropout(config.drop_rate)
 
-    def forward(self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE) -> Float[Tensor, "B T D"]:
+    def forward(
+        self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
+    ) -> Float[Tensor, "B T D"]:
         """Return the gathered information for each token of `x`."""
-        n_new = x.shape[1]
-        query, key, value = (self._split(proj(x)) for proj in (self.query, self.key, self.value))
-        key, value = cache.extend(self.layer, key, value)  # (B, N, S, H)
+        query = self.query_norm(self.query(x).unflatten(-1, self.normed))  # (B, T, groups, ...)
+        key = self.key_norm(self.key(x).unflatten(-1, self.normed))
+        query, key = rotate(self._heads(query)), rotate(self._heads(key))  # (B, N or K, T, H)
+        value = self._heads(self.value(x))  # (B, K, T, H)
+        key, value = cache.extend(self.layer, key, value)  # (B, K, S, H)
+        mask = cache.mask(self.window, x.shape[1])
         drop_rate = self.drop_rate if self.training else 0.0
-        mixed = self.attend(query, key, value, cache.mask(self.layer, n_new), drop_rate)
+        mixed = self.attend(query, key, value, mask, drop_rate, self.scale)
         return self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))  # (B, T, D)
 
-    def _split(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B N T H"]:
-        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+    def _heads(self, x: Float[Tensor, "B T ..."]) -> Float[Tensor, "B heads T H"]:
+        return x.reshape(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
+
+
+def build_qk_norm(config: GPTConfig, width: int) -> nn.Module:
+    """Return the norm of queries or keys that are `width` wide in all, or one that does nothing.
+
+    Bounding their size keeps the scores from growing while training (Henry et al., 2020).
+    """
+    widths = {"head": config.head_dim, "width": width}
+    if config.qk_norm not in widths:
+        return nn.Identity()
+    return build_norm(config, widths[config.qk_norm])

@@ -2,25 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
 
+Activation = Callable[[Tensor], Tensor]
+
+gelu_tanh = partial(F.gelu, approximate="tanh")
+"""GELU (Hendrycks and Gimpel, 2016) in the tanh form that GPT-2 was trained with."""
+
 
 class FeedForward(nn.Module):
-    """Widen each token's vector to F, bend it with GELU, and bring it back to D.
+    """Widen each token's vector to F, bend it, and bring it back to D."""
 
-    GELU (Hendrycks and Gimpel, 2016) in the tanh form that GPT-2 was trained with.
+    def __init__(self, config: GPTConfig, activation: Activation) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.emb_dim, config.ffn_dim, bias=config.bias)
+        self.down = nn.Linear(config.ffn_dim, config.emb_dim, bias=config.bias)
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Return the transformed vectors."""
+        return self.dropout(self.down(self.activation(self.up(x))))
+
+
+class GatedFeedForward(nn.Module):
+    """Do as `FeedForward`, but bend a gate that multiplies the widened vector (Shazeer, 2020)."""
+
+    def __init__(self, config: GPTConfig, activation: Activation) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.emb_dim, config.ffn_dim, bias=config.bias)
+        self.up = nn.Linear(config.emb_dim, config.ffn_dim, bias=config.bias)
+        self.down = nn.Linear(config.ffn_dim, config.emb_dim, bias=config.bias)
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Return the transformed vectors."""
+        return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x)))
+
+
+FEED_FORWARDS: dict[str, Callable[[GPTConfig], nn.Module]] = {
+    "gelu": partial(FeedForward, activation=F.gelu),
+    "gelu_tanh": partial(FeedForward, activation=gelu_tanh),
+    "geglu": partial(GatedFeedForward, activation=gelu_tanh),
+    "swiglu": partial(GatedFeedForward, activation=F.silu),
+}
+
+
+class MixtureOfExperts(nn.Module):
+    """Send each token to the few of E networks that a router scores best (Shazeer et al., 2017).
+
+    The chosen experts' outputs are added up, weighted by their scores' softmax among each other,
+    as in Mixtral (Jiang et al., 2024). A loss that keeps the experts evenly busy needs only the
+    router's output, and so hooks on to `router` from outside.
     """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.emb_dim, config.ffn_width)
-        self.down = nn.Linear(config.ffn_width, config.emb_dim)
-        self.dropout = nn.Dropout(config.drop_rate)
+        self.n_active = config.n_active_experts
+        self.router = nn.Linear(config.emb_dim, config.n_experts, bias=False)
+        expert = FEED_FORWARDS[config.feed_forward]
+        self.experts = nn.ModuleList(expert(config) for _ in range(config.n_experts))
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
-        """Return the transformed vectors."""
-        return self.dropout(self.down(F.gelu(self.up(x), approximate="tanh")))
+        """Return the weighted sum of what each vector's experts make of it."""
+        tokens = x.reshape(-1, x.shape[-1])  # (M, D)
+        scores = self.router(tokens).softmax(dim=-1, dtype=torch.float32)  # (M, E)
+        weights, chosen = scores.topk(self.n_active, dim=-1)  # (M, n_active)
+        weights = (weights / weights.sum(dim=-1, keepdim=True)).type_as(x)
+        mixed = torch.zeros_like(tokens)
+        # While training every expert is called, if with no token, so that each has a gradient.
+        called = range(len(self.experts)) if self.training else chosen.unique().tolist()
+        for i in called:
+            rows, place = (chosen == i).nonzero(as_tuple=True)
+            output = self.experts[i](tokens[rows]) * weights[rows, place, None]
+            mixed = mixed.index_add(0, rows, output.type_as(mixed))
+        return mixed.view_as(x)
+
+
+def build_feed_forward(config: GPTConfig) -> nn.Module:
+    """Return the network that `config` names, or a mixture of them."""
+    return (
+        MixtureOfExperts(config) if config.n_experts else FEED_FORWARDS[config.feed_forward](config)
+    )

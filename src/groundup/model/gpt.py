@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
-from groundup.model.block import Block
+from groundup.model.block import BLOCKS
 from groundup.model.init import init_weights
-from groundup.model.norms import LayerNorm
-from groundup.model.positions import LearnedPositions
+from groundup.model.norms import build_norm
+from groundup.model.positions import POSITIONS
+from groundup.model.soft_cap import soft_cap
+
+
+class OutputHead(nn.Linear):
+    """Score every token of the vocabulary, within a bound where the config has one."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config.emb_dim, config.vocab_size, bias=False)
+        self.cap = soft_cap(config.logit_softcap)
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:
+        """Return the logits."""
+        return self.cap(super().forward(hidden))
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer in GPT-2's architecture (Radford et al., 2019).
+    """A decoder-only transformer: GPT-2's (Radford et al., 2019), or what `config` makes of it.
 
     `attend` chooses how attention is computed: fused by default, or `plain_attention`, which
     gives the same numbers one readable step at a time.
@@ -23,12 +38,14 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig, attend: Attend = fused_attention) -> None:
         super().__init__()
         self.config = config
+        self.embedding_scale = math.sqrt(config.emb_dim) if config.embedding_scale else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
-        self.position_embedding = LearnedPositions(config)
+        self.position_embedding = POSITIONS[config.position](config)
         self.dropout = nn.Dropout(config.drop_rate)
-        self.blocks = nn.ModuleList(Block(config, i, attend) for i in range(config.n_layers))
-        self.final_norm = LayerNorm(config.emb_dim, config.norm_eps)
-        self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
+        block = BLOCKS[config.norm_order]
+        self.blocks = nn.ModuleList(block(config, i, attend) for i in range(config.n_layers))
+        self.final_norm = build_norm(config)
+        self.lm_head = OutputHead(config)
         self.tie_weights()
         init_weights(self, config)
 
@@ -47,10 +64,12 @@ class GPT(nn.Module):
                 f"{n_new} tokens given, but the model sees at most "
                 f"context_length = {self.config.context_length} at once"
             )
-        x = self.position_embedding(self.token_embedding(tokens), cache.positions(n_new))
-        x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x, cache)
+        positions = cache.positions(n_new)
+        x = self.token_embedding(tokens) * self.embedding_scale  # (B, T, D)
+        x = self.dropout(self.position_embedding(x, positions))
+        rotations = self.position_embedding.rotations(positions, x.device)
+        for block, rotate in zip(self.blocks, rotations, strict=True):
+            x = block(x, cache, rotate)
         cache.advance(n_new)
         return self.final_norm(x)
 

@@ -1,10 +1,10 @@
 """Where every parameter starts, as a list (Radford et al., 2019, section 2.3):
 
-    LayerNorm weight                         1
+    norm weight                              1 (zero-centred: 0)
     every bias                               0
     embeddings, output head, projections     normal, standard deviation 0.02
     the last projection on each shortcut     normal, 0.02 / sqrt(2 x n_layers)
-    (attn.out and ffn.down)
+    (attn.out and ffn's down)
 
 The shortcut carries the sum of 2 x n_layers contributions; shrinking each keeps that sum's size
 independent of depth. An untrained model's logits then have variance 0.0004 x emb_dim, and so its
@@ -21,7 +21,7 @@ from groundup.config import GPTConfig
 from groundup.model.positions import LearnedPositions
 
 STANDARD_DEVIATION = 0.02
-SHORTCUT_ENDS = ("attn.out", "ffn.down")
+SHORTCUT_ENDS = ("attn.out", ".down")
 
 
 def init_weights(model: nn.Module, config: GPTConfig) -> None:

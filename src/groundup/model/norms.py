@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba, Kiros and Hinton, 2016)."""
+"""Normalisation: every token's vector brought to one size, so that depth neither swells it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,67 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundup.config import GPTConfig
+
 
 class LayerNorm(nn.Module):
-    """Bring each token's vector to mean 0 and variance 1, then scale and shift it as learned.
+    """Bring each vector to mean 0 and variance 1, then scale and shift it as learned.
 
     y = weight * (x - mean) / sqrt(variance + eps) + bias, over the last dimension, the variance
-    taken without Bessel's correction. `F.layer_norm` computes just that in one pass.
+    taken without Bessel's correction (Ba, Kiros and Hinton, 2016). `F.layer_norm` computes just
+    that in one pass.
     """
 
-    def __init__(self, width: int, eps: float) -> None:
+    def __init__(self, width: int, eps: float, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Return the normalised vectors."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(nn.Module):
+    """Divide each vector by its root mean square, then scale it as learned.
+
+    y = weight * x / sqrt(mean(x^2) + eps) (Zhang and Sennrich, 2019): no mean, no bias.
+    """
+
+    def __init__(self, width: int, eps: float, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Return the normalised vectors."""
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class ZeroCenteredRMSNorm(nn.Module):
+    """Do as `RMSNorm`, with 1 + weight for weight: decay then pulls towards doing nothing (Gemma).
+
+    y = (1 + weight) * x / sqrt(mean(x^2) + eps).
+    """
+
+    def __init__(self, width: int, eps: float, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Return the normalised vectors."""
+        return F.rms_norm(x, self.weight.shape, 1.0 + self.weight, self.eps)
+
+
+NORMS: dict[str, type[LayerNorm] | type[RMSNorm] | type[ZeroCenteredRMSNorm]] = {
+    "layernorm": LayerNorm,
+    "rmsnorm": RMSNorm,
+    "zero_centered_rmsnorm": ZeroCenteredRMSNorm,
+}
+
+
+def build_norm(config: GPTConfig, width: int | None = None) -> nn.Module:
+    """Return the norm that `config` names, for vectors of `width` (emb_dim where not given)."""
+    return NORMS[config.norm](width or config.emb_dim, config.norm_eps, config.bias)

@@ -20,7 +20,7 @@ def forward_flops_per_token(config: GPTConfig, context_length: int | None = None
     """
     width = config.emb_dim
     length = context_length or config.context_length
-    weights = 4 * width * width + 2 * width * config.ffn_width
+    weights = 4 * width * width + 2 * width * config.ffn_dim
     head = config.vocab_size * width
     return 2 * (config.n_layers * weights + head) + 4 * config.n_layers * length * width
 

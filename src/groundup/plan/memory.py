@@ -88,7 +88,7 @@ def activations(config: GPTConfig, train: TrainConfig) -> int:
     16-bit copies of all matrices are kept as well. Dropout keeps a mask for each value, and on
     the CPU the attention weights, as no fused kernel there has dropout: `_dropout`.
     """
-    width, inner, product = config.emb_dim, config.ffn_width, _product_bytes(train)
+    width, inner, product = config.emb_dim, config.ffn_dim, _product_bytes(train)
     n_tokens = train.batch_size * config.context_length
     layer = FP32 * (2 * width + 4) + product * (6 * width + 2 * inner) + FP32 * config.n_heads
     ends = FP32 * (width + 2) + 8
@@ -139,7 +139,7 @@ def block_work(config: GPTConfig, train: TrainConfig) -> int:
     The gradients of the block's output (n, D) and of what GELU gave (n, F).
     """
     n_tokens = train.batch_size * config.context_length
-    return n_tokens * (FP32 * config.emb_dim + _product_bytes(train) * config.ffn_width)
+    return n_tokens * (FP32 * config.emb_dim + _product_bytes(train) * config.ffn_dim)
 
 
 def _product_bytes(train: TrainConfig) -> int:
@@ -159,7 +159,7 @@ def generation_memory(
     terms = {
         "weights": count_parameters(config).storage(number_format),
         "cache": 2 * config.n_layers * n_tokens * width * size,
-        "activations": n_tokens * (2 * width + 2 * config.ffn_width) * size,
+        "activations": n_tokens * (2 * width + 2 * config.ffn_dim) * size,
         "logits": batch_size * config.vocab_size * FP32,
         "process": PROCESS,
     }

@@ -57,7 +57,7 @@ def _diagram(config: GPTConfig) -> str:
 
     width, heads = config.emb_dim, f"{config.n_heads} heads of {config.head_dim}"
     attend = f"norm, then {heads}; the result is added to what came in"
-    feed = f"norm, then {width:,} → {config.ffn_width:,} → {width:,} with GELU, added likewise"
+    feed = f"norm, then {width:,} → {config.ffn_dim:,} → {width:,} with GELU, added likewise"
     inner = (
         "<ol>"
         + box("Attention", attend, "blocks.0.attn", "shortcut")
