@@ -48,6 +48,8 @@ class TrainConfig:
     """AdamW's memory of the squared gradient."""
     grad_clip: float = 1.0
     """Largest norm of the whole gradient; 0 leaves it alone."""
+    balance_loss: float = 0.01
+    """Weight of the loss that keeps a mixture's experts evenly busy."""
     seed: int = 1
     """Determines the initial weights, the order of the data and dropout."""
     order: str = "permutation"
@@ -88,7 +90,14 @@ class TrainConfig:
         for name in ("eval_every", "sample_every", "save_every", "stride"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more")
-        for name in ("sample_tokens", "threads", "weight_decay", "grad_clip", "seed"):
+        for name in (
+            "sample_tokens",
+            "threads",
+            "weight_decay",
+            "grad_clip",
+            "balance_loss",
+            "seed",
+        ):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")

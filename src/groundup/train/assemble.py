@@ -63,7 +63,7 @@ def assemble(
         return prompt, text
 
     return Trainer(
-        step=TrainStep(model, settings.loss),
+        step=TrainStep(model, settings.loss, settings.balance_loss),
         batches=batches,
         choices=choices,
         evaluate=evaluate,

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from groundup.model import soft_cap
+
 IGNORED = -100
 """A target that counts for nothing (padding, or a prompt that is not to be learnt)."""
 
@@ -18,15 +20,21 @@ CHUNK_VALUES = 1 << 24
 
 
 def plain_loss(
-    hidden: Float[Tensor, "M D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " M"]
+    hidden: Float[Tensor, "M D"],
+    weight: Float[Tensor, "V D"],
+    targets: Int[Tensor, " M"],
+    softcap: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the summed loss (nats), with all logits (M, V) in memory."""
-    logits = hidden @ weight.T  # (M, V)
+    logits = soft_cap(softcap)(hidden @ weight.T)  # (M, V)
     return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
 def fused_loss(
-    hidden: Float[Tensor, "M D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " M"]
+    hidden: Float[Tensor, "M D"],
+    weight: Float[Tensor, "V D"],
+    targets: Int[Tensor, " M"],
+    softcap: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the same as `plain_loss`, holding the logits of a few rows at a time.
 
@@ -34,14 +42,16 @@ def fused_loss(
     known as soon as the logits are; so each chunk's share of both gradients is added up at once
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
-    loss: Tensor = _FusedLoss.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FusedLoss.apply(hidden, weight, targets, softcap)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        wants_hidden, wants_weight, _ = ctx.needs_input_grad
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float
+    ) -> Tensor:
+        wants_hidden, wants_weight, *_ = ctx.needs_input_grad
         rows = max(1, CHUNK_VALUES // weight.shape[0])
         matrix = weight.to(_matmul_dtype(hidden))
         total = torch.zeros((), device=hidden.device)
@@ -51,7 +61,7 @@ class _FusedLoss(torch.autograd.Function):
             chunk = slice(start, start + rows)
             inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk]
             counts = aims != IGNORED
-            logits = (inputs @ matrix.T).float()  # (rows, V)
+            logits, bend = _capped((inputs @ matrix.T).float(), softcap)  # (rows, V)
             normaliser = logits.logsumexp(dim=-1)
             aims = aims.clamp(min=0)[:, None]
             total += ((normaliser - logits.gather(1, aims)[:, 0]) * counts).sum()
@@ -59,25 +69,34 @@ class _FusedLoss(torch.autograd.Function):
                 continue
             slope = logits.sub_(normaliser[:, None]).exp_()  # softmax, in the same memory
             slope.scatter_add_(1, aims, torch.full_like(normaliser, -1.0)[:, None])
-            slope = slope.mul_(counts[:, None]).to(matrix.dtype)
+            slope = slope.mul_(counts[:, None] * bend).to(matrix.dtype)
             if grad_hidden is not None:
                 grad_hidden[chunk] = slope @ matrix
             if grad_weight is not None:
                 _add_product(grad_weight, slope.T, inputs)
-            del logits, slope  # before the next chunk's are made
+            del logits, bend, slope  # before the next chunk's are made
         ctx.gradients = grad_hidden, grad_weight
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         grad_hidden, grad_weight = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
         return (
             None if grad_hidden is None else grad_hidden.mul_(scale),
             None if grad_weight is None else grad_weight.mul_(scale),
             None,
+            None,
         )
+
+
+def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor]:
+    """Return the bounded logits and the slope of the bound, which is 1 where there is none."""
+    if not softcap:
+        return logits, torch.ones((), device=logits.device)
+    shares = logits.div_(softcap).tanh_()
+    return shares * softcap, 1 - shares.square()
 
 
 def _matmul_dtype(hidden: Tensor) -> torch.dtype:

@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.model import GPT
+from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "fused": fused_loss,
     "plain": plain_loss,
 }
@@ -21,13 +22,16 @@ class TrainStep(nn.Module):
     """Compute the summed loss of a batch and how many targets it counts.
 
     A sum and a count, not a mean: the sums of micro-batches and ranks add up exactly and are
-    divided once by the global count.
+    divided once by the global count. While training, a mixture of experts adds `balance_loss`
+    times its `ExpertBalance` for each target.
     """
 
-    def __init__(self, model: GPT, loss: str = "fused") -> None:
+    def __init__(self, model: GPT, loss: str = "fused", balance_loss: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.loss = LOSSES[loss]
+        self.balance = ExpertBalance(model)
+        self.balance_loss = balance_loss
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
@@ -35,5 +39,7 @@ class TrainStep(nn.Module):
         """Return (loss_sum in nats, n_targets)."""
         hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
         targets = targets.flatten()
-        loss_sum = self.loss(hidden, self.model.lm_head.weight, targets)
-        return loss_sum, torch.count_nonzero(targets != IGNORED)
+        softcap = self.model.config.logit_softcap
+        loss_sum = self.loss(hidden, self.model.lm_head.weight, targets, softcap)
+        n_targets = torch.count_nonzero(targets != IGNORED)
+        return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
