@@ -28,7 +28,14 @@ def train(
         list[str] | None,
         typer.Argument(help="Files, folders, globs, - or named texts (see `groundup data list`)."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="pico, nano, micro, mini, gpt2-124m, …")] = "nano",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="pico, nano, micro, mini, gpt2-124m, … [default: nano]"),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Train on from this run or imported model."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Train for about so long [default: 5 without --steps].")
     ] = None,
@@ -38,8 +45,9 @@ def train(
         int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
     ] = None,
     tokenizer: Annotated[
-        str, typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json.")
-    ] = "bpe",
+        str | None,
+        typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json [default: bpe]."),
+    ] = None,
     vocab_size: Annotated[int | None, typer.Option(help="Size of a trained BPE.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -67,6 +75,11 @@ def train(
         raise UsageError(
             f"--run {run}: expected a name without slashes; choose its folder by --runs"
         )
+    fixed = {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size}
+    if base is not None and (given_too := [flag for flag, value in fixed.items() if value]):
+        raise UsageError(
+            f"{given_too[0]} with --from {base}: that model has its own; leave out one of the two"
+        )
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "seed": seed, "device": device}
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -82,10 +95,11 @@ def train(
 
     request = TrainRequest(
         sources=tuple(texts or ("shakespeare",)),
-        preset=preset,
+        preset=preset or "nano",
+        base=base,
         model_changes=model_changes,
         train=config,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer or "bpe",
         text_options=options,
         run=run,
         extend=extend,

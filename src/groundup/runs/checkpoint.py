@@ -2,9 +2,9 @@
 
     checkpoints/step-00001000/
       model.safetensors      the parameters, under the names of `groundup.model`
-      trainer.safetensors    whatever the trainer needs to go on; opaque here
+      trainer.safetensors    whatever the trainer needs to go on; opaque here; imports have none
       state.json             numbers: step, tokens, seconds, validation losses
-      manifest.json          size and SHA-256 of the other three, written last
+      manifest.json          size and SHA-256 of the others, written last
 
 The folder is filled under a temporary name, flushed to the device and renamed.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class Checkpoint:
     def trainer_tensors(self) -> dict[str, Tensor]:
         """Return the trainer's tensors by name, memory-mapped."""
         return _read_tensors(self.path / TRAINER)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the parameters' file, by the manifest."""
+        digest: str = read_json(self.path / MANIFEST)["files"][MODEL]["sha256"]
+        return digest
 
     def damage(self, names: Sequence[str] = (MODEL, TRAINER, STATE)) -> str | None:
         """Return what is wrong with the named files, or None when each is as it was written."""
@@ -121,21 +126,31 @@ def save_checkpoint(
     state: dict[str, Any],
 ) -> Checkpoint:
     """Write a checkpoint for `step` into `folder`, replacing an earlier one of the same step."""
+    return save_files(
+        folder,
+        step,
+        {
+            MODEL: lambda path: _write_tensors(model, path),
+            TRAINER: lambda path: _write_tensors(trainer, path),
+            STATE: lambda path: write_json(path, state),
+        },
+    )
+
+
+def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]) -> Checkpoint:
+    """Write a checkpoint of the named files, each by its own function, whole or not at all."""
     make_folder(folder)
     final = folder / f"step-{step:08d}"
     temporary = folder / f"{UNFINISHED}{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        _write_tensors(model, temporary / MODEL)
-        _write_tensors(trainer, temporary / TRAINER)
-        write_json(temporary / STATE, state)
-        files = {
-            name: {"size": path.stat().st_size, "sha256": file_sha256(path)}
-            for name in (MODEL, TRAINER, STATE)
-            for path in [temporary / name]
-        }
-        write_json(temporary / MANIFEST, {"step": step, "files": files})
+        manifest = {}
+        for name, write in files.items():
+            path = temporary / name
+            write(path)
+            manifest[name] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
+        write_json(temporary / MANIFEST, {"step": step, "files": manifest})
         if final.exists():  # damaged, or the run would not have come to this step again
             discard(final)
         os.replace(temporary, final)

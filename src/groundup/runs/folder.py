@@ -15,7 +15,7 @@ from groundup.base.errors import RunError
 from groundup.base.files import file_error, write_text
 from groundup.base.lock import file_lock
 
-TABLES = ("model", "train", "data", "request")
+TABLES = ("model", "data")
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused rather than misread."""
 
@@ -35,6 +35,16 @@ class RunFolder:
     def tokenizer(self) -> Path:
         """tokenizer.json: the vocabulary that the model speaks."""
         return self.path / "tokenizer.json"
+
+    @property
+    def chat_template(self) -> Path:
+        """chat_template.jinja: how a conversation becomes one text, where the model knows one."""
+        return self.path / "chat_template.jinja"
+
+    @property
+    def generation(self) -> Path:
+        """generation.toml: how the model is best sampled, where its makers said so."""
+        return self.path / "generation.toml"
 
     @property
     def metrics(self) -> Path:
@@ -96,6 +106,35 @@ class RunFolder:
     def write(self, tables: dict[str, Any]) -> None:
         """Write run.toml whole."""
         write_text(self.manifest, tomli_w.dumps({"format": FORMAT, **tables}))
+
+    def read_generation(self) -> dict[str, Any]:
+        """Return the settings in generation.toml, none where there is no such file."""
+        try:
+            return tomllib.loads(self.generation.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise file_error(self.generation, error) from error
+        except ValueError as error:
+            raise RunError(
+                f"{self.generation}: expected TOML, but {error}; correct or remove it"
+            ) from error
+
+    def read_chat_template(self) -> str | None:
+        """Return the text of chat_template.jinja, None where there is no such file."""
+        try:
+            return self.chat_template.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeError) as error:
+            raise RunError(f"{self.chat_template}: {error}; correct or remove it") from error
+
+    def write_manners(self, chat_template: str | None, generation: dict[str, Any]) -> None:
+        """Write the two files that say how to talk with the model, where there is anything."""
+        if chat_template is not None:
+            write_text(self.chat_template, chat_template)
+        if generation:
+            write_text(self.generation, tomli_w.dumps(generation))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,38 +33,55 @@ class LoadedRun:
     step: int
     tables: dict[str, Any]
     notices: list[str]
+    chat_template: str | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
 
 
 def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> LoadedRun:
-    """Return the model of a run folder, in evaluation mode.
+    """Return the model of a run folder, in evaluation mode and in fp32.
 
     `checkpoint` is "best" (lowest validation loss), "latest" or a step number. Every file is
     checked against its manifest first; a damaged checkpoint is passed over, with a notice.
+    Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits.
     """
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = build(GPTConfig, tables["model"])
-    chosen, notices = _choose(folder, checkpoint)
+    chosen, notices = choose_checkpoint(folder, checkpoint)
     with torch.device("meta"):
         model = GPT(config)
     tensors = chosen.model_tensors()
     check_parameters(model, tensors, chosen.path)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
-    model.to(device)
+    model.to(device, torch.float32)
+    return LoadedRun(
+        model=model.eval(),
+        tokenizer=run_tokenizer(folder, tables),
+        step=chosen.step,
+        tables=tables,
+        notices=notices,
+        chat_template=folder.read_chat_template(),
+        generation=folder.read_generation(),
+    )
+
+
+def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
+    """Return the tokenizer of a run, or raise `RunError` where another lies in its place."""
     tokenizer = load_tokenizer(folder.tokenizer)
     if tokenizer.fingerprint != tables["data"]["tokenizer_fingerprint"]:
+        kept = tables["data"].get("folder")
         raise RunError(
-            f"{folder.tokenizer} is not the tokenizer that this run was trained with; restore the "
-            f"run's own, which also lies in {tables['data']['folder']}"
+            f"{folder.tokenizer} is not the tokenizer that this run was made with; restore the "
+            f"run's own{f', which also lies in {kept}' if kept else ''}"
         )
-    return LoadedRun(model.eval(), tokenizer, chosen.step, tables, notices)
+    return tokenizer
 
 
-def _choose(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
+def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
     """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
     if which not in ("best", "latest") and not which.isdigit():
         raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")

@@ -1,7 +1,7 @@
 """Training: the step, the loop, the optimizer and its schedule, and what a run records."""
 
 from groundup.train.api import train
-from groundup.train.assemble import assemble, new_model
+from groundup.train.assemble import assemble
 from groundup.train.choices import Choices, choose
 from groundup.train.loop import Listener, Progress, Trainer
 from groundup.train.loss import fused_loss, plain_loss
@@ -9,6 +9,7 @@ from groundup.train.optimizer import build_optimizer
 from groundup.train.run import Outcome, TrainRequest, train_run
 from groundup.train.schedule import learning_rate
 from groundup.train.screen import ConsoleScreen
+from groundup.train.start import new_model
 from groundup.train.step import TrainStep
 
 __all__ = [

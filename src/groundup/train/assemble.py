@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import time
 
-import torch
-
-from groundup.config import GPTConfig
 from groundup.data import Batches, TokenSplit
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import generate
@@ -81,10 +78,3 @@ def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:
     text = (text.partition("\n\n")[2] or text.partition("\n")[2] or text).strip()
     end = text.find(" ", PROMPT_CHARACTERS)
     return text[: end if end > 0 else PROMPT_CHARACTERS] or " "
-
-
-def new_model(config: GPTConfig, seed: int) -> GPT:
-    """Return an untrained model whose weights `seed` determines."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPT(config)

@@ -45,8 +45,11 @@ class Choices:
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
 
 
-def choose(config: TrainConfig, emb_dim: int) -> Choices:
-    """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide."""
+def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choices:
+    """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide.
+
+    `rate_share` is the part of a new model's learning rate that a model takes which is not new.
+    """
     reasons: dict[str, str] = {}
     device = config.device
     if device == "auto":
@@ -73,7 +76,9 @@ def choose(config: TrainConfig, emb_dim: int) -> Choices:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
     rate = config.peak_learning_rate(emb_dim)
     if config.learning_rate is None:
-        reasons["learning_rate"] = f"for a model {emb_dim} wide"
+        rate *= rate_share
+        learnt = "" if rate_share == 1 else f", times {rate_share:g} as it has learnt already"
+        reasons["learning_rate"] = f"for a model {emb_dim} wide{learnt}"
     resolved = dataclasses.replace(
         config,
         device=device,

@@ -16,19 +16,20 @@ from typing import Any, Protocol
 from groundup import __version__
 from groundup.base.errors import UsageError
 from groundup.base.files import make_folder
-from groundup.config import GPTConfig, TrainConfig, as_table, build, preset
+from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, prepare
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, flatten, run_lock
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import fill
 from groundup.runs.report import write_report
-from groundup.train.assemble import assemble, new_model
+from groundup.train.assemble import assemble
 from groundup.train.calibrate import matmul_rate
 from groundup.train.choices import Choices, choose, cpu_threads, machine
 from groundup.train.loop import Listener, Progress
 from groundup.train.recorder import Recorder
 from groundup.train.signals import StopRequest
+from groundup.train.start import Start, new_model, new_start, start_from
 
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
@@ -40,6 +41,7 @@ class TrainRequest:
 
     sources: tuple[str, ...] = (DEFAULT_CORPUS,)
     preset: str = DEFAULT_PRESET
+    base: Path | None = None
     model_changes: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
     tokenizer: str = "bpe"
@@ -51,12 +53,19 @@ class TrainRequest:
     data_folder: Path = Path("data")
 
     def name(self) -> str:
-        """Return the run's name: as given, else made of the text and the preset."""
+        """Return the run's name: as given, else made of the text and the preset or the base."""
         if self.run:
             return self.run
         stems = [Path(source).name.partition(".")[0] for source in self.sources]
         text = "-".join(stem if stem.strip("-*") else "text" for stem in stems[:2])
-        return re.sub(r"[^\w.-]+", "_", f"{text}-{self.preset}")
+        model = self.base.resolve().name if self.base else self.preset
+        return re.sub(r"[^\w.-]+", "_", f"{text}-{model}")
+
+    def start(self, own: RunFolder) -> Start:
+        """Return what the run in the folder `own` starts from."""
+        if self.base is not None:
+            return start_from(self.base, self.model_changes, own)
+        return new_start(self.preset, self.model_changes, self.tokenizer)
 
 
 class Screen(Listener, Protocol):
@@ -95,29 +104,32 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
     or damaged, and whatever the text, the machine or the disk give reason to.
     """
     started = time.perf_counter() if started is None else started
-    wanted = preset(request.preset, **request.model_changes)
-    choices = choose(request.train, wanted.emb_dim)
-    check_fits(make_plan(wanted, choices.config))  # before the text is read
+    folder = RunFolder(request.runs_folder / request.name())
+    start = request.start(folder)
+    config = start.config
+    choices = choose(request.train, config.emb_dim, start.rate_share)
+    check_fits(make_plan(config, choices.config))  # before the text is read
     data = prepare(
         list(request.sources),
-        request.tokenizer,
-        wanted.vocab_size,
+        start.tokenizer,
+        config.vocab_size,
         request.data_folder,
         progress=screen.preparing,
         **request.text_options,
     )
     screen.prepared(data)
-    config = wanted.replace(vocab_size=data.tokenizer.vocab_size)
-    folder = RunFolder(make_folder(request.runs_folder) / request.name())
+    if request.base is None:
+        config = config.replace(vocab_size=data.tokenizer.vocab_size)
+    make_folder(request.runs_folder)
     with _locked(folder):
-        asked = _asked(request, config, data)
+        asked = {**_asked(request, config, data), **start.identity}
         if folder.exists():
             tables = _compatible(folder, asked, request)
             choices = dataclasses.replace(choices, config=build(TrainConfig, tables["train"]))
         else:
             tables = _new_tables(request, asked, config, choices, data)
         with cpu_threads(choices.config.threads):
-            outcome = _train(folder, tables, choices, data, screen, started)
+            outcome = _train(folder, tables, choices, data, start, screen, started)
     if not outcome.was_finished:
         write_report(folder.path)
     return outcome
@@ -128,6 +140,7 @@ def _train(
     tables: dict[str, Any],
     choices: Choices,
     data: PreparedData,
+    start: Start,
     screen: Screen,
     started: float,
 ) -> Outcome:
@@ -145,7 +158,7 @@ def _train(
     tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
     recorder = Recorder(folder, tables)
     trainer = assemble(
-        new_model(config, settings.seed),
+        start.model(config, settings.seed) if checkpoint is None else new_model(config, 0),
         data.tokenizer,
         data.tokens("train"),
         data.tokens("val"),
@@ -155,6 +168,7 @@ def _train(
     )
     folder.write(tables)
     data.tokenizer.save(folder.tokenizer)
+    folder.write_manners(start.chat_template, start.generation)
     recorder.resume_from(checkpoint)
     screen.planned(plan, choices, folder)
     trainer.timed = "seconds_per_step" in tables["plan"]
@@ -221,7 +235,11 @@ def _new_tables(
             "threads": choices.config.threads,
             "reasons": choices.reasons,
         },
-        "request": {"command": request.command, "preset": request.preset, **asked},
+        "request": {
+            "command": request.command,
+            **({} if request.base else {"preset": request.preset}),
+            **asked,
+        },
         "versions": {
             "python": platform.python_version(),
             "groundup": __version__,
@@ -242,6 +260,11 @@ def _plan_table(plan: Plan) -> dict[str, Any]:
 def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
+    if "request" not in tables:
+        raise UsageError(
+            f"{folder.path} is an imported model, not a run; choose another --run name, and train "
+            f"on from it with --from {folder.path}"
+        )
     before, now = flatten(tables["request"]), flatten(asked)
     for key in ("command", "preset"):  # how it was asked for, which may differ
         before.pop(key, None)

@@ -101,7 +101,7 @@ def read_run(path: Path) -> RunRecord:
         rows=[rows[step] for step in sorted(rows)],
         ending=ending,
         samples=list(read_lines(folder.samples)),
-        state=run_state(folder, line),
+        state="imported" if "source" in tables and not line else run_state(folder, line),
     )
 
 

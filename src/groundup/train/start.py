@@ -1,0 +1,99 @@
+"""What a run starts from: a new model, or the weights of a run that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.base.errors import UsageError
+from groundup.config import GPTConfig, build, preset
+from groundup.model import GPT
+from groundup.runs import RunFolder
+from groundup.runs.load import choose_checkpoint, load
+
+CHANGEABLE = ("context_length", "drop_rate")
+"""What may change in a model that goes on learning; the rest is the shape of its weights."""
+SLOWER = 0.1
+"""A model that has learnt already takes steps a tenth as large as a new one, unless told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A model at step 0, not yet made; `identity` tells one start from another."""
+
+    config: GPTConfig
+    tokenizer: str
+    model: Callable[[GPTConfig, int], GPT]
+    identity: dict[str, Any] = field(default_factory=dict)
+    chat_template: str | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    rate_share: float = 1.0
+
+
+def new_start(preset_name: str, changes: dict[str, Any], tokenizer: str) -> Start:
+    """Start from random weights."""
+    return Start(config=preset(preset_name, **changes), tokenizer=tokenizer, model=new_model)
+
+
+def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
+    """Start from the weights of the run `base`, with its tokenizer.
+
+    Once the run is under way in the folder `own`, it goes on without `base`.
+    """
+    folder, identity = RunFolder(base), None
+    if not folder.exists() and own.exists():
+        folder, identity = own, own.read().get("request", {}).get("from")
+    tables = folder.read()
+    if identity is None:
+        checkpoint, _ = choose_checkpoint(folder, "best")
+        identity = {"run": str(base), "weights": checkpoint.fingerprint()}
+    return Start(
+        config=_changed(build(GPTConfig, tables["model"]), changes),
+        tokenizer=str(folder.tokenizer),
+        model=lambda config, seed: _learnt_model(base, config),
+        identity={"from": identity},
+        chat_template=folder.read_chat_template(),
+        generation=folder.read_generation(),
+        rate_share=SLOWER,
+    )
+
+
+def new_model(config: GPTConfig, seed: int) -> GPT:
+    """Return an untrained model whose weights `seed` determines."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT(config)
+
+
+def _changed(config: GPTConfig, changes: dict[str, Any]) -> GPTConfig:
+    for key, value in changes.items():
+        if key not in CHANGEABLE:
+            raise UsageError(
+                f"{key} = {value}: a model that goes on learning keeps its shape; only "
+                f"{' and '.join(CHANGEABLE)} may change"
+            )
+    changed = config.replace(**changes)
+    if config.position == "learned" and changed.context_length > config.context_length:
+        raise UsageError(
+            f"context_length = {changed.context_length}: this model has learned "
+            f"{config.context_length} positions; give at most that"
+        )
+    return changed
+
+
+def _learnt_model(base: Path, config: GPTConfig) -> GPT:
+    """Return a copy of the model of `base` that may be trained; fewer positions are the first."""
+    tensors = {name: p.detach() for name, p in load(base).model.named_parameters()}
+    if config.position == "learned":
+        name = "position_embedding.weight"
+        tensors[name] = tensors[name][: config.context_length]
+    with torch.device("meta"):
+        model = GPT(config)
+    own = {name: tensor.clone() for name, tensor in tensors.items()}
+    model.load_state_dict(own, strict=False, assign=True)
+    model.tie_weights()
+    return model.requires_grad_()
