@@ -16,6 +16,47 @@ SHAPES: list[dict[str, Any]] = [
     {"emb_dim": 64, "n_heads": 1, "n_layers": 4, "context_length": 33, "vocab_size": 257},
 ]
 
+_BASE: dict[str, Any] = {
+    "vocab_size": 67,
+    "context_length": 24,
+    "emb_dim": 32,
+    "n_heads": 4,
+    "n_layers": 3,
+    "ffn_dim": 40,
+}
+_LLAMA: dict[str, Any] = _BASE | {
+    "n_kv_heads": 2,
+    "norm": "rmsnorm",
+    "position": "rope",
+    "feed_forward": "swiglu",
+    "bias": False,
+}
+_GEMMA: dict[str, Any] = _LLAMA | {
+    "head_dim": 6,
+    "norm": "zero_centered_rmsnorm",
+    "norm_order": "sandwich",
+    "feed_forward": "geglu",
+    "embedding_scale": True,
+    "query_pre_attn_scalar": 9.0,
+    "window": 5,
+    "tie_embeddings": True,
+}
+_LLAMA3 = {"rope_scaling": "llama3", "rope_factor": 4.0, "rope_original_context": 12}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt2": _BASE | {"qkv_bias": True, "tie_embeddings": True},
+    "gpt2 without bias": _BASE | {"bias": False, "feed_forward": "gelu"},
+    "llama": _LLAMA | _LLAMA3,
+    "linear rope": _LLAMA | {"rope_scaling": "linear", "rope_factor": 3.0},
+    "mistral": _LLAMA | {"window": 5},
+    "qwen2": _LLAMA | {"qkv_bias": True, "window": 4, "window_pattern": "GGL"},
+    "qwen3": _LLAMA | {"qk_norm": "head", "head_dim": 12},
+    "gemma2": _GEMMA | {"window_pattern": "LG", "attention_softcap": 5.0, "logit_softcap": 3.0},
+    "gemma3": _GEMMA | {"qk_norm": "head", "window_pattern": "LLG", "rope_local_base": 100.0},
+    "olmo2": _LLAMA | {"norm_order": "post", "qk_norm": "width"},
+    "mixtral": _LLAMA | {"n_experts": 4, "n_active_experts": 2},
+}
+"""A small model of every family, each with all of its features on."""
+
 
 @torch.no_grad()
 def randomise(model: nn.Module, seed: int = 0, scale: float = 0.2) -> None:

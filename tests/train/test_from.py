@@ -1,0 +1,102 @@
+"""Training on from a model that is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from groundup import UsageError
+from groundup.data import prepare
+from groundup.evaluate import evaluate_loss
+from groundup.runs import read_lines
+from groundup.runs.checkpoint import newest_intact
+from groundup.runs.load import LoadedRun, load
+from groundup.train import Outcome, TrainRequest, train_run
+from tests.train.test_run import StopAt, assert_same_bits, quiet, request
+
+
+def learnt(folder: Path) -> Outcome:
+    return train_run(dataclasses.replace(request(folder), run="base"), quiet())
+
+
+def go_on(folder: Path, base: Path, **changes: Any) -> TrainRequest:
+    model = {k: changes.pop(k) for k in ("context_length", "n_layers") if k in changes}
+    asked = request(folder, **changes)
+    return dataclasses.replace(asked, base=base, model_changes=model)
+
+
+def first_loss(outcome: Outcome) -> float:
+    rows = [row for row in read_lines(outcome.folder.metrics) if row["step"] == 0]
+    return float(rows[0]["val_loss"])
+
+
+def test_it_begins_with_the_loss_of_the_base_and_goes_on_down(tmp_path: Path) -> None:
+    base = learnt(tmp_path)
+    outcome = train_run(go_on(tmp_path, base.folder.path, steps=30), quiet())
+    assert outcome.folder.path.name == "story-base"
+    loaded = load(base.folder.path)
+    tables = outcome.folder.read()
+    assert tables["request"]["from"]["run"] == str(base.folder.path)
+    assert tables["data"]["tokenizer_fingerprint"] == loaded.tokenizer.fingerprint
+    assert first_loss(outcome) == pytest.approx(evaluated(loaded, tables), abs=1e-6)
+    assert outcome.progress.val_loss < first_loss(outcome)
+
+
+def evaluated(loaded: LoadedRun, tables: dict[str, Any]) -> float:
+    data = prepare(
+        tables["data"]["sources"],
+        str(Path(tables["data"]["folder"]) / "tokenizer.json"),
+        loaded.model.config.vocab_size,
+        Path(tables["data"]["folder"]).parent,
+    )
+    return evaluate_loss(loaded.model, data.tokens("val"), max_tokens=256).loss
+
+
+def test_a_resumed_one_equals_an_uninterrupted_one_even_without_its_base(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    whole = train_run(go_on(tmp_path, base), quiet())
+    kept = whole.folder.path.rename(tmp_path / "whole")
+    asked = go_on(tmp_path, base)
+    assert train_run(asked, StopAt(9)).signal is not None
+    shutil.move(base, tmp_path / "elsewhere")
+    resumed = train_run(asked, quiet())
+    assert_same_bits(dataclasses.replace(whole, folder=type(whole.folder)(kept)), resumed)
+
+
+def test_another_base_of_the_same_name_is_another_run(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    train_run(go_on(tmp_path, base), quiet())
+    train_run(dataclasses.replace(request(tmp_path), run="base", extend=30), quiet())
+    with pytest.raises(UsageError, match="weights was"):
+        train_run(go_on(tmp_path, base), quiet())
+
+
+def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    outcome = train_run(go_on(tmp_path, base, context_length=8, steps=1), quiet())
+    checkpoint, _ = newest_intact(outcome.folder.checkpoints)
+    assert checkpoint is not None
+    before = load(base).model.position_embedding.weight
+    after = checkpoint.model_tensors()["position_embedding.weight"]
+    assert after.shape == (8, before.shape[1])
+    torch.testing.assert_close(after, before[:8], atol=0.02, rtol=0)
+
+
+def test_a_shape_that_cannot_change_is_refused_by_name(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    with pytest.raises(UsageError, match="n_layers = 3"):
+        train_run(go_on(tmp_path, base, n_layers=3), quiet())
+    with pytest.raises(UsageError, match="learned 16 positions"):
+        train_run(go_on(tmp_path, base, context_length=64), quiet())
+
+
+def test_the_automatic_learning_rate_is_smaller(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    asked = go_on(tmp_path, base, learning_rate=None, steps=1)
+    tables = train_run(asked, quiet()).folder.read()
+    assert tables["train"]["learning_rate"] == pytest.approx(0.0003)
