@@ -76,7 +76,28 @@ def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> N
     [
         *((GPTConfig, {name: value}) for name in ("vocab_size", "emb_dim") for value in (0, -1)),
         (GPTConfig, {"emb_dim": 1 << 25}),
-        (GPTConfig, {"ffn_dim": 0}),
+        (GPTConfig, {"ffn_dim": -1}),
+        (GPTConfig, {"n_kv_heads": 5}),
+        (GPTConfig, {"head_dim": 7, "position": "rope"}),
+        (GPTConfig, {"n_experts": -1}),
+        (GPTConfig, {"n_experts": 4}),
+        (GPTConfig, {"n_experts": 4, "n_active_experts": 5}),
+        (GPTConfig, {"n_active_experts": 1}),
+        (GPTConfig, {"feed_forward": "relu"}),
+        (GPTConfig, {"norm": "batchnorm"}),
+        (GPTConfig, {"norm_order": "before"}),
+        (GPTConfig, {"qk_norm": "yes"}),
+        (GPTConfig, {"position": "alibi"}),
+        (GPTConfig, {"rope_base": 1.0}),
+        (GPTConfig, {"rope_scaling": "yarn"}),
+        (GPTConfig, {"rope_factor": 0.5, "rope_scaling": "linear"}),
+        (GPTConfig, {"rope_low_freq_factor": 4.0, "rope_scaling": "llama3"}),
+        (GPTConfig, {"rope_original_context": 0, "rope_scaling": "llama3"}),
+        (GPTConfig, {"window": 0}),
+        (GPTConfig, {"window_pattern": "LX"}),
+        (GPTConfig, {"window_pattern": ""}),
+        (GPTConfig, {"attention_softcap": -1.0}),
+        (GPTConfig, {"logit_softcap": math.inf}),
         (GPTConfig, {"drop_rate": 1.0}),
         (GPTConfig, {"drop_rate": math.nan}),
         (GPTConfig, {"norm_eps": 0.0}),
@@ -106,6 +127,25 @@ def test_heads_must_divide_the_width() -> None:
 def test_the_feed_forward_follows_the_width_unless_it_was_given() -> None:
     assert GPTConfig().replace(emb_dim=384).ffn_dim == 4 * 384
     assert GPTConfig(ffn_dim=100).replace(emb_dim=384).ffn_dim == 100
+
+
+def test_widths_follow_what_they_derive_from_unless_they_were_given() -> None:
+    config = GPTConfig(emb_dim=96, n_heads=12)
+    assert (config.head_dim, config.n_kv_heads) == (8, 12)
+    assert config.replace(n_heads=6).head_dim == 16
+    assert config.replace(n_heads=6).n_kv_heads == 6
+    given = GPTConfig(emb_dim=96, n_heads=12, head_dim=10, n_kv_heads=3)
+    assert given.replace(n_heads=6).head_dim == 10
+    assert given.replace(n_heads=6).n_kv_heads == 3
+    assert GPTConfig(emb_dim=100, n_heads=12, head_dim=16).head_dim == 16, "need not divide"
+
+
+def test_the_window_pattern_repeats_over_the_layers() -> None:
+    config = preset("gemma3-270m")
+    windows = [config.window_of(layer) for layer in range(config.n_layers)]
+    assert windows == ([512] * 5 + [None]) * 3
+    assert GPTConfig().window_of(0) is None
+    assert preset("mistral-7b").window_of(31) == 4096
 
 
 def test_a_config_cannot_be_changed() -> None:

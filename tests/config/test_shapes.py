@@ -1,5 +1,7 @@
 """The architecture's knowledge stands in two places; this holds them equal."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,11 +9,33 @@ from groundup.config import PRESETS, GPTConfig, parameter_shapes, preset
 from groundup.model import GPT
 
 
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("other", [False, True])
 @pytest.mark.parametrize("name", PRESETS)
-def test_shapes_are_those_of_the_model(name: str, tied: bool, bias: bool) -> None:
-    config = preset(name, tie_embeddings=tied, qkv_bias=bias)
+def test_shapes_are_those_of_the_model(name: str, other: bool) -> None:
+    config = preset(name, n_layers=2)
+    changes = {key: getattr(config, key) is not other for key in ("tie_embeddings", "qkv_bias")}
+    config = config.replace(**changes)
+    assert _built(config) == [(p.name, p.shape) for p in parameter_shapes(config)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+def test_shapes_are_those_of_the_whole_model(name: str) -> None:
+    config = preset(name)
+    assert _built(config) == [(p.name, p.shape) for p in parameter_shapes(config)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm": "layernorm", "norm_order": "sandwich", "qk_norm": "width", "n_kv_heads": 2},
+        {"norm": "rmsnorm", "norm_order": "post", "bias": True, "feed_forward": "geglu"},
+        {"n_experts": 3, "n_active_experts": 1, "feed_forward": "gelu", "bias": True},
+        {"position": "rope", "head_dim": 10, "qk_norm": "head", "bias": False},
+    ],
+)
+def test_shapes_follow_mixtures_that_nobody_published(changes: dict[str, Any]) -> None:
+    config = preset("pico", **changes)
     assert _built(config) == [(p.name, p.shape) for p in parameter_shapes(config)]
 
 

@@ -12,13 +12,21 @@ import torch
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.model import GPT
 from groundup.plan import count_parameters, generation_memory, training_memory
-from groundup.plan.memory import LOSS_CHUNK, activations
+from groundup.plan.activations import activations
+from groundup.plan.memory import LOSS_CHUNK
 
 SHAPES: list[dict[str, Any]] = [
     {"emb_dim": 24, "n_heads": 3, "n_layers": 3, "tie_embeddings": True},
     {"emb_dim": 32, "n_heads": 4, "n_layers": 1, "ffn_dim": 100, "qkv_bias": True},
     {"emb_dim": 16, "n_heads": 1, "n_layers": 2, "context_length": 64},
+    {"emb_dim": 24, "n_heads": 4, "n_layers": 2, "n_kv_heads": 2, "head_dim": 10},
+    {"emb_dim": 24, "n_heads": 4, "n_layers": 2, "position": "rope", "window": 39},
+    {"emb_dim": 24, "n_heads": 2, "n_layers": 2, "attention_softcap": 5.0},
+    {"emb_dim": 24, "n_heads": 3, "n_layers": 2, "n_experts": 7, "n_active_experts": 3},
 ]
+TINY = {"emb_dim": 24, "n_heads": 4, "n_layers": 3, "head_dim": 8, "ffn_dim": 52}
+FAMILIES = ("llama3.2-1b", "mistral-7b", "mixtral-8x7b", "qwen2-0.5b", "qwen3-0.6b",
+            "qwen3-30b-a3b", "gemma2-2b", "gemma3-270m", "olmo2-1b")  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -28,6 +36,17 @@ def test_activations_are_what_autograd_keeps(
     shape: dict[str, Any], drop_rate: float, precision: str
 ) -> None:
     config = GPTConfig(**{"vocab_size": 97, "context_length": 40, "drop_rate": drop_rate} | shape)
+    train = TrainConfig(batch_size=3, precision=precision)
+    assert _kept(config, train) == activations(config, train)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_activations_of_every_family(name: str, drop_rate: float, precision: str) -> None:
+    window = {"window": 9} if preset(name).window else {}
+    sizes = {**TINY, "n_kv_heads": 2, "context_length": 40, "vocab_size": 97, **window}
+    config = preset(name, drop_rate=drop_rate, **sizes)
     train = TrainConfig(batch_size=3, precision=precision)
     assert _kept(config, train) == activations(config, train)
 
@@ -99,6 +118,27 @@ def test_generation_keeps_keys_and_values() -> None:
     assert generation_memory(config, number_format="bf16").terms["weights"] == 2 * 124_439_808
 
 
+def test_what_makes_generating_smaller_and_larger() -> None:
+    config = preset("llama3.2-1b", context_length=4096, ffn_dim=1024)
+    terms = generation_memory(config).terms
+    assert terms["cache"] == 2 * 16 * 4096 * 8 * 64 * 4, "shared heads are kept once"
+    windowed = generation_memory(config.replace(window=512)).terms
+    assert windowed["cache"] == terms["cache"], "a window frees nothing"
+    assert windowed["activations"] > terms["activations"], "its table of permissions"
+    capped = generation_memory(config.replace(attention_softcap=50.0)).terms
+    assert capped["activations"] > 3 * 32 * 4096**2 * 4, "scores are written out"
+
+
+def test_experts_that_rest_take_memory_but_no_activations() -> None:
+    config, train = preset("mixtral-8x7b", n_layers=2, context_length=512), TrainConfig()
+    more = config.replace(n_experts=16)
+    little, much = (training_memory(c, train).terms for c in (config, more))
+    assert much["weights"] > 1.5 * little["weights"]
+    assert much["optimizer"] == 2 * much["weights"]
+    scores = 2 * 4 * 8 * train.batch_size * 512
+    assert activations(more, train) - activations(config, train) == scores
+
+
 def test_the_chunk_is_that_of_the_fused_loss() -> None:
     loss = pytest.importorskip("groundup.train.loss")
     assert loss.CHUNK_VALUES == LOSS_CHUNK
@@ -127,6 +167,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 """
 
 
+LLAMA = {
+    "norm": "rmsnorm",
+    "position": "rope",
+    "feed_forward": "swiglu",
+    "bias": False,
+    "emb_dim": 512,
+    "n_heads": 8,
+    "n_kv_heads": 2,
+    "ffn_dim": 1024,
+    "n_layers": 6,
+    "vocab_size": 20000,
+}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator's threshold is glibc's")
 @pytest.mark.parametrize(
@@ -138,6 +192,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
         (
             {"emb_dim": 768, "n_heads": 8, "n_layers": 6, "vocab_size": 8000},
             {"batch_size": 2, "accumulation": 2},
+        ),
+        ({**LLAMA}, {"batch_size": 8}),
+        ({**LLAMA, "norm_order": "sandwich", "qk_norm": "head", "window": 64}, {"batch_size": 8}),
+        ({**LLAMA, "logit_softcap": 30.0}, {"batch_size": 4}),
+        ({**LLAMA, "logit_softcap": 30.0}, {"batch_size": 4, "loss": "plain"}),
+        (
+            {**LLAMA, "attention_softcap": 50.0, "context_length": 512, "n_layers": 3},
+            {"batch_size": 4},
+        ),
+        (
+            {**LLAMA, "n_experts": 8, "n_active_experts": 2, "ffn_dim": 512, "vocab_size": 8000},
+            {"batch_size": 12},
         ),
     ],
 )

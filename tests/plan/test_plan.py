@@ -31,7 +31,7 @@ def test_plan_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys; from groundup.plan import make_plan, plan_tables; "
         "from groundup.config import TrainConfig, preset; "
-        "plan_tables(make_plan(preset('gpt2-1558m'), TrainConfig())); "
+        "plan_tables(make_plan(preset('qwen3-30b-a3b'), TrainConfig())); "
         "print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -39,7 +39,7 @@ def test_plan_imports_neither_torch_nor_numpy() -> None:
 
 
 def test_the_largest_plan_is_quick() -> None:
-    config = preset("gpt2-1558m")
+    config = preset("qwen3-30b-a3b")
     begun = time.process_time()
     plan = make_plan(config, TrainConfig(), train_tokens=1_000_000)
     json.dumps(plan.as_dict())
@@ -93,6 +93,29 @@ def test_rows_and_tables_are_rectangles_of_words() -> None:
     assert [row[0][-1] == "*" for row in conventions.rows] == [False, False, True]
 
 
+def test_a_mixture_shows_what_works_on_a_token() -> None:
+    plan = make_plan(preset("mixtral-8x7b"), TrainConfig())
+    assert plan.as_dict()["active_parameters"] == 12_879_925_248
+    rows = dict(plan_rows(plan))
+    assert rows["Parameters"] == "46,702,792,704 (untied), 12,879,925,248 at work on a token"
+    assert "32 heads sharing 8 of keys and values, 8 experts, 2 of them" in rows["Model"]
+    table = plan_tables(plan, "mixtral-8x7b")[0]
+    assert table.rows[-1][:3] == ("at work on a token", "12,879,925,248", "27.6%")
+    dense = make_plan(preset("gemma2-2b"))
+    assert dense.as_dict()["active_parameters"] == dense.parameters
+    assert plan_tables(dense)[0].rows[-1][0] == "total"
+    assert "a window of 4,096 in 13 layers" in dict(plan_rows(dense))["Model"]
+
+
+def test_fewer_experts_may_fit() -> None:
+    config = preset("qwen3-30b-a3b", context_length=256)
+    with pytest.raises(UsageError, match=r"n_experts=32\b"):
+        check_fits(make_plan(config, TrainConfig(batch_size=1)), available=180 << 30)
+    assert (
+        training_memory(config.replace(n_experts=32), TrainConfig(batch_size=1)).total <= 180 << 30
+    )
+
+
 def test_an_impossible_size_is_refused_with_settings_that_fit() -> None:
     config, train = preset("gpt2-1558m"), TrainConfig(batch_size=16)
     with pytest.raises(UsageError) as refused:
@@ -119,6 +142,9 @@ def test_absurd_sizes_are_refused_at_once() -> None:
     config = preset("nano", n_layers=1 << 24, emb_dim=1 << 20, n_heads=1 << 10)
     with pytest.raises(UsageError, match="MiB are available"):
         check_fits(make_plan(config, TrainConfig()))
+    experts = preset("mixtral-8x7b", n_experts=1 << 24)
+    with pytest.raises(UsageError, match="MiB are available"):
+        check_fits(make_plan(experts, TrainConfig()))
     assert time.process_time() - begun < 0.5
 
 

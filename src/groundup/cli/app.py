@@ -65,7 +65,7 @@ def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
 
 def main() -> None:
     """Run the command line and exit."""
-    for verbs in ("train", "write", "plan", "runs", "data"):  # each adds its own to `app`
+    for verbs in ("train", "write", "evaluate", "plan", "runs", "data"):  # each adds to `app`
         importlib.import_module(f"groundup.cli.{verbs}")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a character the terminal lacks is no failure
@@ -100,7 +100,7 @@ def _run(words: list[str]) -> int:
         return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
     except (_Interrupted, KeyboardInterrupt) as error:
         number = error.args[0] if error.args else int(signal.SIGINT)
-        resumes = {"train", "prepare"} & set(words)
+        resumes = {"train", "prepare", "evaluate"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:

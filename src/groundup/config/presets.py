@@ -1,4 +1,10 @@
-"""Named models: OpenAI's four GPT-2 sizes, and small ones that a CPU trains in minutes."""
+"""Named models: small ones that a CPU trains in minutes, and the published ones people run.
+
+A family is what its models have in common; a model adds the numbers of its size. The numbers are
+those of the papers' tables and of the `config.json` that stands beside the published weights, and
+a test holds every total to the published one. `context_length` is what those files allow at most:
+for less memory, choose a shorter one.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +13,158 @@ from typing import Any
 from groundup.base.errors import ConfigError, nearest
 from groundup.config.gpt import GPTConfig
 
-_GPT2: dict[str, Any] = {
-    "vocab_size": 50257,
-    "context_length": 1024,
-    "qkv_bias": True,
+Fields = dict[str, Any]
+
+_SMALL: Fields = {"vocab_size": 4096, "tie_embeddings": True}
+
+# Radford et al. 2019, table 2, with the released checkpoints' own widths and heads.
+_GPT2: Fields = {"qkv_bias": True, "tie_embeddings": True}
+# Brown et al. 2020, tables 2.1 and D.1, without "XL" and "13B", whose heads do not add up to their
+# width. Every other layer of theirs saw in a sparse pattern of its own; here all see all before.
+_GPT3: Fields = {**_GPT2, "context_length": 2048}
+
+# Touvron et al. 2023; Dubey et al. 2024 and the model cards of 3.1 and 3.2.
+_LLAMA: Fields = {
+    "norm": "rmsnorm",
+    "position": "rope",
+    "feed_forward": "swiglu",
+    "bias": False,
+}
+_LLAMA2: Fields = {**_LLAMA, "vocab_size": 32000, "context_length": 4096}
+_LLAMA3: Fields = {**_LLAMA, "vocab_size": 128256, "context_length": 8192, "rope_base": 500000.0}
+_LLAMA31: Fields = {
+    **_LLAMA3,
+    "context_length": 131072,
+    "rope_scaling": "llama3",
+    "rope_factor": 8.0,
+    "rope_original_context": 8192,
+}
+_LLAMA32: Fields = {**_LLAMA31, "rope_factor": 32.0, "tie_embeddings": True}
+# Ben Allal et al. 2025, and the model cards.
+_SMOLLM2: Fields = {
+    **_LLAMA,
+    "vocab_size": 49152,
+    "context_length": 8192,
+    "rope_base": 100000.0,
     "tie_embeddings": True,
 }
-_SMALL: dict[str, Any] = {"vocab_size": 4096, "qkv_bias": False, "tie_embeddings": True}
+# Jiang et al. 2023 (version 0.1, the one with a window) and 2024.
+_MISTRAL: Fields = {**_LLAMA, "vocab_size": 32000, "context_length": 32768}
+_MIXTRAL: Fields = {**_MISTRAL, "rope_base": 1e6, "n_experts": 8, "n_active_experts": 2}
+# Yang et al. 2024 (Qwen 2 and 2.5) and 2025 (Qwen 3).
+_QWEN: Fields = {
+    **_LLAMA,
+    "vocab_size": 151936,
+    "context_length": 131072,
+    "rope_base": 1e6,
+    "norm_eps": 1e-6,
+}
+_QWEN2: Fields = {**_QWEN, "qkv_bias": True}
+_QWEN3: Fields = {**_QWEN, "context_length": 40960, "qk_norm": "head", "head_dim": 128}
+_TIED: Fields = {"tie_embeddings": True}
+# Riviere et al. 2024, table 1, and Kamath et al. 2025, with the model cards for 270M.
+_GEMMA: Fields = {
+    **_LLAMA,
+    "norm": "zero_centered_rmsnorm",
+    "norm_eps": 1e-6,
+    "norm_order": "sandwich",
+    "feed_forward": "geglu",
+    "embedding_scale": True,
+    "head_dim": 256,
+    "tie_embeddings": True,
+}
+_GEMMA2: Fields = {
+    **_GEMMA,
+    "vocab_size": 256000,
+    "context_length": 8192,
+    "window": 4096,
+    "window_pattern": "LG",
+    "attention_softcap": 50.0,
+    "logit_softcap": 30.0,
+}
+_GEMMA3: Fields = {
+    **_GEMMA,
+    "vocab_size": 262144,
+    "context_length": 32768,
+    "window": 512,
+    "window_pattern": "LLLLLG",
+    "rope_base": 1e6,
+    "rope_local_base": 10000.0,
+    "qk_norm": "head",
+}
+# OLMo team 2025, table 3, and the model cards.
+_OLMO2: Fields = {
+    **_LLAMA,
+    "vocab_size": 100352,
+    "context_length": 4096,
+    "rope_base": 500000.0,
+    "norm_eps": 1e-6,
+    "norm_order": "post",
+    "qk_norm": "width",
+}
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # Radford et al. 2019, table 2; the released checkpoints' own widths and heads.
-    "gpt2-124m": {**_GPT2, "emb_dim": 768, "n_heads": 12, "n_layers": 12},
-    "gpt2-355m": {**_GPT2, "emb_dim": 1024, "n_heads": 16, "n_layers": 24},
-    "gpt2-774m": {**_GPT2, "emb_dim": 1280, "n_heads": 20, "n_layers": 36},
-    "gpt2-1558m": {**_GPT2, "emb_dim": 1600, "n_heads": 25, "n_layers": 48},
-    # The same architecture, small; vocab_size follows the tokenizer when one is trained.
-    "pico": {**_SMALL, "context_length": 64, "emb_dim": 128, "n_heads": 4, "n_layers": 4},
-    "nano": {**_SMALL, "context_length": 128, "emb_dim": 192, "n_heads": 6, "n_layers": 4},
-    "micro": {**_SMALL, "context_length": 256, "emb_dim": 384, "n_heads": 6, "n_layers": 6},
-    "mini": {**_SMALL, "context_length": 512, "emb_dim": 512, "n_heads": 8, "n_layers": 8},
+
+def _size(
+    family: Fields,
+    n_layers: int,
+    emb_dim: int,
+    n_heads: int,
+    n_kv_heads: int = 0,
+    ffn_dim: int = 0,
+    **others: Any,
+) -> Fields:
+    """Return a model of `family`; 0 stands for what GPTConfig derives."""
+    sizes = {"n_layers": n_layers, "emb_dim": emb_dim, "n_heads": n_heads}
+    return {**family, **sizes, "n_kv_heads": n_kv_heads, "ffn_dim": ffn_dim, **others}
+
+
+PRESETS: dict[str, Fields] = {
+    # Small GPT-2s; vocab_size follows the tokenizer when one is trained.
+    "pico": _size(_SMALL, 4, 128, 4, context_length=64),
+    "nano": _size(_SMALL, 4, 192, 6, context_length=128),
+    "micro": _size(_SMALL, 6, 384, 6, context_length=256),
+    "mini": _size(_SMALL, 8, 512, 8, context_length=512),
+    # Published: layers, width, heads, heads of keys and values, width of the feed-forward network.
+    "gpt2-124m": _size(_GPT2, 12, 768, 12),
+    "gpt2-355m": _size(_GPT2, 24, 1024, 16),
+    "gpt2-774m": _size(_GPT2, 36, 1280, 20),
+    "gpt2-1558m": _size(_GPT2, 48, 1600, 25),
+    "gpt3-125m": _size(_GPT3, 12, 768, 12),
+    "gpt3-350m": _size(_GPT3, 24, 1024, 16),
+    "gpt3-760m": _size(_GPT3, 24, 1536, 16),
+    "gpt3-2.7b": _size(_GPT3, 32, 2560, 32),
+    "gpt3-6.7b": _size(_GPT3, 32, 4096, 32),
+    "gpt3-175b": _size(_GPT3, 96, 12288, 96),
+    "llama2-7b": _size(_LLAMA2, 32, 4096, 32, 32, 11008),
+    "llama3-8b": _size(_LLAMA3, 32, 4096, 32, 8, 14336),
+    "llama3.1-8b": _size(_LLAMA31, 32, 4096, 32, 8, 14336),
+    "llama3.2-1b": _size(_LLAMA32, 16, 2048, 32, 8, 8192),
+    "llama3.2-3b": _size(_LLAMA32, 28, 3072, 24, 8, 8192),
+    "smollm2-135m": _size(_SMOLLM2, 30, 576, 9, 3, 1536),
+    "smollm2-360m": _size(_SMOLLM2, 32, 960, 15, 5, 2560),
+    "smollm2-1.7b": _size(_SMOLLM2, 24, 2048, 32, 32, 8192, rope_base=130000.0),
+    "mistral-7b": _size(_MISTRAL, 32, 4096, 32, 8, 14336, window=4096),
+    "mixtral-8x7b": _size(_MIXTRAL, 32, 4096, 32, 8, 14336),
+    "qwen2-0.5b": _size(_QWEN2 | _TIED, 24, 896, 14, 2, 4864),
+    "qwen2.5-0.5b": _size(_QWEN2 | _TIED, 24, 896, 14, 2, 4864, context_length=32768),
+    "qwen2.5-1.5b": _size(_QWEN2 | _TIED, 28, 1536, 12, 2, 8960),
+    "qwen2.5-3b": _size(_QWEN2 | _TIED, 36, 2048, 16, 2, 11008, context_length=32768),
+    "qwen2.5-7b": _size(_QWEN2, 28, 3584, 28, 4, 18944, vocab_size=152064),
+    "qwen3-0.6b": _size(_QWEN3 | _TIED, 28, 1024, 16, 8, 3072),
+    "qwen3-1.7b": _size(_QWEN3 | _TIED, 28, 2048, 16, 8, 6144),
+    "qwen3-4b": _size(_QWEN3 | _TIED, 36, 2560, 32, 8, 9728),
+    "qwen3-8b": _size(_QWEN3, 36, 4096, 32, 8, 12288),
+    "qwen3-30b-a3b": _size(_QWEN3, 48, 2048, 32, 4, 768, n_experts=128, n_active_experts=8),
+    "gemma2-2b": _size(_GEMMA2, 26, 2304, 8, 4, 9216),
+    "gemma2-9b": _size(_GEMMA2, 42, 3584, 16, 8, 14336),
+    "gemma2-27b": _size(
+        _GEMMA2, 46, 4608, 32, 16, 36864, head_dim=128, query_pre_attn_scalar=144.0
+    ),
+    "gemma3-270m": _size(_GEMMA3, 18, 640, 4, 1, 2048),
+    "gemma3-1b": _size(_GEMMA3, 26, 1152, 4, 1, 6912),
+    "olmo2-1b": _size(_OLMO2, 16, 2048, 16, 16, 8192),
+    "olmo2-7b": _size(_OLMO2, 32, 4096, 32, 32, 11008),
+    "olmo2-13b": _size(_OLMO2, 40, 5120, 40, 40, 13824),
 }
 
 

@@ -1,5 +1,6 @@
 """The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
-init. It knows nothing of caching, training, loading or sampling: those attach from outside.
+soft_cap, init; `empty` and `mode` serve those who use it. It knows nothing of caching, training,
+loading or sampling: those attach from outside.
 """
 
 from groundup.model.attention import (
@@ -12,6 +13,7 @@ from groundup.model.attention import (
     plain_attention,
 )
 from groundup.model.block import BLOCKS, PostNormBlock, PreNormBlock, SandwichBlock
+from groundup.model.empty import empty_gpt
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
     FeedForward,
@@ -47,6 +49,7 @@ __all__ = [
     "RotaryPositions",
     "SandwichBlock",
     "ZeroCenteredRMSNorm",
+    "empty_gpt",
     "evaluation_mode",
     "fused_attention",
     "plain_attention",

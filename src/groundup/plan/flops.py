@@ -3,33 +3,38 @@
 A product of (a, b) and (b, c) takes 2 x a x b x c operations. The convention is that of PaLM
 (Chowdhery et al., 2022, appendix B), which nanoGPT and others report: the products of attention
 are counted over the whole square of T x T, although half of it is masked; embeddings, norms, GELU
-and softmax are not counted; nothing is counted twice for being computed twice.
+and softmax are not counted; nothing is counted twice for being computed twice. Of a window W only
+T x W counts, although the kernels at hand compute the square; of the experts, only those that
+work on a token. So the share of a machine's rate that such a model reaches is never overstated.
 """
 
 from __future__ import annotations
 
 from groundup.config import GPTConfig
+from groundup.plan.count import matrix_weights, windowed_layers
 
 
 def forward_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
     """Return the operations that one token of a sequence of `context_length` takes forward.
 
-    Two for each weight of a matrix that multiplies it: in each of L layers 4 D^2 for query, key,
-    value and out, 2 D F for the feed-forward network; V D for the output head. And in each layer
-    4 T D for attention: scores = query . key, and weights . value.
+    Two for each weight of a matrix that multiplies it: in each of L layers 2 D H (N + K) for
+    query, key, value and out, 2 D F for the feed-forward network (3 D F with a gate; for each
+    expert at work, with D E for their router); V D for the output head. And in each layer
+    4 T N H for attention: scores = query . key, and weights . value.
     """
-    width = config.emb_dim
     length = context_length or config.context_length
-    weights = 4 * width * width + 2 * width * config.ffn_dim
-    head = config.vocab_size * width
-    return 2 * (config.n_layers * weights + head) + 4 * config.n_layers * length * width
+    weights = config.n_layers * matrix_weights(config, config.n_active_experts)
+    head = config.vocab_size * config.emb_dim
+    windowed = windowed_layers(config)
+    seen = (config.n_layers - windowed) * length + windowed * min(length, config.window or length)
+    return 2 * (weights + head) + 4 * seen * config.n_heads * config.head_dim
 
 
 def training_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
     """Return the operations that one token takes forward and backward: three times forward.
 
     The backward pass has two products for each one of the forward pass: for the gradient of its
-    input and of its weight. In the form of Kaplan et al. (2020) and PaLM: 6 N + 12 L T D, where N
+    input and of its weight. In the form of Kaplan et al. (2020) and PaLM: 6 P + 12 L T D, where P
     counts the weights that multiply, not the embeddings.
     """
     return 3 * forward_flops_per_token(config, context_length)

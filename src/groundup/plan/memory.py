@@ -14,14 +14,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from groundup.config import GPTConfig, TrainConfig
-from groundup.plan.count import BYTES, count_parameters
+from groundup.plan.activations import (
+    FP32,
+    activations,
+    feed_forward_kept,
+    product_bytes,
+    writes_scores,
+)
+from groundup.plan.count import BYTES, count_parameters, windowed_layers
 
 PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 307 to 318
 MiB, of which `import torch` is 219; torch 2.13, CPU build, Linux x86-64)."""
 LOSS_CHUNK = 1 << 24
 """Logits that the fused loss computes at once (`groundup.train.loss.CHUNK_VALUES`)."""
-FP32 = 4
 MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015)."""
 
@@ -71,64 +77,22 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     return Memory(moment=moment, terms=terms)
 
 
-def activations(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes that autograd keeps from the forward pass for the backward pass.
-
-    With n tokens in a batch, D, F, N, T as in `groundup.model.attention` and m bytes in a matrix
-    product's number (fp32: 4, bf16: 2), each layer keeps
-
-        4 (2 D + 4) n       the inputs of two norms, with their mean and 1 / deviation
-        m (2 D) n           what the norms give to query, key and value, and to up
-        m (3 D) n + 4 N n   query, key and value, and the log of each row's sum of weights
-        m D n               what attention gives to out (never the T x S weights)
-        m (2 F) n           the input of GELU, and its output, given to down
-
-    the residual additions nothing. The final norm keeps 4 (D + 2) n, the token embedding 8 n. In
-    bf16 query, key and value each keep a 16-bit copy of their common input (2 (2 D) n more), and
-    16-bit copies of all matrices are kept as well. Dropout keeps a mask for each value, and on
-    the CPU the attention weights, as no fused kernel there has dropout: `_dropout`.
-    """
-    width, inner, product = config.emb_dim, config.ffn_dim, _product_bytes(train)
-    n_tokens = train.batch_size * config.context_length
-    layer = FP32 * (2 * width + 4) + product * (6 * width + 2 * inner) + FP32 * config.n_heads
-    ends = FP32 * (width + 2) + 8
-    dropout = _dropout(config, train) if config.drop_rate else 0
-    copies = 0
-    if product < FP32:
-        layer += product * 2 * width
-        copies = product * config.n_layers * (4 * width * width + 2 * width * inner)
-    return n_tokens * (config.n_layers * layer + ends + dropout) + copies
-
-
-def _dropout(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes for each token that dropout adds to the activations.
-
-    On CUDA a mask of one byte a value: after the embeddings, out and down. Elsewhere the mask is
-    of numbers, and attention keeps its weights, their mask and the masked weights (fp32, T each
-    for every head), and query, key and value in fp32 in place of the rows' sums.
-    """
-    width, layers, product = config.emb_dim, config.n_layers, _product_bytes(train)
-    if train.device == "cuda":
-        return width * (1 + 2 * layers)
-    scores = 3 * FP32 * config.n_heads * config.context_length - FP32 * config.n_heads
-    wider = 3 * width * (FP32 - product)
-    return FP32 * width + layers * (2 * product * width + scores + wider)
-
-
 def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that the loss takes at its peak, the head's gradient apart.
 
     Plain: three arrays (n, V): the log-softmax, its gradient and the logits'. Fused: the hidden
     states and their gradient (n, D), and for a chunk of rows the logits and their exponentials;
-    in bf16 also 16-bit copies of these and the head.
+    in bf16 also 16-bit copies of these and the head. A cap on the logits keeps its slope: plain
+    one array more, fused two.
     """
     n_tokens = train.batch_size * config.context_length
-    vocabulary, width, product = config.vocab_size, config.emb_dim, _product_bytes(train)
+    vocabulary, width, product = config.vocab_size, config.emb_dim, product_bytes(train)
+    capped = config.logit_softcap > 0
     if train.loss == "plain":
-        return 3 * FP32 * n_tokens * vocabulary
+        return (3 + capped) * FP32 * n_tokens * vocabulary
     rows = max(1, LOSS_CHUNK // vocabulary)
     copies = 0 if product == FP32 else product
-    chunk = 2 * FP32 + copies
+    chunk = (2 + 2 * capped) * FP32 + copies
     hidden = 2 * FP32 * n_tokens * width
     return min(rows, n_tokens) * vocabulary * chunk + hidden + copies * vocabulary * width
 
@@ -136,14 +100,20 @@ def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
 def block_work(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that the backward pass through one block adds to what is kept.
 
-    The gradients of the block's output (n, D) and of what GELU gave (n, F).
+    The gradients of the block's output (n, D) and of what GELU gave (n, F); those of gate and up
+    where there is a gate. Experts do so one by one, each for its k / E of the tokens, with
+    gradients of all their inputs so far and of one expert's (n, 2 D). Scores that were written
+    out have two gradients at once; by then the feed-forward network has let go of its own.
     """
     n_tokens = train.batch_size * config.context_length
-    return n_tokens * (FP32 * config.emb_dim + _product_bytes(train) * config.ffn_dim)
-
-
-def _product_bytes(train: TrainConfig) -> int:
-    return FP32 if train.precision == "auto" else BYTES[train.precision]
+    width, number = FP32 * config.emb_dim, product_bytes(train)
+    inner = (2 if config.is_gated else 1) * number * config.ffn_dim
+    if config.n_experts:
+        inner = inner * config.n_active_experts // config.n_experts + 2 * width
+    if not writes_scores(config, train):
+        return n_tokens * (width + inner)
+    scores = 2 * FP32 * config.n_heads * config.context_length
+    return n_tokens * (width + max(inner, scores - feed_forward_kept(config, train)))
 
 
 def generation_memory(
@@ -151,16 +121,37 @@ def generation_memory(
 ) -> Memory:
     """Return the peak of generating with a full context: weights, cache, one block's work.
 
-    The cache keeps 2 L T D numbers for each text: every layer's keys and values. Reading a full
-    context at once takes (2 D + 2 F) numbers a token, and the logits are of one token only.
+    The cache keeps 2 L K H numbers for each token of each text: every layer's keys and values,
+    also those that have left a window. The logits are of one token only.
     """
-    size, width = BYTES[number_format], config.emb_dim
-    n_tokens = batch_size * config.context_length
+    size, n_tokens = BYTES[number_format], batch_size * config.context_length
+    keys = config.n_kv_heads * config.head_dim
     terms = {
         "weights": count_parameters(config).storage(number_format),
-        "cache": 2 * config.n_layers * n_tokens * width * size,
-        "activations": n_tokens * (2 * width + 2 * config.ffn_dim) * size,
+        "cache": 2 * config.n_layers * n_tokens * keys * size,
+        "activations": _reading(config, n_tokens, size),
         "logits": batch_size * config.vocab_size * FP32,
         "process": PROCESS,
     }
     return Memory(moment="reading of a full context", terms=terms)
+
+
+def _reading(config: GPTConfig, n_tokens: int, size: int) -> int:
+    """Return the most bytes that reading `n_tokens` at once takes on the way through one block.
+
+    A token's vector and the normed one, 2 D, and either around GELU 2 F, around a gate 3 F (of an
+    expert, to which all tokens may go; 2 D more for what it reads and for the sum); or queries,
+    keys, values and output of attention. Scores that are written out are three rows for each
+    head, and keys and values are repeated for it. A window's T x T table is there as permissions
+    and as numbers.
+    """
+    length, width = config.context_length, config.emb_dim
+    feed = (3 if config.is_gated else 2) * config.ffn_dim + (2 * width if config.n_experts else 0)
+    heads = config.n_heads * config.head_dim
+    attend = 2 * heads + 2 * config.n_kv_heads * config.head_dim
+    if config.attention_softcap:
+        attend += 2 * heads + 3 * config.n_heads * length
+    windowed = windowed_layers(config) > 0 and (config.window or 0) < length
+    table = (1 + size) * length**2 if windowed else 0
+    most = max(n_tokens * feed * size, n_tokens * attend * size + table)
+    return n_tokens * 2 * width * size + most

@@ -88,6 +88,7 @@ class Plan:
         return {
             "model": as_table(self.config),
             "parameters": self.parameters,
+            "active_parameters": self.count.active,
             "convention": self.count.convention,
             "parts": self.count.parts,
             "block": self.block,
@@ -176,7 +177,7 @@ def check_fits(plan: Plan, available: int | None = None) -> None:
 
 
 def _smaller(plan: Plan, available: int) -> Iterator[str]:
-    """Yield single changes that fit: the largest power of two below what was asked for."""
+    """Yield single changes that fit, each halved no more often than it takes."""
     config, train = plan.config, plan.train
     if train is not None:
         batch, passes = train.batch_size, train.accumulation
@@ -186,10 +187,11 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
             if training_memory(config, smaller).total <= available:
                 yield f"batch_size={batch} --set accumulation={passes}"
                 break
-    for name in ("context_length", "n_layers", "vocab_size"):
+    for name in ("context_length", "n_layers", "vocab_size", "n_experts"):
+        least = config.n_active_experts if name == "n_experts" else 1
         value = getattr(config, name)
-        while value > 1:
-            value //= 2
+        while value > least:
+            value = max(least, value // 2)
             changed = config.replace(**{name: value})
             memory = training_memory(changed, train) if train else generation_memory(changed)
             if memory.total <= available:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from groundup.config import GPTConfig, TrainConfig
+from groundup.plan.activations import activations
 from groundup.plan.calibration import Calibration
 from groundup.plan.count import count_parameters
 from groundup.plan.flops import training_flops_per_token
-from groundup.plan.memory import activations
 
 STATE_TRAFFIC = 40
 """Bytes moved for each parameter in a step: AdamW reads weight, gradient and two averages and

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from groundup.plan.count import BYTES, Count
+from groundup.config import GPTConfig
+from groundup.plan.count import BYTES, Count, windowed_layers
 from groundup.plan.memory import Memory
 from groundup.plan.plan import TOKENS_PER_PARAMETER, Plan
 from groundup.plan.units import MIB, duration, flop, mib, number
@@ -24,14 +25,9 @@ class Table(NamedTuple):
 
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """Return the plan of a run as a few lines of (label, words)."""
-    c = plan.config
     rows = [
-        (
-            "Model",
-            f"{c.n_layers} layers, {c.emb_dim} wide, {c.n_heads} heads, context "
-            f"{c.context_length:,}, vocabulary {c.vocab_size:,}",
-        ),
-        ("Parameters", f"{plan.parameters:,} ({plan.count.convention})"),
+        ("Model", _model(plan.config)),
+        ("Parameters", _parameters(plan.count)),
         ("Storage", ", ".join(f"{mib(plan.count.storage(f))} in {f}" for f in FORMATS)),
         ("Memory", memory_sum(plan.training or plan.generation)),
     ]
@@ -57,6 +53,23 @@ def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
     return [*tables, Table("The run", ("", ""), list(_run_rows(plan)))]
 
 
+def _model(c: GPTConfig) -> str:
+    """Describe a model by its numbers; those that are as in GPT-2 go without saying."""
+    shared = f" sharing {c.n_kv_heads} of keys and values" if c.n_kv_heads < c.n_heads else ""
+    words = [f"{c.n_layers} layers", f"{c.emb_dim} wide", f"{c.n_heads} heads{shared}"]
+    if c.n_experts:
+        words.append(f"{c.n_experts} experts, {c.n_active_experts} of them for a token")
+    if c.window is not None:
+        words.append(f"a window of {c.window:,} in {windowed_layers(c)} layers")
+    words += [f"context {c.context_length:,}", f"vocabulary {c.vocab_size:,}"]
+    return ", ".join(words)
+
+
+def _parameters(count: Count) -> str:
+    active = f", {count.active:,} at work on a token" if count.active < count.total else ""
+    return f"{count.total:,} ({count.convention}){active}"
+
+
 def memory_sum(memory: Memory) -> str:
     """Write a memory as a sum: 622 MiB at the end of … = weights 155 + gradients 155 + …"""
     terms = [f"{name} {size / MIB:,.0f}" for name, size in memory.terms.items() if size]
@@ -69,7 +82,10 @@ def _parts(plan: Plan, name: str) -> Table:
         _part_row(part, size, plan.parameters, plan.block[part])
         for part, size in plan.count.parts.items()
     ]
-    rows.append(_part_row("total", plan.parameters, plan.parameters, sum(plan.block.values())))
+    total, active = plan.parameters, plan.count.active
+    rows.append(_part_row("total", total, total, sum(plan.block.values())))
+    if active < total:
+        rows.append(_part_row("at work on a token", active, total, 0))
     return Table(f"{name}: {plan.count.convention}", columns, rows)
 
 

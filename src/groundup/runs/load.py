@@ -11,7 +11,7 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
 from groundup.config import GPTConfig, build
-from groundup.model import GPT
+from groundup.model import GPT, empty_gpt
 from groundup.runs.checkpoint import (
     MODEL,
     STATE,
@@ -51,8 +51,7 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     tables = folder.read()
     config = build(GPTConfig, tables["model"])
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    with torch.device("meta"):
-        model = GPT(config)
+    model = empty_gpt(config)
     tensors = chosen.model_tensors()
     check_parameters(model, tensors, chosen.path)
     model.load_state_dict(tensors, strict=False, assign=True)

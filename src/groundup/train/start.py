@@ -11,7 +11,7 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, build, preset
-from groundup.model import GPT
+from groundup.model import GPT, empty_gpt
 from groundup.runs import RunFolder
 from groundup.runs.load import choose_checkpoint, load
 
@@ -91,8 +91,7 @@ def _learnt_model(base: Path, config: GPTConfig) -> GPT:
     if config.position == "learned":
         name = "position_embedding.weight"
         tensors[name] = tensors[name][: config.context_length]
-    with torch.device("meta"):
-        model = GPT(config)
+    model = empty_gpt(config)
     own = {name: tensor.clone() for name, tensor in tensors.items()}
     model.load_state_dict(own, strict=False, assign=True)
     model.tie_weights()

@@ -1,0 +1,110 @@
+"""`groundup import` and `groundup export`: models of others in, ours out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundup.cli.app import app, verb
+
+if TYPE_CHECKING:
+    from groundup.weights import Conversion
+
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read the result back.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print the result for a program.")]
+
+
+@verb(app, "import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="A Hugging Face folder, a hub name (openai-community/gpt2), a .gguf file, a "
+            "folder from export --format safetensors, or nanoGPT's ckpt.pt.",
+        ),
+    ],
+    dest: Annotated[
+        Path | None, typer.Argument(help="The run folder to make [default: runs/NAME].")
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Where SRC has none: a tokenizer.json, gpt2 or bytes."),
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read the weights of a pickle (ckpt.pt).")
+    ] = False,
+    no_verify: NoVerify = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Bring in a pretrained model: a run folder to generate, chat, evaluate and train on from."""
+    from groundup.tokenizer import build_tokenizer
+    from groundup.weights import import_model
+
+    given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
+    stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
+    path = dest or Path("runs") / stem
+    done = import_model(
+        source, path, tokenizer=given, trust_pickle=trust_pickle, verify=not no_verify
+    )
+    if not as_json:
+        _show("Imported", done)
+        print(f"Next      groundup chat {path}")
+        print(f"          groundup train TEXT --from {path}")
+        return
+    _print_json(done)
+
+
+@verb(app, "export")
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    dest: Annotated[Path, typer.Argument(help="The folder (gguf: the file) to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="hf (for transformers), gguf (llama.cpp), safetensors.")
+    ] = "hf",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="f32, bf16, f16; gguf also q8_0, q4_0, q4_1, q5_0, q5_1 [default: as stored]."
+        ),
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="best, latest or a step number.")] = "best",
+    licence: Annotated[
+        str | None, typer.Option("--license", help="For the model card, such as mit.")
+    ] = None,
+    no_verify: NoVerify = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Write a model for others to load: with its tokenizer, chat template and model card."""
+    from groundup.weights import export_model
+
+    done = export_model(
+        run,
+        dest,
+        form,
+        dtype=dtype,
+        checkpoint=checkpoint,
+        licence=licence,
+        verify=not no_verify,
+    )
+    _print_json(done) if as_json else _show("Exported", done)
+
+
+def _show(what: str, done: Conversion) -> None:
+    print(
+        f"{what}  {done.path}: {done.parameters:,} parameters, {done.size_bytes / 2**20:,.1f} MiB, "
+        f"{done.seconds:.1f} s"
+    )
+    for notice in done.notices:
+        print(f"Note      {notice}")
+    if done.difference is not None:
+        print(f"Verified  read back; largest difference of logits {done.difference:.3g}")
+
+
+def _print_json(done: Conversion) -> None:
+    print(json.dumps(dataclasses.asdict(done), default=str))

@@ -1,0 +1,147 @@
+"""What autograd keeps from the forward pass for the backward pass, byte by byte.
+
+With B, T, D, N, K, H, F, E as in `groundup.model.attention`, k experts working on a token, and m
+bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each token
+
+    norm of width W       layernorm 4 (W + 2): its input, mean, 1 / deviation; rmsnorm 4 (2 W + 1):
+                          its input, the same brought to one size, 1 / size. Of queries and keys
+                          likewise, with one mean and size for each vector that is normed
+    given to projections  m D: the common input of query, key and value, and that of gate and up;
+                          in bf16 every projection keeps a copy of its own
+    attention             m (2 N + 2 K) H + 4 N: query, key, value, what it gives to out, and the
+                          log of each row's sum of weights (never the T x S weights); rotated
+                          queries have another layout, which costs the output a copy: m N H
+    feed-forward          m 2 F: the input of GELU and its output, given to down; gated m 4 F
+    experts               k times their input, their feed-forward's, their output before and
+                          after weighing, and 20 bytes of which and how much; 4 (E + k + 1) + 8 k
+                          of the router's scores
+
+and the residual additions nothing. Windows that are shorter than T add a mask of m T^2 bytes a
+layer. In bf16 16-bit copies of all matrices are kept as well. Scores under a soft cap are written
+out, and so are all scores where dropout meets a CPU, as no fused kernel there has it: `_written`.
+"""
+
+from __future__ import annotations
+
+from groundup.config import GPTConfig, TrainConfig
+from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
+
+FP32 = 4
+
+
+def activations(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes that autograd keeps from the forward pass for the backward pass."""
+    n_tokens = train.batch_size * config.context_length
+    layer = _norms(config) + _attention(config, train) + feed_forward_kept(config, train)
+    ends = _norm(config, config.emb_dim) + 8 + _masks(config, train)
+    kept = n_tokens * (config.n_layers * layer + ends)
+    return kept + _shared(config, train) + _copies(config, train)
+
+
+def product_bytes(train: TrainConfig) -> int:
+    """Return the bytes of a number in a matrix product."""
+    return FP32 if train.precision == "auto" else BYTES[train.precision]
+
+
+def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
+    """Return whether attention writes its T x S scores out: no fused kernel does what it must."""
+    return config.attention_softcap > 0 or (config.drop_rate > 0 and train.device != "cuda")
+
+
+def _norm(config: GPTConfig, width: int, n_vectors: int = 1) -> int:
+    kept = width + 2 * n_vectors if config.norm == "layernorm" else 2 * width + n_vectors
+    return FP32 * kept
+
+
+def _norms(config: GPTConfig) -> int:
+    """Return the bytes a token of a layer's norms."""
+    n_norms = 4 if config.norm_order == "sandwich" else 2
+    total = n_norms * _norm(config, config.emb_dim)
+    if config.qk_norm != "none":
+        for heads in (config.n_heads, config.n_kv_heads):
+            n_vectors = heads if config.qk_norm == "head" else 1
+            total += _norm(config, heads * config.head_dim, n_vectors)
+    return total
+
+
+def _given(config: GPTConfig, train: TrainConfig, n_projections: int) -> int:
+    """Return the bytes a token of the common input of some projections."""
+    number = product_bytes(train)
+    return number * config.emb_dim * (1 if number == FP32 else n_projections)
+
+
+def _attention(config: GPTConfig, train: TrainConfig) -> int:
+    given = _given(config, train, 3)
+    if writes_scores(config, train):
+        return given + _written(config, train)
+    layouts = 3 if config.position == "rope" else 2
+    heads = layouts * config.n_heads + 2 * config.n_kv_heads
+    return given + product_bytes(train) * heads * config.head_dim + FP32 * config.n_heads
+
+
+def _written(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes a token of attention that writes its scores out, T for each head.
+
+    Under a cap the scores as bounded and the weights; with dropout also its mask and the weights
+    that it leaves. Query, and key and value repeated for every head. Without a cap it is torch's
+    own plain attention, which works in fp32 and keeps no bounded scores.
+    """
+    number, heads = product_bytes(train), config.n_heads
+    width = heads * config.head_dim
+    each = number if config.attention_softcap else FP32
+    tables = each * (2 if config.attention_softcap else 1)
+    if config.drop_rate:
+        tables += each + (1 if train.device == "cuda" else each)
+    return 3 * each * width + number * width + tables * heads * config.context_length
+
+
+def feed_forward_kept(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes a token that a layer's feed-forward network, or its experts, keep."""
+    number, n_given = product_bytes(train), 2 if config.is_gated else 1
+    network = _given(config, train, n_given) + number * 2 * n_given * config.ffn_dim
+    if not config.n_experts:
+        return network
+    active = config.n_active_experts
+    outputs = (number + FP32) * config.emb_dim
+    scores = FP32 * (config.n_experts + active + 1) + 8 * active
+    return _given(config, train, 1) + active * (network + outputs + 20) + scores
+
+
+def _masks(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes a token of dropout's masks after the embeddings, out and every down.
+
+    One byte a value on CUDA; elsewhere the mask is of numbers.
+    """
+    if not config.drop_rate:
+        return 0
+    n_masks = config.n_layers * (1 + max(1, config.n_active_experts))
+    if train.device == "cuda":
+        return config.emb_dim * (1 + n_masks)
+    return config.emb_dim * (FP32 + n_masks * product_bytes(train))
+
+
+def _shared(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of what all texts share: T x T masks, angles, and 1 + a norm's weight."""
+    zero_centred = config.norm == "zero_centered_rmsnorm"
+    weights = count_parameters(config).parts["normalisation"] if zero_centred else 0
+    both = 0 < windowed_layers(config) < config.n_layers
+    angles = (2 if config.rope_local_base and both else 1) if config.position == "rope" else 0
+    table = config.context_length**2 * _table_bytes(config, train)
+    return table + FP32 * (angles * config.context_length * config.head_dim + weights)
+
+
+def _table_bytes(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of one token's view of another, in the masks of all layers."""
+    if config.attention_softcap:
+        return config.n_layers
+    narrow = config.window is not None and config.window < config.context_length
+    kept = narrow and not writes_scores(config, train)
+    return windowed_layers(config) * product_bytes(train) if kept else 0
+
+
+def _copies(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of the matrices' 16-bit copies."""
+    number = product_bytes(train)
+    if number == FP32:
+        return 0
+    return number * config.n_layers * matrix_weights(config, config.n_experts)

@@ -1,0 +1,222 @@
+"""Any model in, as a run folder at step 0; any run out, in a form that others read."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from groundup import __version__
+from groundup.base.errors import RunError, TokenizerError, UsageError
+from groundup.base.files import file_sha256, make_folder, write_json, write_text
+from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import MODEL, STATE, save_files
+from groundup.runs.load import choose_checkpoint, run_tokenizer
+from groundup.tokenizer import Tokenizer
+from groundup.weights.card import model_card
+from groundup.weights.formats import format_named, open_pretrained
+from groundup.weights.naming import check_parameters
+from groundup.weights.pretrained import Exported, Pretrained
+from groundup.weights.tensor_file import read_safetensors, write_safetensors
+from groundup.weights.verify import comparable, largest_difference, sample_logits
+
+TOLERANCE = 1e-4
+"""Largest difference of logits between a model and an export of it that keeps its numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A finished import or export.
+
+    `difference` is the largest of the logits, read back and compared; None: not compared.
+    """
+
+    path: Path
+    parameters: int
+    size_bytes: int
+    seconds: float
+    difference: float | None
+    notices: tuple[str, ...]
+
+
+def import_model(
+    source: str | Path,
+    dest: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    trust_pickle: bool = False,
+    verify: bool = True,
+) -> Conversion:
+    """Bring a model into the run folder `dest`: from a folder or name of Hugging Face's, a GGUF
+    file, a folder of our own export or, with `trust_pickle`, a nanoGPT checkpoint.
+
+    `tokenizer` stands in where the source has none. Weights keep their number format; quantised
+    ones become fp32. One tensor is in memory at a time. Raises `RunError` for a source that is
+    damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
+    """
+    begun = time.perf_counter()
+    folder = RunFolder(_absent(Path(dest)))
+    found = open_pretrained(source, trust_pickle)
+    spoken = _fitting(found, tokenizer, source)
+    make_folder(folder.path)
+    try:
+        _write_run(found, spoken, Path(source), folder)
+        checked = _Check(None, [])
+        if verify:
+            checked = _compare(found, leaving(folder, "latest")[0])
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return _conversion(folder.path, found.config, begun, checked, found.notices)
+
+
+def export_model(
+    run: str | Path,
+    dest: str | Path,
+    form: str = "hf",
+    *,
+    dtype: str | None = None,
+    checkpoint: str = "best",
+    licence: str | None = None,
+    verify: bool = True,
+) -> Conversion:
+    """Write the model of a run folder to `dest` as "hf", "gguf" or "safetensors" (our own names).
+
+    `dtype` is f32, bf16 or f16 and, for GGUF, a quantised type such as q8_0; None keeps what is
+    stored. One tensor is in memory at a time. The result is read back and its logits compared.
+    """
+    begun = time.perf_counter()
+    kind = format_named(form, dtype)
+    out, folder = _absent(Path(dest)), RunFolder(Path(run))
+    dtype = dtype.upper() if dtype else None
+    model, notices = leaving(folder, checkpoint)
+    try:
+        notices += kind.write(model, out, dtype)
+        if kind.has_card:
+            write_text(out / "README.md", model_card(folder, model.config, model.name, licence))
+        checked = _compare(model, kind.read(out)) if verify else _Check(None, [])
+        _refuse_difference(checked, dtype, out)
+    except BaseException:
+        _remove(out)
+        raise
+    return _conversion(out, model.config, begun, checked, notices)
+
+
+def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
+    """Return the model of a run on its way out, and a notice of each damaged checkpoint."""
+    tables = folder.read()
+    chosen, notices = choose_checkpoint(folder, checkpoint)
+    config = build(GPTConfig, tables["model"])
+    tensors = read_safetensors(chosen.path / MODEL)
+    check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
+    model = Exported(
+        config=config,
+        tensors=tensors,
+        tokenizer=run_tokenizer(folder, tables),
+        chat_template=folder.read_chat_template(),
+        generation=folder.read_generation(),
+        name=folder.path.resolve().name,
+    )
+    return model, notices
+
+
+class _Check(NamedTuple):
+    difference: float | None
+    notices: list[str]
+
+
+def _compare(written: Exported | Pretrained, read: Exported | Pretrained) -> _Check:
+    """Compare the logits of two models, one after the other, where the memory allows it."""
+    if why_not := comparable(written.config):
+        return _Check(None, [why_not])
+    first, second = (sample_logits(m.config, m.tensors) for m in (written, read))
+    return _Check(largest_difference(first, second), [])
+
+
+def _refuse_difference(checked: _Check, dtype: str | None, out: Path) -> None:
+    """Refuse an export that keeps every number and still reads back as another model."""
+    exact = dtype in (None, "F32")
+    if checked.difference is not None and exact and not checked.difference <= TOLERANCE:
+        raise RunError(
+            f"{out}: read back, its logits differ by {checked.difference:.2g}, expected at most "
+            f"{TOLERANCE:g}; nothing was kept; please report this as a defect of groundup"
+        )
+
+
+def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> None:
+    """Write the run folder of an imported model, one tensor at a time."""
+    save_files(
+        folder.checkpoints,
+        0,
+        {
+            MODEL: lambda path: write_safetensors(path, found.tensors, None),
+            STATE: lambda path: write_json(path, {"step": 0}),
+        },
+    )
+    tokenizer.save(folder.tokenizer)
+    folder.write_manners(found.chat_template, found.generation)
+    tables = {
+        "model": as_table(found.config),
+        "data": {
+            "tokenizer": tokenizer.kind,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "vocab_size": tokenizer.vocab_size,
+        },
+        "source": {**found.source, "files": _hashes(source)},
+        "versions": {"groundup": __version__, "torch": str(torch.__version__)},
+    }
+    folder.write(tables)  # last: without it the folder is no run
+
+
+def _hashes(source: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file with weights in it."""
+    files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
+    return {file.name: file_sha256(file) for file in files if file.is_file()}
+
+
+def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> Tokenizer:
+    """Return the tokenizer that the model will speak with, if it fits the vocabulary."""
+    tokenizer = given or found.tokenizer
+    if tokenizer is None:
+        raise TokenizerError(
+            f"{source} has no tokenizer that can be read; give it with --tokenizer: a "
+            "tokenizer.json, or gpt2"
+        )
+    if tokenizer.vocab_size > found.config.vocab_size:
+        raise TokenizerError(
+            f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1:,}, but the model "
+            f"has vocab_size = {found.config.vocab_size:,}; give the model's own tokenizer"
+        )
+    return tokenizer
+
+
+def _absent(path: Path) -> Path:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is there already; choose another name, or remove it first")
+    return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _conversion(
+    path: Path, config: GPTConfig, begun: float, checked: _Check, notices: list[str]
+) -> Conversion:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Conversion(
+        path=path,
+        parameters=sum(parameter.size for parameter in parameter_shapes(config)),
+        size_bytes=sum(file.stat().st_size for file in files),
+        seconds=time.perf_counter() - begun,
+        difference=checked.difference,
+        notices=(*notices, *checked.notices),
+    )

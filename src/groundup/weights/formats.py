@@ -1,0 +1,125 @@
+"""The formats that models come in and go out in, each with its reader and its writer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from groundup.base.errors import RunError, UsageError, nearest
+from groundup.weights.gguf import KINDS, read_gguf, write_gguf
+from groundup.weights.hf import fetch_hub, read_hf, write_hf
+from groundup.weights.nanogpt import read_nanogpt
+from groundup.weights.own import CONFIG, read_own, write_own
+from groundup.weights.pretrained import Exported, Pretrained, Stored
+
+DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way out, and the way back in that proves it; `write` returns what the user should know.
+
+    `dtypes` are the number formats it knows; None keeps each tensor's own.
+    """
+
+    write: Callable[[Exported, Path, str | None], list[str]]
+    read: Callable[[Path], Pretrained]
+    dtypes: tuple[str, ...]
+    has_card: bool = False
+
+
+def _write_hf(model: Exported, out: Path, dtype: str | None) -> list[str]:
+    return write_hf(_cast(model, dtype), out)
+
+
+def _write_own(model: Exported, out: Path, dtype: str | None) -> list[str]:
+    write_own(_cast(model, dtype), out)
+    return []
+
+
+def _write_gguf(model: Exported, out: Path, dtype: str | None) -> list[str]:
+    return write_gguf(model, out, dtype or _most_common(model))
+
+
+FORMATS = {
+    "hf": Format(_write_hf, read_hf, tuple(DTYPES), has_card=True),
+    "gguf": Format(_write_gguf, read_gguf, tuple(KINDS)),
+    "safetensors": Format(_write_own, read_own, tuple(DTYPES)),
+}
+
+
+def format_named(name: str, dtype: str | None) -> Format:
+    """Return the format called `name`; one that is unknown, or lacks `dtype`, is a UsageError."""
+    if name not in FORMATS:
+        raise UsageError(
+            f"format '{name}': expected one of {', '.join(FORMATS)}; {nearest(name, FORMATS)}"
+        )
+    known = FORMATS[name].dtypes
+    if dtype is not None and dtype.upper() not in known:
+        names = [kind.lower() for kind in known]
+        raise UsageError(
+            f"dtype '{dtype}': {name} has {', '.join(names)}; {nearest(dtype.lower(), names)}"
+        )
+    return FORMATS[name]
+
+
+def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
+    """Read the outline of a model in any format that is known; its tensors are read later."""
+    path = Path(source)
+    if path.is_dir():
+        return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
+    if path.is_file():
+        return _open_file(path, trust_pickle)
+    if HUB_NAME.fullmatch(str(source)):
+        return replace_name(read_hf(fetch_hub(str(source))), str(source))
+    raise UsageError(
+        f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
+        "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
+    )
+
+
+def replace_name(found: Pretrained, name: str) -> Pretrained:
+    """Return `found` under the name that it has on the hub."""
+    return replace(found, source={**found.source, "name": name})
+
+
+def _open_file(path: Path, trust_pickle: bool) -> Pretrained:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"GGUF" or path.suffix == ".gguf":
+        return read_gguf(path)
+    if start[:2] == b"PK" or path.suffix in (".pt", ".pth", ".bin"):
+        return read_nanogpt(path, trust_pickle)
+    remedy = (
+        "give the folder it lies in"
+        if path.suffix in (".safetensors", ".json")
+        else ("give a Hugging Face folder, a .gguf file or a nanoGPT ckpt.pt")
+    )
+    raise RunError(f"{path}: no model format that is known; {remedy}")
+
+
+def _cast(model: Exported, dtype: str | None) -> Exported:
+    """Return `model` with every tensor in one number format, converted as it is read."""
+    if dtype is None:
+        return model
+    wanted = DTYPES[dtype]
+
+    def converted(stored: Stored) -> Stored:
+        return Stored(stored.shape, wanted, lambda: stored.read().to(wanted))
+
+    tensors = {name: converted(stored) for name, stored in model.tensors.items()}
+    return replace(model, tensors=tensors)
+
+
+def _most_common(model: Exported) -> str:
+    """Return the number format of most of a model's tensors."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    return Counter(names.get(stored.dtype, "F32") for stored in model.tensors.values()).most_common(
+        1
+    )[0][0]

@@ -1,0 +1,55 @@
+"""A folder in our own names: safetensors, the config as TOML, and what goes with them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import tomli_w
+
+from groundup.base.errors import RunError
+from groundup.base.files import make_folder, write_text
+from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.tokenizer import load_tokenizer
+from groundup.weights.naming import check_parameters
+from groundup.weights.pretrained import Exported, Pretrained
+from groundup.weights.tensor_file import read_safetensors, write_safetensors
+
+CONFIG, TENSORS = "config.toml", "model.safetensors"
+MOST_BYTES = 1 << 20
+"""No config.toml of a model is longer."""
+
+
+def write_own(model: Exported, folder: Path) -> None:
+    """Write `model` into the new folder `folder`."""
+    make_folder(folder)
+    write_safetensors(folder / TENSORS, model.tensors, None)
+    write_text(folder / "tokenizer.json", model.tokenizer.to_json())
+    if model.chat_template is not None:
+        write_text(folder / "chat_template.jinja", model.chat_template)
+    tables = {"name": model.name, "model": as_table(model.config), "generation": model.generation}
+    write_text(folder / CONFIG, tomli_w.dumps(tables))
+
+
+def read_own(folder: Path) -> Pretrained:
+    """Read what `write_own` wrote; what is damaged is a one-line error."""
+    file = folder / CONFIG
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise RunError(f"{file}: longer than {MOST_BYTES:,} bytes; export the model anew")
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        config = build(GPTConfig, tables["model"])
+        generation = dict(tables.get("generation", {}))
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{file}: expected a model's config, but {error}; export it anew") from error
+    tensors = read_safetensors(folder / TENSORS)
+    check_parameters(tensors, parameter_shapes(config), folder / TENSORS)
+    template = folder / "chat_template.jinja"
+    return Pretrained(
+        config=config,
+        tensors=tensors,
+        tokenizer=load_tokenizer(folder / "tokenizer.json"),
+        chat_template=template.read_text(encoding="utf-8") if template.is_file() else None,
+        generation=generation,
+        source={"format": "safetensors", "name": str(tables.get("name", folder.name))},
+    )

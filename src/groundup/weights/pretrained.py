@@ -1,0 +1,46 @@
+"""A model between two formats: its shape, its tensors one at a time, and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from groundup.config import GPTConfig
+from groundup.tokenizer import Tokenizer
+
+
+class Stored(NamedTuple):
+    """A tensor that is not yet read: what it will be, and how to read it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A model on its way out; `tensors` have the names and layout of `groundup.model`."""
+
+    config: GPTConfig
+    tensors: dict[str, Stored]
+    tokenizer: Tokenizer
+    chat_template: str | None
+    generation: dict[str, Any]
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """Somebody else's model on its way in, in the names and layout of `groundup.model`."""
+
+    config: GPTConfig
+    tensors: dict[str, Stored]
+    tokenizer: Tokenizer | None
+    chat_template: str | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)

@@ -1,0 +1,196 @@
+"""In and out of run folders: whole or not at all, checked by reading back, told in full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from groundup import UsageError
+from groundup.base.errors import GroundupError, RunError, TokenizerError
+from groundup.config import as_table
+from groundup.generate import generate
+from groundup.model import GPT
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import save_checkpoint
+from groundup.runs.load import load
+from groundup.runs.report.record import read_run
+from groundup.tokenizer import BPETokenizer, ByteTokenizer
+from groundup.weights import export_model, import_model
+from tests.model.helpers import FAMILIES, random_gpt
+from tests.texts import text_file
+
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> BPETokenizer:
+    text = text_file(tmp_path_factory.mktemp("text")).read_text(encoding="utf-8")
+    return BPETokenizer.train([text], 300)
+
+
+def make_run(folder: Path, tokenizer: BPETokenizer, **shape: Any) -> tuple[Path, GPT]:
+    model = random_gpt(**shape | {"vocab_size": tokenizer.vocab_size, "context_length": 64})
+    run = RunFolder(folder / "run")
+    run.path.mkdir(parents=True)
+    save_checkpoint(run.checkpoints, 7, dict(model.named_parameters()), {}, {"step": 7})
+    tokenizer.save(run.tokenizer)
+    run.write_manners(TEMPLATE, {"temperature": 0.5, "stop_tokens": [3]})
+    run.write(
+        {
+            "model": as_table(model.config),
+            "data": {"tokenizer": "bpe", "tokenizer_fingerprint": tokenizer.fingerprint},
+        }
+    )
+    return run.path, model
+
+
+FORMATS = [("hf", "llama"), ("hf", "gpt2"), ("gguf", "llama"), ("safetensors", "gemma3")]
+
+
+@pytest.mark.parametrize(("form", "family"), FORMATS)
+@torch.no_grad()
+def test_out_and_in_again_is_the_same_model(
+    form: str, family: str, tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, model = make_run(tmp_path, tokenizer, **FAMILIES[family])
+    out = export_model(run, tmp_path / "out.gguf", form)
+    assert out.difference is not None
+    assert out.difference < 1e-4
+    assert out.parameters == sum(p.numel() for p in model.parameters())
+    back = import_model(out.path, tmp_path / "back")
+    assert back.difference == 0
+    loaded = load(back.path)
+    assert loaded.model.config == model.config
+    for name, parameter in loaded.model.named_parameters():
+        assert torch.equal(parameter, dict(model.named_parameters())[name]), name
+    assert loaded.tokenizer.encode("Was it so?") == tokenizer.encode("Was it so?")
+    assert loaded.chat_template == TEMPLATE
+    assert loaded.generation["stop_tokens"][:1] == [3]
+    settings: dict[str, Any] = {"max_tokens": 20, "temperature": 0.0}
+    expected = generate(model, tokenizer, "It was", **settings)
+    assert generate(loaded.model, loaded.tokenizer, "It was", **settings) == expected
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16"])
+@pytest.mark.parametrize("form", ["hf", "safetensors", "gguf"])
+def test_narrow_numbers_are_kept_and_widened_when_used(
+    form: str, dtype: str, tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, model = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    out = export_model(run, tmp_path / "out", form, dtype=dtype)
+    back = import_model(out.path, tmp_path / "back")
+    wanted = {"bf16": torch.bfloat16, "f16": torch.float16}[dtype]
+    ours = dict(load(back.path).model.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert ours[name].dtype == torch.float32
+        if parameter.dim() == 2:
+            assert torch.equal(ours[name], parameter.detach().to(wanted).float()), name
+    assert back.size_bytes < 0.8 * sum(4 * p.numel() for p in model.parameters()) + 200_000
+
+
+def test_an_import_is_a_run_that_tells_where_it_comes_from(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    export_model(run, tmp_path / "hf")
+    import_model(tmp_path / "hf", tmp_path / "runs" / "mine")
+    record = read_run(tmp_path / "runs" / "mine")
+    assert record.state == "imported"
+    assert record.table("source")["format"] == "hf"
+    assert len(record.table("source")["files"]["model.safetensors"]) == 64
+
+
+def test_the_card_has_what_is_known_and_no_more(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, model = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    export_model(run, tmp_path / "hf", licence="mit")
+    card = (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
+    assert "license: mit" in card
+    assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in card
+    assert "Validation loss" not in card
+    assert "None" not in card
+
+
+def test_what_is_there_already_is_never_overwritten(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "precious").write_text("x")
+    for convert in (lambda: export_model(run, taken), lambda: import_model(run, taken)):
+        with pytest.raises(UsageError, match="there already"):
+            convert()
+    assert (taken / "precious").read_text() == "x"
+
+
+def test_a_failed_export_leaves_nothing(
+    tokenizer: BPETokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    monkeypatch.setattr("groundup.weights.convert.largest_difference", lambda a, b: 0.5)
+    for form, out in (("hf", tmp_path / "hf"), ("gguf", tmp_path / "x.gguf")):
+        with pytest.raises(RunError, match=r"differ by 0\.5"):
+            export_model(run, out, form)
+        assert not out.exists()
+
+
+def test_a_failed_import_leaves_nothing(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    out = export_model(run, tmp_path / "hf").path
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 5}))
+    with pytest.raises(GroundupError, match=r"blocks\.4|layers\.4"):
+        import_model(out, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    out = export_model(run, tmp_path / "own", "safetensors").path
+    larger = BPETokenizer.train(["abcdefgh " * 40, "the cat sat on the mat " * 9], 310)
+    if larger.vocab_size <= tokenizer.vocab_size:
+        pytest.fail("the other tokenizer must be larger for this test")
+    with pytest.raises(TokenizerError, match=r"ids up to .* vocab_size"):
+        import_model(out, tmp_path / "back", tokenizer=larger)
+
+
+def test_a_tokenizer_can_be_given(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    out = export_model(run, tmp_path / "hf").path
+    (out / "tokenizer.json").unlink()
+    with pytest.raises(TokenizerError, match="--tokenizer"):
+        import_model(out, tmp_path / "back")
+    import_model(out, tmp_path / "back", tokenizer=ByteTokenizer())
+    assert load(tmp_path / "back").tokenizer.kind == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere", "no such file or folder"),
+        ("notes.txt", "no model format"),
+        ("empty", "config.json"),
+        ("model.safetensors", "the folder it lies in"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "notes.txt").write_text("hello there")
+    (tmp_path / "model.safetensors").write_bytes(bytes(100))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GroundupError, match=said):
+        import_model(tmp_path / source, tmp_path / "back")
+
+
+def test_formats_and_dtypes_that_do_not_exist_are_refused(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    with pytest.raises(UsageError, match="format 'onnx'"):
+        export_model(run, tmp_path / "out", "onnx")
+    with pytest.raises(UsageError, match="dtype 'q8_0': hf has f32, bf16, f16"):
+        export_model(run, tmp_path / "out", "hf", dtype="q8_0")
+    assert not (tmp_path / "out").exists()
