@@ -54,7 +54,8 @@ def test_a_room_imports_only_from_below(room: str) -> None:
 
 
 def test_the_model_knows_only_torch_and_config() -> None:
-    known = {"__future__", "collections", "contextlib", "math", "typing", "torch", "jaxtyping"}
+    standard = {"__future__", "collections", "contextlib", "dataclasses", "functools", "math", "typing"}
+    known = {*standard, "torch", "jaxtyping"}
     for file, name in room_imports("model"):
         allowed = name.split(".")[0] in known or name.startswith(
             ("groundup.config", "groundup.model")

@@ -42,7 +42,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Return the normalised vectors."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # In its weight's numbers: autocast hands some norms 16 bits, which no fused kernel mixes.
+        return F.rms_norm(x.to(self.weight.dtype), self.weight.shape, self.weight, self.eps)
 
 
 class ZeroCenteredRMSNorm(nn.Module):
@@ -58,6 +59,7 @@ class ZeroCenteredRMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Return the normalised vectors."""
+        x = x.to(self.weight.dtype)
         return F.rms_norm(x, self.weight.shape, 1.0 + self.weight, self.eps)
 
 
