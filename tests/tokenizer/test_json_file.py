@@ -241,8 +241,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
     with (tmp_path / "huge.json").open("wb") as file:
         file.truncate(300 << 20)
-    with pytest.raises(TokenizerError, match="300 MiB, more than the 256 MiB"):
+    with pytest.raises(TokenizerError, match="300 MiB, more than the 64 MiB"):
         load_tokenizer(tmp_path / "huge.json")
+    (tmp_path / "many.json").write_bytes(b"[" + b"[]," * 2_500_000 + b"0]")
+    with pytest.raises(TokenizerError, match="5,000,001 values, more than the 4,000,000"):
+        load_tokenizer(tmp_path / "many.json")
+
+
+def test_a_pattern_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    document = json.loads(chat().to_str())
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"}
+    document["pre_tokenizer"] = split | {"invert": False}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(TokenizerError, match=r"the tokenizers library says: .*limit"):
+        load_tokenizer(path).encode("a" * 99 + "!")
 
 
 BASE = small_bpe().to_json()

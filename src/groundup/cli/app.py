@@ -65,7 +65,15 @@ def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
 
 def main() -> None:
     """Run the command line and exit."""
-    for verbs in ("train", "write", "evaluate", "plan", "runs", "data"):  # each adds to `app`
+    for verbs in (
+        "train",
+        "write",
+        "evaluate",
+        "weights",
+        "plan",
+        "runs",
+        "data",
+    ):  # each adds to `app`
         importlib.import_module(f"groundup.cli.{verbs}")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a character the terminal lacks is no failure

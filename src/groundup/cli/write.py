@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,13 +19,22 @@ if TYPE_CHECKING:
 
 Run = Annotated[Path, typer.Argument(help="A run folder, such as runs/shakespeare-nano.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy, above 1 is wild.")]
-TopK = Annotated[int, typer.Option(help="Choose among the k likeliest tokens; 0 is off.")]
-TopP = Annotated[float, typer.Option(help="Choose among the likeliest with this share; 1 is off.")]
-MinP = Annotated[float, typer.Option(help="Drop tokens below this fraction of the best; 0 is off.")]
-Penalty = Annotated[float, typer.Option(help="Above 1 repeats less; 1 is off.")]
+Temperature = Annotated[
+    float | None, typer.Option(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
+]
+TopK = Annotated[
+    int | None, typer.Option(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
+]
+TopP = Annotated[
+    float | None, typer.Option(help="Choose among the likeliest with this share; likewise, or 1.")
+]
+MinP = Annotated[
+    float | None, typer.Option(help="Drop tokens below this fraction of the best; likewise, or 0.")
+]
+Penalty = Annotated[float | None, typer.Option(help="Above 1 repeats less; likewise, or 1 (off).")]
 Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed without it.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
+System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
@@ -35,19 +45,23 @@ def generate(
     prompts: Annotated[
         list[str] | None, typer.Argument(help="What to continue; - reads standard input.")
     ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Answer each prompt instead, by the run's chat template.")
+    ] = False,
+    system: System = "",
     max_tokens: MaxTokens = 200,
-    temperature: Temperature = 0.8,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
-    repetition_penalty: Penalty = 1.0,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: Penalty = None,
     seed: Seed = None,
     stop: Stop = None,
     checkpoint: Which = "best",
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Continue one or several prompts with a trained model."""
+    """Continue one or several prompts with a trained model, or answer them."""
     options: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -56,45 +70,54 @@ def generate(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
         "seed": seed,
-        "stop": stop or [],
+        "stop": stop,
     }
+    if system and not chat:
+        raise UsageError("--system is for an answer; add --chat, or write it into the prompt")
+    if chat and not prompts:
+        raise UsageError("--chat: nothing to answer; give a prompt, or - for standard input")
     texts = [_read_input() if text == "-" else text for text in prompts or [""]]
     loaded = _load(run, checkpoint, device)
+    if chat and loaded.chat_template is None:
+        raise UsageError(f"--chat: {run} has no chat template; without --chat it continues text")
     if len(texts) == 1 and not as_json:
-        _stream(loaded, texts[0], options)
+        [text] = texts
+        _show(_answer(loaded, text, system, options) if chat else _go_on(loaded, text, options))
         return
-    from groundup.generate import generate as write
-
-    written = write(loaded.model, loaded.tokenizer, texts, **options)
+    if chat:
+        written = ["".join(_answer(loaded, t, system, options, n)) for n, t in enumerate(texts)]
+    else:
+        written = _go_on_all(loaded, texts, options)
     if as_json:
         pairs = zip(texts, written, strict=True)
         print(json.dumps([{"prompt": p, "text": t} for p, t in pairs], ensure_ascii=False))
         return
-    print("\n\n".join(f"{prompt}{text}" for prompt, text in zip(texts, written, strict=True)))
+    before = [""] * len(texts) if chat else texts
+    print("\n\n".join(map("".join, zip(before, written, strict=True))))
 
 
 @verb(app, "chat")
 def chat(
     run: Run,
+    system: System = "",
     max_tokens: MaxTokens = 200,
-    temperature: Temperature = 0.8,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
-    repetition_penalty: Penalty = 1.0,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: Penalty = None,
     seed: Seed = None,
     stop: Stop = None,
     checkpoint: Which = "best",
     device: Device = "cpu",
 ) -> None:
     """Write in turns with a model; standard input may be piped, a line a turn."""
-    from groundup.generate import Chat
+    from groundup.generate import Conversation, open_chat
 
     loaded = _load(run, checkpoint, device)
-    print(f"{run} has no chat template: it continues text instead of answering.", file=sys.stderr)
-    talk = Chat(
-        loaded.model,
-        loaded.tokenizer,
+    talk = open_chat(
+        loaded,
+        system=system,
         max_tokens=max_tokens,
         temperature=temperature,
         top_k=top_k,
@@ -102,21 +125,35 @@ def chat(
         min_p=min_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
-        stop=stop or [],
+        stop=stop,
     )
+    answers = isinstance(talk, Conversation)
+    if not answers:
+        print(
+            f"{run} has no chat template: it continues text instead of answering.", file=sys.stderr
+        )
+    for line in _lines("Ctrl-D ends." if answers else "An empty line lets it go on; Ctrl-D ends."):
+        if answers and not line:
+            continue
+        forgotten = talk.forgotten
+        pieces = talk.say(line)
+        if talk.forgotten > forgotten:
+            print("groundup: the context is full; the oldest turns are forgotten", file=sys.stderr)
+        _show(pieces)
+
+
+def _lines(hint: str) -> Iterator[str]:
+    """Yield the lines that the user types, or those of a pipe."""
     at_terminal = sys.stdin.isatty()
     if at_terminal:
-        print("An empty line lets it go on; Ctrl-D ends.", file=sys.stderr)
+        print(hint, file=sys.stderr)
     while True:
         try:
-            line = input("> ") if at_terminal else next(sys.stdin).rstrip("\n")
+            yield input("> ") if at_terminal else next(sys.stdin).rstrip("\n")
         except (EOFError, StopIteration):
             return
         except UnicodeDecodeError as error:
             raise _not_text(error) from error
-        for piece in talk.say(line):
-            print(piece, end="", flush=True)
-        print()
 
 
 def _read_input() -> str:
@@ -149,11 +186,35 @@ def _load(run: Path, checkpoint: str, device: str) -> LoadedRun:
     return loaded
 
 
-def _stream(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> None:
-    from groundup.generate import stream
+def _go_on(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> Iterator[str]:
+    """Yield a prompt and what follows it."""
+    from groundup.generate import run_settings, stream
 
-    pieces = stream(loaded.model, loaded.tokenizer, prompt, **options)
+    pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **options))
     first = next(pieces, "")  # where the prompt has no tokens, nothing is printed but the error
-    for piece in itertools.chain([prompt, first], pieces):
+    return itertools.chain([prompt, first], pieces)
+
+
+def _go_on_all(loaded: LoadedRun, prompts: list[str], options: dict[str, Any]) -> list[str]:
+    """Return what follows each prompt."""
+    from groundup.generate import generate, run_settings
+
+    return generate(loaded.model, loaded.tokenizer, prompts, **run_settings(loaded, **options))
+
+
+def _answer(
+    loaded: LoadedRun, prompt: str, system: str, options: dict[str, Any], row: int = 0
+) -> Iterator[str]:
+    """Return the pieces of the answer to one prompt, the `row`-th of several."""
+    from groundup.generate import open_chat
+
+    seed = options["seed"]
+    options = options | {"seed": None if seed is None else seed + row}
+    return open_chat(loaded, system=system, **options).say(prompt.removesuffix("\n"))
+
+
+def _show(pieces: Iterable[str]) -> None:
+    """Print a text as it comes."""
+    for piece in pieces:
         print(piece, end="", flush=True)
     print()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,13 @@ IGNORED = -100
 
 
 Tokens = npt.NDArray[np.int64]
+
+Progress = Callable[[int, int], None]
+"""Called with the tokens done and the tokens in all."""
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +58,15 @@ def evaluate_loss(
     context_length: int | None = None,
     batch_size: int = 16,
     max_tokens: int | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Predict every token of `split` but its first, in consecutive windows of context_length.
 
     Each window starts with an empty context; the last may be shorter. With `max_tokens`, about so
     many tokens are predicted, in whole windows spread evenly over the split: the same ones each
-    time. `batch_size` windows go through the model at once. Only the few numbers of the result
-    stay, and no random generator is touched. A byte holds the split's average of tokens, so that
-    the first token, which nothing predicts, costs the mean.
+    time. `batch_size` windows go through the model at once, and `progress` is told of them. Only
+    the few numbers of the result stay, and no random generator is touched. A byte holds the split's
+    average of tokens, so that the first token, which nothing predicts, costs the mean.
     """
     begun = time.perf_counter()
     longest = model.config.context_length
@@ -73,10 +81,12 @@ def evaluate_loss(
         raise DataError(f"{split.n_tokens} tokens to evaluate: expected 2 or more; give more text")
     starts = window_starts(split.n_tokens, length, max_tokens)
     losses, tokens = [], 0
+    total = sum(min(length, split.n_tokens - 1 - start) for start in starts)
     with torch.inference_mode(), evaluation_mode(model):
         for inputs, targets in _batches(split, starts, length, min(batch_size, len(starts))):
             losses.append(_loss_sum(model, inputs, targets))
             tokens += int(np.count_nonzero(targets != IGNORED))
+            progress(tokens, total)
         loss = math.fsum(torch.stack(losses).tolist()) / tokens
     bits = loss / math.log(2)
     return Evaluation(

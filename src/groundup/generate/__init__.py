@@ -1,18 +1,25 @@
 """Text out of a trained model: caches, sampling, streaming and chat."""
 
 from groundup.generate.cache import KVCache
-from groundup.generate.chat import Chat
-from groundup.generate.generate import generate, generate_tokens, stream
+from groundup.generate.chat import Chat, Conversation, open_chat
+from groundup.generate.generate import generate, generate_tokens, stream, stream_from
 from groundup.generate.sampling import SamplingConfig, next_tokens
+from groundup.generate.settings import run_settings
+from groundup.generate.template import ChatTemplate
 from groundup.generate.windows import window_start
 
 __all__ = [
     "Chat",
+    "ChatTemplate",
+    "Conversation",
     "KVCache",
     "SamplingConfig",
     "generate",
     "generate_tokens",
     "next_tokens",
+    "open_chat",
+    "run_settings",
     "stream",
+    "stream_from",
     "window_start",
 ]

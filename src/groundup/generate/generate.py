@@ -33,14 +33,17 @@ def generate(
     min_p: float = 0.0,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
+    stop_tokens: Sequence[int] = (),
+    start_token: int | None = None,
     use_cache: bool = True,
 ) -> Prompt:
     """Return the text that follows `prompt`, without the prompt: a list for a list of prompts.
 
     `SamplingConfig` explains the settings. Prompt i of a list draws from seed + i: alone, with
-    that seed, it gives the same text. An empty prompt starts from the end-of-text token, where
-    the tokenizer has one. Writing ends at an end-of-text token, before a stop string or after
-    `max_tokens`; past context_length it goes on with a moving window (see `windows`).
+    that seed, it gives the same text. An empty prompt starts from the start token or from the
+    end-of-text token, where there is one. Writing ends at an end-of-text token or one of
+    `stop_tokens`, before a stop string or after `max_tokens`; past context_length it goes on with
+    a moving window (see `windows`).
     """
     sampling = SamplingConfig(
         max_tokens=max_tokens,
@@ -51,9 +54,12 @@ def generate(
         min_p=min_p,
         seed=seed,
         stop=stop,
+        stop_tokens=stop_tokens,
+        start_token=start_token,
     )
     prompts = [prompt] if isinstance(prompt, str) else prompt
-    steps = _pieces(model, tokenizer, prompts, sampling, use_cache)
+    rows = [start_ids(tokenizer, text, start_token) for text in prompts]
+    steps = _pieces(model, tokenizer, rows, sampling, use_cache)
     texts = ["".join(pieces) for pieces in zip(*steps, strict=True)]
     return texts[0] if isinstance(prompt, str) else texts
 
@@ -66,7 +72,21 @@ def stream(
     A piece is never empty and never ends inside a character. The model is in evaluation mode
     until the iterator is exhausted or closed.
     """
-    steps = _pieces(model, tokenizer, [prompt], SamplingConfig(**settings), use_cache)
+    sampling = SamplingConfig(**settings)
+    ids = start_ids(tokenizer, prompt, sampling.start_token)
+    return stream_from(model, tokenizer, ids, sampling, use_cache=use_cache)
+
+
+def stream_from(
+    model: GPT,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    sampling: SamplingConfig,
+    *,
+    use_cache: bool = True,
+) -> Iterator[str]:
+    """Yield the text that follows the tokens `ids`, in pieces like those of `stream`."""
+    steps = _pieces(model, tokenizer, [ids], sampling, use_cache)
     return (piece for (piece,) in steps if piece)
 
 
@@ -109,10 +129,14 @@ def generate_tokens(
                 reader.keep(staying)
 
 
-def start_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """Return the tokens to go on from: those of `prompt`, or end of text for an empty one."""
-    if prompt:
-        return tokenizer.encode(prompt)
+def start_ids(tokenizer: Tokenizer, prompt: str, start_token: int | None = None) -> list[int]:
+    """Return the tokens to go on from: those of `prompt`, or end of text for an empty one.
+
+    A start token stands before them; it is enough for an empty prompt.
+    """
+    start = tokenizer.checked([] if start_token is None else [start_token])
+    if prompt or start:
+        return start + tokenizer.encode(prompt)
     if tokenizer.end_of_text is None:
         raise UsageError(
             "the prompt is empty, and this tokenizer has no end-of-text token to start from; "
@@ -124,7 +148,7 @@ def start_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
 def _pieces(
     model: GPT,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    rows: Sequence[Sequence[int]],
     sampling: SamplingConfig,
     use_cache: bool,
 ) -> Iterator[list[str]]:
@@ -135,10 +159,10 @@ def _pieces(
             f"the tokenizer has {known} tokens, but the model was made for {expected}; use the "
             "tokenizer that it was trained with"
         )
-    texts = [TextStream(tokenizer, sampling.stop) for _ in prompts]
+    texts = [TextStream(tokenizer, sampling.stop, sampling.stop_tokens) for _ in rows]
     steps = generate_tokens(
         model,
-        [start_ids(tokenizer, prompt) for prompt in prompts],
+        rows,
         sampling,
         ended=lambda row: texts[row].ended,
         vocab_size=known,

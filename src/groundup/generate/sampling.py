@@ -42,8 +42,13 @@ class SamplingConfig:
     """Row i of a batch draws from seed + i; None is a new seed each time."""
     stop: str | Sequence[str] = ()
     """Strings that end a text; they are not part of it."""
+    stop_tokens: Sequence[int] = ()
+    """Ids that end a text, as the end-of-text token always does."""
+    start_token: int | None = None
+    """The id that stands before every prompt, where the model was trained so."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stop_tokens", tuple(self.stop_tokens))
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
         t, penalty = self.temperature, self.repetition_penalty

@@ -8,13 +8,15 @@ from groundup.tokenizer import StreamDecoder, Tokenizer
 
 
 class TextStream:
-    """Decodes one row as it is written, up to its end-of-text token or the first stop string.
+    """Decodes one row as it is written, up to a token that ends it or the first stop string.
 
     A piece never ends inside a character, nor inside what may become a stop string.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
-        self.end_of_text = tokenizer.end_of_text
+    def __init__(
+        self, tokenizer: Tokenizer, stop: Sequence[str] = (), stop_tokens: Sequence[int] = ()
+    ) -> None:
+        self.ends = {tokenizer.end_of_text, *stop_tokens}
         self.decoder = StreamDecoder(tokenizer)
         self.stop = stop
         self.held = ""
@@ -22,7 +24,7 @@ class TextStream:
 
     def feed(self, token: int) -> str:
         """Take the next token and return the text that is certain by now, which may be empty."""
-        if token == self.end_of_text:
+        if token in self.ends:
             return self.finish()
         return self._release(self.decoder.feed([token]))
 

@@ -7,7 +7,7 @@ from groundup.tokenizer.characters import CharTokenizer
 from groundup.tokenizer.gpt2 import gpt2_tokenizer
 from groundup.tokenizer.interface import Tokenizer
 from groundup.tokenizer.json_file import JSONTokenizer
-from groundup.tokenizer.load import load_tokenizer
+from groundup.tokenizer.load import load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.stream import StreamDecoder
 from groundup.tokenizer.training import train_bpe
 
@@ -21,5 +21,6 @@ __all__ = [
     "build_tokenizer",
     "gpt2_tokenizer",
     "load_tokenizer",
+    "tokenizer_from_document",
     "train_bpe",
 ]

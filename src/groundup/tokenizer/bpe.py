@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,11 @@ class BPETokenizer(Tokenizer):
         """Say "gpt2" where the vocabulary is GPT-2's own, else "bpe"."""
         is_gpt2 = self.vocab_size == 50257 and self.fingerprint == GPT2_FINGERPRINT
         return "gpt2" if is_gpt2 else "bpe"
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The end of a text, where there is one."""
+        return self._special
 
     @cached_property
     def _encoding(self) -> Encoding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class ByteTokenizer(Tokenizer):
     vocab_size = 257
     end_of_text = 256
 
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The end of a text alone."""
+        return {END_OF_TEXT: self.end_of_text}
+
     def encode_bytes(self, data: bytes) -> Ids:
         """Encode any bytes, of text or not, to ids (n,) uint32."""
         return np.frombuffer(data, dtype=np.uint8).astype(np.uint32)
@@ -42,7 +47,7 @@ class ByteTokenizer(Tokenizer):
 
     def to_json(self) -> str:
         """Return the text of a tokenizer.json with which other libraries encode the same."""
-        special = {END_OF_TEXT: self.end_of_text}
+        special = dict(self.special_tokens)
         vocab = {byte_level.BYTE_TO_CHAR[byte]: byte for byte in range(256)} | special
         return tokenizer_json(
             bpe_model(vocab, merges=[]),

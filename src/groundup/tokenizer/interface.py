@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from groundup.base.files import write_text
 Ids = npt.NDArray[np.uint32]
 
 END_OF_TEXT = "<|endoftext|>"
+
+MARK = "\U000f0000"
+"""A character without meaning (private use) that stands in a special token's name to defuse it."""
 
 
 class Tokenizer(ABC):
@@ -50,6 +54,37 @@ class Tokenizer(ABC):
         """Encode `text` to a list of ids; a text that cannot be expressed is a TokenizerError."""
         ids: list[int] = self.encode_array(text).tolist()
         return ids
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The ids of the special tokens by name."""
+        return {}
+
+    def defuse(self, text: str) -> str:
+        """Return `text` with a `MARK` in every special token that it spells.
+
+        It may then stand in a text for `encode_markup`. A mark that was there before is left out.
+        """
+        text = text.replace(MARK, "")
+        return re.sub(f"(?={self._specials.pattern})(.)", rf"\2{MARK}", text, flags=re.DOTALL)
+
+    def encode_markup(self, text: str) -> list[int]:
+        """Encode `text` with its special tokens; those that are defused stay text.
+
+        The marks change nothing else: words merge across them as if they were not there.
+        """
+        ids: list[int] = []
+        for n, piece in enumerate(self._specials.split(text)):
+            plain = n % 2 == 0
+            ids += self.encode(piece.replace(MARK, "")) if plain else [self.special_tokens[piece]]
+        return ids
+
+    @cached_property
+    def _specials(self) -> re.Pattern[str]:
+        """Finds the name of a special token that no mark defuses, the longest at a place."""
+        names = sorted(self.special_tokens, key=len, reverse=True)
+        spelt = [f"{re.escape(name[0])}(?!{MARK}){re.escape(name[1:])}" for name in names]
+        return re.compile(f"({'|'.join(spelt) or '(?!)'})")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Decode `ids` to bytes; an id outside the vocabulary is a TokenizerError."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from groundup.base.errors import TokenizerError
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
-from groundup.tokenizer.interface import END_OF_TEXT, Ids, Tokenizer, to_utf8
+from groundup.tokenizer.interface import END_OF_TEXT, MARK, Ids, Tokenizer, to_utf8
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
@@ -31,7 +32,9 @@ class JSONTokenizer(Tokenizer):
         self._document = document
         added = document.get("added_tokens") or []
         special = {a["content"]: a["id"] for a in added if a["special"] or a["content"] in ENDS}
+        self._special = special
         self._library = _load({**document, "added_tokens": _mark_special(added, special)})
+        self._library.encode_special_tokens = True
         for token in added:
             name, number = token["content"], token["id"]
             if (right := self._library.token_to_id(name)) != number:
@@ -59,6 +62,29 @@ class JSONTokenizer(Tokenizer):
         # Some models list special tokens among their words and find them in text: spell those out.
         spelt = [self._spell(token) if token in self._forbidden else [token] for token in ids]
         return np.array([token for tokens in spelt for token in tokens], dtype=np.uint32)
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The ids of the special tokens by name."""
+        return self._special
+
+    def encode_markup(self, text: str) -> list[int]:
+        """Encode `text` with its special tokens; those that are defused stay text.
+
+        Where none is, this is the library's own encoding, whatever its special tokens do to the
+        space around them; otherwise the pieces between them are encoded one by one.
+        """
+        if MARK in text:
+            return super().encode_markup(text)
+        to_utf8(text)
+        found = told(lambda: self._seeing.encode(text, add_special_tokens=False))
+        ids: list[int] = found.ids
+        return ids
+
+    @cached_property
+    def _seeing(self) -> Library:
+        """The library as it is by itself: a special token that stands in a text is found."""
+        return _load(self._document)
 
     def _spell(self, special: int) -> list[int]:
         """Return the ids of the characters of a special token's name, one by one."""
@@ -111,7 +137,6 @@ def _load(document: dict[str, Any]) -> Library:
 
     text = json.dumps(document | {"truncation": None, "padding": None})
     library: Library = told(lambda: Library.from_str(text))
-    library.encode_special_tokens = True
     return library
 
 

@@ -6,7 +6,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -15,18 +14,20 @@ from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, build, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, save_files
+from groundup.runs.checkpoint import MODEL, STATE, list_checkpoints, save_files
 from groundup.runs.load import choose_checkpoint, run_tokenizer
 from groundup.tokenizer import Tokenizer
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
-from groundup.weights.pretrained import Exported, Pretrained
+from groundup.weights.pretrained import Exported, Pretrained, Stored
 from groundup.weights.tensor_file import read_safetensors, write_safetensors
-from groundup.weights.verify import comparable, largest_difference, sample_logits
+from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
 """Largest difference of logits between a model and an export of it that keeps its numbers."""
+
+Tensors = dict[str, Stored]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,12 @@ def import_model(
     make_folder(folder.path)
     try:
         _write_run(found, spoken, Path(source), folder)
-        checked = _Check(None, [])
-        if verify:
-            checked = _compare(found, leaving(folder, "latest")[0])
+        tensors = read_safetensors(list_checkpoints(folder.checkpoints)[0].path / MODEL)
+        difference = _difference(found, found.config, tensors) if verify else None
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
-    return _conversion(folder.path, found.config, begun, checked, found.notices)
+    return _conversion(folder.path, found.config, begun, difference, found.notices)
 
 
 def export_model(
@@ -99,12 +99,15 @@ def export_model(
         notices += kind.write(model, out, dtype)
         if kind.has_card:
             write_text(out / "README.md", model_card(folder, model.config, model.name, licence))
-        checked = _compare(model, kind.read(out)) if verify else _Check(None, [])
-        _refuse_difference(checked, dtype, out)
+        difference = None
+        if verify:
+            back = kind.read(out)
+            difference = _difference(model, back.config, back.tensors)
+            _refuse_difference(difference, dtype, out)
     except BaseException:
         _remove(out)
         raise
-    return _conversion(out, model.config, begun, checked, notices)
+    return _conversion(out, model.config, begun, difference, notices)
 
 
 def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
@@ -125,25 +128,16 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
     return model, notices
 
 
-class _Check(NamedTuple):
-    difference: float | None
-    notices: list[str]
+def _difference(written: Exported | Pretrained, config: GPTConfig, read: Tensors) -> float:
+    first = sample_logits(written.config, written.tensors)
+    return largest_difference(first, sample_logits(config, read))
 
 
-def _compare(written: Exported | Pretrained, read: Exported | Pretrained) -> _Check:
-    """Compare the logits of two models, one after the other, where the memory allows it."""
-    if why_not := comparable(written.config):
-        return _Check(None, [why_not])
-    first, second = (sample_logits(m.config, m.tensors) for m in (written, read))
-    return _Check(largest_difference(first, second), [])
-
-
-def _refuse_difference(checked: _Check, dtype: str | None, out: Path) -> None:
+def _refuse_difference(difference: float, dtype: str | None, out: Path) -> None:
     """Refuse an export that keeps every number and still reads back as another model."""
-    exact = dtype in (None, "F32")
-    if checked.difference is not None and exact and not checked.difference <= TOLERANCE:
+    if dtype in (None, "F32") and not difference <= TOLERANCE:
         raise RunError(
-            f"{out}: read back, its logits differ by {checked.difference:.2g}, expected at most "
+            f"{out}: read back, its logits differ by {difference:.2g}, expected at most "
             f"{TOLERANCE:g}; nothing was kept; please report this as a defect of groundup"
         )
 
@@ -209,7 +203,7 @@ def _remove(path: Path) -> None:
 
 
 def _conversion(
-    path: Path, config: GPTConfig, begun: float, checked: _Check, notices: list[str]
+    path: Path, config: GPTConfig, begun: float, difference: float | None, notices: list[str]
 ) -> Conversion:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Conversion(
@@ -217,6 +211,6 @@ def _conversion(
         parameters=sum(parameter.size for parameter in parameter_shapes(config)),
         size_bytes=sum(file.stat().st_size for file in files),
         seconds=time.perf_counter() - begun,
-        difference=checked.difference,
-        notices=(*notices, *checked.notices),
+        difference=difference,
+        notices=tuple(notices),
     )

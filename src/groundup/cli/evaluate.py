@@ -1,0 +1,245 @@
+"""`groundup evaluate`: what a model is worth on a text, and in the public tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.base.errors import DataError, UsageError
+from groundup.base.files import file_error
+from groundup.cli.app import app, verb
+from groundup.cli.tables import print_rows
+from groundup.cli.write import Device, Run, Which, _load
+
+if TYPE_CHECKING:
+    from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
+    from groundup.runs.load import LoadedRun
+
+JOURNAL = "evaluations.jsonl"
+TASKS_HELP = "Of lambada, hellaswag, arc_easy, arc_challenge, piqa, winogrande; commas between."
+
+
+@verb(app, "evaluate")
+def evaluate(
+    run: Run,
+    text: Annotated[Path | None, typer.Option(help="A text; - reads standard input.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens the window moves on; half a context if not given.")
+    ] = None,
+    tasks: Annotated[str, typer.Option(help=TASKS_HELP)] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="The tasks' documents: a folder, or a file for one task.")
+    ] = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Fetch documents from the Hugging Face hub.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Ask the first so many documents only.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help=f"Finished documents; RUN/{JOURNAL} if not given.")
+    ] = None,
+    batch_tokens: Annotated[int, typer.Option(help="Most tokens in the model at once.")] = 4096,
+    checkpoint: Which = "best",
+    device: Device = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """Say what a model is worth: on its own validation text, on yours, or in the public tasks."""
+    names = _task_names(tasks, data, hub)
+    if stride is not None and text is None:
+        raise UsageError("--stride is how the window moves over --text; give one, or leave it out")
+    loaded = _load(run, checkpoint, device)
+    report: dict[str, Any] = {"run": str(run), "step": loaded.step}
+    if text is None and not names:
+        report["validation"] = _show_validation(_validation(run, loaded), as_json)
+    if text is not None:
+        from groundup.evaluate import evaluate_text
+
+        with _progress("Text") as shown:
+            result = evaluate_text(
+                _candidate(loaded),
+                _read(text),
+                stride=stride,
+                batch_tokens=batch_tokens,
+                progress=shown,
+            )
+        report["text"] = _show_text(result, as_json)
+    if names:
+        journal = output or run / JOURNAL
+        results = _sit(_candidate(loaded), names, data, limit, journal, batch_tokens)
+        report["tasks"] = _show_tasks(results, as_json)
+    if as_json:
+        print(json.dumps(_plain(report), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    """Return a report without NaN and infinity, which JSON has no words for: they become null."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _task_names(tasks: str, data: Path | None, hub: bool) -> list[str]:
+    """Return the tasks asked for, with a word for what is missing before anything is loaded."""
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if names and (data is None) != hub:
+        raise UsageError(
+            f"--tasks {tasks}: where are the documents? give either --data FOLDER or --hub, which "
+            "fetches them"
+        )
+    if data is not None and not data.exists():
+        raise UsageError(f"--data {data}: no such file or folder; check the path")
+    if data is not None and data.is_file() and len(names) > 1:
+        raise UsageError(f"--data {data}: one file for {len(names)} tasks; give a folder of files")
+    if (data is not None or hub) and not names:
+        raise UsageError("--data and --hub are for tasks; name some with --tasks")
+    return names
+
+
+def _candidate(loaded: LoadedRun) -> Candidate:
+    from groundup.evaluate import Candidate
+
+    start = loaded.generation.get("start_token")
+    return Candidate(loaded.model, loaded.tokenizer, () if start is None else (start,))
+
+
+def _read(path: Path) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise file_error(path, error) from error
+    except UnicodeDecodeError as error:
+        name = "standard input" if path == Path("-") else path
+        raise DataError(f"{name}: expected UTF-8 text, but {error.reason}; convert it") from error
+
+
+def _validation(run: Path, loaded: LoadedRun) -> Evaluation:
+    """Evaluate on the text that the run kept aside."""
+    from groundup.data import open_tokens
+    from groundup.evaluate import evaluate_loss
+
+    folder = loaded.tables["data"].get("folder")
+    if not folder:
+        raise UsageError(f"{run} has no validation text of its own; give --text FILE or --tasks")
+    with _progress("Validation") as shown:
+        return evaluate_loss(loaded.model, open_tokens(folder, "val"), progress=shown)
+
+
+def _sit(
+    candidate: Candidate,
+    names: list[str],
+    data: Path | None,
+    limit: int | None,
+    journal: Path,
+    batch_tokens: int,
+) -> list[TaskResult]:
+    from groundup.evaluate import read_questions, sit
+
+    asked = {name: read_questions(name, data, limit) for name in names}
+    results = []
+    for name, (labels, questions) in asked.items():
+        with _progress(name) as shown:
+            results.append(
+                sit(
+                    candidate,
+                    name,
+                    questions,
+                    labels=labels,
+                    journal=journal,
+                    batch_tokens=batch_tokens,
+                    progress=shown,
+                )
+            )
+    return results
+
+
+def _show_validation(result: Evaluation, as_json: bool) -> dict[str, Any]:
+    if not as_json:
+        rows = [*_figures(result), ["tokens predicted", f"{result.tokens:,}", ""]]
+        print_rows("The run's validation text", ["", "", ""], rows)
+        print(_speed(result.tokens, result.seconds))
+    return dataclasses.asdict(result) | _rate("tokens", result.tokens, result.seconds)
+
+
+def _show_text(result: TextResult, as_json: bool) -> dict[str, Any]:
+    if not as_json:
+        rows = _figures(result)
+        rows[0][2] = f"± {result.loss_stderr:.4f}, standard deviation {result.loss_std:.4f}"
+        rows.append(["tokens predicted", f"{result.predicted:,}", f"of {result.tokens:,}"])
+        rows.append(["bytes", f"{result.bytes:,}", ""])
+        print_rows(f"Text, window moving by {result.stride} tokens", ["", "", ""], rows)
+        if result.predicted < result.tokens:
+            print("The first token, which nothing precedes, is not predicted.")
+        if not result.lossless:
+            print("The tokenizer drops part of this text, which costs no bits here.")
+        print(_speed(result.predicted, result.seconds))
+    return dataclasses.asdict(result) | _rate("tokens", result.predicted, result.seconds)
+
+
+def _figures(result: Evaluation | TextResult) -> list[list[str]]:
+    return [
+        ["loss", f"{result.loss:.4f}", ""],
+        ["perplexity", f"{result.perplexity:,.4f}", ""],
+        ["bits/byte", f"{result.bits_per_byte:.4f}", ""],
+    ]
+
+
+def _rate(what: str, count: int, seconds: float) -> dict[str, float]:
+    return {f"{what}_per_second": count / seconds}
+
+
+def _speed(tokens: int, seconds: float) -> str:
+    return f"{seconds:,.1f} s, {tokens / seconds:,.0f} tokens/s"
+
+
+def _show_tasks(results: list[TaskResult], as_json: bool) -> dict[str, Any]:
+    if not as_json:
+        rows = [
+            [
+                result.task,
+                f"{result.documents:,}",
+                metric,
+                f"{_points(metric, result.scores[metric])}",
+                f"± {_points(metric, result.errors[metric])}",
+                f"{result.asked / result.seconds:,.1f}" if result.asked else "",
+            ]
+            for result in results
+            for metric in result.scores
+        ]
+        columns = ["task", "documents", "metric", "figure", "", "documents/s"]
+        print_rows("", columns, rows)
+    return {
+        result.task: dataclasses.asdict(result) | _rate("documents", result.asked, result.seconds)
+        for result in results
+    }
+
+
+def _points(metric: str, value: float) -> str:
+    """Show a share in percent, and anything else as it is."""
+    return f"{value:,.2f}" if metric == "perplexity" else f"{100 * value:.2f}%"
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what moves a bar with the time left along, on a terminal; elsewhere it is silent."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=None)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,57 @@
+"""Whom the questions are put to: a model, its tokenizer, and what stands before every text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from groundup.base.errors import UsageError
+from groundup.model import GPT
+from groundup.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is asked, and what turns text into its tokens.
+
+    `start` holds the ids put before every text, where the model was trained with such: none or one.
+    """
+
+    model: GPT
+    tokenizer: Tokenizer
+    start: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        known, expected = self.tokenizer.vocab_size, self.model.config.vocab_size
+        if known > expected:
+            raise UsageError(
+                f"the tokenizer has {known} tokens, but the model was made for {expected}; use the "
+                "tokenizer that it was trained with"
+            )
+        for token in self.start:
+            if type(token) is not int or not 0 <= token < known:
+                raise UsageError(
+                    f"start token {token!r}: expected a token id from 0 to {known - 1}; correct "
+                    "start_token in the run's generation.toml"
+                )
+
+    @property
+    def opening(self) -> list[int]:
+        """What the first token of a text is predicted from: `start`, else end of text, else []."""
+        end = self.tokenizer.end_of_text
+        return [*self.start] or ([] if end is None else [end])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of everything that decides what it answers."""
+        start = f"{self.model.config} {self.tokenizer.fingerprint} {list(self.start)}"
+        digest = hashlib.sha256(start.encode())
+        for name, parameter in self.model.named_parameters():
+            digest.update(f"{name} {parameter.dtype}".encode())
+            whole = parameter.detach().cpu().contiguous()
+            digest.update(whole.view(torch.uint8).numpy().data)
+        return digest.hexdigest()

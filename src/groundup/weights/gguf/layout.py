@@ -1,0 +1,134 @@
+"""llama.cpp's names and layouts of tensors, and what turns them into ours and back.
+
+Each of its tensors is some of ours, one below the other: a GPT-2's query, key and value are one,
+and so are a layer's experts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
+from groundup.config import GPTConfig, parameter_shapes
+from groundup.weights.gguf.architectures import ARCHITECTURES
+
+NAMES = {
+    "token_embedding": "token_embd",
+    "position_embedding": "position_embd",
+    "final_norm": "output_norm",
+    "lm_head": "output",
+    "attn_norm": "attn_norm",
+    "attn.query": "attn_q",
+    "attn.key": "attn_k",
+    "attn.value": "attn_v",
+    "attn.out": "attn_output",
+    "attn.query_norm": "attn_q_norm",
+    "attn.key_norm": "attn_k_norm",
+    "attn_post_norm": "post_attention_norm",
+    "ffn_norm": "ffn_norm",
+    "ffn.gate": "ffn_gate",
+    "ffn.up": "ffn_up",
+    "ffn.down": "ffn_down",
+    "ffn.router": "ffn_gate_inp",
+    "ffn.experts.gate": "ffn_gate_exps",
+    "ffn.experts.up": "ffn_up_exps",
+    "ffn.experts.down": "ffn_down_exps",
+    "ffn_post_norm": "post_ffw_norm",
+}
+FUSED = dict.fromkeys(("attn.query", "attn.key", "attn.value"), "attn_qkv")
+ROPE_FACTORS = "rope_freqs.weight"
+"""By how much llama3's scaling slows each pair; ours follows from the config."""
+
+_NAME = re.compile(r"(?:(blocks)\.(\d+)\.)?(.+?)(?:\.experts\.(\d+)(\..+))?\.(weight|bias)")
+
+Turn = Callable[[Tensor], Tensor]
+
+
+class Part(NamedTuple):
+    """One of our tensors inside one of llama.cpp's: into theirs, and back into ours."""
+
+    name: str
+    shape: tuple[int, ...]
+    out: Turn
+    back: Turn
+
+    @property
+    def size(self) -> int:
+        """Number of values in it."""
+        return math.prod(self.shape)
+
+
+class Packed(NamedTuple):
+    """One of llama.cpp's tensors."""
+
+    shape: tuple[int, ...]
+    parts: list[Part]
+
+
+def layout(architecture: str, config: GPTConfig) -> dict[str, Packed]:
+    """Return llama.cpp's tensors for a model by name, in our order."""
+    arch = ARCHITECTURES[architecture]
+    names = NAMES | FUSED if arch.fused else NAMES
+    # llama.cpp adds every bias that its architecture knows, whether the model has it or not.
+    full = config.replace(bias=True, qkv_bias=True) if arch.biases else config
+    grouped: dict[str, list[Part]] = {}
+    for parameter in parameter_shapes(full):
+        out, back = _turns(parameter.name, arch.interleaved, config)
+        part = Part(parameter.name, parameter.shape, out, back)
+        grouped.setdefault(_foreign(parameter.name, names), []).append(part)
+    return {name: Packed(_shape(name, parts), parts) for name, parts in grouped.items()}
+
+
+def _foreign(name: str, names: dict[str, str]) -> str:
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    is_block, layer, module, expert, projection, kind = match.groups()
+    ours = f"{module}.experts{projection}" if expert else module
+    return f"blk.{layer}.{names[ours]}.{kind}" if is_block else f"{names[ours]}.{kind}"
+
+
+def _shape(name: str, parts: list[Part]) -> tuple[int, ...]:
+    first = parts[0].shape
+    if "_exps." in name:
+        return (len(parts), *first)
+    return (sum(part.shape[0] for part in parts), *first[1:])
+
+
+def _turns(name: str, interleaved: bool, config: GPTConfig) -> tuple[Turn, Turn]:
+    """Return how one of our tensors becomes llama.cpp's, and how it comes back."""
+    if interleaved and (".query." in name or ".key." in name):
+        return _interleave(config.head_dim), _uninterleave(config.head_dim)
+    if config.norm == "zero_centered_rmsnorm" and name.endswith("norm.weight"):
+        return (lambda x: x.float() + 1), (lambda x: (x.float() - 1).to(x.dtype))
+    return _same, _same
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+def _interleave(head_dim: int) -> Turn:
+    """Put the two halves of each head, which rope turns in pairs, next to each other."""
+    return lambda x: _by_head(x, 2, head_dim // 2)
+
+
+def _uninterleave(head_dim: int) -> Turn:
+    return lambda x: _by_head(x, head_dim // 2, 2)
+
+
+def _by_head(x: Tensor, groups: int, size: int) -> Tensor:
+    """Exchange groups and places in them, in each head by itself."""
+    heads = x.reshape(-1, groups, size, *x.shape[1:])
+    return heads.transpose(1, 2).reshape(x.shape)
+
+
+def placed(packed: Packed) -> Iterator[tuple[Part, int]]:
+    """Yield each part and the number of values before it."""
+    start = 0
+    for part in packed.parts:
+        yield part, start
+        start += part.size

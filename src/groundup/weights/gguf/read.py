@@ -1,0 +1,147 @@
+"""A GGUF file as a model of ours."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.base.errors import RunError
+from groundup.config import GPTConfig, parameter_shapes
+from groundup.weights.gguf.architectures import ARCHITECTURES
+from groundup.weights.gguf.blocks import PLAIN, dtype_of, library, read_values
+from groundup.weights.gguf.header import Entry, Header, read_header
+from groundup.weights.gguf.layout import ROPE_FACTORS, Packed, Part, layout, placed
+from groundup.weights.gguf.numbers import Numbers, read_config
+from groundup.weights.gguf.tokenizer import read_tokenizer
+from groundup.weights.pretrained import Pretrained, Stored
+
+MOST_LAYERS = 512
+MOST_EXPERTS = 1 << 16
+"""In all layers together; beyond such numbers a file is a trap."""
+
+MOST_FACTORS = 1 << 12
+
+
+def read_gguf(file: Path) -> Pretrained:
+    """Return the model in a GGUF file; its tensors are read one at a time, when they are asked for.
+
+    F32, F16 and BF16 stay as they are, quantised blocks become fp32. What is damaged, unknown,
+    missing, extra or misshapen is a one-line RunError; so is a tokenizer that does not fit, as a
+    TokenizerError.
+    """
+    header = read_header(file)
+    architecture = _architecture(header)
+    numbers = Numbers(file, architecture, header.metadata)
+    _check_counts(header, numbers)
+    shapes = {name: entry.shape for name, entry in header.tensors.items()}
+    config = read_config(architecture, numbers, shapes, _factors(header))
+    packed = layout(architecture, config)
+    _check_tensors(header, config, packed)
+    if any(entry.kind not in PLAIN for entry in header.tensors.values()):
+        library()
+    tensors = _tensors(header, packed)
+    words = read_tokenizer(header, config.vocab_size)
+    return Pretrained(
+        config=config,
+        tensors=_without_zeros(header, config, tensors),
+        tokenizer=words.tokenizer,
+        chat_template=words.chat_template,
+        generation=words.generation,
+        source=_source(header, architecture),
+        notices=words.notices + _passed_over(numbers.unread()),
+    )
+
+
+def _passed_over(keys: list[str]) -> list[str]:
+    named = ", ".join([repr(key)[1:-1] for key in keys[:5]] + ["…"] * (len(keys) > 5))
+    return [f"metadata that are not known were passed over: {named}"] if keys else []
+
+
+def _architecture(header: Header) -> str:
+    if (count := header.metadata.get("split.count", 1)) != 1:
+        raise RunError(
+            f"{header.path}: one of {repr(count)[:20]} parts of a model; join them with "
+            "llama-gguf-split --merge, which comes with llama.cpp"
+        )
+    name = header.metadata.get("general.architecture")
+    if not isinstance(name, str):
+        raise RunError(f"{header.path}: general.architecture is absent; convert the model again")
+    if name not in ARCHITECTURES:
+        raise RunError(
+            f"{header.path}: architecture {name[:60]!r} is not known, only "
+            f"{', '.join(ARCHITECTURES)}; give a model of one of these"
+        )
+    return name
+
+
+def _check_counts(header: Header, numbers: Numbers) -> None:
+    """Refuse numbers of layers and experts that the file has no room for, before counting them."""
+    layers, experts = numbers.whole("block_count"), numbers.whole("expert_count", 0)
+    if layers > min(len(header.tensors), MOST_LAYERS):
+        raise numbers.error("block_count", f"{layers:,}, more than the tensors are for")
+    if layers * experts > MOST_EXPERTS:
+        raise numbers.error("expert_count", f"{experts:,}, more than can be")
+
+
+def _factors(header: Header) -> list[float] | None:
+    entry = header.tensors.get(ROPE_FACTORS)
+    if entry is None:
+        return None
+    if len(entry.shape) != 1 or entry.shape[0] > MOST_FACTORS or entry.kind not in PLAIN:
+        raise RunError(f"{header.path}: {ROPE_FACTORS}: {entry.shape} in {entry.kind} is not known")
+    factors: list[float] = read_values(header.path, entry, 0, entry.shape[0]).float().tolist()
+    return factors
+
+
+def _check_tensors(header: Header, config: GPTConfig, packed: dict[str, Packed]) -> None:
+    """Raise a RunError naming every tensor that is missing, extra or misshapen."""
+    expected = {name: tensor.shape for name, tensor in packed.items()}
+    if config.rope_scaling == "llama3":
+        expected[ROPE_FACTORS] = (config.head_dim // 2,)
+    found = {name: entry.shape for name, entry in header.tensors.items()}
+    problems = [f"missing {name}" for name in expected.keys() - found.keys()]
+    problems += [f"unexpected {name!r}" for name in found.keys() - expected.keys()]
+    problems += [
+        f"{name} is {found[name]}, expected {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        raise RunError(f"{header.path} does not fit its metadata: {'; '.join(sorted(problems))}")
+
+
+def _tensors(header: Header, packed: dict[str, Packed]) -> dict[str, Stored]:
+    tensors = {}
+    for name, tensor in packed.items():
+        entry = header.tensors[name]
+        for part, start in placed(tensor):
+            read = partial(_read, header.path, entry, part, start)
+            tensors[part.name] = Stored(part.shape, dtype_of(entry.kind), read)
+    return tensors
+
+
+def _read(path: Path, entry: Entry, part: Part, start: int) -> Tensor:
+    values = read_values(path, entry, start, part.size)
+    return part.back(values.view(part.shape)).contiguous()
+
+
+def _without_zeros(
+    header: Header, config: GPTConfig, tensors: dict[str, Stored]
+) -> dict[str, Stored]:
+    """Leave out the biases that the model has not: our export wrote zeros, as llama.cpp wants."""
+    wanted = [parameter.name for parameter in parameter_shapes(config)]
+    for name in tensors.keys() - set(wanted):
+        if torch.count_nonzero(tensors[name].read()):
+            raise RunError(f"{header.path}: {name} is not zero, but the model is said to lack it")
+    return {name: tensors[name] for name in wanted}
+
+
+def _source(header: Header, architecture: str) -> dict[str, Any]:
+    keys = {"name": "general.name", "licence": "general.license"}
+    texts = {name: header.metadata.get(key) for name, key in keys.items()}
+    source = {"format": "gguf", "path": str(header.path), "family": architecture}
+    return source | {name: text for name, text in texts.items() if isinstance(text, str) and text}

@@ -1,0 +1,107 @@
+"""How tokenizers cut a text into words, by the names that GGUF files give them.
+
+The patterns are those of the published tokenizer.json files. llama.cpp has them built in, so that a
+file can only name one, never bring its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from groundup.tokenizer import byte_level
+
+NFC = {"type": "NFC"}
+
+_ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_REST_SLASH = _REST.replace(r"[\r\n]*", r"[\r\n/]*", 1)
+_UPPER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
+_LOWER = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_CASED = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+",
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*",
+)
+
+
+def _pattern(numbers: str) -> str:
+    return rf"{_ENDINGS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}|{_REST}"
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    """Cut where the pattern says, then write bytes as visible characters."""
+    cut = {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    return {"type": "Sequence", "pretokenizers": [cut, byte_level.pre_tokenizer(use_regex=False)]}
+
+
+_GPT2 = byte_level.pre_tokenizer(use_regex=True)
+_DIGITS = {
+    "type": "Sequence",
+    "pretokenizers": [{"type": "Digits", "individual_digits": True}, _GPT2],
+}
+_LLAMA3 = _split(_pattern(r"\p{N}{1,3}"))
+_QWEN2 = _split(_pattern(r"\p{N}"))
+_TEKKEN = _split("|".join([*_CASED, r"\p{N}", _REST_SLASH]))
+_GPT4O = _split("|".join([*(f"{c}{_ENDINGS}?" for c in _CASED), r"\p{N}{1,3}", _REST_SLASH]))
+
+
+class Split(NamedTuple):
+    """The parts of a tokenizer.json that a name in a GGUF file stands for."""
+
+    pre_tokenizer: dict[str, Any]
+    normalizer: dict[str, Any] | None = None
+    ignore_merges: bool = False
+    """Whether a word that is a token is taken whole, however its merges go."""
+    starts: bool = False
+    """Whether a text begins with the start token where the file does not say."""
+
+
+SPLITS = {
+    "gpt-2": Split(_GPT2),
+    "smollm": Split(_DIGITS),
+    "llama-bpe": Split(_LLAMA3, ignore_merges=True, starts=True),
+    "qwen2": Split(_QWEN2, normalizer=NFC),
+    "deepseek-r1-qwen": Split(_QWEN2),
+    "dbrx": Split(_LLAMA3),
+    "tekken": Split(_TEKKEN, ignore_merges=True, starts=True),
+    "gpt-4o": Split(_GPT4O),
+    "olmo": Split(_GPT2, normalizer=NFC),
+}
+SYNONYMS = {
+    "phi-2": "gpt-2",
+    "llama3": "llama-bpe",
+    "llama-v3": "llama-bpe",
+    "smaug-bpe": "dbrx",
+    "stablelm2": "deepseek-r1-qwen",
+    "starcoder": "smollm",
+    "refact": "smollm",
+}
+UNNAMED = ("", "default")
+"""What files of older converters say."""
+
+
+def name_of(document: dict[str, Any]) -> str | None:
+    """Return the name for how a tokenizer.json cuts texts, None where GGUF has none."""
+    wanted = (
+        _plain(document.get("pre_tokenizer")),
+        document.get("normalizer"),
+        bool(document["model"].get("ignore_merges")),
+    )
+    for name, split in SPLITS.items():
+        if wanted == (_plain(split.pre_tokenizer), split.normalizer, split.ignore_merges):
+            return name
+    return None
+
+
+def _plain(part: Any) -> Any:
+    """Return a pre-tokenizer without what makes no difference."""
+    if not isinstance(part, dict):
+        return part
+    steps = part.get("pretokenizers")
+    if isinstance(steps, list):
+        return [_plain(step) for step in steps] if len(steps) != 1 else _plain(steps[0])
+    return {key: value for key, value in part.items() if key != "trim_offsets"}

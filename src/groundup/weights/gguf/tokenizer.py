@@ -1,0 +1,195 @@
+"""The tokenizer in a GGUF file, and one of ours on its way into such a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from groundup.base.errors import TokenizerError, nearest
+from groundup.tokenizer import Tokenizer, byte_level, tokenizer_from_document
+from groundup.tokenizer.interface import bpe_model
+from groundup.weights.gguf import sentencepiece
+from groundup.weights.gguf.header import Header
+from groundup.weights.gguf.splits import SPLITS, SYNONYMS, UNNAMED
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+"""GGUF's types of tokens."""
+
+ENDING = ("eos", "eot", "eom")
+"""The special tokens that end a text, an answer, or a call of a tool."""
+
+K = "tokenizer.ggml."
+
+MOST_PAIRS = 1 << 27
+"""Sum of the squares of the tokens' lengths; that of SmolLM2's 49,152 tokens is 2,766,339."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a GGUF file says about text."""
+
+    tokenizer: Tokenizer | None = None
+    chat_template: str | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+
+class _Vocabulary(NamedTuple):
+    """Tokens with their ids, without those at the end that only fill the model's table."""
+
+    tokens: list[str]
+    types: list[int]
+
+    @property
+    def ids(self) -> dict[str, int]:
+        return {token: n for n, token in enumerate(self.tokens)}
+
+    @property
+    def added(self) -> list[dict[str, Any]]:
+        """The tokens that are found before anything else, as a tokenizer.json lists them."""
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+        return [
+            {"id": n, "content": token, **flags, "special": kind != USER_DEFINED}
+            for n, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True))
+            if kind in (CONTROL, USER_DEFINED, UNKNOWN)
+        ]
+
+
+def read_tokenizer(header: Header, vocab_size: int) -> Words:
+    """Return the tokenizer of a GGUF file, its chat template and where texts begin and end.
+
+    One that is unknown, damaged, or has more ids than the model's `vocab_size` is a TokenizerError.
+    """
+    model = header.metadata.get(K + "model", "none")
+    try:
+        if model in ("none", "no_vocab"):
+            return Words(notices=["the file holds no tokenizer"])
+        if model not in READERS:
+            raise TokenizerError(f"{K}model {str(model)[:60]!r}: {nearest(str(model), READERS)}")
+        vocabulary = _vocabulary(header.metadata)
+        if len(vocabulary.tokens) > vocab_size:
+            raise TokenizerError(
+                f"{K}tokens: {len(vocabulary.tokens):,}, but the model has room for {vocab_size:,}"
+            )
+        document, starts, notices = READERS[model](header.metadata, vocabulary)
+        return Words(
+            tokenizer_from_document(document),
+            _text(header.metadata, "tokenizer.chat_template") or None,
+            _generation(header.metadata, starts, len(vocabulary.tokens)),
+            notices,
+        )
+    except TokenizerError as error:
+        raise TokenizerError(f"{header.path}: {error}; convert the model again") from None
+
+
+def _vocabulary(metadata: Mapping[str, Any]) -> _Vocabulary:
+    tokens = _texts(metadata, "tokens")
+    types = _values(metadata, "token_type", len(tokens), NORMAL)
+    n_used = len(tokens)
+    while n_used and types[n_used - 1] == UNUSED:
+        n_used -= 1
+    kept = tokens[:n_used]
+    if len(set(kept)) < len(kept):
+        ((twice, _),) = Counter(kept).most_common(1)
+        raise TokenizerError(f"{K}tokens: {twice[:60]!r} stands twice")
+    return _Vocabulary(kept, [int(kind) for kind in types[:n_used]])
+
+
+def _byte_level(metadata: Mapping[str, Any], words: _Vocabulary) -> tuple[Any, bool, list[str]]:
+    """Return the tokenizer.json of byte-level BPE, as GPT-2's is."""
+    name, notices = _text(metadata, K + "pre"), []
+    if name in UNNAMED:
+        name, notices = "gpt-2", [f"{K}pre names no way to cut texts into words: GPT-2's is used"]
+    name = SYNONYMS.get(name, name)
+    if name not in SPLITS:
+        known = [*SPLITS, *SYNONYMS]
+        raise TokenizerError(f"{K}pre {name[:60]!r}: {nearest(name, known)}")
+    split = SPLITS[name]
+    model = bpe_model(words.ids, _texts(metadata, "merges"))
+    document = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": words.added,
+        "normalizer": split.normalizer,
+        "pre_tokenizer": split.pre_tokenizer,
+        "post_processor": None,
+        "decoder": byte_level.DECODER,
+        "model": model | {"ignore_merges": split.ignore_merges},
+    }
+    return document, split.starts, notices
+
+
+def _scored(metadata: Mapping[str, Any], words: _Vocabulary) -> tuple[Any, bool, list[str]]:
+    """Return the tokenizer.json of a SentencePiece vocabulary, as Llama 2's is."""
+    scores = _values(metadata, "scores", len(words.tokens), None)
+    normal = {
+        token: float(score)
+        for token, kind, score in zip(words.tokens, words.types, scores, strict=False)
+        if kind == NORMAL and len(token) > 1
+    }
+    if sum(len(token) ** 2 for token in normal) > MOST_PAIRS:
+        raise TokenizerError(f"{K}tokens: far longer than those of any vocabulary")
+    unknown = next((t for t, kind in zip(*words, strict=True) if kind == UNKNOWN), None)
+    has_prefix = _flag(metadata, "add_space_prefix", True)
+    return (
+        sentencepiece.document(words.ids, normal, words.added, unknown, has_prefix),
+        True,
+        [],
+    )
+
+
+READERS = {"gpt2": _byte_level, "llama": _scored}
+
+
+def _generation(metadata: Mapping[str, Any], starts: bool, n_tokens: int) -> dict[str, Any]:
+    found = {name: _special(metadata, name, n_tokens) for name in ("bos", *ENDING)}
+    stops = dict.fromkeys(found[name] for name in ENDING if found[name] is not None)
+    generation: dict[str, Any] = {"stop_tokens": list(stops)} if stops else {}
+    if _flag(metadata, "add_bos_token", starts) and found["bos"] is not None:
+        generation["start_token"] = found["bos"]
+    return generation
+
+
+def _special(metadata: Mapping[str, Any], name: str, n_tokens: int) -> int | None:
+    token = metadata.get(f"{K}{name}_token_id")
+    if token is not None and not (type(token) is int and 0 <= token < n_tokens):
+        raise TokenizerError(
+            f"{K}{name}_token_id: {repr(token)[:60]}, expected 0 to {n_tokens - 1}"
+        )
+    return token
+
+
+def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = metadata.get(K + name, default)
+    if not isinstance(value, bool):
+        raise TokenizerError(f"{K}{name}: expected true or false")
+    return value
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key, "")
+    if not isinstance(value, str):
+        raise TokenizerError(f"{key}: expected a text")
+    return value
+
+
+def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
+    value = metadata.get(K + name)
+    if not isinstance(value, list):
+        raise TokenizerError(f"{K}{name}: expected a list of texts")
+    return value
+
+
+def _values(metadata: Mapping[str, Any], name: str, count: int, default: int | None) -> list[Any]:
+    value = metadata.get(K + name)
+    if value is None and default is not None:
+        return [default] * count
+    if not isinstance(value, np.ndarray) or len(value) < count:
+        raise TokenizerError(f"{K}{name}: expected a list of {count:,} numbers, one for each token")
+    numbers: list[Any] = value[:count].tolist()
+    return numbers

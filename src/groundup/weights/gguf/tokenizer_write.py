@@ -1,0 +1,135 @@
+"""One of our tokenizers as the metadata of a GGUF file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from groundup.base.errors import TokenizerError
+from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.json_file import ENDS
+from groundup.weights.gguf import sentencepiece
+from groundup.weights.gguf.splits import SPLITS, name_of
+from groundup.weights.gguf.tokenizer import (
+    BYTE,
+    CONTROL,
+    ENDING,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    K,
+)
+
+SPACES = "llama.cpp puts a space before a text, and after special tokens, even where one stands"
+INSTEAD = "export it with --format hf, whose tokenizer.json can say it"
+
+
+def tokenizer_metadata(
+    tokenizer: Tokenizer, vocab_size: int, generation: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the metadata that make llama.cpp cut texts as `tokenizer` does, and remarks.
+
+    A tokenizer that it does not know, or cannot follow exactly, is a TokenizerError.
+    """
+    document = json.loads(tokenizer.to_json())
+    model = document["model"]
+    if (kind := model.get("type", "BPE")) != "BPE" or not isinstance(model.get("vocab"), dict):
+        raise TokenizerError(
+            f"a tokenizer of kind {tokenizer.kind} ({kind}) cannot be written as GGUF; {INSTEAD}"
+        )
+    added = document.get("added_tokens") or []
+    _check_added(added)
+    tokens, types = _tokens(tokenizer, model, added, vocab_size)
+    has_prefix = sentencepiece.prefix_of(document)
+    if has_prefix is None:
+        found, notices = _byte_level(document)
+    else:
+        found = _scored(model, tokens, types) | {"add_space_prefix": has_prefix}
+        notices = [SPACES] if has_prefix and document.get("pre_tokenizer") else []
+    found |= {"tokens": tokens, "token_type": types}
+    found |= _special(tokenizer, generation)
+    return {K + key: value for key, value in found.items()}, notices
+
+
+def _check_added(added: list[dict[str, Any]]) -> None:
+    for token in added:
+        takes_more = [key for key in ("lstrip", "rstrip", "single_word") if token.get(key)]
+        if takes_more and not _is_special(token):
+            raise TokenizerError(
+                f"token {token['content']!r} has {takes_more[0]}, which GGUF cannot say; {INSTEAD}"
+            )
+
+
+def _is_special(token: dict[str, Any]) -> bool:
+    return bool(token["special"]) or token["content"] in ENDS
+
+
+def _tokens(
+    tokenizer: Tokenizer, model: dict[str, Any], added: list[dict[str, Any]], vocab_size: int
+) -> tuple[list[str], list[int]]:
+    """Return text and type of every id of the model's table, the unused ones filled."""
+    if tokenizer.vocab_size > vocab_size:
+        raise TokenizerError(
+            f"the tokenizer has {tokenizer.vocab_size:,} ids, the model room for {vocab_size:,}; "
+            "give the model's own tokenizer"
+        )
+    tokens = [f"[PAD{n}]" for n in range(vocab_size)]
+    types = [UNUSED] * vocab_size
+    for token, n in model["vocab"].items():
+        is_byte = model.get("byte_fallback") and len(token) == 6 and token.startswith("<0x")
+        tokens[n], types[n] = token, BYTE if is_byte else NORMAL
+    for entry in added:
+        kind = CONTROL if _is_special(entry) else USER_DEFINED
+        kind = UNKNOWN if entry["content"] == model.get("unk_token") else kind
+        tokens[entry["id"]], types[entry["id"]] = entry["content"], kind
+    if len(set(tokens)) < len(tokens):
+        raise TokenizerError(f"two ids have the same text, which llama.cpp refuses; {INSTEAD}")
+    return tokens, types
+
+
+def _byte_level(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    name = name_of(document)
+    if name is None or (document.get("decoder") or {}).get("type") != "ByteLevel":
+        raise TokenizerError(
+            "the tokenizer cuts texts into words in a way that llama.cpp does not know (it knows "
+            f"those called {', '.join(SPLITS)}); {INSTEAD}"
+        )
+    pairs = document["model"]["merges"]
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in pairs]
+    notices = []
+    if SPLITS[name].normalizer:
+        notices = ["llama.cpp does not bring a text into normal form (NFC) before it cuts it"]
+    return {"model": "gpt2", "pre": name, "merges": merges}, notices
+
+
+def _scored(model: dict[str, Any], tokens: list[str], types: list[int]) -> dict[str, Any]:
+    """Return a score for each token, having made sure that they give the same merges."""
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+    ranked = sentencepiece.scores_of(pairs)
+    lowest = -float(len(pairs) + 1)
+    scores = {
+        token: ranked.get(token, lowest)
+        for token, kind in zip(tokens, types, strict=True)
+        if kind == NORMAL and len(token) > 1
+    }
+    listed = [tuple(pair) for pair in pairs if "".join(pair) in scores]
+    rebuilt = [tuple(pair) for pair in sentencepiece.merges_of(model["vocab"], scores)]
+    in_order = ["".join(pair) for pair in rebuilt] == ["".join(pair) for pair in listed]
+    if not in_order or sorted(rebuilt) != sorted(listed):
+        raise TokenizerError(f"its merges are not those of a SentencePiece vocabulary; {INSTEAD}")
+    return {
+        "model": "llama",
+        "pre": "default",
+        "scores": [scores.get(token, 0.0) for token in tokens],
+    }
+
+
+def _special(tokenizer: Tokenizer, generation: dict[str, Any]) -> dict[str, Any]:
+    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    stops = generation.get("stop_tokens") or end
+    start = generation.get("start_token")
+    found = {f"{name}_token_id": token for name, token in zip(ENDING, stops, strict=False)}
+    if start is not None or stops:
+        found["bos_token_id"] = stops[0] if start is None else start
+    return found | {"add_bos_token": start is not None}

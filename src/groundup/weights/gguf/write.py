@@ -1,0 +1,194 @@
+"""A model of ours as a GGUF file, written tensor by tensor."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from groundup.base.errors import RunError, UsageError, nearest
+from groundup.base.files import atomic_writer
+from groundup.config import GPTConfig
+from groundup.weights.gguf.architectures import ARCHITECTURES
+from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
+from groundup.weights.gguf.differences import differences
+from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
+from groundup.weights.gguf.layout import ROPE_FACTORS, Part, layout
+from groundup.weights.gguf.numbers import Numbers, metadata_of, read_config
+from groundup.weights.gguf.rope import factors_of
+from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
+from groundup.weights.pretrained import Exported
+
+KINDS = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2, "Q4_1": 3, "Q5_0": 8, "Q5_1": 9}
+"""What can be written, and llama.cpp's number for a file of it."""
+
+VERSION = 3
+UNSIGNED, SIGNED, REAL, BOOL = 4, 5, 6, 7
+"""GGUF's types of the numbers written here, 32 bits each, and of truth values."""
+QUANTIZATION_VERSION = 2
+
+FINE = ("token_embd.weight", "output.weight")
+"""Where four or five bits would cost most: these are stored in eight, as llama.cpp does."""
+
+PRECISE = ("position_embd.weight", "ffn_gate_inp.weight")
+"""What llama.cpp wants in F32, besides whatever has one dimension."""
+
+
+def write_gguf(model: Exported, file: Path, kind: str) -> list[str]:
+    """Write `model` to `file` for llama.cpp and return remarks for the user.
+
+    `kind` is one of `KINDS`. One tensor is in memory at a time, a quantised one in pieces. A shape
+    of model that llama.cpp does not have is a RunError, such a tokenizer a TokenizerError.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"GGUF type '{kind}': {nearest(kind, KINDS)}")
+    if kind not in PLAIN:
+        library()
+    architecture, numbers = architecture_of(model.config)
+    words, notices = tokenizer_metadata(model.tokenizer, model.config.vocab_size, model.generation)
+    metadata: dict[str, Any] = {
+        "general.architecture": architecture,
+        "general.type": "model",
+        "general.name": model.name,
+        "general.file_type": KINDS[kind],
+        **({} if kind in PLAIN else {"general.quantization_version": QUANTIZATION_VERSION}),
+        **numbers,
+        **words,
+        **({"tokenizer.chat_template": model.chat_template} if model.chat_template else {}),
+    }
+    outgoing = list(_outgoing(architecture, model, kind))
+    with atomic_writer(file) as out:
+        _write(out, metadata, outgoing)
+    return notices + _fallen_back(outgoing, kind)
+
+
+def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
+    """Return llama.cpp's architecture for a model, and the metadata that describe it.
+
+    One fits where reading the metadata back gives the same model. Where none does, the RunError
+    says in what the nearest differs.
+    """
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for name, arch in ARCHITECTURES.items():
+        metadata = metadata_of(name, config)
+        shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
+        factors = factors_of(config) if arch.llama3 and config.rope_scaling == "llama3" else None
+        try:
+            back = read_config(name, Numbers(Path("GGUF"), name, metadata), shapes, factors)
+        except RunError:
+            continue
+        found[name] = differences(config, back)
+        if not found[name]:
+            return name, metadata
+    nearest_name = min(found, key=lambda name: len(found[name]))
+    apart = ", ".join(
+        f"{field} = {has!r}, not {ours!r}"[:200]
+        for field, (ours, has) in found[nearest_name].items()
+    )
+    raise RunError(
+        f"llama.cpp has no architecture for this model: the nearest, {nearest_name}, has {apart}; "
+        "export it with --format hf or safetensors"
+    )
+
+
+class Outgoing(NamedTuple):
+    """A tensor of the file: its values come from some of ours."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    values: Callable[[], Iterator[Tensor]]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return TYPES[self.kind].bytes_of(math.prod(self.shape))
+
+
+def _outgoing(architecture: str, model: Exported, kind: str) -> Iterator[Outgoing]:
+    for name, (shape, parts) in layout(architecture, model.config).items():
+        read = partial(_parts, model, parts)
+        yield Outgoing(name, shape, _kind_of(name, shape, kind), read)
+    if model.config.rope_scaling == "llama3":
+        factors = torch.tensor(factors_of(model.config))
+        yield Outgoing(ROPE_FACTORS, tuple(factors.shape), "F32", lambda: iter([factors]))
+
+
+def _parts(model: Exported, parts: list[Part]) -> Iterator[Tensor]:
+    """Yield one after the other what makes up a tensor: zeros for a bias that the model lacks."""
+    for part in parts:
+        stored = model.tensors.get(part.name)
+        yield torch.zeros(part.shape) if stored is None else part.out(stored.read().detach().cpu())
+
+
+def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> str:
+    if len(shape) == 1 or name.endswith(PRECISE):
+        return "F32"
+    if kind not in PLAIN and name in FINE:
+        kind = "Q8_0"
+    return "F16" if shape[-1] % TYPES[kind].values else kind
+
+
+def _fallen_back(outgoing: list[Outgoing], kind: str) -> list[str]:
+    if kind in PLAIN:
+        return []
+    wide = [tensor.name for tensor in outgoing if tensor.kind == "F16"]
+    if not wide:
+        return []
+    block = TYPES[kind].values
+    return [f"{len(wide)} tensors are F16: their rows are no multiple of {block} ({wide[0]} …)"]
+
+
+def _write(out: IO[bytes], metadata: dict[str, Any], tensors: list[Outgoing]) -> None:
+    """Write the header, then each tensor at its place."""
+    out.write(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(metadata)))
+    for key, value in metadata.items():
+        out.write(_text(key) + _typed(value))
+    offset = 0
+    for tensor in tensors:
+        dimensions = struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
+        place = struct.pack("<IQ", TYPES[tensor.kind].number, offset)
+        out.write(_text(tensor.name) + dimensions + place)
+        offset += tensor.size + -tensor.size % ALIGNMENT
+    out.write(bytes(-out.tell() % ALIGNMENT))
+    for tensor in tensors:
+        for part in tensor.values():
+            for piece in encoded(part, tensor.kind):
+                out.write(piece.data)
+        out.write(bytes(-tensor.size % ALIGNMENT))
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8")
+    return struct.pack("<Q", len(data)) + data
+
+
+def _typed(value: Any) -> bytes:
+    """Return a value of the metadata with its type before it."""
+    if isinstance(value, list):
+        number, write = _type(value[0] if value else "")
+        if number == UNSIGNED:  # in lists, llama.cpp looks for signed ones
+            number, write = SIGNED, struct.Struct("<i").pack
+        items = b"".join([write(item) for item in value])
+        return struct.pack("<IIQ", ARRAY, number, len(value)) + items
+    number, write = _type(value)
+    return struct.pack("<I", number) + write(value)
+
+
+def _type(value: Any) -> tuple[int, Callable[[Any], bytes]]:
+    """Return GGUF's number for the type of a value, and what writes one."""
+    match value:
+        case str():
+            return STRING, _text
+        case bool():
+            return BOOL, struct.Struct("<?").pack
+        case int():
+            return UNSIGNED, struct.Struct("<I").pack
+        case _:
+            return REAL, struct.Struct("<f").pack

@@ -1,0 +1,45 @@
+"""Fetching a model by its name on the Hugging Face hub: the one thing here that needs a network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from groundup.base.errors import RunError, UsageError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "README.md",
+)
+
+
+def fetch_hub(name: str) -> Path:
+    """Return the folder of a model of the hub, fetching what of it is read here and not there yet.
+
+    Raises `UsageError` for what is no name or without the package huggingface_hub, and `RunError`
+    for what cannot be fetched.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"'{name}': expected owner/name, such as openai-community/gpt2")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise UsageError(
+            f"{name}: fetching from the hub needs another package; pip install huggingface_hub"
+        ) from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except Exception as error:  # of the network's many libraries, each with its own errors
+        reason = " ".join(str(error).split()).partition(". ")[0][:200] or type(error).__name__
+        raise RunError(
+            f"{name}: could not be fetched from the hub ({reason}); check the name and the "
+            "connection, or fetch it elsewhere and give its folder"
+        ) from error

@@ -1,0 +1,109 @@
+"""A folder of Hugging Face's, checked and put into our words; its tensors are read later."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import torch
+
+from groundup.base.errors import RunError
+from groundup.weights.hf.families import family_of
+from groundup.weights.hf.manners import read_generation, read_template, read_tokenizer
+from groundup.weights.json_file import read_object, shown
+from groundup.weights.naming import arriving
+from groundup.weights.pretrained import Pretrained, Stored
+from groundup.weights.tensor_file import read_safetensors
+
+CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+LARGEST_CONFIG, LARGEST_INDEX = 4 << 20, 16 << 20
+_LICENCE = re.compile(r"^license:[ \t]*([\w.-]+)[ \t]*$", re.MULTILINE)
+
+
+def read_hf(folder: Path) -> Pretrained:
+    """Read the outline of a model: config.json, safetensors in one file or more, and its manners.
+
+    Raises `RunError` naming the file, the field and the reason for what is damaged, unknown or
+    cannot be expressed, and all tensors at once that do not fit.
+    """
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder}: no {CONFIG} in it; give a model's folder of Hugging Face's")
+    values = read_object(folder / CONFIG, LARGEST_CONFIG)
+    model_type, family = family_of(values, folder / CONFIG)
+    config = family.read(values, folder / CONFIG)
+    found, source = _weights(folder)
+    tensors = arriving(found, config, family.names, source)
+    tokenizer, notices = read_tokenizer(folder, config.vocab_size)
+    if any(stored.dtype == torch.float64 for stored in tensors.values()):
+        notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
+    return Pretrained(
+        config=config,
+        tensors={name: _narrowed(stored) for name, stored in tensors.items()},
+        tokenizer=tokenizer,
+        chat_template=read_template(folder),
+        generation=read_generation(folder, values, tokenizer, config.vocab_size),
+        source={
+            "format": "hf",
+            "path": str(folder),
+            "family": model_type,
+            "name": folder.resolve().name,
+            **_licence(folder),
+        },
+        notices=notices,
+    )
+
+
+def _weights(folder: Path) -> tuple[dict[str, Stored], Path]:
+    """Return every tensor of a folder, and the file to name when something is wrong with them."""
+    if (folder / TENSORS).is_file():
+        return read_safetensors(folder / TENSORS), folder / TENSORS
+    if (folder / INDEX).is_file():
+        return _sharded(folder / INDEX), folder / INDEX
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    remedy = (
+        f"{pickles[0]} is a pickle, which can run code: convert it with transformers' "
+        "save_pretrained, which writes safetensors"
+        if pickles
+        else f"expected {TENSORS}, or {INDEX} and its parts"
+    )
+    raise RunError(f"{folder}: no weights that can be read; {remedy}")
+
+
+def _sharded(index: Path) -> dict[str, Stored]:
+    """Return the tensors that an index finds in files beside it, and nowhere else."""
+    places = read_object(index, LARGEST_INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise RunError(f"{index}: weight_map: expected an object of file names")
+    for name, place in places.items():
+        if not isinstance(place, str) or not _is_beside(place):
+            raise RunError(
+                f"{index}: weight_map: {shown(name)} is said to be in {shown(place)}; expected a "
+                ".safetensors file in the same folder"
+            )
+    shards = {place: read_safetensors(index.parent / place) for place in set(places.values())}
+    return {name: shards[at][name] for name, at in places.items() if name in shards[at]}
+
+
+def _is_beside(place: str) -> bool:
+    """Whether `place` is the plain name of a safetensors file, on any system."""
+    plain = {PurePosixPath(place).name, PureWindowsPath(place).name} == {place}
+    return plain and place.endswith(".safetensors") and place.isprintable()
+
+
+def _narrowed(stored: Stored) -> Stored:
+    """Return a tensor in 32 bits where it has 64."""
+    if stored.dtype != torch.float64:
+        return stored
+    return Stored(stored.shape, torch.float32, lambda: stored.read().float())
+
+
+def _licence(folder: Path) -> dict[str, str]:
+    """Return the licence that the front matter of a model card names, if any."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return {}
+    with card.open("rb") as file:
+        start = file.read(1 << 14).decode("utf-8", "replace")
+    matter = start.split("---")[1] if start.startswith("---") else ""
+    found = _LICENCE.search(matter)
+    return {"licence": found[1]} if found else {}

