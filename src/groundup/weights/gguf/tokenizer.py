@@ -150,8 +150,11 @@ def _generation(metadata: Mapping[str, Any], starts: bool, n_tokens: int) -> dic
     found = {name: _special(metadata, name, n_tokens) for name in ("bos", *ENDING)}
     stops = dict.fromkeys(found[name] for name in ENDING if found[name] is not None)
     generation: dict[str, Any] = {"stop_tokens": list(stops)} if stops else {}
-    if _flag(metadata, "add_bos_token", starts) and found["bos"] is not None:
-        generation["start_token"] = found["bos"]
+    begin = found["bos"]
+    if begin is not None and _flag(metadata, "add_bos_token", starts):
+        generation["start_token"] = begin
+    elif begin is not None and begin not in stops:  # where there is none, the end is named
+        generation["bos_token"] = begin
     return generation
 
 

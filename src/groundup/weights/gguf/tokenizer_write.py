@@ -129,7 +129,8 @@ def _special(tokenizer: Tokenizer, generation: dict[str, Any]) -> dict[str, Any]
     end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
     stops = generation.get("stop_tokens") or end
     start = generation.get("start_token")
+    begin = [token for token in (start, generation.get("bos_token"), *stops) if token is not None]
     found = {f"{name}_token_id": token for name, token in zip(ENDING, stops, strict=False)}
-    if start is not None or stops:
-        found["bos_token_id"] = stops[0] if start is None else start
+    if begin:
+        found["bos_token_id"] = begin[0]
     return found | {"add_bos_token": start is not None}

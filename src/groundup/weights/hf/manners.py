@@ -86,6 +86,10 @@ def read_generation(
     if start is not None:
         _check_id(start, vocab_size, f"{folder / TOKENIZER}: post_processor: the first token")
         found["start_token"] = start
+        return found
+    begin = settings.get("bos_token_id", config.get("bos_token_id"))
+    if type(begin) is int and 0 <= begin < vocab_size and begin not in ends:
+        found["bos_token"] = begin
     return found
 
 
@@ -136,19 +140,20 @@ def write_manners(
     names = _write_tokenizer(folder / TOKENIZER, tokenizer, generation.get("start_token"))
     own_end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
     start, ends = generation.get("start_token"), generation.get("stop_tokens") or own_end
+    begin = generation.get("bos_token", start)
     settings: Fields = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
     }
-    settings |= {} if start is None else {"bos_token": names[start]}
+    settings |= {"bos_token": names[begin]} if begin in names else {}
     settings |= {"eos_token": names[ends[0]]} if ends and ends[0] in names else {}
     if template is not None:
         settings["chat_template"] = template
         write_text(folder / TEMPLATE, template)
     write_json(folder / TOKENIZER_CONFIG, settings)
     end = ends[0] if len(ends) == 1 else ends or None
-    ids: Fields = {"bos_token_id": start, "eos_token_id": end}
+    ids: Fields = {"bos_token_id": begin, "eos_token_id": end}
     write_json(folder / GENERATION, {**ids, **_sampling(generation)})
     return ids
 
