@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +15,18 @@ from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, build, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, list_checkpoints, save_files
+from groundup.runs.checkpoint import MODEL, STATE, save_files
 from groundup.runs.load import choose_checkpoint, run_tokenizer
 from groundup.tokenizer import Tokenizer
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
-from groundup.weights.pretrained import Exported, Pretrained, Stored
+from groundup.weights.pretrained import Exported, Pretrained
 from groundup.weights.tensor_file import read_safetensors, write_safetensors
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
 """Largest difference of logits between a model and an export of it that keeps its numbers."""
-
-Tensors = dict[str, Stored]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +65,14 @@ def import_model(
     spoken = _fitting(found, tokenizer, source)
     make_folder(folder.path)
     try:
-        _write_run(found, spoken, Path(source), folder)
-        tensors = read_safetensors(list_checkpoints(folder.checkpoints)[0].path / MODEL)
-        difference = _difference(found, found.config, tensors) if verify else None
+        # Two readings of the source at once: one is written, one is asked for its logits.
+        with ThreadPoolExecutor(1) as beside:
+            asked = beside.submit(sample_logits, found.config, found.tensors) if verify else None
+            written = _write_run(found, spoken, Path(source), folder)
+        difference = None
+        if asked is not None:
+            back = sample_logits(found.config, read_safetensors(written))
+            difference = largest_difference(asked.result(), back)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
@@ -102,7 +106,8 @@ def export_model(
         difference = None
         if verify:
             back = kind.read(out)
-            difference = _difference(model, back.config, back.tensors)
+            logits = (sample_logits(m.config, m.tensors) for m in (model, back))
+            difference = largest_difference(*logits)
             _refuse_difference(difference, dtype, out)
     except BaseException:
         _remove(out)
@@ -128,11 +133,6 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
     return model, notices
 
 
-def _difference(written: Exported | Pretrained, config: GPTConfig, read: Tensors) -> float:
-    first = sample_logits(written.config, written.tensors)
-    return largest_difference(first, sample_logits(config, read))
-
-
 def _refuse_difference(difference: float, dtype: str | None, out: Path) -> None:
     """Refuse an export that keeps every number and still reads back as another model."""
     if dtype in (None, "F32") and not difference <= TOLERANCE:
@@ -142,9 +142,9 @@ def _refuse_difference(difference: float, dtype: str | None, out: Path) -> None:
         )
 
 
-def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> None:
-    """Write the run folder of an imported model, one tensor at a time."""
-    save_files(
+def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
+    """Write the run folder of an imported model; return the path of its tensors."""
+    checkpoint = save_files(
         folder.checkpoints,
         0,
         {
@@ -165,6 +165,7 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         "versions": {"groundup": __version__, "torch": str(torch.__version__)},
     }
     folder.write(tables)  # last: without it the folder is no run
+    return checkpoint.path / MODEL
 
 
 def _hashes(source: Path) -> dict[str, str]:
