@@ -145,7 +145,7 @@ def test_words_that_cannot_be_meant(groundup: Groundup, story: Path, case: str) 
 
 SIZES = [
     ["--preset", "gpt2-1558m", "--set", "batch_size=100000"],
-    ["--preset", "nano", "--set", "emb_dim=16000000"],
+    ["--preset", "nano", "--set", "emb_dim=16000002"],
     ["--preset", "nano", "--set", "n_layers=16000000"],
     ["--preset", "nano", "--set", "emb_dim=99999999999"],
     ["--preset", "nano", "--set", "context_length=10000000"],

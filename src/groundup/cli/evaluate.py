@@ -163,7 +163,7 @@ def _sit(
 def _show_validation(result: Evaluation, as_json: bool) -> dict[str, Any]:
     if not as_json:
         rows = [*_figures(result), ["tokens predicted", f"{result.tokens:,}", ""]]
-        print_rows("The run's validation text", ["", "", ""], rows)
+        print_rows("The run's validation text", ["figure", "value", ""], rows)
         print(_speed(result.tokens, result.seconds))
     return dataclasses.asdict(result) | _rate("tokens", result.tokens, result.seconds)
 
@@ -174,7 +174,7 @@ def _show_text(result: TextResult, as_json: bool) -> dict[str, Any]:
         rows[0][2] = f"± {result.loss_stderr:.4f}, standard deviation {result.loss_std:.4f}"
         rows.append(["tokens predicted", f"{result.predicted:,}", f"of {result.tokens:,}"])
         rows.append(["bytes", f"{result.bytes:,}", ""])
-        print_rows(f"Text, window moving by {result.stride} tokens", ["", "", ""], rows)
+        print_rows(f"Text, window moving by {result.stride} tokens", ["figure", "value", ""], rows)
         if result.predicted < result.tokens:
             print("The first token, which nothing precedes, is not predicted.")
         if not result.lossless:

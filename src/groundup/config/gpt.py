@@ -134,6 +134,8 @@ class GPTConfig:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, getattr(self, name) or value)
+            expected = f"from 1 to {MAX_DIMENSION:,}"
+            require(getattr(self, name) <= MAX_DIMENSION, name, getattr(self, name), expected)
 
     def _check_choices(self) -> None:
         for name, known in (
