@@ -54,8 +54,8 @@ def test_a_room_imports_only_from_below(room: str) -> None:
 
 
 def test_the_model_knows_only_torch_and_config() -> None:
-    standard = {"__future__", "collections", "contextlib", "dataclasses", "functools", "math", "typing"}
-    known = {*standard, "torch", "jaxtyping"}
+    standard = {"__future__", "collections", "contextlib", "dataclasses", "functools", "math"}
+    known = {*standard, "typing", "torch", "jaxtyping"}
     for file, name in room_imports("model"):
         allowed = name.split(".")[0] in known or name.startswith(
             ("groundup.config", "groundup.model")

@@ -17,7 +17,8 @@ from groundup.runs import RunFolder
 from tests.cli.conftest import TRAIN, Groundup, command_line, environment, files_below
 from tests.texts import text_file
 
-VERBS = ["train", "generate", "chat", "runs", "compare", "report", "plan", "data"]
+VERBS = ["train", "generate", "chat", "evaluate", "import", "export", "runs", "compare", "report"]
+VERBS += ["plan", "data"]
 
 
 def test_train_tells_its_story_and_names_what_comes_next(groundup: Groundup, story: Path) -> None:

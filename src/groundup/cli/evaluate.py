@@ -17,7 +17,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.cli.app import app, verb
 from groundup.cli.tables import print_rows
-from groundup.cli.write import Device, Run, Which, _load
+from groundup.cli.write import Device, Run, Which, load_run
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
@@ -54,7 +54,7 @@ def evaluate(
     names = _task_names(tasks, data, hub)
     if stride is not None and text is None:
         raise UsageError("--stride is how the window moves over --text; give one, or leave it out")
-    loaded = _load(run, checkpoint, device)
+    loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
         report["validation"] = _show_validation(_validation(run, loaded), as_json)

@@ -77,7 +77,7 @@ def generate(
     if chat and not prompts:
         raise UsageError("--chat: nothing to answer; give a prompt, or - for standard input")
     texts = [_read_input() if text == "-" else text for text in prompts or [""]]
-    loaded = _load(run, checkpoint, device)
+    loaded = load_run(run, checkpoint, device)
     if chat and loaded.chat_template is None:
         raise UsageError(f"--chat: {run} has no chat template; without --chat it continues text")
     if len(texts) == 1 and not as_json:
@@ -114,7 +114,7 @@ def chat(
     """Write in turns with a model; standard input may be piped, a line a turn."""
     from groundup.generate import Conversation, open_chat
 
-    loaded = _load(run, checkpoint, device)
+    loaded = load_run(run, checkpoint, device)
     talk = open_chat(
         loaded,
         system=system,
@@ -167,7 +167,8 @@ def _not_text(error: UnicodeDecodeError) -> DataError:
     return DataError(f"standard input: expected {error.encoding} text, but {error.reason}; mend it")
 
 
-def _load(run: Path, checkpoint: str, device: str) -> LoadedRun:
+def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
+    """Load a run, with a notice on standard error of what is damaged."""
     import torch
 
     from groundup.runs.load import load
