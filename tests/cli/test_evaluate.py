@@ -142,7 +142,7 @@ BAD_REQUESTS: list[tuple[list[Any], int, str]] = [
     (["--text", "story.txt", "--stride", 17], 2, "stride = 17: expected 1 to 16"),
     (["--text", "absent.txt"], 1, "absent.txt: No such file or directory"),
     (["--text", "raw"], 1, "raw: expected UTF-8 text, but invalid start byte"),
-    (["--text", "empty.txt"], 1, "0 tokens to evaluate"),
+    (["--text", "empty.txt"], 1, "empty.txt: an empty text"),
     (["--text", "story.txt", "--device", "tpu"], 2, "--device tpu: not on this machine"),
     (["--checkpoint", "7"], 2, "has no checkpoint of step 7"),
 ]

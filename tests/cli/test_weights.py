@@ -24,10 +24,11 @@ def test_there_and_back(groundup: Groundup, trained: Path) -> None:
 
 
 def test_gguf_and_json(groundup: Groundup, trained: Path) -> None:
-    done = groundup("export", trained, "out.gguf", "--format", "gguf", "--json")
+    done = groundup("export", trained, "out.gguf", "--json")  # the name says the format
     result = json.loads(done.out)
     assert result["difference"] < 1e-4
     assert Path("out.gguf").stat().st_size == result["size_bytes"]
+    assert Path("out.gguf").read_bytes()[:4] == b"GGUF"
     again = groundup("import", "out.gguf", "again", "--no-verify", "--json")
     assert json.loads(again.out)["difference"] is None
 
@@ -49,6 +50,9 @@ def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
         (["import", "nowhere"], "no such file or folder"),
         (["import", "story.txt"], "no model format"),
         (["import", "pickle.pt"], "--trust-pickle"),
+        (["import", "runs/story-pico", "new"], "is a run folder already"),
+        (["import", "story.txt", "new", "--tokenizer", "chars"], "--tokenizer chars"),
+        (["generate", "story.txt", "hi"], "'groundup import story.txt' makes one"),
         (["export", "nowhere", "out"], "is not a run folder"),
         (["export", "runs/story-pico", "out", "--format", "onx"], "format 'onx'"),
         (["export", "runs/story-pico", "out", "--dtype", "int4"], "dtype 'int4'"),

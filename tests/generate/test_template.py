@@ -117,6 +117,7 @@ HOSTILE = {
     ),
     "power": ("{{ (7 ** 999999999) % 2 }}", "come to an end"),
     "digits": ("{{ 10 ** 400000 }}", "digits"),
+    "nothing": ("{{ ''.__class__ }}", "it writes nothing"),
     "attribute": ("{{ ''.__class__.__mro__ }}", "'__class__' of 'str' object is unsafe"),
     "subclasses": ("{{ messages.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
     "item-attribute": ("{{ messages['__class__'].__mro__ }}", "unsafe"),

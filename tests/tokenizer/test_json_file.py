@@ -22,6 +22,7 @@ from groundup.tokenizer import (
     StreamDecoder,
     load_tokenizer,
 )
+from groundup.tokenizer.json_file import told
 from tests.tokenizer.helpers import MIXED, SPEECH, by_library, small_bpe, texts
 
 END = "<|endoftext|>"
@@ -256,6 +257,18 @@ def test_a_pattern_that_never_ends_is_given_up(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(TokenizerError, match=r"the tokenizers library says: .*limit"):
         load_tokenizer(path).encode("a" * 99 + "!")
+
+
+class Interrupted(BaseException):
+    """What a signal raises, which is not for the library to say."""
+
+
+def test_an_interrupt_stays_one() -> None:
+    def interrupted() -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        told(interrupted)
 
 
 BASE = small_bpe().to_json()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from groundup import UsageError
+from groundup.base.errors import RunError, UsageError
 from groundup.data import prepare
 from groundup.evaluate import evaluate_loss
 from groundup.runs import read_lines
@@ -66,6 +66,24 @@ def test_a_resumed_one_equals_an_uninterrupted_one_even_without_its_base(tmp_pat
     shutil.move(base, tmp_path / "elsewhere")
     resumed = train_run(asked, quiet())
     assert_same_bits(dataclasses.replace(whole, folder=type(whole.folder)(kept)), resumed)
+
+
+def test_a_base_that_was_never_there_is_no_way_to_go_on(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    train_run(go_on(tmp_path, base), quiet())
+    asked = dataclasses.replace(go_on(tmp_path, tmp_path / "typo" / "base"), run="story-base")
+    with pytest.raises(RunError, match=r"typo/base is not a run folder"):
+        train_run(asked, quiet())
+
+
+def test_it_keeps_the_name_and_the_licence_of_what_it_stems_from(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder
+    base.write(base.read() | {"source": {"format": "hf", "name": "a/b", "licence": "mit"}})
+    first = train_run(go_on(tmp_path, base.path, steps=1), quiet()).folder
+    second = train_run(go_on(tmp_path, first.path, steps=1), quiet()).folder
+    for folder in (first, second):
+        stated = folder.read()["request"]["from"]
+        assert (stated["name"], stated["licence"]) == ("a/b", "mit")
 
 
 def test_another_base_of_the_same_name_is_another_run(tmp_path: Path) -> None:

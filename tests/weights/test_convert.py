@@ -114,6 +114,97 @@ def test_the_card_has_what_is_known_and_no_more(tokenizer: BPETokenizer, tmp_pat
     assert "None" not in card
 
 
+def test_the_card_is_of_the_step_that_leaves(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    rows: list[dict[str, Any]] = [
+        {"step": 7, "tokens": 700, "val_loss": 1.25},
+        {"step": 9, "tokens": 900, "val_loss": 1.5},
+        {"step": 9, "event": "finished", "val_loss": 1.75},
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    export_model(run, tmp_path / "hf")
+    card = (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
+    assert "Validation loss, nats a token: 1.2500" in card
+    assert "Steps: 7 of a run of 9" in card
+    assert "Tokens seen: 700" in card
+    assert "1.5" not in card
+    assert "1.75" not in card
+
+
+def test_a_strangers_licence_stays_one_line_of_the_card(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    folder = RunFolder(run)
+    source = {"format": "gguf", "name": "x\n# y", "licence": "mit\nbase_model: evil/one"}
+    folder.write({**folder.read(), "source": source})
+    export_model(run, tmp_path / "hf")
+    card = (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
+    assert 'license: "mit base_model: evil/one"' in card
+    assert "Imported from: x # y (gguf)" in card
+
+
+@pytest.mark.parametrize("form", ["hf", "gguf", "safetensors"])
+def test_numbers_that_a_format_cannot_hold_are_refused(
+    form: str, tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    out = save_spoilt(tmp_path, tokenizer, 1e5)
+    with pytest.raises(RunError, match="as f16 its logits are no longer finite"):
+        export_model(out, tmp_path / "narrow", form, dtype="f16")
+    assert not (tmp_path / "narrow").exists()
+    assert export_model(out, tmp_path / "wide", form, dtype="f32").difference == 0
+
+
+def save_spoilt(folder: Path, tokenizer: BPETokenizer, value: float) -> Path:
+    run, model = make_run(folder, tokenizer, **FAMILIES["llama"])
+    with torch.no_grad():
+        model.blocks[0].ffn.down.weight[0, 0] = value
+    save_checkpoint(RunFolder(run).checkpoints, 8, dict(model.named_parameters()), {}, {"step": 8})
+    return run
+
+
+def test_a_model_without_numbers_is_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run = save_spoilt(tmp_path, tokenizer, float("nan"))
+    with pytest.raises(RunError, match="not finite before"):
+        export_model(run, tmp_path / "own", "safetensors")
+    export_model(run, tmp_path / "own", "safetensors", verify=False)
+    with pytest.raises(RunError, match=r"own: the model's logits are not finite"):
+        import_model(tmp_path / "own", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_mixed_numbers_leave_as_the_widest(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, model = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    mixed = {
+        name: parameter.to(torch.bfloat16 if name.startswith("blocks.") else torch.float32)
+        for name, parameter in model.named_parameters()
+    }
+    save_checkpoint(RunFolder(run).checkpoints, 8, mixed, {}, {"step": 8})
+    out = export_model(run, tmp_path / "x.gguf", "gguf")
+    assert out.difference == 0
+
+
+def test_our_own_folder_with_a_template_that_is_no_text(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    out = export_model(run, tmp_path / "own", "safetensors").path
+    (out / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(RunError, match=r"chat_template\.jinja: expected UTF-8"):
+        import_model(out, tmp_path / "back")
+
+
+def test_the_folder_one_is_in_has_no_name(
+    tokenizer: BPETokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match="name of a new one"):
+        export_model(run, ".")
+    assert (tmp_path / "here").is_dir()
+
+
 def test_what_is_there_already_is_never_overwritten(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:

@@ -87,7 +87,21 @@ def test_code_in_the_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert not Path("ran").exists()
 
 
-@pytest.mark.parametrize("content", [{}, [1, 2], {"model": {}}, {"model": 3, "model_args": SHAPE}])
+CONTENTS: list[Any] = [
+    {},
+    [1, 2],
+    {"model": {}},
+    {"model": 3, "model_args": SHAPE},
+    {"model": {}, "model_args": SHAPE | {"bias": True, "n_layer": "many"}},
+    {"model": {}, "model_args": SHAPE | {"bias": True, "n_layer": 10**9}},
+    {
+        "model": {f"transformer.h.{i}.attn.c_attn.weight": torch.tensor(1.0) for i in range(2)},
+        "model_args": SHAPE | {"bias": True},
+    },
+]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(RunError, match=r"ckpt\.pt"):
         read_nanogpt(save(tmp_path, content), trust_pickle=True)

@@ -17,7 +17,7 @@ import torch
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
-from groundup.generate import KVCache
+from groundup.generate import KVCache, SamplingConfig, generate_tokens
 from groundup.runs import read_lines
 from groundup.runs.load import LoadedRun, load
 from groundup.weights import export_model, import_model
@@ -126,6 +126,27 @@ def test_training_on_begins_with_the_loss_of_the_import(run: Path, tmp_path: Pat
     evaluated = groundup("evaluate", str(run), "--text", str(text), "--json")
     assert rows[0]["val_loss"] < 6.0
     assert evaluated.stdout
+
+
+@torch.inference_mode()
+def test_transformers_writes_the_same_from_our_export(loaded: LoadedRun, run: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = export_model(run, run.parent / "hf", "hf").path
+    theirs = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    for prompt in PROMPTS[:4]:
+        ids = loaded.tokenizer.encode(prompt)
+        assert tokenizer(prompt).input_ids == ids
+        tokens = torch.tensor([ids])
+        difference = (theirs(tokens).logits - loaded.model(tokens)).abs().max().item()
+        assert difference < 1e-4
+        longer = theirs.generate(tokens, max_new_tokens=256, min_new_tokens=256, do_sample=False)
+        steps = generate_tokens(
+            loaded.model, [ids], SamplingConfig(max_tokens=256, temperature=0.0)
+        )
+        written = [token for (token,) in steps]
+        assert written == longer[0, len(ids) :].tolist()
 
 
 def llama_cpp() -> Any:

@@ -110,14 +110,17 @@ def _candidate(loaded: LoadedRun) -> Candidate:
 
 
 def _read(path: Path) -> str:
+    name = "standard input" if path == Path("-") else path
     try:
         raw = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except OSError as error:
         raise file_error(path, error) from error
     except UnicodeDecodeError as error:
-        name = "standard input" if path == Path("-") else path
         raise DataError(f"{name}: expected UTF-8 text, but {error.reason}; convert it") from error
+    if not text:
+        raise DataError(f"{name}: an empty text; give one with something to predict")
+    return text
 
 
 def _validation(run: Path, loaded: LoadedRun) -> Evaluation:

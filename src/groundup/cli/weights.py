@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def import_(
     from groundup.tokenizer import build_tokenizer
     from groundup.weights import import_model
 
+    if tokenizer in ("bpe", "chars"):
+        raise UsageError(
+            f"--tokenizer {tokenizer}: such a one is made from a text, and here is none; give a "
+            "tokenizer.json, gpt2 or bytes"
+        )
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or Path("runs") / stem
@@ -65,8 +71,13 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     dest: Annotated[Path, typer.Argument(help="The folder (gguf: the file) to write.")],
     form: Annotated[
-        str, typer.Option("--format", help="hf (for transformers), gguf (llama.cpp), safetensors.")
-    ] = "hf",
+        str | None,
+        typer.Option(
+            "--format",
+            help="hf (for transformers), gguf (llama.cpp), safetensors [default: gguf where DEST "
+            "ends in .gguf, else hf].",
+        ),
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +97,7 @@ def export(
     done = export_model(
         run,
         dest,
-        form,
+        form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf"),
         dtype=dtype,
         checkpoint=checkpoint,
         licence=licence,

@@ -51,7 +51,10 @@ class ChatTemplate:
             "tools": None,
             "documents": None,
         }
-        return self._answered(json.dumps({"template": self.source, "values": values}))
+        text = self._answered(json.dumps({"template": self.source, "values": values}))
+        if not text:
+            raise self._error("it writes nothing")
+        return text
 
     def encode(self, tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
         """Return the conversation's token ids; a special token in a message stays plain text."""

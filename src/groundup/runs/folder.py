@@ -79,11 +79,8 @@ class RunFolder:
         """Return the tables of run.toml; a folder that is no run is a one-line `RunError`."""
         try:
             tables = tomllib.loads(self.manifest.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise RunError(
-                f"{self.path} is not a run folder (no run.toml in it); 'groundup runs' lists runs, "
-                "'groundup train' makes one"
-            ) from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise RunError(self._no_run()) from error
         except OSError as error:
             raise file_error(self.manifest, error) from error
         except ValueError as error:
@@ -102,6 +99,15 @@ class RunFolder:
                 "missing; restore it or train under another --run name"
             )
         return tables
+
+    def _no_run(self) -> str:
+        """Say that this is no run, and what makes one; a model of another format is imported."""
+        is_model = self.path.is_file() or (self.path / "config.json").is_file()
+        made = f"'groundup import {self.path}'" if is_model else "'groundup train'"
+        return (
+            f"{self.path} is not a run folder (no run.toml in it); 'groundup runs' lists runs, "
+            f"{made} makes one"
+        )
 
     def write(self, tables: dict[str, Any]) -> None:
         """Write run.toml whole."""

@@ -144,8 +144,9 @@ def told(call: Callable[[], Any]) -> Any:
     """Return `call()`, with whatever the library refuses, or panics at, as a TokenizerError."""
     try:
         return call()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of the library is no Exception
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # the library's, and no Exception
+        if not isinstance(error, Exception) and not is_panic:
+            raise  # Ctrl-C
         reason = str(error).partition("\n")[0]
         raise TokenizerError(f"the tokenizers library says: {reason}") from None

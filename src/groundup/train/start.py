@@ -44,13 +44,14 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
 
     Once the run is under way in the folder `own`, it goes on without `base`.
     """
-    folder, identity = RunFolder(base), None
-    if not folder.exists() and own.exists():
-        folder, identity = own, own.read().get("request", {}).get("from")
-    tables = folder.read()
-    if identity is None:
+    folder = RunFolder(base)
+    identity = {} if folder.exists() or not own.exists() else _origin(own.read())
+    if identity.get("run") == str(base):
+        folder, tables = own, own.read()
+    else:
+        tables = folder.read()
         checkpoint, _ = choose_checkpoint(folder, "best")
-        identity = {"run": str(base), "weights": checkpoint.fingerprint()}
+        identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
     return Start(
         config=_changed(build(GPTConfig, tables["model"]), changes),
         tokenizer=str(folder.tokenizer),
@@ -60,6 +61,18 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
         generation=folder.read_generation(),
         rate_share=SLOWER,
     )
+
+
+def _origin(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return what run.toml says of the run that this one started from."""
+    origin: dict[str, Any] = tables.get("request", {}).get("from", {})
+    return origin
+
+
+def _descent(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the name and the licence of the published model that a run stems from, if any."""
+    known = tables.get("source") or _origin(tables)
+    return {key: known[key] for key in ("name", "licence") if key in known}
 
 
 def new_model(config: GPTConfig, seed: int) -> GPT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,58 +11,94 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.report.record import RunRecord, read_run
+from groundup.runs.report.record import RunRecord, number, read_run
+from groundup.weights.pretrained import Exported
 
 UNKNOWN = "unknown"
+LOADED = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("PATH")
+tokenizer = AutoTokenizer.from_pretrained("PATH")
+"""
+CONTINUE = (
+    LOADED
+    + """inputs = tokenizer("Once", return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0]))
+```"""
+)
+ASK = (
+    LOADED
+    + """inputs = tokenizer.apply_chat_template(
+    [{"role": "user", "content": "Hello"}],
+    add_generation_prompt=True, return_dict=True, return_tensors="pt",
+)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0]))
+```"""
+)
 
 
-def model_card(folder: RunFolder, config: GPTConfig, name: str, licence: str | None) -> str:
+def model_card(folder: RunFolder, model: Exported, step: int, licence: str | None) -> str:
     """Return the text of a README.md for the Hub, of measured figures alone.
 
-    `licence` is what the user said, else what the source of an imported model says.
+    `step` is that of the weights, whose figures count; `licence` is what the user said, else what
+    the source of an imported model says.
     """
     run = read_run(folder.path)
-    said = licence or str(run.table("source").get("licence") or UNKNOWN)
+    sections = _sections(run, step)
     parts = [
-        _front_matter(run, said),
-        f"# {name}\n\n{_summary(config)}",
-        *(f"## {title}\n\n{_list(rows)}" for title, rows in _sections(run) if rows),
-        _usage(run),
-        f"## Licence\n\n{_licence(said)}",
+        _front_matter(licence or _line(run.table("source").get("licence", UNKNOWN))),
+        f"# {model.name}\n\n{_summary(model.config, run)}",
+        *(f"## {title}\n\n{_list(rows)}" for title, rows in sections if rows),
+        f"## How to use it\n\n{ASK if model.chat_template else CONTINUE}",
+        f"## Licence\n\n{_licence(run, licence)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(run: RunRecord, licence: str) -> str:
+def _front_matter(licence: str) -> str:
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
-    lines += [f"license: {licence}", "tags:", "- groundup", "---"]
-    return "\n".join(lines)
+    plain = re.fullmatch(r"[A-Za-z][\w.+-]*", licence)
+    lines += [f"license: {licence if plain else json.dumps(licence)}"]
+    return "\n".join([*lines, "tags:", "- groundup", "---"])
 
 
-def _summary(config: GPTConfig) -> str:
+def _summary(config: GPTConfig, run: RunRecord) -> str:
     count = count_parameters(config).total
     return (
         f"A decoder-only transformer of {count:,} parameters: {config.n_layers} layers, "
         f"{config.emb_dim} wide, {config.n_heads} heads, a context of {config.context_length:,} "
-        f"tokens and a vocabulary of {config.vocab_size:,}. Made with groundup."
+        f"tokens and a vocabulary of {config.vocab_size:,}. "
+        f"{'Converted' if run.table('source') else 'Trained'} with groundup."
     )
 
 
 Rows = list[tuple[str, str]]
 
 
-def _sections(run: RunRecord) -> Iterator[tuple[str, Rows]]:
+def _sections(run: RunRecord, step: int) -> Iterator[tuple[str, Rows]]:
     yield "Where it comes from", _origin(run)
     yield "What it learnt from", _data(run)
-    yield "How well", _results(run)
-    yield "How it was trained", _training(run)
+    yield "How well", _results(run, step)
+    yield "How it was trained", _training(run, step)
 
 
 def _origin(run: RunRecord) -> Rows:
-    source = run.table("source")
-    base = run.table("request").get("from", {}).get("run")
-    rows = [("Imported from", f"{source['name']} ({source['format']})")] if source else []
-    return [*rows, *([("Trained on from", str(base))] if base else [])]
+    source, base = run.table("source"), _base(run)
+    name = _line(base.get("name") or base.get("run", ""))
+    rows = [("Imported from", _line(f"{source.get('name')} ({source.get('format')})"))]
+    return [*(rows if source else []), *([("Trained on from", name)] if base else [])]
+
+
+def _base(run: RunRecord) -> dict[str, Any]:
+    """Return what run.toml says of the model that the run started from, {} for a new one."""
+    base: dict[str, Any] = run.table("request").get("from", {})
+    return base
+
+
+def _line(text: object) -> str:
+    """Return somebody else's text as one line."""
+    return " ".join(str(text).split())
 
 
 def _data(run: RunRecord) -> Rows:
@@ -74,36 +112,40 @@ def _data(run: RunRecord) -> Rows:
     return [row for row in rows if row[1]]
 
 
-def _results(run: RunRecord) -> Rows:
+def _results(run: RunRecord, step: int) -> Rows:
+    """Return the losses of the weights, on the whole validation text where that was measured."""
     labels = {
         "val_loss": "Validation loss, nats a token",
         "val_perplexity": "Validation perplexity",
         "val_bits_per_byte": "Validation bits per byte",
     }
-    figures = {"best, on a part of the split": run.best, "at the end, whole split": run.ending}
-    rows = []
-    for where, row in figures.items():
-        rows += [
-            (f"{label} ({where}, step {row['step']:,})", f"{row[key]:.4f}")
-            for key, label in labels.items()
-            if isinstance(row.get(key), float)
-        ]
-    return rows
+    is_end = run.ending.get("step") == step and "val_loss" in run.ending
+    measured = [run.ending] if is_end else [row for row in run.rows if row["step"] == step]
+    n_tokens, asked = run.table("data").get("val_tokens"), run.table("train").get("eval_tokens")
+    part = "" if is_end or not asked or asked >= (n_tokens or 0) else f" (about {asked:,} tokens)"
+    return [
+        (label + part, f"{row[key]:.4f}")
+        for row in measured
+        for key, label in labels.items()
+        if isinstance(row.get(key), float)
+    ]
 
 
-def _training(run: RunRecord) -> Rows:
-    train, machine = run.table("train"), run.table("machine")
+def _training(run: RunRecord, step: int) -> Rows:
     if not run.rows:
         return []
-    tokens, seconds = run.last("tokens"), run.last("seconds")
+    train, config = run.table("train"), run.config
+    row: dict[str, Any] = next((r for r in reversed(run.rows) if r["step"] <= step), {})
+    tokens, rate = row.get("tokens"), number(train.get("learning_rate"))
+    sequences = int(train.get("batch_size", 0)) * int(train.get("accumulation", 1))
     rows = [
-        ("Steps", f"{run.step:,}"),
-        ("Tokens seen", f"{tokens:,.0f}" if tokens else ""),
-        ("Peak learning rate", f"{train.get('learning_rate', UNKNOWN)}, {train.get('schedule')}"),
-        ("Batch", f"{train.get('batch_size')} sequences x {train.get('accumulation')}"),
+        ("Steps", f"{step:,}" + (f" of a run of {run.step:,}" if run.step > step else "")),
+        ("Tokens seen", f"{tokens:,}" if tokens else ""),
+        ("Peak learning rate", f"{rate:.4g}, schedule {train.get('schedule', UNKNOWN)}"),
+        ("Tokens a step", f"{sequences * config.context_length:,}" if sequences else ""),
         ("Number format", str(train.get("precision", ""))),
-        ("Hardware", _hardware(machine)),
-        ("Time", duration(seconds) if seconds else ""),
+        ("Hardware", _hardware(run.table("machine"))),
+        ("Time", duration(row["seconds"]) if row.get("seconds") else ""),
         ("Software", ", ".join(f"{k} {v}" for k, v in run.table("versions").items())),
     ]
     return [row for row in rows if row[1]]
@@ -115,26 +157,17 @@ def _hardware(machine: dict[str, Any]) -> str:
     return ", ".join([*(str(p) for p in parts if p), *([f"{cores} cores"] if cores else [])])
 
 
-def _usage(run: RunRecord) -> str:
-    return """## How to use it
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("PATH")
-tokenizer = AutoTokenizer.from_pretrained("PATH")
-inputs = tokenizer("Once", return_tensors="pt")
-print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0]))
-```"""
-
-
-def _licence(said: str) -> str:
-    if said == UNKNOWN:
-        return (
-            "Not stated. The licences of the texts and of any model it was trained on from apply; "
-            "state one before you publish it."
-        )
-    return f"`{said}`, as stated by whoever exported it or by the model it comes from."
+def _licence(run: RunRecord, said: str | None) -> str:
+    if said:
+        return f"`{_line(said)}`, as stated by whoever exported it."
+    if source := run.table("source").get("licence"):
+        return f"`{_line(source)}`, as stated by the model it comes from."
+    base = _base(run).get("licence")
+    theirs = f" (`{_line(base)}`)" if base else ""
+    return (
+        f"Not stated. The licences of the texts and of any model it was trained on from{theirs} "
+        "apply; state one before you publish it."
+    )
 
 
 def _list(rows: Rows) -> str:

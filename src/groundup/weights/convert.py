@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from groundup import __version__
 from groundup.base.errors import RunError, TokenizerError, UsageError
@@ -72,7 +74,7 @@ def import_model(
         difference = None
         if asked is not None:
             back = sample_logits(found.config, read_safetensors(written))
-            difference = largest_difference(asked.result(), back)
+            difference = _compared(asked.result(), back, None, Path(source))
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
@@ -98,25 +100,24 @@ def export_model(
     kind = format_named(form, dtype)
     out, folder = _absent(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
-    model, notices = leaving(folder, checkpoint)
+    model, step, notices = leaving(folder, checkpoint)
     try:
         notices += kind.write(model, out, dtype)
         if kind.has_card:
-            write_text(out / "README.md", model_card(folder, model.config, model.name, licence))
+            write_text(out / "README.md", model_card(folder, model, step, licence))
         difference = None
         if verify:
             back = kind.read(out)
-            logits = (sample_logits(m.config, m.tensors) for m in (model, back))
-            difference = largest_difference(*logits)
-            _refuse_difference(difference, dtype, out)
+            first, second = (sample_logits(m.config, m.tensors) for m in (model, back))
+            difference = _compared(first, second, dtype, out)
     except BaseException:
         _remove(out)
         raise
     return _conversion(out, model.config, begun, difference, notices)
 
 
-def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
-    """Return the model of a run on its way out, and a notice of each damaged checkpoint."""
+def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
+    """Return the model of a run on its way out, its step, and what is damaged beside it."""
     tables = folder.read()
     chosen, notices = choose_checkpoint(folder, checkpoint)
     config = build(GPTConfig, tables["model"])
@@ -130,16 +131,32 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, list[str]]:
         generation=folder.read_generation(),
         name=folder.path.resolve().name,
     )
-    return model, notices
+    return model, chosen.step, notices
 
 
-def _refuse_difference(difference: float, dtype: str | None, out: Path) -> None:
-    """Refuse an export that keeps every number and still reads back as another model."""
-    if dtype in (None, "F32") and not difference <= TOLERANCE:
+def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> float:
+    """Return the largest difference of a model's logits and those of what was read back.
+
+    Refused are logits that are no numbers and, where every number was kept, other logits.
+    """
+    difference = largest_difference(first, back)
+    if not first.isfinite().all():
+        raise RunError(
+            f"{out}: the model's logits are not finite before it is converted: its weights are "
+            "damaged; nothing was kept; get the model anew, or convert it with --no-verify"
+        )
+    if dtype not in (None, "F32"):
+        if not math.isfinite(difference):
+            raise RunError(
+                f"{out}: as {dtype.lower()} its logits are no longer finite: some weights are too "
+                "large for that number format; nothing was kept; choose bf16 or f32"
+            )
+    elif not difference <= TOLERANCE:
         raise RunError(
             f"{out}: read back, its logits differ by {difference:.2g}, expected at most "
             f"{TOLERANCE:g}; nothing was kept; please report this as a defect of groundup"
         )
+    return difference
 
 
 def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
@@ -191,8 +208,11 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
 
 
 def _absent(path: Path) -> Path:
+    """Return `path`, which must be the name of something new, or of an empty folder."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{path} is there already; choose another name, or remove it first")
+    if not path.name:
+        raise UsageError(f"{path}: this very folder; give the name of a new one")
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from groundup.weights.own import CONFIG, read_own, write_own
 from groundup.weights.pretrained import Exported, Pretrained, Stored
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+RUN = "run.toml"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -44,7 +44,7 @@ def _write_own(model: Exported, out: Path, dtype: str | None) -> list[str]:
 
 
 def _write_gguf(model: Exported, out: Path, dtype: str | None) -> list[str]:
-    return write_gguf(model, out, dtype or _most_common(model))
+    return write_gguf(model, out, dtype or _common(model))
 
 
 FORMATS = {
@@ -72,6 +72,8 @@ def format_named(name: str, dtype: str | None) -> Format:
 def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
     """Read the outline of a model in any format that is known; its tensors are read later."""
     path = Path(source)
+    if (path / RUN).is_file():
+        raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
     if path.is_dir():
         return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
     if path.is_file():
@@ -96,11 +98,9 @@ def _open_file(path: Path, trust_pickle: bool) -> Pretrained:
         return read_gguf(path)
     if start[:2] == b"PK" or path.suffix in (".pt", ".pth", ".bin"):
         return read_nanogpt(path, trust_pickle)
-    remedy = (
-        "give the folder it lies in"
-        if path.suffix in (".safetensors", ".json")
-        else ("give a Hugging Face folder, a .gguf file or a nanoGPT ckpt.pt")
-    )
+    remedy = "give a Hugging Face folder, a .gguf file or a nanoGPT ckpt.pt"
+    if path.suffix in (".safetensors", ".json"):
+        remedy = "give the folder it lies in"
     raise RunError(f"{path}: no model format that is known; {remedy}")
 
 
@@ -117,9 +117,8 @@ def _cast(model: Exported, dtype: str | None) -> Exported:
     return replace(model, tensors=tensors)
 
 
-def _most_common(model: Exported) -> str:
-    """Return the number format of most of a model's tensors."""
+def _common(model: Exported) -> str:
+    """Return the number format of a model's matrices, F32 where they have several."""
     names = {dtype: name for name, dtype in DTYPES.items()}
-    return Counter(names.get(stored.dtype, "F32") for stored in model.tensors.values()).most_common(
-        1
-    )[0][0]
+    found = {stored.dtype for stored in model.tensors.values() if len(stored.shape) > 1}
+    return names.get(found.pop(), "F32") if len(found) == 1 else "F32"

@@ -49,11 +49,16 @@ def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
         weights = {
             str(name).removeprefix(COMPILED): _tensor(value) for name, value in found.items()
         }
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, ConfigError) as error:
         raise RunError(
             f"{file}: expected nanoGPT's 'model' and 'model_args', but {error!r}; give a ckpt.pt "
             "that nanoGPT's train.py wrote"
         ) from error
+    if config.n_layers > len(weights):  # before so many are named
+        raise RunError(
+            f"{file} holds {len(weights)} tensors, too few for n_layer = {config.n_layers:,}; save "
+            "it again"
+        )
     weights.pop("lm_head.weight", None)  # tied: the token embedding again
     tensors = _named(config, weights)
     check_parameters(tensors, parameter_shapes(config), file)
@@ -109,9 +114,10 @@ def _named(config: GPTConfig, weights: dict[str, Tensor]) -> dict[str, Stored]:
                 named[f"{module}.{kind}"] = tensor
     for i in range(config.n_layers):
         for kind in ("weight", "bias"):
-            fused = left.pop(f"transformer.h.{i}.{FUSED}.{kind}", None)
-            if fused is None or fused.shape[0] != 3 * config.emb_dim:
+            name = f"transformer.h.{i}.{FUSED}.{kind}"
+            if name not in left or left[name].shape[:1] != (3 * config.emb_dim,):
                 continue
+            fused = left.pop(name)
             for module, part in zip(("query", "key", "value"), fused.chunk(3), strict=True):
                 named[f"blocks.{i}.attn.{module}.{kind}"] = part
     masks = {name for name in left if name.endswith(".attn.bias")}  # of old PyTorch versions

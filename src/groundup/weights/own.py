@@ -15,7 +15,7 @@ from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 from groundup.weights.tensor_file import read_safetensors, write_safetensors
 
-CONFIG, TENSORS = "config.toml", "model.safetensors"
+CONFIG, TENSORS, TEMPLATE = "config.toml", "model.safetensors", "chat_template.jinja"
 MOST_BYTES = 1 << 20
 """No config.toml of a model is longer."""
 
@@ -26,7 +26,7 @@ def write_own(model: Exported, folder: Path) -> None:
     write_safetensors(folder / TENSORS, model.tensors, None)
     write_text(folder / "tokenizer.json", model.tokenizer.to_json())
     if model.chat_template is not None:
-        write_text(folder / "chat_template.jinja", model.chat_template)
+        write_text(folder / TEMPLATE, model.chat_template)
     tables = {"name": model.name, "model": as_table(model.config), "generation": model.generation}
     write_text(folder / CONFIG, tomli_w.dumps(tables))
 
@@ -44,12 +44,18 @@ def read_own(folder: Path) -> Pretrained:
         raise RunError(f"{file}: expected a model's config, but {error}; export it anew") from error
     tensors = read_safetensors(folder / TENSORS)
     check_parameters(tensors, parameter_shapes(config), folder / TENSORS)
-    template = folder / "chat_template.jinja"
     return Pretrained(
         config=config,
         tensors=tensors,
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
-        chat_template=template.read_text(encoding="utf-8") if template.is_file() else None,
+        chat_template=_chat_template(folder / TEMPLATE),
         generation=generation,
         source={"format": "safetensors", "name": str(tables.get("name", folder.name))},
     )
+
+
+def _chat_template(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+    except ValueError as error:
+        raise RunError(f"{file}: expected UTF-8, but {error}; correct or remove it") from error

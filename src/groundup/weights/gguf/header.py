@@ -115,7 +115,7 @@ class _Scanner:
         for what, most, least in (("tensors", MOST_TENSORS, 24), ("metadata", MOST_KEYS, 13)):
             counts.append(count := self._number("<u8", f"the number of {what}"))
             if count > min(most, len(self.data) // least):
-                raise self._error(f"the number of {what}", f"{count:,} is more than can be")
+                raise self._error(f"the number of {what}", f"{count:,} is more than the file holds")
         return counts[0], counts[1]
 
     def _alignment(self, metadata: dict[str, Any]) -> int:
@@ -173,7 +173,7 @@ class _Scanner:
             raise self._error(key, f"an array of type {kind} cannot be read")
         smallest = 8 if kind == STRING else np.dtype(SCALARS[kind]).itemsize
         if count > self.items_left or count * smallest > self.end - self.at:
-            raise self._error(key, f"an array of {count:,} values is more than can be")
+            raise self._error(key, f"an array of {count:,} values is more than the file holds")
         self.items_left -= count
         if kind == STRING:
             return self._strings(count, key)
