@@ -70,6 +70,8 @@ def evaluate_text(
         raise UsageError(
             f"stride = {stride}: expected 1 to {longest}, the most the model sees at once"
         )
+    if batch_tokens < 1:
+        raise UsageError(f"batch_tokens = {batch_tokens}: expected 1 or more")
     ids = candidate.tokenizer.encode_array(text)
     opening = np.array(candidate.opening, dtype=np.int64)
     least = 1 if len(opening) else 2
