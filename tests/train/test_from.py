@@ -94,6 +94,13 @@ def test_another_base_of_the_same_name_is_another_run(tmp_path: Path) -> None:
         train_run(go_on(tmp_path, base), quiet())
 
 
+def test_the_same_base_by_another_path_is_the_same_run(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder.path
+    train_run(go_on(tmp_path, base), quiet())
+    again = train_run(go_on(tmp_path, base.parent / "." / ".." / "runs" / "base"), quiet())
+    assert again.was_finished
+
+
 def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:
     base = learnt(tmp_path).folder.path
     outcome = train_run(go_on(tmp_path, base, context_length=8, steps=1), quiet())

@@ -266,8 +266,10 @@ def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest)
             f"on from it with --from {folder.path}"
         )
     before, now = flatten(tables["request"]), flatten(asked)
-    for key in ("command", "preset"):  # how it was asked for, which may differ
+    # How it was asked for may differ; of a base, its weights count.
+    for key in ("command", "preset", "from.run", "from.name", "from.licence"):
         before.pop(key, None)
+        now.pop(key, None)
     if request.extend is not None:
         _extend(folder, tables, request.extend)
         for key in ("train.steps", "train.minutes"):
