@@ -50,7 +50,10 @@ def evaluate(
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Say what a model is worth: on its own validation text, on yours, or in the public tasks."""
+    """Say what a model is worth on a text or in tasks.
+
+    The text is its own validation text unless another is given; the tasks are public ones.
+    """
     names = _task_names(tasks, data, hub)
     if stride is not None and text is None:
         raise UsageError("--stride is how the window moves over --text; give one, or leave it out")

@@ -23,7 +23,10 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Show a model's parameters, storage and memory, exact, without building it."""
+    """Show a model's parameters, storage and memory.
+
+    They are exact, and the model is not built for them.
+    """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
     from groundup.config import preset as named

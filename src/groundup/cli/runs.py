@@ -52,7 +52,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Overlay the curves of runs on a page, and list what differs in their settings."""
+    """Overlay the curves of runs, and list what differs."""
     from groundup.base.errors import UsageError
     from groundup.runs.compare import CAUSES, compare_runs, write_comparison
 

@@ -43,7 +43,10 @@ def import_(
     no_verify: NoVerify = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Bring in a pretrained model: a run folder to generate, chat, evaluate and train on from."""
+    """Bring in somebody's pretrained model.
+
+    What comes of it is a run folder: generate, chat, evaluate, and train on from it.
+    """
     from groundup.tokenizer import build_tokenizer
     from groundup.weights import import_model
 
@@ -91,7 +94,10 @@ def export(
     no_verify: NoVerify = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Write a model for others to load: with its tokenizer, chat template and model card."""
+    """Write a model for others to load.
+
+    With its tokenizer, its chat template and, for Hugging Face, a model card.
+    """
     from groundup.weights import export_model
 
     done = export_model(

@@ -61,7 +61,7 @@ def generate(
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Continue one or several prompts with a trained model, or answer them."""
+    """Continue prompts with a model, or answer them."""
     options: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -111,7 +111,10 @@ def chat(
     checkpoint: Which = "best",
     device: Device = "cpu",
 ) -> None:
-    """Write in turns with a model; standard input may be piped, a line a turn."""
+    """Talk with a model in turns.
+
+    Standard input may be piped, a line a turn.
+    """
     from groundup.generate import Conversation, open_chat
 
     loaded = load_run(run, checkpoint, device)
