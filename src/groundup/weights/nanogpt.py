@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,15 @@ import torch
 from torch import Tensor
 
 from groundup.base.errors import ConfigError, RunError, UsageError
-from groundup.config import GPTConfig, parameter_shapes
-from groundup.weights.naming import check_parameters
+from groundup.config import GPTConfig
+from groundup.weights.hf.names import GPT2
+from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained, Stored
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before every name."""
-FUSED = "attn.c_attn"
-BLOCK = {
-    "attn_norm": "ln_1",
-    "attn.out": "attn.c_proj",
-    "ffn_norm": "ln_2",
-    "ffn.up": "mlp.c_fc",
-    "ffn.down": "mlp.c_proj",
-}
-ENDS = {
-    "token_embedding": "transformer.wte",
-    "position_embedding": "transformer.wpe",
-    "final_norm": "transformer.ln_f",
-}
+NAMES = replace(GPT2, transposed=frozenset())
+"""GPT-2's names, with linear layers in PyTorch's own layout."""
 
 
 def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
@@ -54,17 +45,10 @@ def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
             f"{file}: expected nanoGPT's 'model' and 'model_args', but {error!r}; give a ckpt.pt "
             "that nanoGPT's train.py wrote"
         ) from error
-    if config.n_layers > len(weights):  # before so many are named
-        raise RunError(
-            f"{file} holds {len(weights)} tensors, too few for n_layer = {config.n_layers:,}; save "
-            "it again"
-        )
-    weights.pop("lm_head.weight", None)  # tied: the token embedding again
-    tensors = _named(config, weights)
-    check_parameters(tensors, parameter_shapes(config), file)
+    stored = {name: Stored(tuple(t.shape), t.dtype, t.clone) for name, t in weights.items()}
     return Pretrained(
         config=config,
-        tensors=tensors,
+        tensors=arriving(stored, config, NAMES, file),
         tokenizer=None,
         source={"format": "nanogpt", "family": "gpt2", "name": file.stem},
     )
@@ -102,36 +86,3 @@ def _tensor(value: Any) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(f"a parameter is {type(value).__name__}, not a tensor of numbers")
     return value
-
-
-def _named(config: GPTConfig, weights: dict[str, Tensor]) -> dict[str, Stored]:
-    """Return the tensors under our names; what has no name of ours keeps its own."""
-    named = {}
-    left = dict(weights)
-    for module, theirs in _modules(config).items():
-        for kind in ("weight", "bias"):
-            if (tensor := left.pop(f"{theirs}.{kind}", None)) is not None:
-                named[f"{module}.{kind}"] = tensor
-    for i in range(config.n_layers):
-        for kind in ("weight", "bias"):
-            name = f"transformer.h.{i}.{FUSED}.{kind}"
-            if name not in left or left[name].shape[:1] != (3 * config.emb_dim,):
-                continue
-            fused = left.pop(name)
-            for module, part in zip(("query", "key", "value"), fused.chunk(3), strict=True):
-                named[f"blocks.{i}.attn.{module}.{kind}"] = part
-    masks = {name for name in left if name.endswith(".attn.bias")}  # of old PyTorch versions
-    named |= {name: tensor for name, tensor in left.items() if name not in masks}
-    return {
-        name: Stored(tuple(tensor.shape), tensor.dtype, tensor.clone)
-        for name, tensor in named.items()
-    }
-
-
-def _modules(config: GPTConfig) -> dict[str, str]:
-    blocks = {
-        f"blocks.{i}.{ours}": f"transformer.h.{i}.{theirs}"
-        for i in range(config.n_layers)
-        for ours, theirs in BLOCK.items()
-    }
-    return ENDS | blocks
