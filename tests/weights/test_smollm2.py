@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -194,31 +194,38 @@ def our_greedy(loaded: LoadedRun, prompt: list[int]) -> tuple[list[int], list[fl
     return tokens, margins
 
 
-def agreement(loaded: LoadedRun, file: Path) -> tuple[int, int]:
-    """Return how many of the prompts continue alike, and how many part at a near tie."""
+class Agreement(NamedTuple):
+    """Of the prompts: continued alike, parted at a near tie, and begun alike."""
+
+    equal: int
+    ties: int
+    begun: int
+
+
+def agreement(loaded: LoadedRun, file: Path) -> Agreement:
     prompts = [loaded.tokenizer.encode(prompt) for prompt in PROMPTS]
-    equal = ties = 0
+    equal = ties = begun = 0
     for prompt, theirs in zip(prompts, their_greedy(file, prompts), strict=True):
         ours, margins = our_greedy(loaded, prompt)
         parted = next((i for i in range(N_TOKENS) if ours[i] != theirs[i]), None)
         equal += parted is None
         ties += parted is not None and margins[parted] < MARGIN
-    return equal, ties
+        begun += ours[0] == theirs[0]
+    return Agreement(equal, ties, begun)
 
 
 def test_llama_cpp_writes_the_same_from_our_export(loaded: LoadedRun, run: Path) -> None:
     llama_cpp()
     out = export_model(run, run.parent / "smollm2.f32.gguf", "gguf", dtype="f32").path
-    equal, ties = agreement(loaded, out)
-    print(f"\nF32: {equal} of {len(PROMPTS)} prompts equal, {ties} part at a margin below {MARGIN}")
-    assert equal + ties == len(PROMPTS)
-    assert ties <= 2
+    found = agreement(loaded, out)
+    print(f"\nF32, of {len(PROMPTS)}: {found}")
+    assert found.equal + found.ties == len(PROMPTS)
+    assert found.ties <= 2
 
 
-def test_llama_cpp_on_the_shipped_file_is_told(loaded: LoadedRun, gguf: Path) -> None:
-    """llama.cpp quantises activations there: a figure, not a promise."""
+def test_llama_cpp_on_the_shipped_file_begins_alike(loaded: LoadedRun, gguf: Path) -> None:
+    """llama.cpp quantises activations there: how far texts agree is told, not promised."""
     llama_cpp()
-    equal, ties = agreement(loaded, gguf)
-    print(
-        f"\nQ4_1: {equal} of {len(PROMPTS)} prompts equal, {ties} part at a margin below {MARGIN}"
-    )
+    found = agreement(loaded, gguf)
+    print(f"\nQ4_1, of {len(PROMPTS)}: {found}")
+    assert found.begun >= 0.7 * len(PROMPTS)
