@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from groundup.base.errors import RunError
 from groundup.config import TrainConfig
 from groundup.data import Batches
+from groundup.device.machine import peak_memory_mib
+from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
-from groundup.train.calibrate import peak_memory_mib, synchronize
 from groundup.train.choices import Choices
 from groundup.train.optimizer import build_optimizer, restore_optimizer
 from groundup.train.schedule import learning_rate

@@ -18,14 +18,16 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, prepare
+from groundup.device.machine import machine
+from groundup.device.rates import matmul_rate
+from groundup.device.threads import cpu_threads
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, flatten, run_lock
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import fill
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
-from groundup.train.calibrate import matmul_rate
-from groundup.train.choices import Choices, choose, cpu_threads, machine
+from groundup.train.choices import Choices, choose
 from groundup.train.loop import Listener, Progress
 from groundup.train.recorder import Recorder
 from groundup.train.signals import StopRequest
