@@ -12,6 +12,7 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
+from groundup.device.allocator import can_keep_freed_memory
 from groundup.device.threads import usable_threads
 
 COMPILE_PAYS_AFTER = 500
@@ -42,10 +43,13 @@ class Choices:
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
 
 
-def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choices:
+def choose(
+    config: TrainConfig, emb_dim: int, rate_share: float = 1.0, own_process: bool = False
+) -> Choices:
     """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide.
 
     `rate_share` is the part of a new model's learning rate that a model takes which is not new.
+    What lasts until the process ends is chosen only for one that is our `own_process`.
     """
     reasons: dict[str, str] = {}
     device = config.device
@@ -71,6 +75,9 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
     threads = config.threads
     if threads == 0:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
+    allocator = config.allocator
+    if allocator == "auto":
+        allocator, reasons["allocator"] = _best_allocator(device, own_process)
     rate = config.peak_learning_rate(emb_dim)
     if config.learning_rate is None:
         rate *= rate_share
@@ -82,6 +89,7 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
         precision=precision,
         compile=compile_,
         threads=threads,
+        allocator=allocator,
         learning_rate=rate,
     )
     return Choices(resolved, reasons)
@@ -93,6 +101,12 @@ def _best_device() -> tuple[str, str]:
     if torch.backends.mps.is_available():
         return "mps", "an Apple GPU is present"
     return "cpu", "no GPU is present"
+
+
+def _best_allocator(device: str, own_process: bool) -> tuple[str, str]:
+    if device == "cpu" and own_process and can_keep_freed_memory():
+        return "keep", "every step asks again for the memory that the one before it freed"
+    return "system", "nothing is gained, or the process is not ours alone"
 
 
 def _check_device(device: str) -> None:
