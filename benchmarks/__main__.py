@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import shakespeare, training
+from benchmarks import shakespeare, tokenizing, training
 from benchmarks.report import publish
 from benchmarks.turns import parse
 
@@ -11,6 +11,7 @@ def main() -> None:
     options = parse()
     publish("training", training.measure(options), options)
     publish("shakespeare", shakespeare.measure(options), options)
+    publish("tokenizing", tokenizing.measure(options), options)
 
 
 if __name__ == "__main__":
