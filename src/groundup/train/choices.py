@@ -74,6 +74,9 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
     threads = config.threads
     if threads == 0:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
+    muon_rate = config.muon_learning_rate
+    if muon_rate is None and config.optimizer == "muon":
+        muon_rate = config.peak_muon_learning_rate * rate_share
     rate = config.peak_learning_rate(emb_dim)
     if config.learning_rate is None:
         rate *= rate_share
@@ -86,6 +89,7 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
         compile=compile_,
         threads=threads,
         learning_rate=rate,
+        muon_learning_rate=muon_rate,
     )
     return Choices(resolved, reasons)
 

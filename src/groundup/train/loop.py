@@ -20,7 +20,7 @@ from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.train.calibrate import peak_memory_mib, synchronize
 from groundup.train.choices import Choices
-from groundup.train.optimizer import build_optimizer, restore_optimizer
+from groundup.train.optimizer import build_optimizer, restore_optimizer, set_learning_rate
 from groundup.train.schedule import learning_rate
 from groundup.train.signals import StopRequest
 from groundup.train.step import TrainStep
@@ -159,8 +159,7 @@ class Trainer:
             counts.append(count)
         n_targets = torch.stack(counts).sum()
         norm = self._scale_gradients(n_targets)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+        set_learning_rate(self.optimizer, step, config)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1
