@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -52,28 +53,26 @@ class _FusedLoss(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
-        rows = max(1, CHUNK_VALUES // weight.shape[0])
         matrix = weight.to(_matmul_dtype(hidden))
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight) if wants_weight else None
-        for start in range(0, hidden.shape[0], rows):
-            chunk = slice(start, start + rows)
-            inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk]
-            counts = aims != IGNORED
+        grad_weight: Tensor | None = None
+        for chunk in _chunks(len(hidden), len(weight)):
+            inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk, None].clamp(min=0)
+            counts = (targets[chunk, None] != IGNORED).to(hidden.dtype)
             logits, bend = _capped((inputs @ matrix.T).float(), softcap)  # (rows, V)
-            normaliser = logits.logsumexp(dim=-1)
-            aims = aims.clamp(min=0)[:, None]
-            total += ((normaliser - logits.gather(1, aims)[:, 0]) * counts).sum()
-            if grad_hidden is None and grad_weight is None:
+            top, aimed = logits.amax(dim=-1, keepdim=True), logits.gather(1, aims)
+            slope = torch.softmax(logits, dim=-1, out=logits)  # in the same memory
+            normaliser = top - slope.amax(dim=-1, keepdim=True).log()
+            total += ((normaliser - aimed) * counts).sum()
+            if not (wants_hidden or wants_weight):
                 continue
-            slope = logits.sub_(normaliser[:, None]).exp_()  # softmax, in the same memory
-            slope.scatter_add_(1, aims, torch.full_like(normaliser, -1.0)[:, None])
-            slope = slope.mul_(counts[:, None] * bend).to(matrix.dtype)
+            slope.scatter_add_(1, aims, torch.full_like(aimed, -1.0))
+            slope = (slope if bend is None else slope.mul_(bend)).to(matrix.dtype)
             if grad_hidden is not None:
-                grad_hidden[chunk] = slope @ matrix
-            if grad_weight is not None:
-                _add_product(grad_weight, slope.T, inputs)
+                grad_hidden[chunk] = (slope @ matrix) * counts
+            if wants_weight:
+                grad_weight = _add_product(grad_weight, slope.T, inputs * counts, weight.dtype)
             del logits, bend, slope  # before the next chunk's are made
         ctx.gradients = grad_hidden, grad_weight
         return total
@@ -81,20 +80,23 @@ class _FusedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        grad_hidden, grad_weight = ctx.gradients
+        gradients = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
-        return (
-            None if grad_hidden is None else grad_hidden.mul_(scale),
-            None if grad_weight is None else grad_weight.mul_(scale),
-            None,
-            None,
-        )
+        grad_hidden, grad_weight = (_times(gradient, scale) for gradient in gradients)
+        return grad_hidden, grad_weight, None, None
 
 
-def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor]:
-    """Return the bounded logits and the slope of the bound, which is 1 where there is none."""
+def _chunks(n_rows: int, width: int) -> Iterator[slice]:
+    """Yield equal shares of the rows, as few as CHUNK_VALUES allows: a short last one is slow."""
+    n_chunks = -(-n_rows // max(1, CHUNK_VALUES // width))
+    for i in range(n_chunks):
+        yield slice(i * n_rows // n_chunks, (i + 1) * n_rows // n_chunks)
+
+
+def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor | None]:
+    """Return the bounded logits and the slope of the bound, None where there is no bound."""
     if not softcap:
-        return logits, torch.ones((), device=logits.device)
+        return logits, None
     shares = logits.div_(softcap).tanh_()
     return shares * softcap, 1 - shares.square()
 
@@ -106,8 +108,15 @@ def _matmul_dtype(hidden: Tensor) -> torch.dtype:
     return hidden.dtype
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `total` with a product added, in place where the numbers are of one format."""
+    if total is None:
+        return (left @ right).to(dtype)
+    return total.addmm_(left, right) if dtype == left.dtype else total.add_(left @ right)
+
+
+def _times(gradient: Tensor | None, scale: Tensor) -> Tensor | None:
+    """Return the gradient scaled in place; a CPU sees at no cost that a scale is 1."""
+    if gradient is None or (scale.device.type == "cpu" and scale == 1):
+        return gradient
+    return gradient.mul_(scale)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """The quintic x (a + b x^2 + c x^4), steep at 0, that Jordan chose: five of it bring any singular
@@ -25,68 +24,37 @@ VALUES_AT_ONCE = 1 << 24
 """Values that are made orthogonal together, at most: 64 MiB in fp32."""
 
 
-class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, made orthogonal, with decoupled weight decay.
+def muon(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    averages: list[Tensor],
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    grad_scale: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Move parameters by Nesterov momentum made orthogonal, with decoupled weight decay.
 
-    The same conventions as `torch.optim.Muon`, which takes matrix after matrix and bf16 only: a
-    matrix of A outputs and B inputs moves by lr x sqrt(max(1, A / B)) in every direction. A
-    parameter of more than two dimensions is a stack of matrices. Gradients are divided by the
-    tensor `grad_scale` where one is set, as torch's fused AdamW does. `dtype` is that of the
-    products.
+    The conventions of `torch.optim.Muon`, which takes matrix after matrix and bf16 only: a matrix
+    of A outputs and B inputs moves by lr x sqrt(max(1, A / B)) in every direction. A parameter of
+    more than two dimensions is a stack of matrices. Gradients are divided by `grad_scale` first,
+    in place. `dtype` is that of the matrix products.
     """
-
-    grad_scale: Tensor | None = None
-
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
-        *,
-        weight_decay: float,
-        momentum: float,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(params, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
-        self.dtype = dtype
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
-        assert closure is None, "the loss is computed before"
-        for group in self.param_groups:
-            alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    rows, columns = parameter.shape[-2:]
-                    alike[min(rows, columns), max(rows, columns)].append(parameter)
-            for parameters in alike.values():
-                for some in _few(parameters):
-                    self._move(some, group)
-
-    def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Move parameters whose matrices have one shape, or its transpose."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.grad_scale is not None:
-            torch._foreach_div_(gradients, self.grad_scale)
-        averages = [self._average(p) for p in parameters]
-        momentum, rate = group["momentum"], group["lr"]
-        torch._foreach_lerp_(averages, gradients, 1 - momentum)
-        updates = torch._foreach_lerp(gradients, averages, momentum)  # Nesterov's
-        wide = torch.cat([_wide(update) for update in updates]).to(self.dtype)
-        del updates
-        moves = torch.split(orthogonalise_(wide), [math.prod(p.shape[:-2]) for p in parameters])
-        torch._foreach_mul_([*parameters], 1 - rate * group["weight_decay"])
-        for parameter, move in zip(parameters, moves, strict=True):
-            rows, columns = parameter.shape[-2:]
-            move = move.mT if rows > columns else move
-            scale = math.sqrt(max(1.0, rows / columns))
-            parameter.add_(move.reshape(parameter.shape), alpha=-rate * scale)
-
-    def _average(self, parameter: nn.Parameter) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        average: Tensor = state["momentum"]
-        return average
+    if grad_scale is not None:
+        torch._foreach_div_(gradients, grad_scale)
+    torch._foreach_lerp_(averages, gradients, 1 - momentum)
+    torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+    for lot in _lots(parameters):
+        some = [torch.lerp(gradients[i], averages[i], momentum) for i in lot]  # Nesterov's
+        wide = torch.cat([_wide(update) for update in some]).to(dtype)
+        counts = [math.prod(update.shape[:-2]) for update in some]
+        del some
+        for i, moves in zip(lot, torch.split(orthogonalise_(wide), counts), strict=True):
+            rows, columns = parameters[i].shape[-2:]
+            move = (moves.mT if rows > columns else moves).reshape(parameters[i].shape)
+            parameters[i].add_(move, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
 
 
 def orthogonalise_(x: Float[Tensor, "M A B"]) -> Float[Tensor, "M A B"]:
@@ -103,10 +71,14 @@ def orthogonalise_(x: Float[Tensor, "M A B"]) -> Float[Tensor, "M A B"]:
     return x
 
 
-def _few(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Return the parameters in lots that are not too large to be worked on at once."""
-    n = max(1, VALUES_AT_ONCE // max(p.numel() for p in parameters))
-    return [parameters[first : first + n] for first in range(0, len(parameters), n)]
+def _lots(parameters: list[Tensor]) -> Iterator[list[int]]:
+    """Yield which are worked on together: of one shape or its transpose, and not too many."""
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, parameter in enumerate(parameters):
+        alike[tuple(sorted(parameter.shape[-2:]))].append(i)
+    for indices in alike.values():
+        n = max(1, VALUES_AT_ONCE // max(parameters[i].numel() for i in indices))
+        yield from (indices[first : first + n] for first in range(0, len(indices), n))
 
 
 def _wide(matrices: Tensor) -> Float[Tensor, "M A B"]:
