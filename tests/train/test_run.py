@@ -54,10 +54,10 @@ def request(folder: Path, **changes: Any) -> TrainRequest:
     if not (folder / "story.txt").exists():
         text_file(folder)
     model = {**MODEL, **{k: changes.pop(k) for k in list(changes) if k in ("drop_rate", *MODEL)}}
-    extend = changes.pop("extend", None)
+    preset, extend = changes.pop("preset", "pico"), changes.pop("extend", None)
     return TrainRequest(
         sources=(str(folder / "story.txt"),),
-        preset="pico",
+        preset=preset,
         model_changes=model,
         train=TrainConfig(**{**SETTINGS, **changes}),
         extend=extend,
@@ -277,7 +277,7 @@ def test_a_time_budget_becomes_steps_and_is_kept_on_resume(tmp_path: Path) -> No
 
 
 def test_weights_that_do_not_fit_are_listed_together(tmp_path: Path) -> None:
-    outcome = train_run(request(tmp_path), quiet())
+    outcome = train_run(request(tmp_path, preset="gpt2-pico"), quiet())
     run = RunFolder(outcome.folder.path)
     tables = run.read()
     tables["model"]["n_layers"] = 3

@@ -1,8 +1,9 @@
 """Memory as a plain sum: what is held at the moment when most is held.
 
-A training step has three such moments. At the end of the forward pass every activation is kept
+A training step has four such moments. At the end of the forward pass every activation is kept
 and the loss is computed; when the backward pass enters the last block they are still all there;
-at its end they are gone, but every gradient has come. The largest of the three sums is the peak.
+at its end they are gone, but every gradient has come, and so it is while the optimizer works. The
+largest of the four sums is the peak.
 Each sum was compared with the peak of real runs on the CPU: what is held agrees within 1% in
 fp32 and 5% in bf16. With the fused loss the resident memory that Linux reports is 3 to 14% more
 (plain: up to 25%), because the C library keeps freed blocks for later use. CUDA and MPS are taken
@@ -11,6 +12,7 @@ to follow the same arithmetic and were not measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from groundup.config import GPTConfig, TrainConfig
@@ -21,7 +23,7 @@ from groundup.plan.activations import (
     product_bytes,
     writes_scores,
 )
-from groundup.plan.count import BYTES, count_parameters, windowed_layers
+from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
 
 PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 307 to 318
@@ -29,7 +31,9 @@ MiB, of which `import torch` is 219; torch 2.13, CPU build, Linux x86-64)."""
 LOSS_CHUNK = 1 << 24
 """Logits that the fused loss computes at once (`groundup.train.loss.CHUNK_VALUES`)."""
 MOMENTS = 2
-"""Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015)."""
+"""Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015); Muon keeps one."""
+MUON_LOT = 1 << 24
+"""Values that Muon works on at once, at most (`groundup.train.muon.VALUES_AT_ONCE`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     "auto" counts as the CPU and fp32. `torch.compile` can only lower the activations.
     """
     weights = FP32 * count_parameters(config).total
-    fixed = {"weights": weights, "optimizer": MOMENTS * weights}
+    kept_by_optimizer = optimizer_memory(config, train)
     head = FP32 * config.vocab_size * config.emb_dim
     held = weights if train.accumulation > 1 else 0
     kept = activations(config, train)
@@ -61,20 +65,49 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     twice = head * (2 if held else 1) if config.tie_embeddings else 0
     fused = train.loss == "fused"
     sums = {
-        "end of the forward pass": (held + head * fused, kept, loss_memory(config, train)),
-        "start of the backward pass": (held + head, kept + block_work(config, train), hidden),
-        "end of the backward pass": (weights + twice, 0, 0),
+        "end of the forward pass": (held + head * fused, kept, loss_memory(config, train), 0),
+        "start of the backward pass": (held + head, kept + block_work(config, train), hidden, 0),
+        "end of the backward pass": (weights + twice, 0, 0, 0),
+        "optimizer's work": (weights, 0, 0, muon_work(config, train)),
     }
-    moment, (gradients, kept, logits) = max(sums.items(), key=lambda item: sum(item[1]))
+    moment, (gradients, kept, logits, work) = max(sums.items(), key=lambda item: sum(item[1]))
     terms = {
-        "weights": fixed["weights"],
+        "weights": weights,
         "gradients": gradients,
-        "optimizer": fixed["optimizer"],
+        "optimizer": kept_by_optimizer + work,
         "activations": kept,
         "logits": logits,
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
     return Memory(moment=moment, terms=terms)
+
+
+def optimizer_memory(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of the running averages that the optimizer keeps from step to step."""
+    total = count_parameters(config).total
+    inner = config.n_layers * matrix_weights(config, config.n_experts)
+    return FP32 * (MOMENTS * total - (inner if train.optimizer == "muon" else 0))
+
+
+def muon_work(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes that Muon needs while it makes matrices orthogonal.
+
+    Of a lot of M matrices (A, B), A <= B, those of updates are there in fp32, then twice; then the
+    matrices before and after a step of the iteration, and two of (A, A).
+    """
+    if train.optimizer != "muon":
+        return 0
+    width, networks = config.emb_dim, max(1, config.n_experts) * (3 if config.is_gated else 2)
+    alike = Counter[int]()
+    alike[config.n_heads * config.head_dim] += 2 * config.n_layers
+    alike[config.n_kv_heads * config.head_dim] += 2 * config.n_layers
+    alike[config.ffn_dim] += networks * config.n_layers
+    most = 0
+    for inner, count in alike.items():
+        values = width * inner * min(count, max(1, MUON_LOT // (width * inner)))
+        grams = values * min(width, inner) // max(width, inner)
+        most = max(most, 2 * FP32 * values, product_bytes(train) * 2 * (values + grams))
+    return most
 
 
 def loss_memory(config: GPTConfig, train: TrainConfig) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from torch import nn
 
@@ -18,6 +17,7 @@ from groundup.tokenizer import Tokenizer
 from groundup.train.assemble import assemble
 from groundup.train.choices import choose
 from groundup.train.loop import Listener, Progress
+from groundup.train.optimizer import Optimizer
 from groundup.train.screen import ConsoleScreen
 from groundup.train.signals import StopRequest
 
@@ -39,7 +39,7 @@ class _History:
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Times are for the screen."""
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
         """The model stays in memory."""
 
 

@@ -78,6 +78,9 @@ def choose(
     allocator = config.allocator
     if allocator == "auto":
         allocator, reasons["allocator"] = _best_allocator(device, own_process)
+    muon_rate = config.muon_learning_rate
+    if muon_rate is None and config.optimizer == "muon":
+        muon_rate = config.peak_muon_learning_rate * rate_share
     rate = config.peak_learning_rate(emb_dim)
     if config.learning_rate is None:
         rate *= rate_share
@@ -91,6 +94,7 @@ def choose(
         threads=threads,
         allocator=allocator,
         learning_rate=rate,
+        muon_learning_rate=muon_rate,
     )
     return Choices(resolved, reasons)
 

@@ -21,7 +21,12 @@ from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.train.choices import Choices
-from groundup.train.optimizer import build_optimizer, restore_optimizer
+from groundup.train.optimizer import (
+    Optimizer,
+    build_optimizer,
+    restore_optimizer,
+    set_learning_rate,
+)
 from groundup.train.schedule import learning_rate
 from groundup.train.signals import StopRequest
 from groundup.train.step import TrainStep
@@ -58,7 +63,7 @@ class Listener(Protocol):
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Receive the measured speed of the first steps, and the settings that follow from it."""
 
-    def save(self, progress: Progress, model: GPT, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, model: GPT, optimizer: Optimizer) -> None:
         """Keep the run's state."""
 
 
@@ -161,9 +166,8 @@ class Trainer:
         n_targets = torch.stack(counts).sum()
         norm = self._gradient_norm() / n_targets
         # The fused step divides each gradient by this on its way: a pass over memory less.
-        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)  # type: ignore[attr-defined]
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)
+        set_learning_rate(self.optimizer, step, config)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -20,6 +19,7 @@ from groundup.plan.units import duration
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.loop import Progress as RunProgress
+from groundup.train.optimizer import Optimizer
 
 SAMPLE_LINES = 6
 
@@ -117,9 +117,7 @@ class ConsoleScreen:
         for line in filled[:lines]:
             self.console.print(Text(" " * 12) + line, soft_wrap=True)
 
-    def save(
-        self, progress: RunProgress, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def save(self, progress: RunProgress, model: nn.Module, optimizer: Optimizer) -> None:
         """Saving is silent."""
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from groundup.model import GPT
 from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
+from groundup.train.tied import TiedGradient
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "fused": fused_loss,
@@ -32,14 +33,16 @@ class TrainStep(nn.Module):
         self.loss = LOSSES[loss]
         self.balance = ExpertBalance(model)
         self.balance_loss = balance_loss
+        self.tied = TiedGradient(model)
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
-        hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        with self.tied.joined():
+            hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
         targets = targets.flatten()
         softcap = self.model.config.logit_softcap
-        loss_sum = self.loss(hidden, self.model.lm_head.weight, targets, softcap)
+        loss_sum = self.loss(hidden, self.tied.head_weight(), targets, softcap)
         n_targets = torch.count_nonzero(targets != IGNORED)
         return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
