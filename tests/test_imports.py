@@ -19,6 +19,7 @@ LAYERS = [
     {"train"},
     {"generate", "evaluate", "weights"},
     {"runs"},
+    {"quantized"},
     {"model", "data", "plan", "device"},
     {"tokenizer"},
     {"config"},

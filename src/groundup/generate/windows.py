@@ -69,7 +69,7 @@ class CachedReader:
 
     def __init__(self, model: GPT, n_rows: int, capacity: int) -> None:
         self.model = model
-        self.cache = KVCache(model.config, n_rows, capacity, model.lm_head.weight.device)
+        self.cache = KVCache(model.config, n_rows, capacity, model.device)
 
     def read(self, rows: Rows) -> Float[Tensor, "B D"]:
         """Return the hidden state of each row's last token."""
@@ -98,7 +98,7 @@ def hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"
     """Run the model on `rows`, the shorter ones padded on the right."""
     longest = max(map(len, rows))
     tokens = [[*row, *[0] * (longest - len(row))] for row in rows]
-    return model.hidden_states(torch.tensor(tokens, device=model.lm_head.weight.device), cache)
+    return model.hidden_states(torch.tensor(tokens, device=model.device), cache)
 
 
 def without_compiling() -> AbstractContextManager[Any]:

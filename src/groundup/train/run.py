@@ -268,6 +268,8 @@ def _plan_table(plan: Plan) -> dict[str, Any]:
 def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
+    if "quantization" in tables:
+        raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
     if "request" not in tables:
         raise UsageError(
             f"{folder.path} is an imported model, not a run; choose another --run name, and train "
