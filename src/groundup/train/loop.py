@@ -20,6 +20,7 @@ from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
+from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
 from groundup.train.optimizer import (
     Optimizer,
@@ -94,6 +95,8 @@ class Trainer:
         self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
         self._pause = 0.0
         self._saved: Progress | None = None
+        if self.config.checkpoint_activations == "on":
+            checkpoint_blocks(self.model)
         if self.config.compile == "on":
             for block in self.model.blocks:
                 block.compile()  # in place: parameters keep their names
@@ -152,7 +155,8 @@ class Trainer:
     def _optimizer_step(self) -> tuple[Tensor, Tensor]:
         """Learn from one global batch; return its mean loss and the norm of the gradient."""
         config, step = self.config, self.progress.step
-        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
+        if self.model.config.drop_rate:
+            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
         losses, counts = [], []
         for micro in range(config.accumulation):
             first = step * config.sequences_per_step + micro * config.batch_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -13,11 +13,6 @@ from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 from groundup.train.tied import TiedGradient
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "fused": fused_loss,
-    "plain": plain_loss,
-}
-
 
 class TrainStep(nn.Module):
     """Compute the summed loss of a batch and how many targets it counts.
@@ -27,10 +22,12 @@ class TrainStep(nn.Module):
     times its `ExpertBalance` for each target.
     """
 
-    def __init__(self, model: GPT, loss: str = "fused", balance_loss: float = 0.0) -> None:
+    def __init__(
+        self, model: GPT, loss: str = "fused", balance_loss: float = 0.0, loss_chunk: int = 0
+    ) -> None:
         super().__init__()
         self.model = model
-        self.loss = LOSSES[loss]
+        self.loss = partial(fused_loss, chunk_values=loss_chunk) if loss == "fused" else plain_loss
         self.balance = ExpertBalance(model)
         self.balance_loss = balance_loss
         self.tied = TiedGradient(model)
@@ -39,6 +36,7 @@ class TrainStep(nn.Module):
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
+        self.balance.forget()
         with self.tied.joined():
             hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
         targets = targets.flatten()
