@@ -28,13 +28,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, help="tinyshakespeare.txt, for the Shakespeare part")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT to run beside")
     parser.add_argument("--litgpt", type=Path, help="the python of an environment with litgpt")
+    parser.add_argument(
+        "--model", type=Path, help="a run folder to talk with, for the start-up part"
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
     parser.add_argument("--steps", type=int, default=4, help="timed training steps in a turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: checks that it all runs")
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
     options = parser.parse_args()
-    for name in ("text", "nanogpt", "litgpt"):
+    for name in ("text", "nanogpt", "litgpt", "model"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             parser.error(f"--{name} {path}: no such path")
