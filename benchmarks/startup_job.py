@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from groundup import GPT, ByteTokenizer, GPTConfig, load, preset
+from groundup import GPT, CharTokenizer, GPTConfig, load, preset
 from groundup.base.files import write_text
 from groundup.config import as_table
 from groundup.generate import SamplingConfig, generate_tokens
@@ -18,6 +18,8 @@ from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import LoadedRun
 
+ALPHABET = "".join(map(chr, range(32, 127)))
+"""Without an end-of-text token, so that a model writes as much as it is asked for."""
 PASSAGE = """
 First, take the large bowl from the shelf. Second, put two cups of flour into the large bowl.
 Third, break three eggs into the small bowl. Fourth, pour the small bowl into the large bowl.
@@ -27,10 +29,10 @@ STORY = "It was late in the autumn, and the road to the village was covered with
 
 
 def make(path: str, shape: dict[str, Any]) -> dict[str, Any]:
-    """Write a run folder of bytes and random weights; return the sizes of what it needs."""
+    """Write a run folder of characters and random weights; return the sizes of what it needs."""
     named = shape.pop("preset", None)
-    config = preset(named) if named else GPTConfig(vocab_size=257, **shape)
-    tokenizer, folder = ByteTokenizer(), RunFolder(Path(path))
+    config = preset(named) if named else GPTConfig(vocab_size=len(ALPHABET), **shape)
+    tokenizer, folder = CharTokenizer(ALPHABET), RunFolder(Path(path))
     torch.manual_seed(0)
     tensors = dict(GPT(config).named_parameters())
     write_text(folder.tokenizer, tokenizer.to_json())
@@ -51,8 +53,11 @@ def talk(path: str, n_tokens: int, rounds: int) -> dict[str, Any]:
     run = load(path)
     repeated = PASSAGE * 2 + PASSAGE[:60]
     texts = {
-        "repeats": (repeated, SamplingConfig(max_tokens=n_tokens, temperature=0.0)),
-        "repeats, drawn": (repeated, SamplingConfig(max_tokens=n_tokens, seed=1)),
+        "repeats, greedy": (repeated, SamplingConfig(max_tokens=n_tokens, temperature=0.0)),
+        "repeats, drawn at temperature 0.8": (
+            repeated,
+            SamplingConfig(max_tokens=n_tokens, seed=1),
+        ),
         "does not": (STORY, SamplingConfig(max_tokens=n_tokens, temperature=1.0, seed=1)),
     }
     return {

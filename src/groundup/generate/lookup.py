@@ -36,6 +36,10 @@ SIZES = (8, 4, 2)
 
 LONGEST_MATCH, LONGEST_GUESS = 16, 31
 
+WORTH = 1.1
+"""A guess is made where so many tokens are expected for the time of one: what is learned of a text
+is never exact, and where little is to be won, nothing is risked."""
+
 TIE = 3e-5
 """Scores closer than this part of the largest one count as equal: ten times the rounding of
 fp32 that was measured (SmolLM2-135M, readings of 2 to 32 tokens: at most 3e-6)."""
@@ -90,7 +94,7 @@ class Guesses:
 
     def _length(self, limit: int) -> int:
         """Return the length with the most tokens to expect for what the reading costs."""
-        best, most, reached, expected = 0, 1.0, 1.0, 1.0
+        best, most, reached, expected = 0, WORTH, 1.0, 1.0
         for length in range(1, min(limit, LONGEST_GUESS) + 1):
             reached *= self.rates[min(self.matched + length - 1, LONGEST_MATCH)]
             expected += reached
