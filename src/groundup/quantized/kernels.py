@@ -37,7 +37,7 @@ class QuantizedOperators:
                 weight.codes, weight.scales[:, 0].double(), torch.zeros(rows, dtype=torch.long), 0
             )
         self.packed = torch.ops.quantized.linear_prepack(quantized, None)
-        self.bias = bias
+        self.bias, self.columns = bias, weight.columns
         # Without VNNI two products of full range overflow 16 bits: 7 bits for the vectors then.
         self.reduced = not torch.cpu._is_vnni_supported()
         self.steps, self.middle = (63, 64) if self.reduced else (127, 128)
@@ -47,6 +47,7 @@ class QuantizedOperators:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product."""
+        x = x if self.columns is None else x * self.columns
         if x.shape[0] == 1:
             out: Tensor = self.one(x, self.packed, self.reduced)
             return out if self.bias is None else out.add_(self.bias)
@@ -62,11 +63,12 @@ class OneDNN:
         self.packed = torch.ops.onednn.qlinear_prepack(weight.codes, None)
         self.scales = weight.scales[:, 0].clone()
         self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
-        self.bias = bias
+        self.bias, self.columns = bias, weight.columns
         self.multiply = torch.ops.onednn.qlinear_pointwise.default
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product."""
+        x = x if self.columns is None else x * self.columns
         size = magnitudes(x)
         codes = (x * (127 / size)).round_().to(torch.int8)
         settings: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
