@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import make_folder, write_json
 from groundup.config import GPTConfig, build, parameter_shapes
+from groundup.generate.generate import generate_tokens
+from groundup.generate.sampling import SamplingConfig
 from groundup.model import empty_gpt
 from groundup.quantized import quantizable, quantize, scatter
 from groundup.quantized.codes import BITS
@@ -23,6 +26,8 @@ from groundup.runs.load import LoadedRun, check_parameters, choose_checkpoint, l
 
 LIMITS = {8: 0.005, 4: 0.02}
 """How much the loss may grow, as a share of it."""
+N_TEXTS, LENGTH = 8, 96
+"""Texts that a model writes, and their tokens, to show how large its numbers are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +74,12 @@ def quantize_run(
             f"was made from, {tables['quantization']['run']}"
         )
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    loss = measure(load(run, str(chosen.step)))
+    original = load(run, str(chosen.step))
+    loss = measure(original)
+    sizes = {} if bits == 4 else input_sizes(original)
+    del original
     try:
-        written = _write(folder, tables, chosen, bits, out)
+        written = _write(folder, tables, chosen, bits, out, sizes)
         quantized_loss = measure(load(out.path))
         growth = quantized_loss / loss - 1
         _check_growth(run, bits, loss, quantized_loss, LIMITS[bits] if limit is None else limit)
@@ -92,8 +100,40 @@ def quantize_run(
     )
 
 
+@torch.inference_mode()
+def input_sizes(run: LoadedRun) -> dict[str, Tensor]:
+    """Return the largest magnitudes (I,) that each linear layer's input has, by the layer's name.
+
+    The model is watched while it writes some texts of its own, so that none has to be given.
+    """
+    sizes: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+            now = inputs[0].flatten(0, -2).abs().amax(dim=0)
+            sizes[name] = torch.maximum(sizes[name], now) if name in sizes else now
+
+        return note
+
+    layers = [(n, m) for n, m in run.model.named_modules() if isinstance(m, nn.Linear)]
+    watched = [module.register_forward_pre_hook(watch(name)) for name, module in layers]
+    random, known = torch.Generator().manual_seed(0), run.tokenizer.vocab_size
+    starts = torch.randint(known, (N_TEXTS, 1), generator=random).tolist()
+    sampling = SamplingConfig(max_tokens=LENGTH, temperature=1.0, seed=0)
+    for _ in generate_tokens(run.model, starts, sampling, vocab_size=known):
+        pass
+    for hook in watched:
+        hook.remove()
+    return sizes
+
+
 def _write(
-    folder: RunFolder, tables: dict[str, Any], chosen: Checkpoint, bits: int, out: RunFolder
+    folder: RunFolder,
+    tables: dict[str, Any],
+    chosen: Checkpoint,
+    bits: int,
+    out: RunFolder,
+    sizes: dict[str, Tensor],
 ) -> Checkpoint:
     """Write the run folder of the model in `bits` bits; return its checkpoint."""
     tokenizer = run_tokenizer(folder, tables)
@@ -102,7 +142,7 @@ def _write(
         out.checkpoints,
         chosen.step,
         {
-            MODEL: lambda path: write_tensors(_quantized(tables, chosen, bits), path),
+            MODEL: lambda path: write_tensors(_quantized(tables, chosen, bits, sizes), path),
             STATE: lambda path: write_json(path, {"step": chosen.step}),
         },
     )
@@ -114,7 +154,9 @@ def _write(
     return written
 
 
-def _quantized(tables: dict[str, Any], chosen: Checkpoint, bits: int) -> dict[str, Tensor]:
+def _quantized(
+    tables: dict[str, Any], chosen: Checkpoint, bits: int, sizes: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, each matrix as what stands for it in `bits` bits."""
     config = build(GPTConfig, tables["model"])
     tensors = chosen.model_tensors()
@@ -123,7 +165,9 @@ def _quantized(tables: dict[str, Any], chosen: Checkpoint, bits: int) -> dict[st
     for parameter in parameter_shapes(config):
         tensor = tensors.pop(parameter.name)
         if quantizable(parameter):
-            found |= scatter(parameter.name, quantize(tensor, bits))
+            is_tied = config.tie_embeddings and parameter.part == "token embedding"
+            layer = "lm_head" if is_tied else parameter.name.removesuffix(".weight")
+            found |= scatter(parameter.name, quantize(tensor, bits, sizes.get(layer)))
         else:
             found[parameter.name] = tensor
     return found

@@ -1,10 +1,14 @@
 """A matrix as small whole numbers with a scale: what it is on disk, and what it stands for.
 
-    8 bits    weight = scale x code               code -127 to 127, a scale for each row
+    8 bits    weight = scale x code x column      code -127 to 127, a scale for each row
     4 bits    weight = scale x code + zero        code -8 to 7, both for each group of a row
 
+What multiplies a column of the matrix multiplies one number of each vector that meets it. So it
+moves size from numbers that are large in every vector, and would leave the others few steps of
+their 8 bits, to the weights (SmoothQuant: Xiao et al., 2023).
+
 On disk a matrix `name` is `name.codes` (int8, or uint8 with two codes a byte, the lower four bits
-first), `name.scales` and, in 4 bits, `name.zeros`.
+first), `name.scales`, in 4 bits `name.zeros`, in 8 `name.columns` where there are any.
 """
 
 from __future__ import annotations
@@ -18,20 +22,24 @@ from torch import Tensor
 from groundup.base.errors import RunError
 
 BITS = (8, 4)
+PARTS = ("codes", "scales", "zeros", "columns")
 GROUP = 32
 """Weights of a row that share a scale in 4 bits."""
 SHRINKS = (1.0, 0.92, 0.84, 0.76)
 """Shares of a group's range from which the search for its scale sets out."""
 ROUNDS = 4
+SHARE = 0.5
+"""How much of a column's size goes to the weights: 0 none, 1 all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A quantised matrix: codes (O, I) or (O, I / 2), scales and zeros (O, groups)."""
+    """A matrix: codes (O, I) or (O, I / 2), scales and zeros (O, groups), columns (I,)."""
 
     codes: Tensor
     scales: Tensor
     zeros: Tensor | None = None
+    columns: Tensor | None = None
 
     @property
     def bits(self) -> int:
@@ -52,7 +60,7 @@ class Codes:
     def __getitem__(self, rows: Tensor | slice) -> Codes:
         """Return some rows, or a table (..., I) of them."""
         zeros = None if self.zeros is None else self.zeros[rows]
-        return Codes(self.codes[rows], self.scales[rows], zeros)
+        return Codes(self.codes[rows], self.scales[rows], zeros, self.columns)
 
     def whole(self) -> Tensor:
         """Return the codes, one each (..., I) int8."""
@@ -67,18 +75,32 @@ class Codes:
         grouped = codes.view(*codes.shape[:-1], n_groups, -1) * self.scales.float()[..., None]
         if self.zeros is not None:
             grouped = grouped + self.zeros.float()[..., None]
-        return grouped.flatten(-2)
+        whole = grouped.flatten(-2)
+        return whole if self.columns is None else whole * self.columns
 
 
-def quantize(weight: Tensor, bits: int) -> Codes:
-    """Return the matrix `weight` (O, I) in 8 or 4 bits; in 8 where 4 would leave half a group."""
-    four = bits == 4 and weight.shape[1] % GROUP == 0
-    return _four(weight.float()) if four else _eight(weight.float())
+def quantize(weight: Tensor, bits: int, sizes: Tensor | None = None) -> Codes:
+    """Return the matrix `weight` (O, I) in 8 or 4 bits; in 8 where 4 would leave half a group.
+
+    `sizes` (I,) are the largest magnitudes of the vectors that it multiplies, where they are known.
+    """
+    weight = weight.float()
+    if bits == 4 and weight.shape[1] % GROUP == 0:
+        return _four(weight)
+    columns = None if sizes is None else _columns(weight, sizes)
+    return _eight(weight if columns is None else weight / columns, columns)
 
 
-def _eight(weight: Tensor) -> Codes:
+def _columns(weight: Tensor, sizes: Tensor) -> Tensor:
+    tiny = 1e-5
+    ours, theirs = weight.abs().amax(dim=0).clamp_min(tiny), sizes.clamp_min(tiny)
+    columns = ours ** (1 - SHARE) / theirs**SHARE
+    return columns / columns.median()
+
+
+def _eight(weight: Tensor, columns: Tensor | None) -> Codes:
     scales = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp_min(torch.finfo().tiny)
-    return Codes((weight / scales).round().to(torch.int8), scales)
+    return Codes((weight / scales).round().to(torch.int8), scales, columns=columns)
 
 
 def _four(weight: Tensor) -> Codes:
@@ -135,8 +157,8 @@ def _line(codes: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 def scatter(name: str, matrix: Codes) -> dict[str, Tensor]:
     """Return the tensors that stand for the matrix `name` on disk."""
-    parts = {f"{name}.codes": matrix.codes, f"{name}.scales": matrix.scales}
-    return parts if matrix.zeros is None else parts | {f"{name}.zeros": matrix.zeros}
+    parts = {part: getattr(matrix, part) for part in PARTS}
+    return {f"{name}.{part}": tensor for part, tensor in parts.items() if tensor is not None}
 
 
 def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tensor | Codes]:
@@ -145,7 +167,7 @@ def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tens
     taken = set()
     for codes in (name for name in tensors if name.endswith(".codes")):
         name = codes.removesuffix(".codes")
-        parts = {part: f"{name}.{part}" for part in ("codes", "scales", "zeros")}
+        parts = {part: f"{name}.{part}" for part in PARTS}
         taken |= set(parts.values())
         found[name] = _checked(name, {k: tensors.get(v) for k, v in parts.items()}, source)
     return found | {name: tensor for name, tensor in tensors.items() if name not in taken}
@@ -153,7 +175,7 @@ def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tens
 
 def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> Codes:
     """Return the parts as one matrix, or raise `RunError` saying what does not fit."""
-    codes, scales, zeros = parts["codes"], parts["scales"], parts["zeros"]
+    codes, scales, zeros, columns = (parts[part] for part in PARTS)
     problem = None
     if codes is None or codes.dtype not in (torch.int8, torch.uint8) or codes.ndim != 2:
         problem = "codes: expected a table of int8, or of uint8 pairs"
@@ -165,13 +187,17 @@ def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> C
         problem = "zeros: expected to be like scales"
     elif not _fit(codes, scales):
         problem = f"scales {tuple(scales.shape)} do not fit codes {tuple(codes.shape)}"
-    elif not all(bool(part.isfinite().all()) for part in (scales, zeros) if part is not None):
-        problem = "scales or zeros that are not finite"
+    elif columns is not None and (zeros is not None or columns.shape != codes.shape[1:]):
+        problem = f"columns {tuple(columns.shape)} do not fit codes {tuple(codes.shape)}"
+    elif not all(
+        bool(part.isfinite().all()) for part in (scales, zeros, columns) if part is not None
+    ):
+        problem = "scales, zeros or columns that are not finite"
     if problem:
         raise RunError(f"{source}: {name}.{problem}; quantize the run again")
     assert codes is not None
     assert scales is not None
-    return Codes(codes, scales, zeros)
+    return Codes(codes, scales, zeros, columns)
 
 
 def _fit(codes: Tensor, scales: Tensor) -> bool:

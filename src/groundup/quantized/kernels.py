@@ -36,8 +36,8 @@ class QuantizedOperators:
             quantized = torch._make_per_channel_quantized_tensor(
                 weight.codes, weight.scales[:, 0].double(), torch.zeros(rows, dtype=torch.long), 0
             )
-        self.packed = torch.ops.quantized.linear_prepack(quantized, None)
-        self.bias = bias
+        self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
+        self.bias, self.columns = bias, weight.columns
         # Without VNNI two products of full range overflow 16 bits: 7 bits for the vectors then.
         self.reduced = not torch.cpu._is_vnni_supported()
         self.steps, self.middle = (63, 64) if self.reduced else (127, 128)
@@ -47,12 +47,13 @@ class QuantizedOperators:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product."""
+        x = x if self.columns is None else x * self.columns
         if x.shape[0] == 1:
-            out: Tensor = self.one(x, self.packed, self.reduced)
-            return out if self.bias is None else out.add_(self.bias)
+            return self.one(x, self.packed, self.reduced)  # type: ignore[no-any-return]
         size = magnitudes(x)
         out = self.many(x / size, 1 / self.steps, self.middle, self.packed)
-        return _finished(out, size, self.bias)
+        # The bias is in already, once for each size.
+        return out.mul_(size) if self.bias is None else torch.lerp(self.bias, out, size)
 
 
 class OneDNN:
@@ -62,16 +63,17 @@ class OneDNN:
         self.packed = torch.ops.onednn.qlinear_prepack(weight.codes, None)
         self.scales = weight.scales[:, 0].clone()
         self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
-        self.bias = bias
+        self.bias, self.columns = bias, weight.columns
         self.multiply = torch.ops.onednn.qlinear_pointwise.default
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product."""
+        x = x if self.columns is None else x * self.columns
         size = magnitudes(x)
         codes = (x * (127 / size)).round_().to(torch.int8)
         settings: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
         out = self.multiply(codes, 1 / 127, 0, self.packed, self.scales, self.zeros, *settings)
-        return _finished(out, size, self.bias)
+        return out.mul_(size) if self.bias is None else torch.addcmul(self.bias, out, size)
 
 
 class FourBits:
@@ -114,10 +116,6 @@ class Widening:
 def magnitudes(x: Tensor) -> Tensor:
     """Return the largest magnitude of each vector (M, 1), never 0."""
     return x.abs().amax(dim=-1, keepdim=True).clamp_min_(torch.finfo(x.dtype).tiny)
-
-
-def _finished(out: Tensor, size: Tensor, bias: Tensor | None) -> Tensor:
-    return out.mul_(size) if bias is None else torch.addcmul(bias, out, size)
 
 
 def kernel(weight: Codes, bias: Tensor | None) -> Kernel:

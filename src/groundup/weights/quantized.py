@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from groundup.quantized import Codes, gather
+from groundup.quantized.codes import PARTS
 from groundup.weights.pretrained import Stored
 
-PARTS = (".codes", ".scales", ".zeros")
+ENDS = tuple(f".{part}" for part in PARTS)
 
 
 def widened(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
@@ -19,9 +20,8 @@ def widened(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
     names = dict.fromkeys(name.removesuffix(".codes") for name in stored if name.endswith(".codes"))
     found = {}
     for name in names:
-        parts = {
-            f"{name}{end}": stored[f"{name}{end}"] for end in PARTS if f"{name}{end}" in stored
-        }
+        whole = [f"{name}{end}" for end in ENDS]
+        parts = {part: stored[part] for part in whole if part in stored}
 
         def read(name: str = name, parts: Mapping[str, Stored] = parts) -> Tensor:
             matrix = gather({part: tensor.read() for part, tensor in parts.items()}, source)[name]
@@ -30,5 +30,5 @@ def widened(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
         codes = stored[f"{name}.codes"]
         width = codes.shape[-1] * (1 if codes.dtype == torch.int8 else 2)
         found[name] = Stored((*codes.shape[:-1], width), torch.float32, read)
-    rest = {name: tensor for name, tensor in stored.items() if not name.endswith(PARTS)}
+    rest = {name: tensor for name, tensor in stored.items() if not name.endswith(ENDS)}
     return found | rest
