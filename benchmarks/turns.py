@@ -27,6 +27,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--text", type=Path, help="tinyshakespeare.txt, for the Shakespeare part")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT to run beside")
+    parser.add_argument("--litgpt", type=Path, help="the python of an environment with litgpt")
+    parser.add_argument("--llama", type=Path, help="that of one with llama-cpp-python")
+    parser.add_argument("--speak-rounds", type=int, default=1, help="turns of who generates")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
     parser.add_argument("--steps", type=int, default=4, help="timed training steps in a turn")
@@ -38,6 +41,11 @@ def parse() -> argparse.Namespace:
         if path is not None and not path.exists():
             parser.error(f"--{name} {path}: no such path")
         setattr(options, name, path and path.resolve())
+    for name in ("litgpt", "llama"):  # a link is how an environment is known
+        path = getattr(options, name)
+        if path is not None and not path.exists():
+            parser.error(f"--{name} {path}: no such python")
+        setattr(options, name, path and path.absolute())
     if options.quick:
         options.rounds, options.steps = 1, 2
         options.out = options.out or Path(tempfile.mkdtemp(prefix="groundup-bench-"))
