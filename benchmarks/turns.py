@@ -31,13 +31,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--model", type=Path, help="a run folder to talk with, for the start-up part"
     )
+    parser.add_argument("--llama", type=Path, help="that of one with llama-cpp-python")
+    parser.add_argument("--speak-rounds", type=int, default=1, help="turns of who generates")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
     parser.add_argument("--steps", type=int, default=4, help="timed training steps in a turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: checks that it all runs")
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
     options = parser.parse_args()
-    for name in ("text", "nanogpt", "litgpt", "model"):
+    for name in ("text", "nanogpt", "litgpt", "llama", "model"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             parser.error(f"--{name} {path}: no such path")

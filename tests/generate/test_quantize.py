@@ -11,6 +11,7 @@ from groundup import load
 from groundup.base.errors import GroundupError
 from groundup.generate.quantize import input_sizes
 from groundup.quantized import QuantizedEmbedding, QuantizedLinear
+from groundup.quantized.linear import JointLinear
 from groundup.runs.checkpoint import list_checkpoints, write_tensors
 from groundup.weights import export_model
 from tests.cli.conftest import Groundup, groundup, story, trained
@@ -46,6 +47,17 @@ def test_the_weights_are_held_as_codes_alone(groundup: Groundup, trained: Path) 
     assert kinds["lm_head"] is QuantizedLinear
     assert kinds["blocks.0.ffn.down"] is QuantizedLinear
     assert not any(isinstance(module, torch.nn.Linear) for module in model.modules())
+
+
+def test_query_key_and_value_are_one_product(groundup: Groundup, trained: Path) -> None:
+    groundup("quantize", trained, "--to", "small")
+    attn = load("small").model.blocks[0].attn
+    assert isinstance(attn.query, JointLinear)
+    assert attn.query.joint is attn.key.joint is attn.value.joint
+    x = torch.randn(2, 3, 16)
+    parts = torch.cat([layer(x) for layer in (attn.query, attn.key, attn.value)], dim=-1)
+    assert torch.equal(parts, attn.query.joint.linear(x))
+    assert attn.query.joint.seen is None
 
 
 def test_it_is_the_export_in_numbers(groundup: Groundup, trained: Path) -> None:

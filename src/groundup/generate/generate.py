@@ -9,6 +9,7 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.generate.lookup import can_look_up, look_up
+from groundup.generate.pace import Pace
 from groundup.generate.sampling import SamplingConfig, generators, next_tokens
 from groundup.generate.text import TextStream
 from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows, without_compiling
@@ -125,10 +126,11 @@ def generate_tokens(
                     return
         return
     reader = _reader(model, rows, sampling.max_tokens, use_cache)
-    active = list(range(len(rows)))
+    active, pace = list(range(len(rows))), Pace(model.device.type == "cpu")
     with evaluation_mode(model):
         for _ in range(sampling.max_tokens if rows else 0):
-            logits = _next_logits(model, reader, [rows[i] for i in active])[:, :vocab_size]
+            with pace.token():
+                logits = _next_logits(model, reader, [rows[i] for i in active])[:, :vocab_size]
             chosen = next_tokens(
                 logits, sampling, [random[i] for i in active], [rows[i] for i in active]
             )

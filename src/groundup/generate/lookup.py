@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.generate.pace import Pace
 from groundup.generate.sampling import SamplingConfig, next_tokens, penalised
 from groundup.generate.windows import (
     CachedReader,
@@ -177,11 +178,12 @@ def look_up(
 ) -> Iterator[int]:
     """Append to `row`, and yield, the tokens that would be written one by one."""
     capacity = min(len(row) + sampling.max_tokens, model.config.context_length)
-    reader, guesses = AheadReader(model, capacity), Guesses(row)
+    reader, guesses, pace = AheadReader(model, capacity), Guesses(row), Pace()
     left = sampling.max_tokens
     while left:
         guess = guesses.next(min(reader.room(row), left - 1))
-        tokens = _next(model, reader, row, guess, sampling, random, vocab_size)
+        with pace.several() if guess else pace.token():
+            tokens = _next(model, reader, row, guess, sampling, random, vocab_size)
         left -= len(tokens)
         for token in tokens:
             row.append(token)

@@ -18,8 +18,9 @@ from groundup.config import GPTConfig, build, parameter_shapes
 from groundup.generate.generate import generate_tokens
 from groundup.generate.sampling import SamplingConfig
 from groundup.model import empty_gpt
-from groundup.quantized import quantizable, quantize, scatter
+from groundup.quantized import even_columns, quantizable, quantize, scatter
 from groundup.quantized.codes import BITS
+from groundup.quantized.swap import SIBLINGS
 from groundup.runs import RunFolder, append_line
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.load import LoadedRun, check_parameters, choose_checkpoint, load, run_tokenizer
@@ -163,14 +164,29 @@ def _quantized(
     check_parameters(empty_gpt(config), tensors, chosen.path)
     found: dict[str, Tensor] = {}
     for parameter in parameter_shapes(config):
-        tensor = tensors.pop(parameter.name)
+        tensor = tensors[parameter.name]
         if quantizable(parameter):
-            is_tied = config.tie_embeddings and parameter.part == "token embedding"
-            layer = "lm_head" if is_tied else parameter.name.removesuffix(".weight")
-            found |= scatter(parameter.name, quantize(tensor, bits, sizes.get(layer)))
+            columns = _columns(parameter.name, tensors, sizes, config)
+            found |= scatter(parameter.name, quantize(tensor, bits, columns))
         else:
             found[parameter.name] = tensor
     return found
+
+
+def _columns(
+    name: str, tensors: dict[str, Tensor], sizes: dict[str, Tensor], config: GPTConfig
+) -> Tensor | None:
+    """Return a matrix' columns; those that multiply the same vectors have the same."""
+    layer = name.removesuffix(".weight")
+    if layer == "token_embedding" and config.tie_embeddings:
+        layer = "lm_head"
+    if layer not in sizes:
+        return None
+    parent, _, own = layer.rpartition(".")
+    alike = next((group for group in SIBLINGS if own in group), ())
+    names = [f"{parent}.{sibling}.weight" for sibling in alike]
+    together = [tensors[n] for n in names if n in tensors] or [tensors[name]]
+    return even_columns(torch.cat(together), sizes[layer])
 
 
 def _check_growth(run: str | Path, bits: int, loss: float, now: float, limit: float) -> None:

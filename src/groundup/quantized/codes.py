@@ -13,7 +13,7 @@ first), `name.scales`, in 4 bits `name.zeros`, in 8 `name.columns` where there a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,23 +79,41 @@ class Codes:
         return whole if self.columns is None else whole * self.columns
 
 
-def quantize(weight: Tensor, bits: int, sizes: Tensor | None = None) -> Codes:
+def quantize(weight: Tensor, bits: int, columns: Tensor | None = None) -> Codes:
     """Return the matrix `weight` (O, I) in 8 or 4 bits; in 8 where 4 would leave half a group.
 
-    `sizes` (I,) are the largest magnitudes of the vectors that it multiplies, where they are known.
+    `columns` (I,), as of `even_columns`, serve 8 bits only.
     """
     weight = weight.float()
     if bits == 4 and weight.shape[1] % GROUP == 0:
         return _four(weight)
-    columns = None if sizes is None else _columns(weight, sizes)
     return _eight(weight if columns is None else weight / columns, columns)
 
 
-def _columns(weight: Tensor, sizes: Tensor) -> Tensor:
+def even_columns(weight: Tensor, sizes: Tensor) -> Tensor:
+    """Return the columns (I,) that share size between `weight` and vectors as large as `sizes`."""
     tiny = 1e-5
-    ours, theirs = weight.abs().amax(dim=0).clamp_min(tiny), sizes.clamp_min(tiny)
+    ours, theirs = weight.abs().amax(dim=0).float().clamp_min(tiny), sizes.clamp_min(tiny)
     columns = ours ** (1 - SHARE) / theirs**SHARE
     return columns / columns.median()
+
+
+def join(matrices: Sequence[Codes]) -> Codes | None:
+    """Return matrices that multiply the same vectors as one, or None where their forms differ."""
+    first = matrices[0]
+    if any(m.bits != first.bits or not _same(m.columns, first.columns) for m in matrices):
+        return None
+    zeros = [m.zeros for m in matrices if m.zeros is not None]
+    return Codes(
+        torch.cat([m.codes for m in matrices]),
+        torch.cat([m.scales for m in matrices]),
+        torch.cat(zeros) if zeros else None,
+        first.columns,
+    )
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b)
 
 
 def _eight(weight: Tensor, columns: Tensor | None) -> Codes:

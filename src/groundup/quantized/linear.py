@@ -31,6 +31,40 @@ class QuantizedLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, {self.bits} bits, {how}"
 
 
+class Joint:
+    """Several products of one vector as one: whoever asks first has all of them computed."""
+
+    def __init__(self, linear: QuantizedLinear, sizes: list[int]) -> None:
+        self.linear, self.sizes = linear, sizes
+        self.seen: Tensor | None = None
+        self.parts: list[Tensor] = []
+
+    def part(self, place: int, x: Tensor) -> Tensor:
+        """Return the product at `place`; what was computed is forgotten after the last."""
+        if x is not self.seen:
+            self.seen, self.parts = x, list(self.linear(x).split(self.sizes, dim=-1))
+        part = self.parts[place]
+        if place == len(self.sizes) - 1:
+            self.seen, self.parts = None, []
+        return part
+
+
+class JointLinear(nn.Module):
+    """One of several linear layers that multiply the same vectors, called one after the other."""
+
+    def __init__(self, joint: Joint, place: int) -> None:
+        super().__init__()
+        self.joint, self.place = joint, place
+
+    def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
+        """Return this layer's product."""
+        return self.joint.part(self.place, x)
+
+    def extra_repr(self) -> str:
+        """Show this layer's part of the whole."""
+        return f"{self.joint.sizes[self.place]} of {self.joint.linear.extra_repr()}"
+
+
 class QuantizedEmbedding(nn.Module):
     """Look vectors up in a quantised table; of one that is memory-mapped, only these are read."""
 

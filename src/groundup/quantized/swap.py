@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from groundup.config import Parameter
 from groundup.model import GPT, OutputHead
-from groundup.quantized.codes import Codes
-from groundup.quantized.linear import QuantizedEmbedding, QuantizedLinear
+from groundup.quantized.codes import Codes, join
+from groundup.quantized.linear import Joint, JointLinear, QuantizedEmbedding, QuantizedLinear
 
 QUANTIZED_PARTS = ("token embedding", "attention", "feed-forward", "output head")
 """Parts whose matrices are quantised; a router is small, and its choices are delicate."""
+
+SIBLINGS = (("query", "key", "value"), ("gate", "up"))
+"""Layers that multiply the same vectors, in the order in which the model calls them."""
 
 
 def quantizable(parameter: Parameter) -> bool:
@@ -30,12 +34,33 @@ def swap_in(model: GPT, parameters: Mapping[str, Tensor | Codes]) -> None:
     model.load_state_dict(plain, strict=False, assign=True)
     tied = "lm_head.weight" not in parameters
     for name, module in list(model.named_modules()):
+        for siblings in SIBLINGS:
+            _swap_joint(module, [f"{name}.{sibling}" for sibling in siblings], siblings, parameters)
+    for name, module in list(model.named_modules()):
         source = "token_embedding" if tied and module is model.lm_head else name
         weight = parameters.get(f"{source}.weight")
-        if isinstance(weight, Codes):
+        if isinstance(weight, Codes) and not isinstance(module, JointLinear):
             model.set_submodule(name, _quantized(module, weight, plain.get(f"{name}.bias")))
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+
+
+def _swap_joint(
+    parent: nn.Module,
+    names: Sequence[str],
+    siblings: Sequence[str],
+    parameters: Mapping[str, Tensor | Codes],
+) -> None:
+    """Let layers of `parent` that multiply the same vectors do so at once, where they can."""
+    weights = [parameters.get(f"{name}.weight") for name in names]
+    codes = [weight for weight in weights if isinstance(weight, Codes)]
+    if len(codes) < len(siblings) or (whole := join(codes)) is None:
+        return
+    biases = [bias for n in names if isinstance(bias := parameters.get(f"{n}.bias"), Tensor)]
+    bias = torch.cat(biases).float() if biases else None
+    joint = Joint(QuantizedLinear(whole, bias), [code.shape[0] for code in codes])
+    for place, sibling in enumerate(siblings):
+        setattr(parent, sibling, JointLinear(joint, place))
 
 
 def _quantized(module: nn.Module, weight: Codes, bias: Tensor | None) -> nn.Module:
