@@ -1,8 +1,8 @@
 """The one protocol for Shakespeare figures, outside of everything timed.
 
 The first 90% of the characters train, the last 10% validate. The loss is the mean (nats a
-character) over the whole validation split in consecutive windows of 64, the context beginning
-anew in each; the first character alone is not predicted.
+character) over the whole validation split in consecutive windows of 64, or of as many as asked for,
+the context beginning anew in each; the first character alone is not predicted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW, WINDOWS_AT_ONCE = 64, 128
+WINDOW, TOKENS_AT_ONCE = 64, 8192
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """(tokens, targets), both (B, T), to logits (B, T, V)."""
@@ -34,11 +34,11 @@ def character_ids(text: str) -> dict[str, int]:
 
 
 @torch.inference_mode()
-def validation_loss(logits_of: Logits, ids: list[int]) -> float:
+def validation_loss(logits_of: Logits, ids: list[int], window: int = WINDOW) -> float:
     inputs, targets = torch.tensor(ids[:-1]), torch.tensor(ids[1:])
-    whole = len(inputs) // WINDOW * WINDOW
-    windows = [part[:whole].unflatten(0, (-1, WINDOW)) for part in (inputs, targets)]
-    batches = list(zip(*(w.split(WINDOWS_AT_ONCE) for w in windows), strict=True))
+    whole = len(inputs) // window * window
+    windows = [part[:whole].unflatten(0, (-1, window)) for part in (inputs, targets)]
+    batches = list(zip(*(w.split(TOKENS_AT_ONCE // window) for w in windows), strict=True))
     if whole < len(inputs):
         batches.append((inputs[None, whole:], targets[None, whole:]))
     losses = []
@@ -87,7 +87,8 @@ def main() -> None:
     ids = encode(validation)
     if len(ids) != len(validation):
         raise SystemExit(f"{len(ids)} ids for {len(validation)} characters: not this protocol")
-    record = {"val_loss": validation_loss(logits_of, ids), "val_tokens": len(ids)}
+    loss = validation_loss(logits_of, ids, job.get("window", WINDOW))
+    record = {"val_loss": loss, "val_tokens": len(ids)}
     print(json.dumps(record))
 
 

@@ -9,7 +9,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.report import TRAINING_NAMES, publish
+from benchmarks.report import publish
+from benchmarks.tables.training import TRAINING_NAMES
 from benchmarks.turns import Record, call, in_turns, middle, parse
 from groundup.config import GPTConfig, preset
 from groundup.plan import training_flops_per_token

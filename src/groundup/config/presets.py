@@ -131,6 +131,8 @@ PRESETS: dict[str, Fields] = {
     "nano": _size(_SMALL, 4, 192, 6, context_length=128),
     "micro": _size(_SMALL, 6, 384, 6, context_length=256),
     "mini": _size(_SMALL, 8, 512, 8, context_length=512),
+    # A low loss on characters in the least time on a CPU, where layernorm is one fused kernel.
+    "speedrun": _size(_SMALL, 2, 128, 4, context_length=64, norm="layernorm"),
     "gpt2-pico": _size(_SMALL_GPT2, 4, 128, 4, context_length=64),
     "gpt2-nano": _size(_SMALL_GPT2, 4, 192, 6, context_length=128),
     "gpt2-micro": _size(_SMALL_GPT2, 6, 384, 6, context_length=256),

@@ -1,0 +1,17 @@
+"""From results to the tables of docs/performance.md, in the order in which they stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.tables import generation, speedrun, startup, tokenizing, training
+from benchmarks.turns import Record
+
+TABLES: dict[str, Callable[[Record], str]] = {
+    "training": training.table,
+    "speedrun": speedrun.table,
+    "speedrun_long": speedrun.long_table,
+    "generation": generation.table,
+    "startup": startup.table,
+    "tokenizing": tokenizing.table,
+}
