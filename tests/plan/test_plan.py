@@ -124,9 +124,10 @@ def test_an_impossible_size_is_refused_with_settings_that_fit() -> None:
     assert "\n" not in message
     assert "weights 5,942 + gradients" in message
     assert "32,768 MiB are available" in message
-    assert "batch_size=1 --set accumulation=16" in message
-    smaller = TrainConfig(batch_size=1, accumulation=16)
+    assert "batch_size=2 --set accumulation=8" in message
+    smaller, larger = (TrainConfig(batch_size=n, accumulation=16 // n) for n in (2, 4))
     assert training_memory(config, smaller).total <= 32 << 30
+    assert training_memory(config, larger).total > 32 << 30
     assert "n_layers=12" in message
     assert training_memory(config.replace(n_layers=12), train).total <= 32 << 30
     assert training_memory(config.replace(n_layers=24), train).total > 32 << 30
