@@ -68,8 +68,8 @@ def training_table(result: Record) -> str:
         "### Training, the same mathematics",
         "",
         "GPT-2's architecture, AdamW, gradient clipped to norm 1, fp32 where nothing else is said, "
-        f"{setting['threads']} threads; {setting['rounds']} rounds. The GEMM peak is the best square "
-        "matrix product of the same round, in the same number format.",
+        f"{setting['threads']} threads; {setting['rounds']} rounds. The GEMM peak is the best "
+        "square matrix product of the same round, in the same number format.",
         "",
         machine(result) + f" bf16 products {ceilings['bf16_flops'] / 1e9:,.0f} GFLOP/s.",
     ]
