@@ -73,7 +73,7 @@ def test_python_runs_and_prints_what_is_shown(
 @functools.cache
 def verbs() -> dict[tuple[str, ...], set[str]]:
     """Return the flags of every command, by its words; () is `groundup` itself."""
-    for module in ("data", "evaluate", "plan", "runs", "train", "weights", "write"):
+    for module in ("data", "evaluate", "plan", "quantize", "runs", "train", "weights", "write"):
         importlib.import_module(f"groundup.cli.{module}")
     app = importlib.import_module("groundup.cli.app").app
     found: dict[tuple[str, ...], set[str]] = {}
