@@ -128,7 +128,7 @@ def speedrun_table(result: Record) -> str:
             "Loss over the whole last tenth of the text in windows of "
             f"{setting['window']} (nats a character); wall time of the whole process, imports, "
             f"tokenizing and validation included; {setting['threads']} threads, "
-            f"{setting['rounds']} rounds, each with two seeds of ours and the reference, whose own seed "
+            f"{setting['rounds']} rounds, each of two seeds of ours and the reference, whose seed "
             "is fixed in its code.",
             "",
             machine(result),
