@@ -41,7 +41,8 @@ def table(result: Record) -> str:
             "Loss over the whole last tenth of the text in windows of "
             f"{setting['window']} (nats a character); wall time of the whole process, imports, "
             f"tokenizing and validation included; {setting['threads']} threads, "
-            f"{setting['rounds']} seeds of ours (the reference's is fixed in its code).",
+            f"{setting['rounds']} rounds, each of two seeds of ours and the reference, whose seed "
+            "is fixed in its code.",
             "",
             machine(result),
             "",

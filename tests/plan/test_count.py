@@ -8,6 +8,7 @@ PUBLISHED = {
     "nano": 2_557_888,
     "micro": 12_195_456,
     "mini": 27_403_776,
+    "speedrun": 926_464,
     "gpt2-pico": 1_325_824,
     "gpt2-nano": 2_590_848,
     "gpt2-micro": 12_318_720,
