@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from groundup.model import GPT
-from groundup.train import TrainStep, fused_loss, loss, plain_loss
+from groundup.train import TrainStep, fused_loss, loss, plain_loss, step
 from tests.model.helpers import SHAPES, random_gpt
+
+
+@pytest.fixture(autouse=True)
+def _no_logits_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "FEW_LOGITS", 0)
 
 
 def value_and_gradients(
@@ -78,9 +83,9 @@ def test_a_tied_matrix_gets_the_whole_gradient_in_one_tensor(loss_name: str) -> 
     plain_loss(
         model.hidden_states(tokens).flatten(0, 1), model.lm_head.weight, (tokens + 1).flatten()
     ).backward()
-    step = TrainStep(step_model, loss_name)
+    train_step = TrainStep(step_model, loss_name)
     for passes in (1, 2):  # of which the second adds to the first
-        step(tokens, tokens + 1)[0].backward()
+        train_step(tokens, tokens + 1)[0].backward()
         for name, parameter in model.named_parameters():
             ours = step_model.get_parameter(name).grad
             torch.testing.assert_close(ours / passes, parameter.grad, atol=1e-5, rtol=1e-5)

@@ -38,7 +38,7 @@ def trainer(config: TrainConfig) -> Trainer:
     return Trainer(
         step=TrainStep(model, config.loss),
         batches=Batches(TokenSplit.from_array(ids, 2000), 12, config.batch_size, config.seed),
-        choices=choose(config, CONFIG.emb_dim),
+        choices=choose(config, CONFIG),
         evaluate=lambda max_tokens: None,
         sample=lambda: None,
         listeners=[],

@@ -88,6 +88,10 @@ class TrainConfig:
     """CPU threads; 0 is decided for this machine."""
     allocator: str = "auto"
     """auto, keep (memory once freed is kept for the next step) or system: on Linux CPUs."""
+    checkpoint_activations: str = "auto"
+    """auto, on (blocks keep only their input and compute the rest again) or off."""
+    loss_chunk: int = 0
+    """Logits that the fused loss holds at once; 0 is decided for the device."""
     loss: str = "fused"
     """fused (never holds all logits in memory) or plain."""
 
@@ -103,6 +107,7 @@ class TrainConfig:
         for name in (
             "sample_tokens",
             "threads",
+            "loss_chunk",
             "weight_decay",
             "grad_clip",
             "balance_loss",
@@ -129,6 +134,7 @@ class TrainConfig:
             ("device", DEVICES),
             ("precision", PRECISIONS),
             ("compile", SWITCHES),
+            ("checkpoint_activations", SWITCHES),
             ("allocator", ALLOCATORS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),

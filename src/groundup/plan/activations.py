@@ -19,6 +19,8 @@ bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each
 and the residual additions nothing. Windows that are shorter than T add a mask of m T^2 bytes a
 layer. In bf16 16-bit copies of all matrices are kept as well. Scores under a soft cap are written
 out, and so are all scores where dropout meets a CPU, as no fused kernel there has it: `_written`.
+With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
+the above is there of one layer at a time, in the backward pass: `recomputed`.
 """
 
 from __future__ import annotations
@@ -32,10 +34,47 @@ FP32 = 4
 def activations(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that autograd keeps from the forward pass for the backward pass."""
     n_tokens = train.batch_size * config.context_length
+    kept = n_tokens * (_norm(config, config.emb_dim) + 8) + _ends(config, train)
+    if train.checkpoint_activations == "on":
+        return kept + config.n_layers * n_tokens * FP32 * config.emb_dim
+    return kept + _layers(config, train)
+
+
+def recomputed(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes that come back, a layer at a time, where activations are checkpointed."""
+    return -(-_layers(config, train) // config.n_layers) * (train.checkpoint_activations == "on")
+
+
+def _layers(config: GPTConfig, train: TrainConfig) -> int:
+    n_tokens = train.batch_size * config.context_length
     layer = _norms(config) + _attention(config, train) + feed_forward_kept(config, train)
-    ends = _norm(config, config.emb_dim) + 8 + _masks(config, train)
-    kept = n_tokens * (config.n_layers * layer + ends)
-    return kept + _shared(config, train) + _copies(config, train)
+    kept = n_tokens * (config.n_layers * layer + _masks(config, train))
+    table = config.context_length**2 * _table_bytes(config, train)
+    return kept + table + _shifted(config) - _shifted_last(config) + _copies(config, train)
+
+
+def _ends(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of what all layers share, and of the norm and dropout outside of them.
+
+    Angles, the embeddings' mask, and 1 + the last norm's weight.
+    """
+    both = 0 < windowed_layers(config) < config.n_layers
+    angles = (2 if config.rope_local_base and both else 1) if config.position == "rope" else 0
+    shared = FP32 * angles * config.context_length * config.head_dim + _shifted_last(config)
+    number = 1 if train.device == "cuda" else FP32
+    mask = number * config.emb_dim if config.drop_rate else 0
+    return shared + train.batch_size * config.context_length * mask
+
+
+def _shifted(config: GPTConfig) -> int:
+    """Return the bytes of 1 + weight of all norms that are centred on zero."""
+    if config.norm != "zero_centered_rmsnorm":
+        return 0
+    return FP32 * count_parameters(config).parts["normalisation"]
+
+
+def _shifted_last(config: GPTConfig) -> int:
+    return FP32 * config.emb_dim if config.norm == "zero_centered_rmsnorm" else 0
 
 
 def product_bytes(train: TrainConfig) -> int:
@@ -108,7 +147,7 @@ def feed_forward_kept(config: GPTConfig, train: TrainConfig) -> int:
 
 
 def _masks(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes a token of dropout's masks after the embeddings, out and every down.
+    """Return the bytes a token of the layers' masks of dropout, after out and every down.
 
     One byte a value on CUDA; elsewhere the mask is of numbers.
     """
@@ -116,18 +155,8 @@ def _masks(config: GPTConfig, train: TrainConfig) -> int:
         return 0
     n_masks = config.n_layers * (1 + max(1, config.n_active_experts))
     if train.device == "cuda":
-        return config.emb_dim * (1 + n_masks)
-    return config.emb_dim * (FP32 + n_masks * product_bytes(train))
-
-
-def _shared(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes of what all texts share: T x T masks, angles, and 1 + a norm's weight."""
-    zero_centred = config.norm == "zero_centered_rmsnorm"
-    weights = count_parameters(config).parts["normalisation"] if zero_centred else 0
-    both = 0 < windowed_layers(config) < config.n_layers
-    angles = (2 if config.rope_local_base and both else 1) if config.position == "rope" else 0
-    table = config.context_length**2 * _table_bytes(config, train)
-    return table + FP32 * (angles * config.context_length * config.head_dim + weights)
+        return config.emb_dim * n_masks
+    return config.emb_dim * n_masks * product_bytes(train)
 
 
 def _table_bytes(config: GPTConfig, train: TrainConfig) -> int:

@@ -21,6 +21,7 @@ from groundup.plan.activations import (
     activations,
     feed_forward_kept,
     product_bytes,
+    recomputed,
     writes_scores,
 )
 from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
@@ -61,12 +62,17 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     kept = activations(config, train)
     n_tokens = train.batch_size * config.context_length
     hidden = FP32 * n_tokens * config.emb_dim
-    # A tied matrix gets two gradients, and both are there before they are added.
-    twice = head * (2 if held else 1) if config.tie_embeddings else 0
+    # Of the embedding's gradient that is added to an earlier one, both are there at once.
+    twice = head if held else 0
     fused = train.loss == "fused"
     sums = {
         "end of the forward pass": (held + head * fused, kept, loss_memory(config, train), 0),
-        "start of the backward pass": (held + head, kept + block_work(config, train), hidden, 0),
+        "start of the backward pass": (
+            held + head,
+            kept + recomputed(config, train) + block_work(config, train),
+            hidden,
+            0,
+        ),
         "end of the backward pass": (weights + twice, 0, 0, 0),
         "optimizer's work": (weights, 0, 0, muon_work(config, train)),
     }
@@ -114,20 +120,21 @@ def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that the loss takes at its peak, the head's gradient apart.
 
     Plain: three arrays (n, V): the log-softmax, its gradient and the logits'. Fused: the hidden
-    states and their gradient (n, D), and for a chunk of rows the logits and their exponentials;
-    in bf16 also 16-bit copies of these and the head. A cap on the logits keeps its slope: plain
-    one array more, fused two.
+    states and their gradient (n, D), and for a chunk of rows the logits, which become their own
+    gradient; in bf16 also 16-bit copies of these and the head, and of the head's gradient. A cap
+    on the logits keeps its slope: plain one array more, fused three.
     """
     n_tokens = train.batch_size * config.context_length
     vocabulary, width, product = config.vocab_size, config.emb_dim, product_bytes(train)
     capped = config.logit_softcap > 0
     if train.loss == "plain":
         return (3 + capped) * FP32 * n_tokens * vocabulary
-    rows = max(1, LOSS_CHUNK // vocabulary)
+    most = max(1, (train.loss_chunk or LOSS_CHUNK) // vocabulary)
+    rows = -(-n_tokens // -(-n_tokens // most))  # of equal chunks
     copies = 0 if product == FP32 else product
-    chunk = (2 + 2 * capped) * FP32 + copies
+    chunk = (1 + 3 * capped) * FP32 + copies
     hidden = 2 * FP32 * n_tokens * width
-    return min(rows, n_tokens) * vocabulary * chunk + hidden + copies * vocabulary * width
+    return rows * vocabulary * chunk + hidden + 2 * copies * vocabulary * width
 
 
 def block_work(config: GPTConfig, train: TrainConfig) -> int:

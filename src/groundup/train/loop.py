@@ -20,6 +20,7 @@ from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
+from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
 from groundup.train.optimizer import (
     Optimizer,
@@ -35,6 +36,8 @@ EVALUATIONS = 20
 """Validations and checkpoints in a run, where their number was not set."""
 SAMPLES = 5
 """Samples in a run, besides those of its start and its end."""
+FEW_BYTES = 16 << 20
+"""Gradients so small that one copy of all costs less than a call for each."""
 TIMED_STEPS = 20
 """Steps from which the time of the whole run is foretold."""
 
@@ -94,6 +97,8 @@ class Trainer:
         self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
         self._pause = 0.0
         self._saved: Progress | None = None
+        if self.config.checkpoint_activations == "on":
+            checkpoint_blocks(self.model)
         if self.config.compile == "on":
             for block in self.model.blocks:
                 block.compile()  # in place: parameters keep their names
@@ -152,7 +157,8 @@ class Trainer:
     def _optimizer_step(self) -> tuple[Tensor, Tensor]:
         """Learn from one global batch; return its mean loss and the norm of the gradient."""
         config, step = self.config, self.progress.step
-        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
+        if self.model.config.drop_rate:
+            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
         losses, counts = [], []
         for micro in range(config.accumulation):
             first = step * config.sequences_per_step + micro * config.batch_size
@@ -178,7 +184,9 @@ class Trainer:
     def _gradient_norm(self) -> Tensor:
         """Return the norm of the gradients as they are: summed over targets."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        if sum(g.nbytes for g in gradients) <= FEW_BYTES:
+            gradients = [torch.cat([g.flatten() for g in gradients])]
+        norm: Tensor = nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise RunError(
                 f"step {self.progress.step + 1}: the gradient is not finite; the last checkpoint "

@@ -17,7 +17,7 @@ IGNORED = -100
 """A target that counts for nothing (padding, or a prompt that is not to be learnt)."""
 
 CHUNK_VALUES = 1 << 24
-"""Logits held at once by the fused loss: 64 MiB in fp32."""
+"""Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
 
 
 def plain_loss(
@@ -36,28 +36,36 @@ def fused_loss(
     weight: Float[Tensor, "V D"],
     targets: Int[Tensor, " M"],
     softcap: float = 0.0,
+    chunk_values: int = 0,
 ) -> Float[Tensor, ""]:
-    """Return the same as `plain_loss`, holding the logits of a few rows at a time.
+    """Return the same as `plain_loss`, holding at most `chunk_values` logits at a time.
 
     The gradient of cross entropy with respect to the logits, softmax(logits) - onehot(target), is
     known as soon as the logits are; so each chunk's share of both gradients is added up at once
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
-    loss: Tensor = _FusedLoss.apply(hidden, weight, targets, softcap)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES
+    )
     return loss
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        softcap: float,
+        chunk_values: int,
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
         matrix = weight.to(_matmul_dtype(hidden))
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight: Tensor | None = None
-        for chunk in _chunks(len(hidden), len(weight)):
+        for chunk in _chunks(len(hidden), chunk_values // len(weight)):
             inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk, None].clamp(min=0)
             counts = (targets[chunk, None] != IGNORED).to(hidden.dtype)
             logits, bend = _capped((inputs @ matrix.T).float(), softcap)  # (rows, V)
@@ -79,16 +87,16 @@ class _FusedLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         gradients = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
         grad_hidden, grad_weight = (_times(gradient, scale) for gradient in gradients)
-        return grad_hidden, grad_weight, None, None
+        return grad_hidden, grad_weight, None, None, None
 
 
-def _chunks(n_rows: int, width: int) -> Iterator[slice]:
-    """Yield equal shares of the rows, as few as CHUNK_VALUES allows: a short last one is slow."""
-    n_chunks = -(-n_rows // max(1, CHUNK_VALUES // width))
+def _chunks(n_rows: int, most: int) -> Iterator[slice]:
+    """Yield equal shares of at most `most` rows: a short one would be slow."""
+    n_chunks = -(-n_rows // max(1, most))
     for i in range(n_chunks):
         yield slice(i * n_rows // n_chunks, (i + 1) * n_rows // n_chunks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -13,10 +13,8 @@ from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 from groundup.train.tied import TiedGradient
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "fused": fused_loss,
-    "plain": plain_loss,
-}
+FEW_LOGITS = 1 << 18
+"""So few (1 MiB) are computed all at once: there is nothing to save, and fewer calls are faster."""
 
 
 class TrainStep(nn.Module):
@@ -27,10 +25,12 @@ class TrainStep(nn.Module):
     times its `ExpertBalance` for each target.
     """
 
-    def __init__(self, model: GPT, loss: str = "fused", balance_loss: float = 0.0) -> None:
+    def __init__(
+        self, model: GPT, loss: str = "fused", balance_loss: float = 0.0, loss_chunk: int = 0
+    ) -> None:
         super().__init__()
         self.model = model
-        self.loss = LOSSES[loss]
+        self.loss = partial(fused_loss, chunk_values=loss_chunk) if loss == "fused" else plain_loss
         self.balance = ExpertBalance(model)
         self.balance_loss = balance_loss
         self.tied = TiedGradient(model)
@@ -39,10 +39,13 @@ class TrainStep(nn.Module):
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
+        self.balance.forget()
         with self.tied.joined():
             hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
         targets = targets.flatten()
-        softcap = self.model.config.logit_softcap
-        loss_sum = self.loss(hidden, self.tied.head_weight(), targets, softcap)
+        config = self.model.config
+        few = len(targets) * config.vocab_size <= FEW_LOGITS
+        loss = plain_loss if few else self.loss
+        loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)
         n_targets = torch.count_nonzero(targets != IGNORED)
         return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
