@@ -83,8 +83,8 @@ def choose(
         reasons["learning_rate"] = f"for a model {model.emb_dim} wide{learnt}"
         config = dataclasses.replace(config, learning_rate=rate)
     if config.muon_learning_rate is None and config.optimizer == "muon":
-        muon_rate = config.peak_muon_learning_rate * rate_share
-        config = dataclasses.replace(config, muon_learning_rate=muon_rate)
+        rate = config.peak_muon_learning_rate * rate_share
+        config = dataclasses.replace(config, muon_learning_rate=rate)
     return Choices(config, reasons, own_process)
 
 
