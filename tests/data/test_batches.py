@@ -92,6 +92,42 @@ def test_passes_and_seeds_differ_in_order_and_offset():
     assert set(passes) == set(range(16)), "each offset comes up"
 
 
+PINNED = {
+    "permutation": [[18234, 79482, 36858], [85370, 16309, 85877], [8815, 13487, 21615]],
+    "random": [[98818, 8529, 51667], [22080, 10341, 58255], [57877, 41855, 82548]],
+    "sliding": [[0, 64, 128], [99904, 0, 64], [55680, 55744, 55808]],
+}
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("order", PINNED)
+def test_the_order_never_changes(order, shards):
+    """A run that goes on after an update must see what it would have seen."""
+    b = Batches(counting(100_000, shards), 64, 12, seed=7, order=order)
+    places = (0, b.n_windows - 1, 10**12)
+    assert [b.samples(at, 3)[0][:, 0].tolist() for at in places] == PINNED[order]
+
+
+@given(batches(), st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 40)), max_size=6))
+def test_what_was_asked_before_changes_nothing(b, asked):
+    for first, n in asked:
+        alone = Batches(b.split, b.context_length, 1, 0)
+        alone.order = b.order
+        for mine, theirs in zip(b.samples(first, n), alone.samples(first, n), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("start", [-1, 12])
+def test_a_window_that_leaves_the_split_is_refused(shards, start):
+    split = counting(20, shards)
+    assert split.windows(np.array([0, 11]), 9).tolist() == [[*range(9)], [*range(11, 20)]]
+    assert split.windows(np.array([3]), 2).tolist() == [[3, 4]], "another length"
+    for starts, length in (([start], 9), ([0], 21)):
+        with pytest.raises(IndexError):
+            split.windows(np.array(starts), length)
+
+
 def test_random_windows_begin_anywhere():
     b = Batches(counting(40), 8, 4, seed=5, order="random")
     starts = b.samples(0, 20_000)[0][:, 0]

@@ -21,6 +21,9 @@ Samples = npt.NDArray[np.int64]
 GOLDEN = 0x9E3779B97F4A7C15
 """2**64 / golden ratio, odd: its multiples lie far apart."""
 
+AHEAD = 1024
+"""Samples whose places are found at once: numpy takes hardly longer for them than for one."""
+
 ROUNDS = 4
 """Times that the permutation moves each of its two coordinates."""
 
@@ -166,6 +169,7 @@ class Batches:
         self.batch_size = batch_size
         scattered = int(mix(np.array([seed % 2**64], dtype=np.uint64))[0])
         self.order: Order = ORDERS[order](split.n_tokens, context_length, stride, scattered)
+        self._found = 0, np.empty(0, dtype=np.int64)
 
     @property
     def n_windows(self) -> int:
@@ -174,10 +178,18 @@ class Batches:
 
     def samples(self, first_index: int, n: int) -> tuple[Samples, Samples]:
         """Return tokens and targets (n, context_length) of samples first_index and following."""
-        indices = np.arange(first_index, first_index + n, dtype=np.uint64)
-        starts = self.order.starts(indices).tolist()
-        windows = self.split.windows(starts, self.context_length + 1)
-        return windows[:, :-1].copy(), windows[:, 1:].copy()
+        windows = self.split.windows(self._starts(first_index, n), self.context_length + 1)
+        return windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
+
+    def _starts(self, first_index: int, n: int) -> Samples:
+        """Return the first token of each sample, found together with those that come next."""
+        begin, found = self._found
+        if not begin <= first_index <= first_index + n <= begin + len(found):
+            ahead = first_index + max(n, AHEAD)
+            indices = np.arange(first_index, ahead, dtype=np.uint64)
+            begin, found = first_index, self.order.starts(indices).astype(np.int64)
+            self._found = begin, found
+        return found[first_index - begin : first_index - begin + n]
 
     def batch(self, number: int) -> tuple[Samples, Samples]:
         """Return tokens and targets (batch_size, context_length) of the batch of that number."""

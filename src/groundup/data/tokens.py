@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error, file_sha256
@@ -37,6 +38,7 @@ class TokenSplit:
         self._ends = list(accumulate(map(len, self._shards)))
         self.n_tokens = self._ends[-1]
         self.n_bytes = n_bytes
+        self._windows: tuple[int, Tokens] | None = None
 
     @classmethod
     def from_array(cls, array: npt.ArrayLike, n_bytes: int) -> TokenSplit:
@@ -70,12 +72,26 @@ class TokenSplit:
                 break
         return np.concatenate(parts)
 
-    def windows(self, starts: Sequence[int], length: int) -> npt.NDArray[np.int64]:
-        """Return the `length` tokens from each of `starts` on, (len(starts), length)."""
-        windows = np.empty((len(starts), length), dtype=np.int64)
-        for row, start in enumerate(starts):
+    def windows(self, starts: npt.NDArray[np.int64], length: int) -> Tokens:
+        """Return the `length` tokens from each of `starts` on, (len(starts), length).
+
+        A window that leaves the split is an IndexError.
+        """
+        if len(self._shards) == 1 and length <= self.n_tokens and (starts >= 0).all():
+            windows: Tokens = self._every_window(length)[starts]
+            return windows
+        windows = np.empty((len(starts), length), dtype=self._shards[0].dtype)
+        for row, start in enumerate(starts.tolist()):
             windows[row] = self.read(start, length)
         return windows
+
+    def _every_window(self, length: int) -> Tokens:
+        """Return all windows of the one shard (n_tokens - length + 1, length), a view of it."""
+        known = self._windows
+        if known is None or known[0] != length:
+            known = length, sliding_window_view(self._shards[0], length)
+            self._windows = known
+        return known[1]
 
     def __len__(self) -> int:
         return self.n_tokens

@@ -18,6 +18,7 @@ from groundup.tokenizer.interface import (
     lone_surrogate,
     tokenizer_json,
 )
+from groundup.tokenizer.ranks import encode_by_rank, rank_encoding
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -68,15 +69,8 @@ class BPETokenizer(Tokenizer):
 
     @cached_property
     def _encoding(self) -> Encoding:
-        from tiktoken import Encoding
-
         ranks = {token: rank for rank, token in enumerate(self._tokens) if token}
-        # tiktoken looks for special tokens at every character when it knows none, at half the
-        # speed; this one is never allowed below, so that no text becomes it.
-        never = {END_OF_TEXT: len(self._tokens)}
-        return Encoding(
-            "groundup", pat_str=byte_level.PATTERN, mergeable_ranks=ranks, special_tokens=never
-        )
+        return rank_encoding(ranks, byte_level.PATTERN)
 
     def encode_array(self, text: str) -> Ids:
         """Encode `text` to ids (n,) uint32; a lone surrogate is a TokenizerError."""
@@ -88,9 +82,7 @@ class BPETokenizer(Tokenizer):
             return self._encode_in_parts(text)
 
     def _encode(self, text: str) -> Ids:
-        # The call inside tiktoken that hands its buffer over: no list, and no lock held.
-        buffer = self._encoding._core_bpe.encode_to_tiktoken_buffer(text, frozenset())
-        return np.frombuffer(buffer, dtype=np.uint32)
+        return encode_by_rank(self._encoding, text)
 
     def _encode_in_parts(self, text: str) -> Ids:
         """Encode a text with so long a white space that tiktoken's pattern engine gives up.

@@ -10,11 +10,12 @@ from typing import Any
 from groundup.base.errors import TokenizerError
 from groundup.base.files import file_error
 from groundup.tokenizer.bpe import BPETokenizer
-from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible, visible
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
 from groundup.tokenizer.interface import Tokenizer
 from groundup.tokenizer.json_file import JSONTokenizer, told
+from groundup.tokenizer.ranks import is_plain_bpe, listed_merges, unreached
 
 LARGEST_FILE = 64 << 20
 """Bytes; the largest published vocabularies take some 32 MiB."""
@@ -164,23 +165,23 @@ def _as_bpe(document: dict[str, Any]) -> BPETokenizer | None:
     if not all(char in CHAR_TO_BYTE for word in words for char in word):
         return None
     tokens = [invisible(word) for word in words]
-    merges = _merges(model.get("merges"))
+    merges = listed_merges(model.get("merges"))
     longer = [token for token in tokens if len(token) > 1]
     single = sum(len(token) == 1 for token in tokens)
     if single != 256 or len(tokens) != 256 + len(longer):
         return None
-    if [left + right for left, right in merges] != longer or not _reaches_all(words, merges):
+    if [left + right for left, right in merges] != longer:
+        return None
+    if told(lambda: unreached({word: n for n, word in enumerate(words)}, merges)):
         return None
     return BPETokenizer(tokens, merges, special)
 
 
 def _is_plain(document: dict[str, Any]) -> bool:
     model, splits = document["model"], document.get("pre_tokenizer") or {}
-    changes = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
     return (
-        model.get("type", "BPE") == "BPE"
-        and isinstance(model["vocab"], dict)
-        and not any(model.get(key) for key in changes)
+        is_plain_bpe(model)
+        and not model.get("ignore_merges")
         and not any(document.get(key) for key in ("normalizer", "truncation", "padding"))
         and (document.get("post_processor") or {}).get("type", "ByteLevel") == "ByteLevel"
         and (document.get("decoder") or {}).get("type") == "ByteLevel"
@@ -188,28 +189,3 @@ def _is_plain(document: dict[str, Any]) -> bool:
         and splits.get("add_prefix_space") is False
         and splits.get("use_regex", True) is True
     )
-
-
-def _merges(merges: Any) -> list[tuple[bytes, bytes]]:
-    """Return the pairs, written "left right" or [left, right]; empty where they are neither."""
-    try:
-        pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
-        return [(invisible(left), invisible(right)) for left, right in pairs]
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return []
-
-
-def _reaches_all(words: list[str], merges: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the merges make each token of its own bytes: then merging by id is the same.
-
-    tiktoken joins any two neighbours whose bytes are a token, the lowest id first; the merges name
-    one pair for each token. Were they to part ways at neighbours l, r inside a text, then nothing
-    would have joined across the ends of l + r before, so that the bytes of l + r alone would go the
-    same way and stop at l, r: that token could not be reached.
-    """
-    from tokenizers import models
-
-    vocab = {word: number for number, word in enumerate(words)}
-    pairs = [(visible(left), visible(right)) for left, right in merges]
-    bpe = told(lambda: models.BPE(vocab=vocab, merges=pairs))
-    return all(len(bpe.tokenize(word)) == 1 for word in words)

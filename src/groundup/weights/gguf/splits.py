@@ -8,23 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from groundup.tokenizer import byte_level
+from groundup.tokenizer import byte_level, patterns
 
 NFC = {"type": "NFC"}
-
-_ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_REST_SLASH = _REST.replace(r"[\r\n]*", r"[\r\n/]*", 1)
-_UPPER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
-_LOWER = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
-_CASED = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+",
-    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*",
-)
-
-
-def _pattern(numbers: str) -> str:
-    return rf"{_ENDINGS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}|{_REST}"
 
 
 def _split(pattern: str) -> dict[str, Any]:
@@ -43,10 +29,10 @@ _DIGITS = {
     "type": "Sequence",
     "pretokenizers": [{"type": "Digits", "individual_digits": True}, _GPT2],
 }
-_LLAMA3 = _split(_pattern(r"\p{N}{1,3}"))
-_QWEN2 = _split(_pattern(r"\p{N}"))
-_TEKKEN = _split("|".join([*_CASED, r"\p{N}", _REST_SLASH]))
-_GPT4O = _split("|".join([*(f"{c}{_ENDINGS}?" for c in _CASED), r"\p{N}{1,3}", _REST_SLASH]))
+_LLAMA3 = _split(patterns.LLAMA3)
+_QWEN2 = _split(patterns.QWEN2)
+_TEKKEN = _split(patterns.TEKKEN)
+_GPT4O = _split(patterns.GPT4O)
 
 
 class Split(NamedTuple):
