@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.generate.cache import KVCache, Reread
+from groundup.generate.cuda_graph import GraphedStep, can_record
 from groundup.model import GPT, NO_CACHE, Cache
 
 TOKENS_AT_ONCE = 8192
@@ -67,15 +68,21 @@ class CachedReader:
     def __init__(self, model: GPT, n_rows: int, capacity: int) -> None:
         self.model = model
         self.cache = KVCache(model.config, n_rows, capacity, model.lm_head.weight.device)
+        self._step: GraphedStep | None = None
 
     def read(self, rows: Rows) -> Float[Tensor, "B D"]:
         """Return the hidden state of each row's last token."""
         self._catch_up(rows)
+        # A graph is recorded over the cache's buffers, which the first reading makes.
+        if self.cache.buffers and can_record(self.model.config, self.model.lm_head.weight.device):
+            self._step = self._step or GraphedStep(self.model, self.cache)
+            return self._step([row[-1] for row in rows], self.cache.lengths)
         return _hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
         self.cache.keep(rows)
+        self._step = None  # it was recorded over other buffers
 
     def _catch_up(self, rows: Rows) -> None:
         """Read anew the rows whose window has moved, or was never read, up to the last token."""

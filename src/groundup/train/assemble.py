@@ -60,7 +60,7 @@ def assemble(
         return prompt, text
 
     return Trainer(
-        step=TrainStep(model, settings.loss, settings.balance_loss),
+        step=TrainStep(model, settings.loss, settings.balance_loss, choices.copy_dtype),
         batches=batches,
         choices=choices,
         evaluate=evaluate,

@@ -20,6 +20,9 @@ from groundup.config import TrainConfig
 COMPILE_PAYS_AFTER = 500
 """Steps after which compiling (about a minute) has paid for itself on a GPU."""
 
+COPIED = ("bf16", "cuda")
+"""Where a narrow copy of the model computes the steps (see `narrow`) rather than autocast."""
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -38,8 +41,17 @@ class Choices:
         """The number format of matrix products."""
         return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
 
+    @property
+    def copy_dtype(self) -> torch.dtype | None:
+        """The number format of the copy of the model that computes training steps, if any."""
+        return self.matmul_dtype if (self.config.precision, self.device.type) == COPIED else None
+
+    def step_context(self) -> AbstractContextManager[Any]:
+        """Return the context in which the forward passes of training run."""
+        return contextlib.nullcontext() if self.copy_dtype else self.autocast()
+
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which forward passes run."""
+        """Return the context in which all other forward passes run."""
         if self.config.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)

@@ -20,6 +20,7 @@ from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.train.calibrate import peak_memory_mib, synchronize
 from groundup.train.choices import Choices
+from groundup.train.compiled import compile_step
 from groundup.train.optimizer import build_optimizer, restore_optimizer
 from groundup.train.schedule import learning_rate
 from groundup.train.signals import StopRequest
@@ -89,8 +90,7 @@ class Trainer:
         self._pause = 0.0
         self._saved: Progress | None = None
         if self.config.compile == "on":
-            for block in self.model.blocks:
-                block.compile()  # in place: parameters keep their names
+            compile_step(self.step)
 
     def restore(self, progress: Progress, trainer_tensors: dict[str, Tensor]) -> None:
         """Go on from a checkpoint; the model has been filled already."""
@@ -147,12 +147,13 @@ class Trainer:
         """Learn from one global batch; return its mean loss and the norm of the gradient."""
         config, step = self.config, self.progress.step
         torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
+        self.step.refresh()
         losses, counts = [], []
         for micro in range(config.accumulation):
             first = step * config.sequences_per_step + micro * config.batch_size
             arrays = self.batches.samples(first, config.batch_size)
             tokens, targets = (torch.from_numpy(a).to(self.choices.device) for a in arrays)
-            with self.choices.autocast():
+            with self.choices.step_context():
                 loss_sum, count = self.step(tokens, targets)
             loss_sum.backward()
             losses.append(loss_sum.detach())

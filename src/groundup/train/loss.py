@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ IGNORED = -100
 
 CHUNK_VALUES = 1 << 24
 """Logits held at once by the fused loss: 64 MiB in fp32."""
+CUDA_CHUNK_VALUES = 1 << 29
+"""The same on a GPU, 1 GiB in 16 bits: products with fewer rows leave multiprocessors idle."""
+CUDA_MULTIPLE = 128
+"""A GPU multiplies a vocabulary of such a size faster: rows of logits begin where tiles do."""
+
+Slopes = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
 
 
 def plain_loss(
@@ -30,11 +37,31 @@ def plain_loss(
     return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
+def slopes(
+    logits: Tensor, targets: Tensor, softcap: float, vocab_size: int
+) -> tuple[Tensor, Tensor]:
+    """Return the summed loss of some rows of logits (R, V) and its gradient with respect to them.
+
+    That is softmax(logits) - onehot(target), where the target counts. Columns from `vocab_size`
+    on are padding. The gradient is in the logits' number format, and may stand in their memory.
+    """
+    number, counts = logits.dtype, targets != IGNORED
+    scores, bend = _capped(logits.float(), softcap)
+    scores[:, vocab_size:] = -torch.inf
+    normaliser = scores.logsumexp(dim=-1)
+    targets = targets.clamp(min=0)[:, None]
+    loss = ((normaliser - scores.gather(1, targets)[:, 0]) * counts).sum()
+    slope = scores.sub_(normaliser[:, None]).exp_()  # softmax, in the same memory
+    slope.scatter_add_(1, targets, torch.full_like(normaliser, -1.0)[:, None])
+    return loss, slope.mul_(counts[:, None] * bend).to(number)
+
+
 def fused_loss(
     hidden: Float[Tensor, "M D"],
     weight: Float[Tensor, "V D"],
     targets: Int[Tensor, " M"],
     softcap: float = 0.0,
+    slopes: Slopes = slopes,
 ) -> Float[Tensor, ""]:
     """Return the same as `plain_loss`, holding the logits of a few rows at a time.
 
@@ -42,45 +69,39 @@ def fused_loss(
     known as soon as the logits are; so each chunk's share of both gradients is added up at once
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
-    loss: Tensor = _FusedLoss.apply(hidden, weight, targets, softcap)  # type: ignore[no-untyped-call]
+    apply = _FusedLoss.apply
+    loss: Tensor = apply(hidden, weight, targets, softcap, slopes)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float, slopes: Slopes
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
-        rows = max(1, CHUNK_VALUES // weight.shape[0])
-        matrix = weight.to(_matmul_dtype(hidden))
+        vocab_size = weight.shape[0]
+        matrix = _padded(weight.to(_matmul_dtype(hidden)))
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight) if wants_weight else None
-        for start in range(0, hidden.shape[0], rows):
-            chunk = slice(start, start + rows)
-            inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk]
-            counts = aims != IGNORED
-            logits, bend = _capped((inputs @ matrix.T).float(), softcap)  # (rows, V)
-            normaliser = logits.logsumexp(dim=-1)
-            aims = aims.clamp(min=0)[:, None]
-            total += ((normaliser - logits.gather(1, aims)[:, 0]) * counts).sum()
-            if grad_hidden is None and grad_weight is None:
-                continue
-            slope = logits.sub_(normaliser[:, None]).exp_()  # softmax, in the same memory
-            slope.scatter_add_(1, aims, torch.full_like(normaliser, -1.0)[:, None])
-            slope = slope.mul_(counts[:, None] * bend).to(matrix.dtype)
+        grad_weight = torch.zeros_like(matrix, dtype=torch.float32) if wants_weight else None
+        for chunk in _chunks(hidden.shape[0], matrix):
+            inputs = hidden[chunk].to(matrix.dtype)
+            loss, slope = slopes(inputs @ matrix.T, targets[chunk], softcap, vocab_size)
+            total += loss
             if grad_hidden is not None:
                 grad_hidden[chunk] = slope @ matrix
             if grad_weight is not None:
                 _add_product(grad_weight, slope.T, inputs)
-            del logits, bend, slope  # before the next chunk's are made
+            del slope  # before the next chunk's is made
+        if grad_weight is not None:
+            grad_weight = grad_weight[:vocab_size]
         ctx.gradients = grad_hidden, grad_weight
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         grad_hidden, grad_weight = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
         return (
@@ -88,7 +109,24 @@ class _FusedLoss(torch.autograd.Function):
             None if grad_weight is None else grad_weight.mul_(scale),
             None,
             None,
+            None,
         )
+
+
+def _chunks(n_rows: int, matrix: Tensor) -> Iterator[slice]:
+    """Yield slices of the rows, as few as the memory for logits allows and nearly equal."""
+    most = CUDA_CHUNK_VALUES if matrix.device.type == "cuda" else CHUNK_VALUES
+    n_chunks = -(-n_rows // max(1, most // matrix.shape[0]))
+    rows = -(-n_rows // n_chunks)
+    return (slice(start, start + rows) for start in range(0, n_rows, rows))
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """Return the head with rows of zeros added where that makes a GPU's products faster."""
+    missing = -weight.shape[0] % CUDA_MULTIPLE
+    if weight.device.type != "cuda" or missing == 0:
+        return weight
+    return F.pad(weight, (0, 0, 0, missing))
 
 
 def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor]:

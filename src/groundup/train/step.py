@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from groundup.model import GPT
 from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
+from groundup.train.narrow import NarrowCopy
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "fused": fused_loss,
     "plain": plain_loss,
 }
@@ -23,23 +24,39 @@ class TrainStep(nn.Module):
 
     A sum and a count, not a mean: the sums of micro-batches and ranks add up exactly and are
     divided once by the global count. While training, a mixture of experts adds `balance_loss`
-    times its `ExpertBalance` for each target.
+    times its `ExpertBalance` for each target. With `copy_dtype`, a `NarrowCopy` computes.
     """
 
-    def __init__(self, model: GPT, loss: str = "fused", balance_loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: GPT,
+        loss: str = "fused",
+        balance_loss: float = 0.0,
+        copy_dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
         self.loss = LOSSES[loss]
-        self.balance = ExpertBalance(model)
+        self.balance = ExpertBalance(self.worker)
         self.balance_loss = balance_loss
+
+    @property
+    def worker(self) -> GPT:
+        """The model that computes: the given one, or its narrow copy."""
+        return self.model if self.narrow is None else self.narrow.model
+
+    def refresh(self) -> None:
+        """Let what computes know that the weights have changed."""
+        if self.narrow is not None:
+            self.narrow.refresh()
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
-        hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
-        targets = targets.flatten()
-        softcap = self.model.config.logit_softcap
-        loss_sum = self.loss(hidden, self.model.lm_head.weight, targets, softcap)
+        worker, targets = self.worker, targets.flatten()
+        hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        loss_sum = self.loss(hidden, worker.lm_head.weight, targets, worker.config.logit_softcap)
         n_targets = torch.count_nonzero(targets != IGNORED)
         return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
