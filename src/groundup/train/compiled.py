@@ -38,8 +38,10 @@ def slopes(
     scores = soft_cap(softcap)(logits.float())
     bend = 1 - (scores / softcap).square() if softcap else 1.0
     scores = scores.masked_fill(columns >= vocab_size, -torch.inf)
-    normaliser = scores.logsumexp(dim=-1)
+    peak = scores.amax(dim=-1, keepdim=True)
+    shares = (scores - peak).exp()
+    total = shares.sum(dim=-1, keepdim=True)
     of_target = torch.where(hit, scores, 0.0).sum(dim=-1)
-    loss = ((normaliser - of_target) * counts).sum()
-    slope = ((scores - normaliser[:, None]).exp() - hit.float()) * counts[:, None] * bend
+    loss = (((peak + total.log())[:, 0] - of_target) * counts).sum()
+    slope = (shares / total - hit.float()) * counts[:, None] * bend
     return loss, slope.to(logits.dtype)
