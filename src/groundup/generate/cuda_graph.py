@@ -77,7 +77,7 @@ class GraphedStep:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         # On a side stream, as capturing asks for; repeating a step writes the same again.
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):

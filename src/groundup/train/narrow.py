@@ -13,7 +13,7 @@ import copy
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup.model import GPT
 
@@ -27,8 +27,8 @@ class NarrowCopy:
 
     def __init__(self, model: GPT, dtype: torch.dtype) -> None:
         self.model: GPT = copy.deepcopy(model).to(dtype).train()
-        self._wide = list(model.parameters())
-        self._narrow = list(self.model.parameters())
+        self._wide: list[Tensor] = list(model.parameters())
+        self._narrow: list[Tensor] = list(self.model.parameters())
         for wide, narrow in zip(self._wide, self._narrow, strict=True):
             if narrow.requires_grad:
                 narrow.register_post_accumulate_grad_hook(partial(_hand_over, wide))
@@ -39,7 +39,7 @@ class NarrowCopy:
         torch._foreach_copy_(self._narrow, self._wide)
 
 
-def _hand_over(wide: nn.Parameter, narrow: Tensor) -> None:
+def _hand_over(wide: Tensor, narrow: Tensor) -> None:
     assert narrow.grad is not None, "called when it has come"
     if wide.grad is None:
         wide.grad = narrow.grad.to(wide.dtype)
