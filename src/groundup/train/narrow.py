@@ -31,7 +31,8 @@ class NarrowCopy:
         self._narrow: list[Tensor] = list(self.model.parameters())
         for wide, narrow in zip(self._wide, self._narrow, strict=True):
             if narrow.requires_grad:
-                narrow.register_post_accumulate_grad_hook(partial(_hand_over, wide))
+                hook = partial(_hand_over, wide)
+                narrow.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def refresh(self) -> None:
