@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from groundup.train.choices import machine
+from groundup.device.machine import machine
 
 GEMM_SIZES = (1024, 2048)
 COPIED_BYTES = 256 << 20

@@ -19,7 +19,7 @@ LAYERS = [
     {"train"},
     {"generate", "evaluate", "weights"},
     {"runs"},
-    {"model", "data", "plan"},
+    {"model", "data", "plan", "device"},
     {"tokenizer"},
     {"config"},
     {"base"},

@@ -104,6 +104,7 @@ def train(
         run=run,
         extend=extend,
         command=shlex.join(["groundup", *sys.argv[1:]]),
+        own_process=True,
         runs_folder=runs_folder,
         data_folder=data_folder,
     )

@@ -13,6 +13,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 SWITCHES = ("auto", "on", "off")
 LOSSES = ("fused", "plain")
+ALLOCATORS = ("auto", "keep", "system")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,8 @@ class TrainConfig:
     """auto, on or off: torch.compile each block."""
     threads: int = 0
     """CPU threads; 0 is decided for this machine."""
+    allocator: str = "auto"
+    """auto, keep (memory once freed is kept for the next step) or system: on Linux CPUs."""
     loss: str = "fused"
     """fused (never holds all logits in memory) or plain."""
 
@@ -117,6 +120,7 @@ class TrainConfig:
             ("device", DEVICES),
             ("precision", PRECISIONS),
             ("compile", SWITCHES),
+            ("allocator", ALLOCATORS),
             ("loss", LOSSES),
         ):
             value = getattr(self, name)

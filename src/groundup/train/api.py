@@ -12,10 +12,11 @@ from torch import nn
 from groundup.base.errors import DataError
 from groundup.config import TrainConfig, build
 from groundup.data import TokenSplit
+from groundup.device.threads import cpu_threads
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.train.assemble import assemble
-from groundup.train.choices import choose, cpu_threads
+from groundup.train.choices import choose
 from groundup.train.loop import Listener, Progress
 from groundup.train.screen import ConsoleScreen
 from groundup.train.signals import StopRequest

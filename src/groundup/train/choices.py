@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import platform
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
+from groundup.device.allocator import can_keep_freed_memory
+from groundup.device.threads import usable_threads
 
 COMPILE_PAYS_AFTER = 500
 """Steps after which compiling (about a minute) has paid for itself on a GPU."""
@@ -57,10 +55,13 @@ class Choices:
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
 
 
-def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choices:
+def choose(
+    config: TrainConfig, emb_dim: int, rate_share: float = 1.0, own_process: bool = False
+) -> Choices:
     """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide.
 
     `rate_share` is the part of a new model's learning rate that a model takes which is not new.
+    What lasts until the process ends is chosen only for one that is our `own_process`.
     """
     reasons: dict[str, str] = {}
     device = config.device
@@ -86,6 +87,9 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
     threads = config.threads
     if threads == 0:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
+    allocator = config.allocator
+    if allocator == "auto":
+        allocator, reasons["allocator"] = _best_allocator(device, own_process)
     rate = config.peak_learning_rate(emb_dim)
     if config.learning_rate is None:
         rate *= rate_share
@@ -97,6 +101,7 @@ def choose(config: TrainConfig, emb_dim: int, rate_share: float = 1.0) -> Choice
         precision=precision,
         compile=compile_,
         threads=threads,
+        allocator=allocator,
         learning_rate=rate,
     )
     return Choices(resolved, reasons)
@@ -110,53 +115,14 @@ def _best_device() -> tuple[str, str]:
     return "cpu", "no GPU is present"
 
 
+def _best_allocator(device: str, own_process: bool) -> tuple[str, str]:
+    if device == "cpu" and own_process and can_keep_freed_memory():
+        return "keep", "every step asks again for the memory that the one before it freed"
+    return "system", "nothing is gained, or the process is not ours alone"
+
+
 def _check_device(device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device = 'cuda': this PyTorch sees no CUDA GPU; use --device cpu")
     if device == "mps" and not torch.backends.mps.is_available():
         raise UsageError("device = 'mps': this PyTorch sees no Apple GPU; use --device cpu")
-
-
-def usable_threads() -> int:
-    """Return the CPUs this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, max(1, int(quota) // int(period)))
-    return min(usable, torch.get_num_threads())
-
-
-@contextlib.contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Run with `count` CPU threads (0 leaves them alone), then as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Describe the machine for run.toml."""
-    facts: dict[str, Any] = {
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count() or 1,
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-    }
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        facts["memory_gib"] = round(memory / 2**30, 1)
-    if device.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(device)
-    return facts
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

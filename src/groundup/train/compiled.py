@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from groundup.model import GPT, soft_cap
-from groundup.train.loss import IGNORED, fused_loss
+from groundup.train.loss import fused_loss
 from groundup.train.step import TrainStep
 
 
@@ -33,7 +33,6 @@ def slopes(
     and write fp32 copies of it.
     """
     columns = torch.arange(logits.shape[1], device=logits.device)
-    counts = targets != IGNORED
     hit = columns == targets[:, None]  # (R, V)
     scores = soft_cap(softcap)(logits.float())
     bend = 1 - (scores / softcap).square() if softcap else 1.0
@@ -42,6 +41,5 @@ def slopes(
     shares = (scores - peak).exp()
     total = shares.sum(dim=-1, keepdim=True)
     of_target = torch.where(hit, scores, 0.0).sum(dim=-1)
-    loss = (((peak + total.log())[:, 0] - of_target) * counts).sum()
-    slope = (shares / total - hit.float()) * counts[:, None] * bend
-    return loss, slope.to(logits.dtype)
+    losses = (peak + total.log())[:, 0] - of_target
+    return losses, ((shares / total - hit.float()) * bend).to(logits.dtype)

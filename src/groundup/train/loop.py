@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from groundup.base.errors import RunError
 from groundup.config import TrainConfig
 from groundup.data import Batches
+from groundup.device.machine import peak_memory_mib
+from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
-from groundup.train.calibrate import peak_memory_mib, synchronize
 from groundup.train.choices import Choices
 from groundup.train.compiled import compile_step
 from groundup.train.optimizer import build_optimizer, restore_optimizer
@@ -159,7 +160,9 @@ class Trainer:
             losses.append(loss_sum.detach())
             counts.append(count)
         n_targets = torch.stack(counts).sum()
-        norm = self._scale_gradients(n_targets)
+        norm = self._gradient_norm() / n_targets
+        # The fused step divides each gradient by this on its way: a pass over memory less.
+        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, config)
         self.optimizer.step()
@@ -169,20 +172,21 @@ class Trainer:
         self.progress.val_loss = None
         return torch.stack(losses).sum() / n_targets, norm
 
-    def _scale_gradients(self, n_targets: Tensor) -> Tensor:
-        """Divide the summed gradients by the count and clip their norm, in one pass."""
+    def _gradient_norm(self) -> Tensor:
+        """Return the norm of the gradients as they are: summed over targets."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) / n_targets
+        norm = nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise RunError(
                 f"step {self.progress.step + 1}: the gradient is not finite; the last checkpoint "
                 "stands; train again with a smaller learning_rate under another --run name"
             )
-        scale = 1 / n_targets
-        if self.config.grad_clip:
-            scale = scale * (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(gradients, scale)
         return norm
+
+    def _shrinkage(self, norm: Tensor) -> Tensor:
+        """Return what a gradient of this norm is multiplied by to be clipped: 1 or less."""
+        most = self.config.grad_clip or torch.inf
+        return (most / (norm + 1e-6)).clamp(max=1.0)
 
     def _foretell(self) -> None:
         """Once, after the first steps: tell their speed, and fill a time budget with steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,20 +41,20 @@ def plain_loss(
 def slopes(
     logits: Tensor, targets: Tensor, softcap: float, vocab_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of some rows of logits (R, V) and its gradient with respect to them.
+    """Return the loss of each row of logits (R, V), and its gradient with respect to them.
 
-    That is softmax(logits) - onehot(target), where the target counts. Columns from `vocab_size`
-    on are padding. The gradient is in the logits' number format, and may stand in their memory.
+    That is softmax(logits) - onehot(target). Columns from `vocab_size` on are padding. The
+    gradient is in the logits' number format, and may stand in their memory.
     """
-    number, counts = logits.dtype, targets != IGNORED
+    number, targets = logits.dtype, targets[:, None]
     scores, bend = _capped(logits.float(), softcap)
     scores[:, vocab_size:] = -torch.inf
-    normaliser = scores.logsumexp(dim=-1)
-    targets = targets.clamp(min=0)[:, None]
-    loss = ((normaliser - scores.gather(1, targets)[:, 0]) * counts).sum()
-    slope = scores.sub_(normaliser[:, None]).exp_()  # softmax, in the same memory
-    slope.scatter_add_(1, targets, torch.full_like(normaliser, -1.0)[:, None])
-    return loss, slope.mul_(counts[:, None] * bend).to(number)
+    top, aimed = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
+    slope = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
+    normaliser = top - slope.amax(dim=-1, keepdim=True).log()
+    slope.scatter_add_(1, targets, torch.full_like(aimed, -1.0))
+    slope = slope if bend is None else slope.mul_(bend)
+    return (normaliser - aimed)[:, 0], slope.to(number)
 
 
 def fused_loss(
@@ -80,20 +81,22 @@ class _FusedLoss(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float, slopes: Slopes
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
-        vocab_size = weight.shape[0]
+        vocab_size = len(weight)
         matrix = _padded(weight.to(_matmul_dtype(hidden)))
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(matrix, dtype=torch.float32) if wants_weight else None
-        for chunk in _chunks(hidden.shape[0], matrix):
-            inputs = hidden[chunk].to(matrix.dtype)
-            loss, slope = slopes(inputs @ matrix.T, targets[chunk], softcap, vocab_size)
-            total += loss
+        grad_weight: Tensor | None = None
+        for chunk in _chunks(len(hidden), matrix):
+            inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
+            aims = targets[chunk].clamp(min=0)
+            losses, slope = slopes(inputs @ matrix.T, aims, softcap, vocab_size)
+            total += (losses * counts).sum()
+            shares = counts[:, None].to(matrix.dtype)
             if grad_hidden is not None:
-                grad_hidden[chunk] = slope @ matrix
-            if grad_weight is not None:
-                _add_product(grad_weight, slope.T, inputs)
-            del slope  # before the next chunk's is made
+                grad_hidden[chunk] = (slope @ matrix) * shares
+            if wants_weight:
+                grad_weight = _add_product(grad_weight, slope.T, inputs * shares)
+            del losses, slope  # before the next chunk's are made
         if grad_weight is not None:
             grad_weight = grad_weight[:vocab_size]
         ctx.gradients = grad_hidden, grad_weight
@@ -102,37 +105,33 @@ class _FusedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        grad_hidden, grad_weight = ctx.gradients
+        gradients = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
-        return (
-            None if grad_hidden is None else grad_hidden.mul_(scale),
-            None if grad_weight is None else grad_weight.mul_(scale),
-            None,
-            None,
-            None,
-        )
+        grad_hidden, grad_weight = (_times(gradient, scale) for gradient in gradients)
+        return grad_hidden, grad_weight, None, None, None
 
 
 def _chunks(n_rows: int, matrix: Tensor) -> Iterator[slice]:
-    """Yield slices of the rows, as few as the memory for logits allows and nearly equal."""
-    most = CUDA_CHUNK_VALUES if matrix.device.type == "cuda" else CHUNK_VALUES
-    n_chunks = -(-n_rows // max(1, most // matrix.shape[0]))
-    rows = -(-n_rows // n_chunks)
-    return (slice(start, start + rows) for start in range(0, n_rows, rows))
+    """Yield equal shares of the rows, as few as memory allows: a short last one is slow."""
+    on_gpu = matrix.device.type == "cuda"
+    most, multiple = (CUDA_CHUNK_VALUES, CUDA_MULTIPLE) if on_gpu else (CHUNK_VALUES, 1)
+    n_chunks = -(-n_rows // max(1, most // len(matrix)))
+    ends = [i * n_rows // n_chunks // multiple * multiple for i in range(n_chunks)] + [n_rows]
+    return (slice(start, end) for start, end in pairwise(ends) if start < end)
 
 
 def _padded(weight: Tensor) -> Tensor:
     """Return the head with rows of zeros added where that makes a GPU's products faster."""
-    missing = -weight.shape[0] % CUDA_MULTIPLE
+    missing = -len(weight) % CUDA_MULTIPLE
     if weight.device.type != "cuda" or missing == 0:
         return weight
     return F.pad(weight, (0, 0, 0, missing))
 
 
-def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor]:
-    """Return the bounded logits and the slope of the bound, which is 1 where there is none."""
+def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor | None]:
+    """Return the bounded logits and the slope of the bound, None where there is no bound."""
     if not softcap:
-        return logits, torch.ones((), device=logits.device)
+        return logits, None
     shares = logits.div_(softcap).tanh_()
     return shares * softcap, 1 - shares.square()
 
@@ -144,8 +143,20 @@ def _matmul_dtype(hidden: Tensor) -> torch.dtype:
     return hidden.dtype
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+def _add_product(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """Return `total` with a product added: summed in fp32, however narrow the factors."""
+    if left.dtype.itemsize >= 4:
+        return left @ right if total is None else total.addmm_(left, right)
+    if left.device.type == "cuda":  # its products can end in fp32: no narrow one to be added
+        wide = torch.float32
+        if total is None:
+            return torch.mm(left, right, out_dtype=wide)
+        return torch.addmm(total, left, right, out_dtype=wide)
+    return (left @ right).float() if total is None else total.add_(left @ right)
+
+
+def _times(gradient: Tensor | None, scale: Tensor) -> Tensor | None:
+    """Return the gradient scaled in place; a CPU sees at no cost that a scale is 1."""
+    if gradient is None or (scale.device.type == "cpu" and scale == 1):
+        return gradient
+    return gradient.mul_(scale)

@@ -18,19 +18,24 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, prepare
+from groundup.device.allocator import keep_freed_memory
+from groundup.device.machine import machine
+from groundup.device.rates import matmul_rate
+from groundup.device.threads import cpu_threads
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, flatten, run_lock
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import fill
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
-from groundup.train.calibrate import matmul_rate
-from groundup.train.choices import Choices, choose, cpu_threads, machine
+from groundup.train.choices import Choices, choose
 from groundup.train.loop import Listener, Progress
 from groundup.train.recorder import Recorder
 from groundup.train.signals import StopRequest
 from groundup.train.start import Start, new_model, new_start, start_from
 
+CHOSEN = ("device", "precision", "compile", "threads", "allocator")
+"""Settings that the machine decides where they are not set."""
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
 
@@ -49,6 +54,8 @@ class TrainRequest:
     run: str | None = None
     extend: int | None = None
     command: str = ""
+    own_process: bool = False
+    """Whether nothing else runs in this process, so that its allocator may be set."""
     runs_folder: Path = Path("runs")
     data_folder: Path = Path("data")
 
@@ -107,7 +114,7 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
     folder = RunFolder(request.runs_folder / request.name())
     start = request.start(folder)
     config = start.config
-    choices = choose(request.train, config.emb_dim, start.rate_share)
+    choices = choose(request.train, config.emb_dim, start.rate_share, request.own_process)
     check_fits(make_plan(config, choices.config))  # before the text is read
     data = prepare(
         list(request.sources),
@@ -128,6 +135,8 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
             choices = dataclasses.replace(choices, config=build(TrainConfig, tables["train"]))
         else:
             tables = _new_tables(request, asked, config, choices, data)
+        if request.own_process and choices.config.allocator == "keep":
+            keep_freed_memory()
         with cpu_threads(choices.config.threads):
             outcome = _train(folder, tables, choices, data, start, screen, started)
     if not outcome.was_finished:
@@ -231,8 +240,7 @@ def _new_tables(
             },
         },
         "choices": {
-            **{k: getattr(choices.config, k) for k in ("device", "precision", "compile")},
-            "threads": choices.config.threads,
+            **{k: getattr(choices.config, k) for k in CHOSEN},
             "reasons": choices.reasons,
         },
         "request": {

@@ -1,0 +1,31 @@
+"""The C library's allocator, told to keep what is freed: asking Linux again costs page faults."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Names and numbers of glibc's <malloc.h>; see mallopt(3)."""
+TOP_PAD = 64 << 20
+"""Bytes asked for beyond what is needed whenever the heap grows."""
+
+
+def can_keep_freed_memory() -> bool:
+    """Return whether `keep_freed_memory` does something here: on Linux with glibc."""
+    return platform.libc_ver()[0] == "glibc"
+
+
+def keep_freed_memory() -> bool:
+    """Let this process reuse freed memory instead of giving it back; return whether it does.
+
+    Large blocks come from the heap instead of mmap, and the heap never shrinks. A training step
+    frees and allocates the same gigabytes again: each page that went back to the system would be
+    zeroed and faulted in anew. It holds until the process ends, so only a process of our own
+    should ask for it, never an import.
+    """
+    if not can_keep_freed_memory():
+        return False
+    libc = ctypes.CDLL(None)
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
+    return all(libc.mallopt(name, value) == 1 for name, value in settings)

@@ -1,0 +1,33 @@
+"""Freed memory is kept by a process that asks for it, and by no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from groundup.device.allocator import can_keep_freed_memory
+
+RESIDENT = """
+import groundup.train
+import sys
+import torch
+from groundup.device.allocator import keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+block = torch.ones(50 << 20)
+block = None
+print(resident() >> 20)
+"""
+
+
+@pytest.mark.skipif(not can_keep_freed_memory(), reason="glibc only")
+def test_freed_memory_stays_only_where_it_was_asked_for() -> None:
+    kept, freed = (
+        int(subprocess.check_output([sys.executable, "-c", RESIDENT, way]))
+        for way in ("keep", "leave")
+    )
+    assert kept - freed > 190  # MiB, of a freed block of 200
