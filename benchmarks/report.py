@@ -35,7 +35,7 @@ def publish(name: str, result: Record | None, options: argparse.Namespace) -> No
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(stamped(result), indent=2) + "\n", encoding="utf-8")
-    print(f"{path}\n\n{TABLES[name](result)}\n", flush=True)
+    print(f"{path}\n\n{TABLES[name.partition('-')[0]](result)}\n", flush=True)
     if folder == RESULTS:
         update_page()
 
@@ -50,8 +50,7 @@ def update_page() -> None:
     """Replace what stands between the marks of docs/performance.md by the tables of all results."""
     parts = []
     for name, table in TABLES.items():
-        path = RESULTS / f"{name}.json"
-        if path.is_file():
+        for path in sorted(RESULTS.glob(f"{name}*.json")):  # one a device, where it has a name
             parts.append(table(json.loads(path.read_text(encoding="utf-8"))))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
@@ -136,6 +135,40 @@ def shakespeare_table(result: Record) -> str:
     )
 
 
+def gpu_table(result: Record) -> str:
+    lines = [
+        "| | tokens/s | of the limit | groundup's speed | peak memory, GiB |",
+        "|---|---|---|---|---|",
+    ]
+    for part in result["parts"]:
+        lines.append(f"| *{part['name']}* | | | | |")
+        for name, s in part["summary"].items():
+            ratio = "" if name == "groundup" else spread(s["our_speed_ratio"], "{:.2f}") + " ×"
+            cells = [
+                f"**{name}**" if name == "groundup" else name,
+                spread(s["tokens_per_second"], "{:,.0f}"),
+                f"{s['fraction_of_limit']:.0%}",
+                ratio,
+                f"{s['peak_memory_gib']:.1f}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [f"| {name} | {why} | | | |" for name, why in part["missing"].items()]
+    c = result["ceilings"]
+    return "\n".join(
+        [
+            f"### On an {result['device']}",
+            "",
+            "Training in bf16, compiled, the limit being 989 TFLOP/s (the figure on the data sheet "
+            "of an H100 or H200); writing one text in bf16, the limit being its weights and cache "
+            f"read at the rate of a copy. PyTorch {result['torch']}. Measured in the same run: "
+            f"bf16 matrix products {c['gemm_flops'] / 1e12:,.0f} TFLOP/s, copies "
+            f"{c['bandwidth'] / 1e12:.2f} TB/s.",
+            "",
+            *lines,
+        ]
+    )
+
+
 def machine(result: Record) -> str:
     facts, ceilings = result["machine"], result["ceilings"]
     return (
@@ -156,6 +189,7 @@ def spread(values: Record, form: str) -> str:
 TABLES: dict[str, Callable[[Record], str]] = {
     "training": training_table,
     "shakespeare": shakespeare_table,
+    "gpu": gpu_table,
 }
 
 

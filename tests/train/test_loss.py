@@ -68,3 +68,29 @@ def test_no_gradient_is_computed_that_nobody_wants() -> None:
     fused_loss(hidden, weight, targets).backward()
     assert weight.grad is not None
     assert hidden.grad is None
+
+
+@pytest.mark.parametrize("loss_name", ["plain", "fused"])
+def test_a_tied_matrix_gets_the_whole_gradient_in_one_tensor(loss_name: str) -> None:
+    tokens = torch.arange(48).reshape(2, 24) % 7  # rows that many tokens share
+    model, step_model = (random_gpt(**SHAPES[1], tie_embeddings=True) for _ in range(2))
+    step_model.load_state_dict(model.state_dict())
+    plain_loss(
+        model.hidden_states(tokens).flatten(0, 1), model.lm_head.weight, (tokens + 1).flatten()
+    ).backward()
+    step = TrainStep(step_model, loss_name)
+    for passes in (1, 2):  # of which the second adds to the first
+        step(tokens, tokens + 1)[0].backward()
+        for name, parameter in model.named_parameters():
+            ours = step_model.get_parameter(name).grad
+            torch.testing.assert_close(ours / passes, parameter.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_that_was_trained_is_an_ordinary_module_again() -> None:
+    model = random_gpt(**SHAPES[1], tie_embeddings=True)
+    tokens = torch.arange(24)[None]
+    TrainStep(model)(tokens, tokens)[0].backward()
+    joined = model.lm_head.weight.grad.clone()
+    model.zero_grad()
+    plain_loss(model.hidden_states(tokens)[0], model.lm_head.weight, tokens[0]).backward()
+    torch.testing.assert_close(model.lm_head.weight.grad, joined, atol=1e-5, rtol=1e-5)

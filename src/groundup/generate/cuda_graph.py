@@ -37,6 +37,7 @@ class StaticCache:
         self.buffers = cache.buffers
         self.lengths = lengths  # (B,)
         self._columns = torch.arange(cache.capacity, device=lengths.device)
+        self._masks: dict[int | None, Mask] = {}
 
     def positions(self, n_new: int) -> Tensor:
         """Return each row's next position (B, 1)."""
@@ -44,9 +45,12 @@ class StaticCache:
 
     def mask(self, window: int | None, n_new: int) -> Mask:
         """Let each new token see itself and those before it, as far as the window reaches."""
-        own = self.lengths[:, None, None, None]
-        allowed = self._columns <= own  # (B, 1, 1, capacity)
-        return Mask(allowed if window is None else allowed & (self._columns > own - window), False)
+        if window not in self._masks:
+            own = self.lengths[:, None, None, None]
+            allowed = self._columns <= own  # (B, 1, 1, capacity)
+            near = allowed if window is None else allowed & (self._columns > own - window)
+            self._masks[window] = Mask(near, False)
+        return self._masks[window]
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new keys and values (B, K, 1, H) and return the whole buffers."""
@@ -55,7 +59,8 @@ class StaticCache:
         return keys.scatter_(2, place, key), values.scatter_(2, place, value)
 
     def advance(self, n_new: int) -> None:
-        """Leave the lengths to the caller."""
+        """Leave the lengths to the caller; whatever was worked out from them is out of date."""
+        self._masks.clear()
 
 
 class GraphedStep:

@@ -76,7 +76,9 @@ class CachedReader:
         # A graph is recorded over the cache's buffers, which the first reading makes.
         if self.cache.buffers and can_record(self.model.config, self.model.lm_head.weight.device):
             self._step = self._step or GraphedStep(self.model, self.cache)
-            return self._step([row[-1] for row in rows], self.cache.lengths)
+            hidden = self._step([row[-1] for row in rows], self.cache.lengths)
+            self.cache.advance(1)
+            return hidden
         return _hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:

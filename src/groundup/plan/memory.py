@@ -28,6 +28,8 @@ PROCESS = 310 << 20
 MiB, of which `import torch` is 219; torch 2.13, CPU build, Linux x86-64)."""
 LOSS_CHUNK = 1 << 24
 """Logits that the fused loss computes at once (`groundup.train.loss.CHUNK_VALUES`)."""
+CUDA_LOSS_CHUNK = 1 << 29
+"""The same on a CUDA GPU (`groundup.train.loss.CUDA_CHUNK_VALUES`)."""
 MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015)."""
 
@@ -90,7 +92,7 @@ def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
     capped = config.logit_softcap > 0
     if train.loss == "plain":
         return (3 + capped) * FP32 * n_tokens * vocabulary
-    rows = max(1, LOSS_CHUNK // vocabulary)
+    rows = max(1, (CUDA_LOSS_CHUNK if train.device == "cuda" else LOSS_CHUNK) // vocabulary)
     copies = 0 if product == FP32 else product
     chunk = (2 + 2 * capped) * FP32 + copies
     hidden = 2 * FP32 * n_tokens * width

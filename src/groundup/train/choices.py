@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
@@ -20,6 +22,14 @@ COMPILE_PAYS_AFTER = 500
 
 COPIED = ("bf16", "cuda")
 """Where a narrow copy of the model computes the steps (see `narrow`) rather than autocast."""
+
+ATTENTION = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""Attention kernels on CUDA, the fastest first."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,21 @@ class Choices:
 
     def step_context(self) -> AbstractContextManager[Any]:
         """Return the context in which the forward passes of training run."""
-        return contextlib.nullcontext() if self.copy_dtype else self.autocast()
+        numbers = contextlib.nullcontext() if self.copy_dtype else self.autocast()
+        return _fastest_attention(numbers) if self.device.type == "cuda" else numbers
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which all other forward passes run."""
         if self.config.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
+
+
+@contextlib.contextmanager
+def _fastest_attention(within: AbstractContextManager[Any]) -> Iterator[None]:
+    """Take the fastest of PyTorch's attention kernels that can do what is asked."""
+    with within, sdpa_kernel(ATTENTION, set_priority=True):
+        yield
 
 
 def choose(
@@ -84,6 +102,8 @@ def choose(
             if pays
             else "gains too little here to repay the time it takes"
         )
+    if device == "cuda":
+        reasons["attention"] = "cuDNN's kernels where they can, the fastest known on such a GPU"
     threads = config.threads
     if threads == 0:
         threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"

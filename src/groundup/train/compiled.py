@@ -22,6 +22,8 @@ def compile_step(step: TrainStep) -> None:
         block.compile()
     if step.loss is fused_loss and worker.lm_head.weight.device.type == "cuda":
         step.loss = partial(fused_loss, slopes=torch.compile(slopes, dynamic=False))
+    if step.narrow is not None:  # PyTorch's own kernel for unequal formats is half as fast
+        step.narrow.add = torch.compile(Tensor.add_, dynamic=True)
 
 
 def slopes(

@@ -18,6 +18,7 @@ from groundup.config import TrainConfig
 from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
+from groundup.device.transfer import to_device
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.train.choices import Choices
@@ -153,10 +154,11 @@ class Trainer:
         for micro in range(config.accumulation):
             first = step * config.sequences_per_step + micro * config.batch_size
             arrays = self.batches.samples(first, config.batch_size)
-            tokens, targets = (torch.from_numpy(a).to(self.choices.device) for a in arrays)
+            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
             with self.choices.step_context():
                 loss_sum, count = self.step(tokens, targets)
             loss_sum.backward()
+            self.step.collect()
             losses.append(loss_sum.detach())
             counts.append(count)
         n_targets = torch.stack(counts).sum()
@@ -168,6 +170,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1
+        self._check_finite(norm)
         self.progress.tokens += config.sequences_per_step * self.batches.context_length
         self.progress.val_loss = None
         return torch.stack(losses).sum() / n_targets, norm
@@ -175,13 +178,15 @@ class Trainer:
     def _gradient_norm(self) -> Tensor:
         """Return the norm of the gradients as they are: summed over targets."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        return nn.utils.get_total_norm(gradients)
+
+    def _check_finite(self, norm: Tensor) -> None:
+        """Refuse to go on; only now, as a GPU would idle until we have looked and go on."""
         if not torch.isfinite(norm):
             raise RunError(
-                f"step {self.progress.step + 1}: the gradient is not finite; the last checkpoint "
+                f"step {self.progress.step}: the gradient is not finite; the last checkpoint "
                 "stands; train again with a smaller learning_rate under another --run name"
             )
-        return norm
 
     def _shrinkage(self, norm: Tensor) -> Tensor:
         """Return what a gradient of this norm is multiplied by to be clipped: 1 or less."""

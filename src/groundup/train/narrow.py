@@ -10,40 +10,49 @@ step is lost (Micikevicius et al., 2017, section 3.1).
 from __future__ import annotations
 
 import copy
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from groundup.model import GPT
+from groundup.train.joined import join_projections
+
+Add = Callable[[Tensor, Tensor], object]
 
 
 class NarrowCopy:
-    """A model's stand-in for forward and backward passes; `refresh` after each optimizer step.
+    """A model's stand-in for forward and backward passes.
 
-    Its gradients are added to those of the model as they come, and are not kept. It takes
-    2 bytes a parameter.
+    `refresh` before a step's first pass, `hand_over` after each backward pass. It takes 2 bytes a
+    parameter, and 2 more for its gradients while a backward pass runs.
     """
 
     def __init__(self, model: GPT, dtype: torch.dtype) -> None:
         self.model: GPT = copy.deepcopy(model).to(dtype).train()
+        join_projections(self.model)
+        self.add: Add = Tensor.add_
         self._wide: list[Tensor] = list(model.parameters())
         self._narrow: list[Tensor] = list(self.model.parameters())
-        for wide, narrow in zip(self._wide, self._narrow, strict=True):
-            if narrow.requires_grad:
-                hook = partial(_hand_over, wide)
-                narrow.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the model's weights."""
         torch._foreach_copy_(self._narrow, self._wide)
 
-
-def _hand_over(wide: Tensor, narrow: Tensor) -> None:
-    assert narrow.grad is not None, "called when it has come"
-    if wide.grad is None:
-        wide.grad = narrow.grad.to(wide.dtype)
-    else:
-        wide.grad += narrow.grad
-    narrow.grad = None
+    @torch.no_grad()
+    def hand_over(self) -> None:
+        """Add the gradients that have come to the model's, and drop them."""
+        first: tuple[list[Tensor], list[Tensor]] = [], []
+        for wide, narrow in zip(self._wide, self._narrow, strict=True):
+            if narrow.grad is None:
+                continue
+            if wide.grad is None:
+                wide.grad = torch.empty_like(wide)
+                first[0].append(wide.grad)
+                first[1].append(narrow.grad)
+            else:
+                self.add(wide.grad.view(-1), narrow.grad.reshape(-1))
+            narrow.grad = None
+        if first[0]:
+            torch._foreach_copy_(*first)  # in few launches, and at the rate of memory

@@ -12,6 +12,7 @@ from groundup.model import GPT
 from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 from groundup.train.narrow import NarrowCopy
+from groundup.train.tied import TiedGradient
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "fused": fused_loss,
@@ -40,6 +41,7 @@ class TrainStep(nn.Module):
         self.loss = LOSSES[loss]
         self.balance = ExpertBalance(self.worker)
         self.balance_loss = balance_loss
+        self.tied = TiedGradient(self.worker)
 
     @property
     def worker(self) -> GPT:
@@ -51,12 +53,19 @@ class TrainStep(nn.Module):
         if self.narrow is not None:
             self.narrow.refresh()
 
+    def collect(self) -> None:
+        """Let the weights have the gradients, where another model computed them."""
+        if self.narrow is not None:
+            self.narrow.hand_over()
+
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
         worker, targets = self.worker, targets.flatten()
-        hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
-        loss_sum = self.loss(hidden, worker.lm_head.weight, targets, worker.config.logit_softcap)
+        with self.tied.joined():
+            hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        softcap = worker.config.logit_softcap
+        loss_sum = self.loss(hidden, self.tied.head_weight(), targets, softcap)
         n_targets = torch.count_nonzero(targets != IGNORED)
         return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
