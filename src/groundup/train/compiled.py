@@ -23,7 +23,7 @@ def compile_step(step: TrainStep) -> None:
     if step.loss is fused_loss and worker.lm_head.weight.device.type == "cuda":
         step.loss = partial(fused_loss, slopes=torch.compile(slopes, dynamic=False))
     if step.narrow is not None:  # PyTorch's own kernel for unequal formats is half as fast
-        step.narrow.add = torch.compile(Tensor.add_, dynamic=True)
+        step.narrow.add = torch.compile(step.narrow.add, dynamic=True)
 
 
 def slopes(

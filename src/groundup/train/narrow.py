@@ -31,7 +31,7 @@ class NarrowCopy:
     def __init__(self, model: GPT, dtype: torch.dtype) -> None:
         self.model: GPT = copy.deepcopy(model).to(dtype).train()
         join_projections(self.model)
-        self.add: Add = Tensor.add_
+        self.add: Add = add
         self._wide: list[Tensor] = list(model.parameters())
         self._narrow: list[Tensor] = list(self.model.parameters())
 
@@ -56,3 +56,8 @@ class NarrowCopy:
             narrow.grad = None
         if first[0]:
             torch._foreach_copy_(*first)  # in few launches, and at the rate of memory
+
+
+def add(total: Tensor, part: Tensor) -> None:
+    """Add a gradient to the sum of those before it."""
+    total.add_(part)
