@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: fp32 matrix products and memory traffic."""
+"""What this machine can do at most, measured: matrix products and memory traffic."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def best_seconds(work: Callable[[], object], seconds: float) -> float:
     return best
 
 
-def gemm_flops(seconds: float) -> float:
-    """Return the best rate (FLOP/s) of square fp32 products."""
+def gemm_flops(seconds: float, dtype: torch.dtype = torch.float32) -> float:
+    """Return the best rate (FLOP/s) of square products."""
     rates = []
     for size in GEMM_SIZES:
-        left, right, out = (torch.randn(size, size) for _ in range(3))
+        left, right, out = (torch.randn(size, size).to(dtype) for _ in range(3))
         shortest = best_seconds(lambda a=left, b=right, c=out: torch.mm(a, b, out=c), seconds)
         rates.append(2 * size**3 / shortest)
     return max(rates)
@@ -52,6 +52,7 @@ def main() -> None:
         "machine": facts | {"torch": torch.__version__, "python": sys.version.split()[0]},
         "load_average": os.getloadavg()[0],
         "gemm_flops": gemm_flops(job["seconds"]),
+        "bf16_flops": gemm_flops(job["seconds"] / 4, torch.bfloat16),
         "bandwidth": bandwidth(job["seconds"]),
     }
     print(json.dumps(record))

@@ -35,7 +35,16 @@ def random_text(job: Job) -> Tensor:
 
 
 def ours(job: Job) -> Outcome:
-    """groundup's own `Trainer.fit`, with nothing left out but validation and samples."""
+    """groundup's own `Trainer.fit`, with nothing left out but validation and samples; in fp32."""
+    return our_trainer(job, "fp32")
+
+
+def ours_auto(job: Job) -> Outcome:
+    """The same in the precision that it chooses for this machine and model."""
+    return our_trainer(job, "auto")
+
+
+def our_trainer(job: Job, precision: str) -> Outcome:
     from groundup.config import GPTConfig, TrainConfig
     from groundup.data import Batches, TokenSplit
     from groundup.train import Trainer, TrainStep, choose, new_model
@@ -63,22 +72,26 @@ def ours(job: Job) -> Outcome:
         weight_decay=DECAY,
         grad_clip=CLIP,
         device="cpu",
-        precision="fp32",
+        precision=precision,
+        threads=torch.get_num_threads(),
         sample_tokens=0,
     )
-    model = new_model(GPTConfig(**job["shape"], qkv_bias=True, tie_embeddings=True), seed=1)
+    config = GPTConfig(**job["shape"], qkv_bias=True, tie_embeddings=True)
+    choices = choose(settings, config, own_process=True)
     split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
     clock = Clock()
-    trainer = Trainer(
-        step=TrainStep(model, settings.loss),
-        batches=Batches(split, job["window"], settings.batch_size, settings.seed),
-        choices=choose(settings, model.config.emb_dim),
-        evaluate=lambda max_tokens: None,
-        sample=lambda: None,
-        listeners=[clock],
-    )
-    with StopRequest() as stop:
+    with choices.in_force(), StopRequest() as stop:
+        model = new_model(config, seed=1)
+        trainer = Trainer(
+            step=TrainStep(model, settings.loss),
+            batches=Batches(split, job["window"], settings.batch_size, settings.seed),
+            choices=choices,
+            evaluate=lambda max_tokens: None,
+            sample=lambda: None,
+            listeners=[clock],
+        )
         trainer.fit(stop)
+    job["precision"] = choices.config.precision
     return parameters(model), clock.ticks, clock.losses
 
 
@@ -146,6 +159,34 @@ def llms_from_scratch(job: Job) -> Outcome:
     return train(model, optimizer, logits_loss(model), job)
 
 
+def litgpt(job: Job) -> Outcome:
+    """Its GPT and its chunked loss, as its pretraining has them, with the optimizer of its choice.
+
+    It has no learned positions; its default, rotary ones on a quarter of each head, stand for them.
+    """
+    from litgpt import GPT, Config
+    from litgpt.utils import chunked_cross_entropy
+
+    shape = job["shape"]
+    config = Config(
+        vocab_size=shape["vocab_size"],
+        padded_vocab_size=shape["vocab_size"],
+        block_size=shape["context_length"],
+        n_embd=shape["emb_dim"],
+        n_head=shape["n_heads"],
+        n_layer=shape["n_layers"],
+        parallel_residual=False,
+        attn_bias=True,
+    )
+    model = GPT(config)
+    model.apply(model._init_weights)
+    model.lm_head.weight = model.transformer.wte.weight
+    optimizer = torch.optim.AdamW(
+        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY, fused=False
+    )
+    return train(model, optimizer, lambda x, y: chunked_cross_entropy(model(x), y), job)
+
+
 def logits_loss(logits_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda tokens, targets: F.cross_entropy(
         logits_of(tokens).flatten(0, 1), targets.flatten()
@@ -190,6 +231,7 @@ def main() -> None:
         "parameters": n_parameters,
         "step_seconds": [after - before for before, after in pairwise(ticks)],
         "losses": losses,
+        "precision": job.get("precision", "fp32"),
         "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
     }
     print(json.dumps(record))

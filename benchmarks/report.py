@@ -14,10 +14,12 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 TRAINING_NAMES = {
-    "ours": "**groundup**",
+    "ours": "**groundup**, fp32",
+    "ours_auto": "**groundup**, precision as it chooses",
     "plain": "plain eager GPT-2",
     "nanogpt": "nanoGPT",
     "transformers": "transformers (sdpa)",
+    "litgpt": "litgpt",
     "llms_from_scratch": "llms-from-scratch",
 }
 SHAKESPEARE_NAMES = {
@@ -25,6 +27,15 @@ SHAKESPEARE_NAMES = {
     "nanogpt": "nanoGPT, its README's CPU recipe",
     "plain": "plain eager GPT-2, the same recipe",
 }
+
+TOKENIZING_NAMES = {"ours": "**groundup**", "tiktoken": "tiktoken", "tokenizers": "tokenizers"}
+TOKENIZING_TASKS = {
+    "encode gpt2": "GPT-2's vocabulary",
+    "encode own": "a vocabulary of its own",
+    "pipeline": "from file to shards (tiktoken: only its ids)",
+    "train": "learning a vocabulary",
+}
+LOOKUP_LEAST = {"repeats, greedy": "1.50 ×", "does not": "0.95 ×"}
 
 
 def publish(name: str, result: Record | None, options: argparse.Namespace) -> None:
@@ -60,42 +71,48 @@ def update_page() -> None:
 
 
 def training_table(result: Record) -> str:
-    setting, shape = result["setting"], result["setting"]["shape"]
-    rows = [
-        "| | tokens/s | of the limit | groundup's speed | peak memory, MiB "
-        "| over 16 bytes a parameter | groundup's memory |",
-        "|---|---|---|---|---|---|---|",
+    setting, ceilings = result["setting"], result["ceilings"]
+    lines = [
+        "### Training, the same mathematics",
+        "",
+        "GPT-2's architecture, AdamW, gradient clipped to norm 1, fp32 where nothing else is said, "
+        f"{setting['threads']} threads; {setting['rounds']} rounds. The GEMM peak is the best "
+        "square matrix product of the same round, in the same number format.",
+        "",
+        machine(result) + f" bf16 products {ceilings['bf16_flops'] / 1e9:,.0f} GFLOP/s.",
     ]
-    for name, label in TRAINING_NAMES.items():
-        if name in result["missing"]:
-            rows.append(f"| {label} | {result['missing'][name]} | | | | | |")
-            continue
-        s = result["summary"][name]
-        cells = [
-            label,
-            spread(s["tokens_per_second"], "{:,.0f}"),
-            f"{s['fraction_of_limit']:.0%}",
-            "" if name == "ours" else spread(s["our_speed_ratio"], "{:.2f}") + " ×",
-            spread(s["peak_memory_mib"], "{:,.0f}"),
-            f"{s['memory_over_state']:.2f} ×",
-            "" if name == "ours" else spread(s["our_memory_ratio"], "{:.2f}") + " ×",
+    for name, summary in result["summary"].items():
+        job, steps = result["jobs"][f"{name}/ours"], result["jobs"][f"{name}/ours"]["steps"] - 1
+        shape = job["shape"]
+        lines += [
+            "",
+            f"#### {shape['n_layers']} layers, {shape['emb_dim']} wide, "
+            f"{job['batch_size']} × {job['window']:,} tokens",
+            "",
+            f"{summary['ours']['parameters']:,} parameters (tied, query-key-value bias), "
+            f"vocabulary {shape['vocab_size']:,}; {steps} timed steps a turn after 1 to warm up.",
+            "",
+            "| | tokens/s | of the GEMM peak | groundup's speed | peak memory, MiB "
+            "| groundup's memory |",
+            "|---|---|---|---|---|---|",
+            *(training_row(contestant, s) for contestant, s in summary.items()),
         ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(
-        [
-            "### Training gpt2-124m",
-            "",
-            f"{result['summary']['ours']['parameters']:,} parameters (tied, query-key-value bias; "
-            f"vocabulary {shape['vocab_size']:,}, positions {shape['context_length']:,}), batch "
-            f"{setting['batch_size']} × {setting['window']} tokens, fp32, AdamW, gradient clipped "
-            f"to norm 1, {setting['threads']} threads; {setting['rounds']} rounds of "
-            f"{setting['steps'] - 1} timed steps after 1 to warm up.",
-            "",
-            machine(result),
-            "",
-            *rows,
-        ]
-    )
+    lines += ["", *(f"{TRAINING_NAMES[who]}: {why}." for who, why in result["missing"].items())]
+    return "\n".join(lines).rstrip()
+
+
+def training_row(contestant: str, s: Record) -> str:
+    theirs = not contestant.startswith("ours")
+    label = TRAINING_NAMES[contestant]
+    cells = [
+        f"{label} ({s['precision']})" if contestant == "ours_auto" else label,
+        spread(s["tokens_per_second"], "{:,.0f}"),
+        spread(s["fraction_of_peak"], "{:.0%}"),
+        spread(s["our_speed_ratio"], "{:.2f}") + " ×" if theirs else "",
+        spread(s["peak_memory_mib"], "{:,.0f}"),
+        spread(s["our_memory_ratio"], "{:.2f}") + " ×" if theirs else "",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def shakespeare_table(result: Record) -> str:
@@ -169,6 +186,61 @@ def gpu_table(result: Record) -> str:
     )
 
 
+def tokenizing_table(result: Record) -> str:
+    setting, sizes = result["setting"], result["setting"]["bytes"]
+    rows = ["| | MB/s a core | groundup's speed | peak memory, MiB |", "|---|---|---|---|"]
+    for task, title in TOKENIZING_TASKS.items():
+        for name, s in result["summary"][task].items():
+            cells = [
+                f"{title}: {TOKENIZING_NAMES[name]}",
+                spread(s["rate"], "{:.1f}"),
+                "" if name == "ours" else spread(s["our_ratio"], "{:.2f}") + " ×",
+                spread(s["peak_memory_mib"], "{:,.0f}"),
+            ]
+            rows.append("| " + " | ".join(cells) + " |")
+    seconds = result["summary"]["train"]["ours"]["seconds"]["median"]
+    return "\n".join(
+        [
+            "### Text to ids",
+            "",
+            f"{sizes['short'] / 1e6:.0f} MB of the named texts in pieces of 256 Ki characters; a "
+            f"file of {sizes['long'] / 1e6:.0f} MB all the way; by CPU time, {setting['rounds']} "
+            f"rounds. Learning a vocabulary of {setting['vocab_size']:,} from "
+            f"{sizes['varied'] / 1e6:.0f} MB, on two threads and once, by wall time, took "
+            f"groundup {seconds:.1f} s.",
+            "",
+            machine(result),
+            "",
+            *rows,
+        ]
+    )
+
+
+def startup_table(result: Record) -> str:
+    s, lookup, runs = result["summary"], result["lookup"], result["runs"]
+    small, large = (f"{runs[name]['parameters']:,}" for name in ("small", "large"))
+    rows = [
+        "| | measured | at most, or at least |",
+        "|---|---|---|",
+        f"| import of the package, over that of torch | {spread(s['import_ratio'], '{:.2f}')} × "
+        "| 1.10 × |",
+        f"| from process start to the first token, {small} parameters "
+        f"| {spread(s['first_token_seconds'], '{:.2f}')} s | 2.50 s |",
+        f"| peak memory of writing {result['setting']['tokens']} tokens, {large} parameters, over "
+        f"weights, cache and a process with torch ({s['needed_mib']:,.0f} MiB) "
+        f"| {s['memory_ratio']:.2f} × | 1.15 × |",
+    ]
+    if "missing" in lookup:
+        rows.append(f"| lookup | {lookup['missing']} | |")
+    for name, ratio in s["lookup"].items():
+        least = LOOKUP_LEAST.get(name, "")
+        rows.append(
+            f"| speed with lookup over without, {lookup['parameters']:,} parameters, a text that "
+            f"{name} | {spread(ratio, '{:.2f}')} × | {least} |"
+        )
+    return "\n".join(["### Start-up, lookup and memory", "", machine(result), "", *rows])
+
+
 def machine(result: Record) -> str:
     facts, ceilings = result["machine"], result["ceilings"]
     return (
@@ -190,6 +262,8 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "training": training_table,
     "shakespeare": shakespeare_table,
     "gpu": gpu_table,
+    "tokenizing": tokenizing_table,
+    "startup": startup_table,
 }
 
 

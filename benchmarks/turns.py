@@ -27,17 +27,21 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--text", type=Path, help="tinyshakespeare.txt, for the Shakespeare part")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT to run beside")
+    parser.add_argument("--litgpt", type=Path, help="the python of an environment with litgpt")
+    parser.add_argument(
+        "--model", type=Path, help="a run folder to talk with, for the start-up part"
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
     parser.add_argument("--steps", type=int, default=4, help="timed training steps in a turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: checks that it all runs")
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
     options = parser.parse_args()
-    for name in ("text", "nanogpt"):
+    for name in ("text", "nanogpt", "litgpt", "model"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             parser.error(f"--{name} {path}: no such path")
-        setattr(options, name, path and path.resolve())
+        setattr(options, name, path and path.absolute())  # an environment's python is a link
     if options.quick:
         options.rounds, options.steps = 1, 2
         options.out = options.out or Path(tempfile.mkdtemp(prefix="groundup-bench-"))
@@ -56,10 +60,10 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
-def call(module: str, job: Record, threads: int) -> Record:
+def call(module: str, job: Record, threads: int, python: Path | None = None) -> Record:
     """Run `python -m module JOB` and return the JSON object that it prints last."""
     done = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(job)],
+        [python or sys.executable, "-m", module, json.dumps(job)],
         env=environment(threads),
         capture_output=True,
         text=True,

@@ -19,6 +19,7 @@ LAYERS = [
     {"train"},
     {"generate", "evaluate", "weights"},
     {"runs"},
+    {"quantized"},
     {"model", "data", "plan", "device"},
     {"tokenizer"},
     {"config"},
@@ -67,6 +68,29 @@ def test_the_model_knows_only_torch_and_config() -> None:
 def test_light_rooms_never_import_torch(room: str) -> None:
     code = f"import sys, groundup.{room}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def packages_beside_torch(statement: str) -> set[str]:
+    """What a statement loads that torch has not loaded before: packages, and parts of torch."""
+    code = (
+        f"import sys, torch, numpy; before = set(sys.modules); {statement}; "
+        "print(*{m if m.startswith('torch.') else m.split('.')[0] for m in "
+        "set(sys.modules) - before})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split()) - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("statement", ["import groundup", "from groundup import GPT, preset"])
+def test_the_package_loads_next_to_nothing_beside_torch(statement: str) -> None:
+    assert packages_beside_torch(statement) <= {"groundup", "jaxtyping", "wadler_lindig", "numpy"}
+
+
+def test_writing_loads_only_what_it_needs() -> None:
+    loaded = packages_beside_torch("import groundup.generate, groundup.runs.load")
+    heavy = {"tokenizers", "jinja2", "typer", "rich", "pydantic", "transformers", "gguf", "pyarrow"}
+    assert not heavy & loaded
+    assert not {name for name in loaded if name.startswith(("torch._dynamo", "torch._inductor"))}
 
 
 def test_planning_imports_neither_torch_nor_numpy() -> None:

@@ -76,7 +76,7 @@ class HarnessModel(TemplateLM):
         self.batch_tokens = batch_tokens
         self.max_gen_toks = max_gen_toks
         self.max_length = self.loaded.model.config.context_length
-        self._device = self.loaded.model.lm_head.weight.device
+        self._device = self.loaded.model.device
 
     @property
     def eot_token_id(self) -> int:

@@ -68,8 +68,8 @@ def random_model(seed: int = 0, **changes: Any) -> GPT:
 
 
 def written(model: GPT, prompts: Sequence[Sequence[int]], **settings: Any) -> list[list[int]]:
-    use_cache = settings.pop("use_cache", True)
-    steps = list(generate_tokens(model, prompts, SamplingConfig(**settings), use_cache=use_cache))
+    ways = {way: settings.pop(way) for way in ("use_cache", "lookup") if way in settings}
+    steps = list(generate_tokens(model, prompts, SamplingConfig(**settings), **ways))
     return [[token for token in row if token is not None] for row in zip(*steps, strict=True)]
 
 
@@ -143,7 +143,7 @@ def test_window_moves_are_rare() -> None:
     model = random_model(context_length=16)
     calls: list[int] = []
     hook = model.token_embedding.register_forward_hook(lambda m, i, o: calls.append(o.shape[1]))
-    written(model, [[1]], max_tokens=16 + 8 * 3, **GREEDY)
+    written(model, [[1]], max_tokens=16 + 8 * 3, lookup=False, **GREEDY)
     hook.remove()
     assert [n for n in calls if n > 1] == [8, 8, 8]
 

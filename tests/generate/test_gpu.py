@@ -66,12 +66,12 @@ def test_the_recorded_step_writes_what_the_eager_one_does(
 
 def test_a_row_is_read_whole_only_when_its_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     made, lengths = model("gpt2"), []
-    plain = windows._hidden_states
+    plain = windows.hidden_states
 
     def counted(model: GPT, rows: windows.Rows, cache: Any) -> torch.Tensor:
         lengths.append(max(map(len, rows)))
         return plain(model, rows, cache)
 
-    monkeypatch.setattr(windows, "_hidden_states", counted)
+    monkeypatch.setattr(windows, "hidden_states", counted)
     list(generate_tokens(made, [[1, 2, 3]], SamplingConfig(max_tokens=50, temperature=0)))
     assert len(lengths) == 1  # the prompt; every token after it is a launch of the graph

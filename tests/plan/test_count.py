@@ -4,10 +4,14 @@ from groundup.config import PRESETS, parameter_shapes, preset
 from groundup.plan import BYTES, block_parts, conventions, count_parameters
 
 PUBLISHED = {
-    "pico": 1_324_288,
-    "nano": 2_588_544,
-    "micro": 12_311_808,
-    "mini": 27_567_104,
+    "pico": 1_328_512,
+    "nano": 2_557_888,
+    "micro": 12_195_456,
+    "mini": 27_403_776,
+    "gpt2-pico": 1_325_824,
+    "gpt2-nano": 2_590_848,
+    "gpt2-micro": 12_318_720,
+    "gpt2-mini": 27_579_392,
     "gpt2-124m": 124_439_808,
     "gpt2-355m": 354_823_168,
     "gpt2-774m": 774_030_080,
@@ -119,8 +123,8 @@ def test_only_gpt2_has_the_conventions_of_gpt2() -> None:
     assert biased == [f"{tied}, with query-key-value bias" for tied in ("untied", "tied")]
     named = {name for name in PRESETS if "GPT-2" in count_parameters(preset(name)).convention}
     assert named == {name for name in PRESETS if name.startswith(("gpt2", "gpt3"))}
-    assert len(conventions(preset("nano"))) == 3
-    assert len(conventions(preset("nano", feed_forward="swiglu"))) == 2
+    assert len(conventions(preset("gpt2-nano"))) == 3
+    assert len(conventions(preset("gpt2-nano", feed_forward="swiglu"))) == 2
 
 
 def test_one_block_of_the_small_model() -> None:

@@ -18,7 +18,7 @@ TEXT = (
     "ROMEO:\nWhat light is this that breaks upon the wall,\nAnd draws my heart to thee?\n\n"
     "JULIET:\nThou know'st the mask of night is on my face,\nElse would a maiden blush.\n\n"
 )
-SHAPE = {"vocab_size": 2048, "emb_dim": 256, "n_heads": 4}
+SHAPE = {"vocab_size": 2048, "emb_dim": 256, "n_heads": 4, "qkv_bias": False}
 MakeRun = Callable[..., Path]
 
 
@@ -94,7 +94,8 @@ def make_run(tmp_path: Path) -> MakeRun:
     ) -> Path:
         folder = RunFolder(tmp_path / "runs" / name)
         content = tables(
-            preset("nano", **(SHAPE | (model or {}))), TrainConfig(steps=steps, **(train or {}))
+            preset("gpt2-nano", **(SHAPE | (model or {}))),
+            TrainConfig(steps=steps, **(train or {})),
         )
         for table, values in changes.items():
             content[table] = content.get(table, {}) | values

@@ -17,7 +17,7 @@ def words(name: str) -> str:
     ("name", "said", "unsaid"),
     [
         (
-            "nano",
+            "gpt2-nano",
             ["Position embedding", "norm, then 6 heads of 32;", "192 → 768 → 192 with GELU;"],
             ["RMS", "Rotary", "expert", "gate", "router", "within", "sharing", "tokens at most"],
         ),
@@ -47,6 +47,11 @@ def words(name: str) -> str:
             "olmo2-1b",
             ["16 heads of 128, queries and keys normed as a whole, then RMS norm; the"],
             ["norm, then 16", "sharing"],
+        ),
+        (
+            "nano",
+            ["RMS norm, then 6 heads of 32, queries and keys normed", "192 → 512 → 192 times a"],
+            ["Position embedding"],
         ),
         ("qwen3-0.6b", ["sharing 8 of keys and values, queries and keys normed in each"], []),
     ],

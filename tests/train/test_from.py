@@ -20,8 +20,8 @@ from groundup.train import Outcome, TrainRequest, train_run
 from tests.train.test_run import StopAt, assert_same_bits, quiet, request
 
 
-def learnt(folder: Path) -> Outcome:
-    return train_run(dataclasses.replace(request(folder), run="base"), quiet())
+def learnt(folder: Path, preset: str = "pico") -> Outcome:
+    return train_run(dataclasses.replace(request(folder, preset=preset), run="base"), quiet())
 
 
 def go_on(folder: Path, base: Path, **changes: Any) -> TrainRequest:
@@ -102,7 +102,7 @@ def test_the_same_base_by_another_path_is_the_same_run(tmp_path: Path) -> None:
 
 
 def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:
-    base = learnt(tmp_path).folder.path
+    base = learnt(tmp_path, "gpt2-pico").folder.path
     outcome = train_run(go_on(tmp_path, base, context_length=8, steps=1), quiet())
     checkpoint, _ = newest_intact(outcome.folder.checkpoints)
     assert checkpoint is not None
@@ -113,15 +113,16 @@ def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:
 
 
 def test_a_shape_that_cannot_change_is_refused_by_name(tmp_path: Path) -> None:
-    base = learnt(tmp_path).folder.path
+    base = learnt(tmp_path, "gpt2-pico").folder.path
     with pytest.raises(UsageError, match="n_layers = 3"):
         train_run(go_on(tmp_path, base, n_layers=3), quiet())
     with pytest.raises(UsageError, match="learned 16 positions"):
         train_run(go_on(tmp_path, base, context_length=64), quiet())
 
 
-def test_the_automatic_learning_rate_is_smaller(tmp_path: Path) -> None:
+def test_the_automatic_learning_rates_are_smaller(tmp_path: Path) -> None:
     base = learnt(tmp_path).folder.path
     asked = go_on(tmp_path, base, learning_rate=None, steps=1)
     tables = train_run(asked, quiet()).folder.read()
-    assert tables["train"]["learning_rate"] == pytest.approx(0.0003)
+    assert tables["train"]["learning_rate"] == pytest.approx(0.1 * 3 * 0.003)
+    assert tables["train"]["muon_learning_rate"] == pytest.approx(0.1 * 0.02)

@@ -36,12 +36,15 @@ QWEN = GPTConfig(
 def trainer(config: GPTConfig, device: str, **changes: Any) -> Trainer:
     options = {"steps": 8, "batch_size": 4, "accumulation": 2, "precision": "fp32"}
     settings = TrainConfig(**{**options, "compile": "off", "device": device, **changes})
-    choices = choose(settings, config.emb_dim)
+    choices = choose(settings, config)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=20_000)
     split = TokenSplit.from_array(ids, len(ids))
     return Trainer(
         step=TrainStep(
-            new_model(config, seed=3).to(device), settings.loss, 0.0, choices.copy_dtype
+            new_model(config, seed=3).to(device),
+            settings.loss,
+            loss_chunk=choices.config.loss_chunk,
+            copy_dtype=choices.copy_dtype,
         ),
         batches=Batches(split, config.context_length, settings.batch_size, settings.seed),
         choices=choices,
@@ -56,12 +59,16 @@ def weights_after(steps: int, ours: Trainer) -> tuple[list[float], dict[str, tor
     return losses, {name: p.detach().cpu() for name, p in ours.model.named_parameters()}
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("config", [GPT2, QWEN], ids=["gpt2", "qwen"])
-def test_fp32_steps_are_those_of_the_cpu(config: GPTConfig) -> None:
-    wanted, weights = weights_after(3, trainer(config, "cpu"))
-    got, on_gpu = weights_after(3, trainer(config, "cuda"))
+def test_fp32_steps_are_those_of_the_cpu(config: GPTConfig, optimizer: str) -> None:
+    wanted, weights = weights_after(3, trainer(config, "cpu", optimizer=optimizer))
+    got, on_gpu = weights_after(3, trainer(config, "cuda", optimizer=optimizer))
     assert got == pytest.approx(wanted, rel=1e-5)
     for name, weight in weights.items():
+        # It adds the same to all scores of a row: its gradient is 0, and rounding decides.
+        if name.endswith("key.bias"):
+            continue
         # AdamW's first steps move a weight by the rate whatever its gradient: hence not closer.
         difference = (on_gpu[name] - weight).norm() / weight.norm().clamp(min=1e-3)
         assert difference < 1e-3, name
@@ -76,9 +83,10 @@ def test_compiled_steps_are_the_eager_ones(config: GPTConfig, precision: str) ->
     assert got == pytest.approx(wanted, rel=1e-5 if precision == "fp32" else 2e-3)
 
 
-def test_bf16_steps_follow_the_fp32_ones() -> None:
-    wanted, _ = weights_after(8, trainer(GPT2, "cuda"))
-    got, _ = weights_after(8, trainer(GPT2, "cuda", precision="bf16"))
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_bf16_steps_follow_the_fp32_ones(optimizer: str) -> None:
+    wanted, _ = weights_after(8, trainer(GPT2, "cuda", optimizer=optimizer))
+    got, _ = weights_after(8, trainer(GPT2, "cuda", optimizer=optimizer, precision="bf16"))
     assert got == pytest.approx(wanted, rel=5e-3)
     assert got != wanted
 
@@ -93,7 +101,7 @@ def test_the_fused_loss_is_the_plain_one(number: torch.dtype, compile_: bool) ->
     exact = [x.detach().double().requires_grad_() for x in (hidden, weight)]
     wanted = loss.plain_loss(*exact, targets)
     slopes = torch.compile(compiled.slopes) if compile_ else loss.slopes
-    got = loss.fused_loss(hidden, weight, targets, 0.0, slopes)
+    got = loss.fused_loss(hidden, weight, targets, slopes=slopes)
     close = 1e-6 if number == torch.float32 else 1e-3
     assert float(got) == pytest.approx(float(wanted), rel=close)
     for ours, theirs in zip(
@@ -137,10 +145,11 @@ def test_weights_from_the_gpu_load_on_the_cpu(tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for p in weights.values())
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_peak_memory_is_within_a_quarter_of_the_plan(precision: str) -> None:
-    config = preset("gpt2-124m")
-    ours = trainer(config, "cuda", precision=precision, batch_size=4, accumulation=1)
+def test_peak_memory_is_within_a_quarter_of_the_plan(precision: str, optimizer: str) -> None:
+    config, options = preset("gpt2-124m"), {"precision": precision, "optimizer": optimizer}
+    ours = trainer(config, "cuda", batch_size=4, accumulation=1, **options)
     torch.cuda.reset_peak_memory_stats()
     weights_after(2, ours)
     foretold = training_memory(config, ours.config).total

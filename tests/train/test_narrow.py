@@ -26,7 +26,7 @@ def test_its_gradients_are_the_models_over_several_passes(name: str) -> None:
     gradients = []
     for number in (None, torch.float32):
         model = new_model(CONFIGS[name], seed=3)
-        step = TrainStep(model, "fused", 0.0, number)
+        step = TrainStep(model, copy_dtype=number)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.01)

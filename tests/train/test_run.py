@@ -22,6 +22,7 @@ from groundup.runs import RunFolder, read_lines, run_lock
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
 from groundup.train import ConsoleScreen, Outcome, TrainRequest, train_run
+from groundup.train.choices import AUTOMATIC
 from groundup.train.loop import Progress
 from tests.texts import text_file
 
@@ -54,10 +55,10 @@ def request(folder: Path, **changes: Any) -> TrainRequest:
     if not (folder / "story.txt").exists():
         text_file(folder)
     model = {**MODEL, **{k: changes.pop(k) for k in list(changes) if k in ("drop_rate", *MODEL)}}
-    extend = changes.pop("extend", None)
+    preset, extend = changes.pop("preset", "pico"), changes.pop("extend", None)
     return TrainRequest(
         sources=(str(folder / "story.txt"),),
-        preset="pico",
+        preset=preset,
         model_changes=model,
         train=TrainConfig(**{**SETTINGS, **changes}),
         extend=extend,
@@ -277,7 +278,7 @@ def test_a_time_budget_becomes_steps_and_is_kept_on_resume(tmp_path: Path) -> No
 
 
 def test_weights_that_do_not_fit_are_listed_together(tmp_path: Path) -> None:
-    outcome = train_run(request(tmp_path), quiet())
+    outcome = train_run(request(tmp_path, preset="gpt2-pico"), quiet())
     run = RunFolder(outcome.folder.path)
     tables = run.read()
     tables["model"]["n_layers"] = 3
@@ -329,3 +330,29 @@ def test_every_state_is_plain_json(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match="not a run folder"):
         load(tmp_path)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """Its run.toml lacks the settings that came later; they count as not set."""
+    ask = request(tmp_path)
+    train_run(ask, StopAt(7))
+    folder = RunFolder(tmp_path / "runs" / ask.name())
+    tables = folder.read()
+    for table in (tables["train"], tables["request"]["train"]):
+        for key in ("allocator", "loss_chunk", "checkpoint_activations"):
+            del table[key]
+    folder.write({key: value for key, value in tables.items() if key != "format"})
+    assert train_run(ask, quiet()).progress.finished
+
+
+def test_every_automatic_choice_is_written_down_and_taken_again(tmp_path: Path) -> None:
+    ask = request(tmp_path, threads=0)
+    stopped = train_run(ask, StopAt(7))
+    before = stopped.folder.read()
+    assert set(before["choices"]) == {*AUTOMATIC, "reasons"}
+    assert "auto" not in before["train"].values()
+    assert set(before["choices"]["reasons"]) == set(AUTOMATIC)
+    train_run(ask, quiet())
+    after = stopped.folder.read()
+    assert after["choices"] == before["choices"]
+    assert after["train"] == before["train"]

@@ -13,7 +13,8 @@ from torch import nn
 from groundup import GPTConfig, TrainConfig
 from groundup.data import Batches, TokenSplit
 from groundup.model import GPT
-from groundup.train import Trainer, TrainStep, build_optimizer, choose, learning_rate, new_model
+from groundup.train import Trainer, TrainStep, build_optimizer, choose, new_model
+from groundup.train.optimizer import Optimizer, set_learning_rate
 
 CONFIG = GPTConfig(
     vocab_size=61,
@@ -37,14 +38,14 @@ def trainer(config: TrainConfig) -> Trainer:
     return Trainer(
         step=TrainStep(model, config.loss),
         batches=Batches(TokenSplit.from_array(ids, 2000), 12, config.batch_size, config.seed),
-        choices=choose(config, CONFIG.emb_dim),
+        choices=choose(config, CONFIG),
         evaluate=lambda max_tokens: None,
         sample=lambda: None,
         listeners=[],
     )
 
 
-def plain_step(model: GPT, optimizer: torch.optim.Optimizer, ours: Trainer) -> torch.Tensor:
+def plain_step(model: GPT, optimizer: Optimizer, ours: Trainer) -> torch.Tensor:
     """Divide the loss, clip with torch's own function, then step: nothing fused, nothing folded."""
     config, number = ours.config, ours.progress.step
     n = config.sequences_per_step
@@ -52,28 +53,30 @@ def plain_step(model: GPT, optimizer: torch.optim.Optimizer, ours: Trainer) -> t
     loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or torch.inf)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(number, config)
+    set_learning_rate(optimizer, number, config)
     optimizer.step()
     return norm
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.parametrize("grad_clip", [0.0, 0.05, 1e3])
 def test_every_gradient_and_parameter_is_that_of_the_plain_step(
-    grad_clip: float, accumulation: int
+    grad_clip: float, accumulation: int, optimizer: str
 ) -> None:
-    config = settings(grad_clip=grad_clip, accumulation=accumulation)
+    changes = {"grad_clip": grad_clip, "accumulation": accumulation, "optimizer": optimizer}
+    config = settings(learning_rate=3e-3, **changes)
     ours, plain = trainer(config), new_model(CONFIG, seed=3)
-    optimizer = build_optimizer(plain, ours.config)
+    theirs = build_optimizer(plain, ours.config)
     seen: dict[str, torch.Tensor] = {}
 
-    def keep(*told: object) -> None:
+    def keep() -> None:
         seen.update({n: p.grad.clone() for n, p in ours.model.named_parameters()})
+        forget()
 
-    ours.optimizer.register_step_post_hook(keep)
+    forget, ours.optimizer.zero_grad = ours.optimizer.zero_grad, keep
     for _ in range(config.steps):
-        norm = plain_step(plain, optimizer, ours)
+        norm = plain_step(plain, theirs, ours)
         _, our_norm = ours._optimizer_step()
         torch.testing.assert_close(our_norm, norm, atol=1e-5, rtol=1e-5)
         for name, parameter in plain.named_parameters():
@@ -83,4 +86,4 @@ def test_every_gradient_and_parameter_is_that_of_the_plain_step(
             torch.testing.assert_close(
                 ours.model.get_parameter(name), parameter, atol=1e-5, rtol=1e-5, msg=name
             )
-        optimizer.zero_grad()
+        theirs.zero_grad()

@@ -156,6 +156,23 @@ def test_transformers_writes_the_same_from_our_export(loaded: LoadedRun, run: Pa
         assert written == longer[0, len(ids) :].tolist()
 
 
+def test_guessing_ahead_writes_the_same(loaded: LoadedRun) -> None:
+    """5,120 greedy tokens, in readings of up to 32 tokens and one by one."""
+    readings: list[int] = []
+    hook = loaded.model.token_embedding.register_forward_hook(
+        lambda module, inputs, output: readings.append(output.shape[1])
+    )
+    sampling = SamplingConfig(max_tokens=256, temperature=0.0)
+    for prompt in PROMPTS:
+        ids = loaded.tokenizer.encode(prompt)
+        ahead = list(generate_tokens(loaded.model, [ids], sampling))
+        n_ahead = len(readings)
+        assert ahead == list(generate_tokens(loaded.model, [ids], sampling, lookup=False)), prompt
+        del readings[n_ahead:]
+    hook.remove()
+    assert len(readings) < 0.9 * 256 * len(PROMPTS)
+
+
 def llama_cpp() -> Any:
     return pytest.importorskip("llama_cpp", reason="'make test-long' builds llama-cpp-python")
 

@@ -70,6 +70,7 @@ def main() -> None:
         "write",
         "evaluate",
         "weights",
+        "quantize",
         "plan",
         "runs",
         "data",

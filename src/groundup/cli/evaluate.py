@@ -60,14 +60,14 @@ def evaluate(
     loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
-        report["validation"] = _show_validation(_validation(run, loaded), as_json)
+        report["validation"] = _show_validation(validation(run, loaded), as_json)
     if text is not None:
         from groundup.evaluate import evaluate_text
 
         with _progress("Text") as shown:
             result = evaluate_text(
-                _candidate(loaded),
-                _read(text),
+                candidate(loaded),
+                read_text(text),
                 stride=stride,
                 batch_tokens=batch_tokens,
                 progress=shown,
@@ -75,7 +75,7 @@ def evaluate(
         report["text"] = _show_text(result, as_json)
     if names:
         journal = output or run / JOURNAL
-        results = _sit(_candidate(loaded), names, data, limit, journal, batch_tokens)
+        results = _sit(candidate(loaded), names, data, limit, journal, batch_tokens)
         report["tasks"] = _show_tasks(results, as_json)
     if as_json:
         print(json.dumps(_plain(report), indent=2))
@@ -105,14 +105,16 @@ def _task_names(tasks: str, data: Path | None, hub: bool) -> list[str]:
     return names
 
 
-def _candidate(loaded: LoadedRun) -> Candidate:
+def candidate(loaded: LoadedRun) -> Candidate:
+    """Return a loaded run as what is evaluated."""
     from groundup.evaluate import Candidate
 
     start = loaded.generation.get("start_token")
     return Candidate(loaded.model, loaded.tokenizer, () if start is None else (start,))
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file, or of standard input for -."""
     name = "standard input" if path == Path("-") else path
     try:
         raw = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
@@ -126,8 +128,8 @@ def _read(path: Path) -> str:
     return text
 
 
-def _validation(run: Path, loaded: LoadedRun) -> Evaluation:
-    """Evaluate on the text that the run kept aside."""
+def validation(run: Path, loaded: LoadedRun, max_tokens: int | None = None) -> Evaluation:
+    """Evaluate on the text that the run kept aside, or on so many tokens spread over it."""
     from groundup.data import open_tokens
     from groundup.evaluate import evaluate_loss
 
@@ -135,7 +137,8 @@ def _validation(run: Path, loaded: LoadedRun) -> Evaluation:
     if not folder:
         raise UsageError(f"{run} has no validation text of its own; give --text FILE or --tasks")
     with _progress("Validation") as shown:
-        return evaluate_loss(loaded.model, open_tokens(folder, "val"), progress=shown)
+        tokens = open_tokens(folder, "val")
+        return evaluate_loss(loaded.model, tokens, max_tokens=max_tokens, progress=shown)
 
 
 def _sit(

@@ -35,6 +35,9 @@ Penalty = Annotated[float | None, typer.Option(help="Above 1 repeats less; likew
 Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed without it.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
 System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
+Lookup = Annotated[
+    bool, typer.Option("--lookup/--no-lookup", help="Write text that repeats itself in less time.")
+]
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
@@ -57,6 +60,7 @@ def generate(
     repetition_penalty: Penalty = None,
     seed: Seed = None,
     stop: Stop = None,
+    lookup: Lookup = True,
     checkpoint: Which = "best",
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
@@ -71,6 +75,7 @@ def generate(
         "repetition_penalty": repetition_penalty,
         "seed": seed,
         "stop": stop,
+        "lookup": lookup,
     }
     if system and not chat:
         raise UsageError("--system is for an answer; add --chat, or write it into the prompt")
@@ -108,6 +113,7 @@ def chat(
     repetition_penalty: Penalty = None,
     seed: Seed = None,
     stop: Stop = None,
+    lookup: Lookup = True,
     checkpoint: Which = "best",
     device: Device = "cpu",
 ) -> None:
@@ -129,6 +135,7 @@ def chat(
         repetition_penalty=repetition_penalty,
         seed=seed,
         stop=stop,
+        lookup=lookup,
     )
     answers = isinstance(talk, Conversation)
     if not answers:

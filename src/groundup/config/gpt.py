@@ -17,7 +17,7 @@ NORM_ORDERS = ("pre", "post", "sandwich")
 QK_NORMS = ("none", "head", "width")
 POSITIONS = ("learned", "rope")
 ROPE_SCALINGS = ("none", "linear", "llama3")
-FEED_FORWARDS = ("gelu", "gelu_tanh", "geglu", "swiglu")
+FEED_FORWARDS = ("gelu", "gelu_tanh", "relu_squared", "geglu", "swiglu")
 
 DIMENSIONS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "n_kv_heads",
               "head_dim", "ffn_dim")  # fmt: skip
@@ -51,9 +51,9 @@ class GPTConfig:
     head_dim: int = 0
     """Width of an attention head; 0 is emb_dim / n_heads."""
     ffn_dim: int = 0
-    """Width inside the feed-forward network, or inside each expert; 0 is 4 x emb_dim."""
+    """Width inside the feed-forward network, or each expert; 0 is 4 x emb_dim, gated 8/3 of it."""
     feed_forward: str = "gelu_tanh"
-    """gelu, gelu_tanh, or gated: swiglu, geglu."""
+    """gelu, gelu_tanh, relu_squared, or gated: swiglu, geglu."""
     n_experts: int = 0
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
@@ -130,7 +130,7 @@ class GPTConfig:
         derived = {
             "n_kv_heads": self.n_heads,
             "head_dim": self.emb_dim // self.n_heads,
-            "ffn_dim": 4 * self.emb_dim,
+            "ffn_dim": self._usual_ffn_dim,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, getattr(self, name) or value)
@@ -182,9 +182,15 @@ class GPTConfig:
         """Whether the feed-forward network multiplies by a gate, its third matrix."""
         return self.feed_forward in ("geglu", "swiglu")
 
+    @property
+    def _usual_ffn_dim(self) -> int:
+        """4 x emb_dim, or where a third matrix gates, as large in all (Shazeer, 2020), by 32s."""
+        return -(-self.emb_dim // 12) * 32 if self.is_gated else 4 * self.emb_dim
+
     def replace(self, **changes: object) -> GPTConfig:
         """Return a copy with `changes`; derived widths follow what they derive from."""
-        if "emb_dim" in changes and self.ffn_dim == 4 * self.emb_dim:
+        resized = changes.keys() & {"emb_dim", "feed_forward"}
+        if resized and self.ffn_dim == self._usual_ffn_dim:
             changes.setdefault("ffn_dim", 0)
         resized = changes.keys() & {"emb_dim", "n_heads"}
         if resized and self.head_dim * self.n_heads == self.emb_dim:

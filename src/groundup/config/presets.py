@@ -15,8 +15,6 @@ from groundup.config.gpt import GPTConfig
 
 Fields = dict[str, Any]
 
-_SMALL: Fields = {"vocab_size": 4096, "tie_embeddings": True}
-
 # Radford et al. 2019, table 2, with the released checkpoints' own widths and heads.
 _GPT2: Fields = {"qkv_bias": True, "tie_embeddings": True}
 # Brown et al. 2020, tables 2.1 and D.1, without "XL" and "13B", whose heads do not add up to their
@@ -62,6 +60,15 @@ _QWEN: Fields = {
 _QWEN2: Fields = {**_QWEN, "qkv_bias": True}
 _QWEN3: Fields = {**_QWEN, "context_length": 40960, "qk_norm": "head", "head_dim": 128}
 _TIED: Fields = {"tie_embeddings": True}
+# Qwen 3's architecture for texts and contexts as small as these.
+_SMALL: Fields = {
+    **_QWEN3,
+    **_TIED,
+    "vocab_size": 4096,
+    "rope_base": 10000.0,
+    "head_dim": 0,
+}
+_SMALL_GPT2: Fields = {**_GPT2, "vocab_size": 4096}
 # Riviere et al. 2024, table 1, and Kamath et al. 2025, with the model cards for 270M.
 _GEMMA: Fields = {
     **_LLAMA,
@@ -119,11 +126,15 @@ def _size(
 
 
 PRESETS: dict[str, Fields] = {
-    # Small GPT-2s; vocab_size follows the tokenizer when one is trained.
+    # Small; vocab_size follows the tokenizer when one is trained.
     "pico": _size(_SMALL, 4, 128, 4, context_length=64),
     "nano": _size(_SMALL, 4, 192, 6, context_length=128),
     "micro": _size(_SMALL, 6, 384, 6, context_length=256),
     "mini": _size(_SMALL, 8, 512, 8, context_length=512),
+    "gpt2-pico": _size(_SMALL_GPT2, 4, 128, 4, context_length=64),
+    "gpt2-nano": _size(_SMALL_GPT2, 4, 192, 6, context_length=128),
+    "gpt2-micro": _size(_SMALL_GPT2, 6, 384, 6, context_length=256),
+    "gpt2-mini": _size(_SMALL_GPT2, 8, 512, 8, context_length=512),
     # Published: layers, width, heads, heads of keys and values, width of the feed-forward network.
     "gpt2-124m": _size(_GPT2, 12, 768, 12),
     "gpt2-355m": _size(_GPT2, 24, 1024, 16),

@@ -13,6 +13,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 SWITCHES = ("auto", "on", "off")
 LOSSES = ("fused", "plain")
+OPTIMIZERS = ("muon", "adamw")
 ALLOCATORS = ("auto", "keep", "system")
 
 
@@ -31,8 +32,12 @@ class TrainConfig:
     """Sequences in one forward and backward pass."""
     accumulation: int = 1
     """Passes whose gradients are added up before each optimizer step."""
+    optimizer: str = "muon"
+    """muon: Muon for the matrices inside blocks, AdamW for the rest; adamw: AdamW for all."""
     learning_rate: float | None = None
-    """Peak learning rate; None is 0.4 / emb_dim and at most 0.003: wider models step smaller."""
+    """AdamW's peak learning rate; None follows from emb_dim: wider models step smaller."""
+    muon_learning_rate: float | None = None
+    """Muon's peak learning rate, on the same schedule; None is 0.02, for any width."""
     min_learning_rate: float | None = None
     """Learning rate at the last step; None is a tenth of the peak."""
     warmup_steps: int | None = None
@@ -41,6 +46,8 @@ class TrainConfig:
     """cosine, wsd (warm-up, stable, then linear decay) or constant, after the warm-up."""
     decay_share: float = 0.2
     """Share of the steps that wsd spends decaying."""
+    muon_momentum: float = 0.95
+    """Muon's memory of the gradient."""
     weight_decay: float = 0.1
     """Decoupled decay of weight matrices and embeddings; biases and norms are never decayed."""
     beta1: float = 0.9
@@ -81,6 +88,10 @@ class TrainConfig:
     """CPU threads; 0 is decided for this machine."""
     allocator: str = "auto"
     """auto, keep (memory once freed is kept for the next step) or system: on Linux CPUs."""
+    checkpoint_activations: str = "auto"
+    """auto, on (blocks keep only their input and compute the rest again) or off."""
+    loss_chunk: int = 0
+    """Logits that the fused loss holds at once; 0 is decided for the device."""
     loss: str = "fused"
     """fused (never holds all logits in memory) or plain."""
 
@@ -96,16 +107,19 @@ class TrainConfig:
         for name in (
             "sample_tokens",
             "threads",
+            "loss_chunk",
             "weight_decay",
             "grad_clip",
             "balance_loss",
             "seed",
         ):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "muon_momentum"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        for name in ("learning_rate", "muon_learning_rate"):
+            value = getattr(self, name)
+            require(value is None or 0 < value <= 10, name, value, "above 0, at most 10")
         peak, low = self.learning_rate, self.min_learning_rate
-        require(peak is None or 0 < peak <= 10, "learning_rate", peak, "above 0, at most 10")
         most = 10 if peak is None else peak
         expected = f"from 0 to learning_rate = {most}"
         require(low is None or 0 <= low <= most, "min_learning_rate", low, expected)
@@ -120,18 +134,30 @@ class TrainConfig:
             ("device", DEVICES),
             ("precision", PRECISIONS),
             ("compile", SWITCHES),
+            ("checkpoint_activations", SWITCHES),
             ("allocator", ALLOCATORS),
             ("loss", LOSSES),
+            ("optimizer", OPTIMIZERS),
         ):
             value = getattr(self, name)
             require(value in known, name, value, f"one of {', '.join(known)}")
 
     def peak_learning_rate(self, emb_dim: int) -> float:
-        """Return the learning rate as set, else the one for a model `emb_dim` wide.
+        """Return AdamW's learning rate as set, else the one for a model `emb_dim` wide.
 
-        GPT-3's table 2.1 (Brown et al., 2020) falls about as 1 / emb_dim, from 6e-4 at 768.
+        For matrices GPT-3's table 2.1 (Brown et al., 2020) falls about as 1 / emb_dim, from 6e-4 at
+        768. Embeddings alone, where Muon takes the matrices, bear about three times that.
         """
-        return self.learning_rate or min(0.003, 0.4 / emb_dim)
+        matrices = min(0.003, 0.4 / emb_dim)
+        return self.learning_rate or (3 * matrices if self.optimizer == "muon" else matrices)
+
+    @property
+    def peak_muon_learning_rate(self) -> float:
+        """Muon's learning rate as set, else 0.02.
+
+        Muon changes a vector by as much in any direction, whatever the width of the matrix.
+        """
+        return self.muon_learning_rate or 0.02
 
     @property
     def sequences_per_step(self) -> int:

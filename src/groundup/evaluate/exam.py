@@ -138,5 +138,5 @@ def _settings(
         "documents_sha256": asked.hexdigest(),
         "model_sha256": candidate.fingerprint,
         "batch_tokens": batch_tokens,
-        "device": candidate.model.lm_head.weight.device.type,
+        "device": candidate.model.device.type,
     }

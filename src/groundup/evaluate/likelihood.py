@@ -92,7 +92,7 @@ def score_rows(model: GPT, rows: Sequence[Row]) -> list[list[Score]]:
 @torch.inference_mode()
 def token_losses(model: GPT, rows: Sequence[Row]) -> tuple[Losses, Hits]:
     """Return each target's cross entropy (M,), and whether it was the likeliest token (M,)."""
-    batch = batch_of(rows, model.lm_head.weight.device)
+    batch = batch_of(rows, model.device)
     with evaluation_mode(model):
         hidden = model.hidden_states(batch.tokens, batch.cache).flatten(0, 1)  # (B * T, D)
         at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)

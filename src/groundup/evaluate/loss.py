@@ -126,7 +126,7 @@ def _batches(
 
 def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:
     """Return the summed loss of a batch, with the scores of a few tokens in memory at a time."""
-    device = model.lm_head.weight.device
+    device = model.device
     hidden = model.hidden_states(torch.from_numpy(inputs).to(device)).flatten(0, 1)  # (B * T, D)
     aims = torch.from_numpy(targets).to(device).flatten()
     at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)

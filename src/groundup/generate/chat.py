@@ -77,6 +77,7 @@ class Conversation:
         *,
         system: str = "",
         use_cache: bool = True,
+        lookup: bool = True,
         **settings: Any,
     ) -> None:
         settings.pop("start_token", None)  # the template writes it where it belongs
@@ -84,7 +85,7 @@ class Conversation:
         self.tokenizer = tokenizer
         self.template = template
         self.settings = settings
-        self.use_cache = use_cache
+        self.reading = {"use_cache": use_cache, "lookup": lookup}
         self.system: list[Message] = [_message("system", system)] if system else []
         self.messages: list[Message] = []
         self.turns = 0
@@ -108,9 +109,7 @@ class Conversation:
 
     def _answer(self, ids: list[int], sampling: SamplingConfig, answer: Message) -> Iterator[str]:
         """Yield what the model writes behind `ids`, and keep it as its answer."""
-        for piece in stream_from(
-            self.model, self.tokenizer, ids, sampling, use_cache=self.use_cache
-        ):
+        for piece in stream_from(self.model, self.tokenizer, ids, sampling, **self.reading):
             answer["content"] += piece
             yield piece
 

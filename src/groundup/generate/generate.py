@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
 
 from groundup.base.errors import UsageError
+from groundup.generate.lookup import can_look_up, look_up
 from groundup.generate.sampling import SamplingConfig, generators, next_tokens
 from groundup.generate.text import TextStream
-from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows
+from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows, without_compiling
 from groundup.model import GPT, evaluation_mode
 from groundup.tokenizer import Tokenizer
 
@@ -36,6 +34,7 @@ def generate(
     stop_tokens: Sequence[int] = (),
     start_token: int | None = None,
     use_cache: bool = True,
+    lookup: bool = True,
 ) -> Prompt:
     """Return the text that follows `prompt`, without the prompt: a list for a list of prompts.
 
@@ -43,7 +42,8 @@ def generate(
     that seed, it gives the same text. An empty prompt starts from the start token or from the
     end-of-text token, where there is one. Writing ends at an end-of-text token or one of
     `stop_tokens`, before a stop string or after `max_tokens`; past context_length it goes on with
-    a moving window (see `windows`).
+    a moving window (see `windows`). `lookup` writes the same in less time
+    where a text repeats itself (see `generate/lookup.py`).
     """
     sampling = SamplingConfig(
         max_tokens=max_tokens,
@@ -59,13 +59,19 @@ def generate(
     )
     prompts = [prompt] if isinstance(prompt, str) else prompt
     rows = [start_ids(tokenizer, text, start_token) for text in prompts]
-    steps = _pieces(model, tokenizer, rows, sampling, use_cache)
+    steps = _pieces(model, tokenizer, rows, sampling, use_cache, lookup)
     texts = ["".join(pieces) for pieces in zip(*steps, strict=True)]
     return texts[0] if isinstance(prompt, str) else texts
 
 
 def stream(
-    model: GPT, tokenizer: Tokenizer, prompt: str, *, use_cache: bool = True, **settings: Any
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    *,
+    use_cache: bool = True,
+    lookup: bool = True,
+    **settings: Any,
 ) -> Iterator[str]:
     """Yield the text that `generate` returns for the same settings, in pieces as it is written.
 
@@ -74,7 +80,7 @@ def stream(
     """
     sampling = SamplingConfig(**settings)
     ids = start_ids(tokenizer, prompt, sampling.start_token)
-    return stream_from(model, tokenizer, ids, sampling, use_cache=use_cache)
+    return stream_from(model, tokenizer, ids, sampling, use_cache=use_cache, lookup=lookup)
 
 
 def stream_from(
@@ -84,9 +90,10 @@ def stream_from(
     sampling: SamplingConfig,
     *,
     use_cache: bool = True,
+    lookup: bool = True,
 ) -> Iterator[str]:
     """Yield the text that follows the tokens `ids`, in pieces like those of `stream`."""
-    steps = _pieces(model, tokenizer, [ids], sampling, use_cache)
+    steps = _pieces(model, tokenizer, [ids], sampling, use_cache, lookup)
     return (piece for (piece,) in steps if piece)
 
 
@@ -98,16 +105,25 @@ def generate_tokens(
     ended: Callable[[int], bool] = lambda row: False,
     vocab_size: int | None = None,
     use_cache: bool = True,
+    lookup: bool = True,
 ) -> Iterator[list[int | None]]:
     """Yield each step's new token of every row, and None for rows that have ended.
 
     After a step, `ended(row)` says whether that row is complete; stop strings and end of text are
     its business. Tokens from `vocab_size` on (a vocabulary padded to a round size) are not chosen.
+    One row is written with `lookup` where the model allows it (see `can_look_up`).
     """
     if not all(map(len, prompts)):
         raise UsageError("a prompt has no tokens; give at least one to go on from")
     rows = [list(prompt) for prompt in prompts]
     random = generators(sampling.seed, len(rows))
+    if lookup and use_cache and len(rows) == 1 and can_look_up(model):
+        with evaluation_mode(model):
+            for token in look_up(model, rows[0], sampling, random[0], vocab_size):
+                yield [token]
+                if ended(0):
+                    return
+        return
     reader = _reader(model, rows, sampling.max_tokens, use_cache)
     active = list(range(len(rows)))
     with evaluation_mode(model):
@@ -151,6 +167,7 @@ def _pieces(
     rows: Sequence[Sequence[int]],
     sampling: SamplingConfig,
     use_cache: bool,
+    lookup: bool,
 ) -> Iterator[list[str]]:
     """Yield a step's new piece of text of every row, and at last what was held back."""
     known, expected = tokenizer.vocab_size, model.config.vocab_size
@@ -167,6 +184,7 @@ def _pieces(
         ended=lambda row: texts[row].ended,
         vocab_size=known,
         use_cache=use_cache,
+        lookup=lookup,
     )
     for step in steps:
         yield [
@@ -185,17 +203,6 @@ def _reader(model: GPT, rows: Rows, max_tokens: int, use_cache: bool) -> Reader:
 
 def _next_logits(model: GPT, reader: Reader, rows: Rows) -> torch.Tensor:
     """Return the scores (B, V) of each row's next token."""
-    with torch.inference_mode(), _without_compiling():
+    with torch.inference_mode(), without_compiling():
         logits: torch.Tensor = model.lm_head(reader.read(rows))
         return logits
-
-
-def _without_compiling() -> AbstractContextManager[Any]:
-    """Let a compiled model run as written: the growing cache would compile it again each step.
-
-    Where nothing has loaded the compiler, nothing is compiled, and loading it takes a second.
-    """
-    if "torch._dynamo" not in sys.modules:
-        return contextlib.nullcontext()
-    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return eager

@@ -8,8 +8,11 @@ that a long prompt, a cache and a batch see the same.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -53,7 +56,7 @@ class PlainReader:
         context = self.model.config.context_length
         return torch.cat(
             [
-                _hidden_states(self.model, [window], NO_CACHE)[:, -1]
+                hidden_states(self.model, [window], NO_CACHE)[:, -1]
                 for window in (row[window_start(len(row), context) :] for row in rows)
             ]
         )
@@ -67,19 +70,19 @@ class CachedReader:
 
     def __init__(self, model: GPT, n_rows: int, capacity: int) -> None:
         self.model = model
-        self.cache = KVCache(model.config, n_rows, capacity, model.lm_head.weight.device)
+        self.cache = KVCache(model.config, n_rows, capacity, model.device)
         self._step: GraphedStep | None = None
 
     def read(self, rows: Rows) -> Float[Tensor, "B D"]:
         """Return the hidden state of each row's last token."""
         self._catch_up(rows)
         # A graph is recorded over the cache's buffers, which the first reading makes.
-        if self.cache.buffers and can_record(self.model.config, self.model.lm_head.weight.device):
+        if self.cache.buffers and can_record(self.model.config, self.model.device):
             self._step = self._step or GraphedStep(self.model, self.cache)
             hidden = self._step([row[-1] for row in rows], self.cache.lengths)
             self.cache.advance(1)
             return hidden
-        return _hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+        return hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
@@ -96,12 +99,23 @@ class CachedReader:
         for first in range(0, len(stale), at_once):
             group = stale[first : first + at_once]
             windows = [rows[i][starts[i] : -1] for i in group]
-            _hidden_states(self.model, windows, Reread(self.cache, group))
+            hidden_states(self.model, windows, Reread(self.cache, group))
         self.cache.set_lengths(lengths)
 
 
-def _hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"]:
+def hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"]:
     """Run the model on `rows`, the shorter ones padded on the right."""
     longest = max(map(len, rows))
     tokens = [[*row, *[0] * (longest - len(row))] for row in rows]
-    return model.hidden_states(torch.tensor(tokens, device=model.lm_head.weight.device), cache)
+    return model.hidden_states(torch.tensor(tokens, device=model.device), cache)
+
+
+def without_compiling() -> AbstractContextManager[Any]:
+    """Let a compiled model run as written: the growing cache would compile it again each step.
+
+    Where nothing has loaded the compiler, nothing is compiled, and loading it takes a second.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager

@@ -18,6 +18,11 @@ gelu_tanh = partial(F.gelu, approximate="tanh")
 """GELU (Hendrycks and Gimpel, 2016) in the tanh form that GPT-2 was trained with."""
 
 
+def relu_squared(x: Tensor) -> Tensor:
+    """Return the square of what is positive, 0 for the rest (So et al., 2021)."""
+    return F.relu(x).square()
+
+
 class FeedForward(nn.Module):
     """Widen each token's vector to F, bend it, and bring it back to D."""
 
@@ -52,6 +57,7 @@ class GatedFeedForward(nn.Module):
 FEED_FORWARDS: dict[str, Callable[[GPTConfig], nn.Module]] = {
     "gelu": partial(FeedForward, activation=F.gelu),
     "gelu_tanh": partial(FeedForward, activation=gelu_tanh),
+    "relu_squared": partial(FeedForward, activation=relu_squared),
     "geglu": partial(GatedFeedForward, activation=gelu_tanh),
     "swiglu": partial(GatedFeedForward, activation=F.silu),
 }

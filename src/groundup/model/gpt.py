@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.config import GPTConfig
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
 from groundup.model.block import BLOCKS
 from groundup.model.init import init_weights
@@ -79,10 +80,15 @@ class GPT(nn.Module):
         """Return the logits of the token that follows each of `tokens`."""
         return self.lm_head(self.hidden_states(tokens, cache))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
     def extra_repr(self) -> str:
         """Show the size in the first line of the printed model."""
         c = self.config
-        count = sum(parameter.numel() for parameter in self.parameters())
+        count = sum(parameter.size for parameter in parameter_shapes(c))
         tied = "tied" if c.tie_embeddings else "untied"
         return (
             f"{count:,} parameters ({tied}), {c.n_layers} layers x {c.emb_dim} wide, "

@@ -180,6 +180,9 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
     """Yield single changes that fit, each halved no more often than it takes."""
     config, train = plan.config, plan.train
     if train is not None:
+        kept = replace(train, checkpoint_activations="on")
+        if kept != train and training_memory(config, kept).total <= available:
+            yield "checkpoint_activations=on"
         batch, passes = train.batch_size, train.accumulation
         while batch > 1:
             batch, passes = batch // 2, passes * 2

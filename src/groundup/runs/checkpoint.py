@@ -130,8 +130,8 @@ def save_checkpoint(
         folder,
         step,
         {
-            MODEL: lambda path: _write_tensors(model, path),
-            TRAINER: lambda path: _write_tensors(trainer, path),
+            MODEL: lambda path: write_tensors(model, path),
+            TRAINER: lambda path: write_tensors(trainer, path),
             STATE: lambda path: write_json(path, state),
         },
     )
@@ -163,7 +163,8 @@ def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]
     return Checkpoint(final)
 
 
-def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write `tensors` as safetensors, flushed to the device."""
     try:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
     except SafetensorError as error:  # safetensors wraps the operating system's error in text

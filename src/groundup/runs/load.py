@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from groundup.base.errors import RunError, UsageError
 from groundup.config import GPTConfig, build
 from groundup.model import GPT, empty_gpt
+from groundup.quantized import Codes, gather, swap_in
 from groundup.runs.checkpoint import (
     MODEL,
     STATE,
@@ -45,18 +47,27 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
 
     `checkpoint` is "best" (lowest validation loss), "latest" or a step number. Every file is
     checked against its manifest first; a damaged checkpoint is passed over, with a notice.
-    Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits.
+    Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits. Those
+    that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
     """
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = build(GPTConfig, tables["model"])
     chosen, notices = choose_checkpoint(folder, checkpoint)
     model = empty_gpt(config)
-    tensors = chosen.model_tensors()
+    tensors = gather(chosen.model_tensors(), chosen.path)
     check_parameters(model, tensors, chosen.path)
-    model.load_state_dict(tensors, strict=False, assign=True)
-    model.tie_weights()
-    model.to(device, torch.float32)
+    if "quantization" in tables:
+        if device != "cpu":
+            raise UsageError(
+                f"--device {device}: {path} holds quantised weights, which compute on CPUs only; "
+                "use --device cpu, or the run that they were made from"
+            )
+        swap_in(model, tensors)
+    else:
+        model.load_state_dict(tensors, strict=False, assign=True)
+        model.tie_weights()
+        model.to(device, torch.float32)
     return LoadedRun(
         model=model.eval(),
         tokenizer=run_tokenizer(folder, tables),
@@ -111,7 +122,7 @@ def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
         parameter.copy_(tensors[name])
 
 
-def check_parameters(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
+def check_parameters(model: GPT, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
     """Raise `RunError` naming every tensor of `source` that is missing, extra or misshapen."""
     parameters = dict(model.named_parameters())
     problems = [f"missing {name}" for name in parameters.keys() - tensors.keys()]

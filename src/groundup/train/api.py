@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from torch import nn
 
 from groundup.base.errors import DataError
 from groundup.config import TrainConfig, build
 from groundup.data import TokenSplit
-from groundup.device.threads import cpu_threads
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.train.assemble import assemble
 from groundup.train.choices import choose
 from groundup.train.loop import Listener, Progress
+from groundup.train.optimizer import Optimizer
 from groundup.train.screen import ConsoleScreen
 from groundup.train.signals import StopRequest
 
@@ -39,7 +38,7 @@ class _History:
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Times are for the screen."""
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
         """The model stays in memory."""
 
 
@@ -58,7 +57,7 @@ def train(
     False; Ctrl-C stops at the next step and keeps what was learnt. Nothing is written to disk:
     `train_run` is for that. Raises `DataError` for a text shorter than one context.
     """
-    choices = choose(build(TrainConfig, settings), model.config.emb_dim)
+    choices = choose(build(TrainConfig, settings), model.config)
     ids = tokenizer.encode_array(text)
     n_train = int(len(ids) * (1 - VALIDATION_SHARE))
     if n_train <= model.config.context_length:
@@ -77,7 +76,7 @@ def train(
     if show:
         listeners.append(screen)
     try:
-        with cpu_threads(choices.config.threads), StopRequest() as stop:
+        with choices.in_force(), StopRequest() as stop:
             trainer = assemble(model, tokenizer, train_split, val_split, choices, listeners)
             trainer.fit(stop)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from groundup.data import Batches, TokenSplit
@@ -46,7 +47,8 @@ def assemble(
     def evaluate(max_tokens: int | None) -> Evaluation | None:
         if val.n_tokens < 2:
             return None
-        with choices.autocast():
+        # The last one, of the whole split, is what `groundup evaluate` will find: in fp32.
+        with choices.autocast() if max_tokens else contextlib.nullcontext():
             return evaluate_loss(model, val, batch_size=windows, max_tokens=max_tokens)
 
     def sample() -> tuple[str, str] | None:
@@ -60,7 +62,13 @@ def assemble(
         return prompt, text
 
     return Trainer(
-        step=TrainStep(model, settings.loss, settings.balance_loss, choices.copy_dtype),
+        step=TrainStep(
+            model,
+            settings.loss,
+            settings.balance_loss,
+            settings.loss_chunk,
+            choices.copy_dtype,
+        ),
         batches=batches,
         choices=choices,
         evaluate=evaluate,

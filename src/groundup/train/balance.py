@@ -29,10 +29,14 @@ class ExpertBalance:
         if router.training:
             self.scores.append(scores)
 
+    def forget(self) -> None:
+        """Drop what was said meanwhile: checkpointed blocks ask their routers twice."""
+        self.scores.clear()
+
     def take(self) -> Float[Tensor, ""] | float:
         """Return the mean loss of the layers since the last call."""
         losses = [self._of_layer(scores.float()) for scores in self.scores]
-        self.scores.clear()
+        self.forget()
         return torch.stack(losses).mean() if losses else 0.0
 
     def _of_layer(self, scores: Float[Tensor, "M E"]) -> Float[Tensor, ""]:

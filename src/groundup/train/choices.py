@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
-from groundup.config import TrainConfig
-from groundup.device.allocator import can_keep_freed_memory
-from groundup.device.threads import usable_threads
+from groundup.config import GPTConfig, TrainConfig
+from groundup.device.allocator import can_keep_freed_memory, keep_freed_memory
+from groundup.device.threads import choose_threads, cpu_threads
+from groundup.plan.machine import available_memory
+from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, training_memory
+from groundup.plan.units import MIB
+from groundup.train.probe import cpu_precision
 
 COMPILE_PAYS_AFTER = 500
 """Steps after which compiling (about a minute) has paid for itself on a GPU."""
@@ -38,6 +43,8 @@ class Choices:
 
     config: TrainConfig
     reasons: dict[str, str]
+    own_process: bool = False
+    """Whether the process is ours alone, so that it may be set up until it ends."""
 
     @property
     def device(self) -> torch.device:
@@ -65,6 +72,14 @@ class Choices:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
 
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Run with the chosen threads and, in a process of our own, the chosen allocator."""
+        if self.own_process and self.config.allocator == "keep":
+            keep_freed_memory()
+        with cpu_threads(self.config.threads):
+            yield
+
 
 @contextlib.contextmanager
 def _fastest_attention(within: AbstractContextManager[Any]) -> Iterator[None]:
@@ -74,60 +89,39 @@ def _fastest_attention(within: AbstractContextManager[Any]) -> Iterator[None]:
 
 
 def choose(
-    config: TrainConfig, emb_dim: int, rate_share: float = 1.0, own_process: bool = False
+    config: TrainConfig, model: GPTConfig, rate_share: float = 1.0, own_process: bool = False
 ) -> Choices:
-    """Replace every "auto" of `config` by what suits the device and a model `emb_dim` wide.
+    """Replace every "auto" of `config` by what suits the device and a model like `model`.
 
-    `rate_share` is the part of a new model's learning rate that a model takes which is not new.
-    What lasts until the process ends is chosen only for one that is our `own_process`.
+    Some are measured, which takes up to a second. `rate_share` is the part of a new model's
+    learning rate that a model takes which is not new. What lasts until the process ends is chosen
+    only for one that is our `own_process`.
     """
     reasons: dict[str, str] = {}
-    device = config.device
-    if device == "auto":
-        device, reasons["device"] = _best_device()
-    _check_device(device)
-    precision = config.precision
-    if precision == "auto":
-        fast = device == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bf16" if fast else "fp32"
-        reasons["precision"] = (
-            "this GPU multiplies bf16 faster" if fast else "no narrower format is known faster here"
-        )
-    compile_ = config.compile
-    if compile_ == "auto":
-        pays = device == "cuda" and config.steps >= COMPILE_PAYS_AFTER
-        compile_ = "on" if pays else "off"
-        reasons["compile"] = (
-            "a long run on a GPU repays the minute it takes"
-            if pays
-            else "gains too little here to repay the time it takes"
-        )
-    if device == "cuda":
-        reasons["attention"] = "cuDNN's kernels where they can, the fastest known on such a GPU"
-    threads = config.threads
-    if threads == 0:
-        threads, reasons["threads"] = usable_threads(), "the CPUs this process may use"
-    allocator = config.allocator
-    if allocator == "auto":
-        allocator, reasons["allocator"] = _best_allocator(device, own_process)
-    rate = config.peak_learning_rate(emb_dim)
+    own_process = own_process or config.allocator == "keep"
+    deciders = AUTOMATIC | {"allocator": partial(_allocator, own_process)}
+    for name, decide in deciders.items():
+        if getattr(config, name) in ("auto", 0):
+            value, reasons[name] = decide(config, model)
+            config = dataclasses.replace(config, **{name: value})
+        if name == "device":
+            _check_device(config.device)
     if config.learning_rate is None:
-        rate *= rate_share
+        rate = config.peak_learning_rate(model.emb_dim) * rate_share
         learnt = "" if rate_share == 1 else f", times {rate_share:g} as it has learnt already"
-        reasons["learning_rate"] = f"for a model {emb_dim} wide{learnt}"
-    resolved = dataclasses.replace(
-        config,
-        device=device,
-        precision=precision,
-        compile=compile_,
-        threads=threads,
-        allocator=allocator,
-        learning_rate=rate,
-    )
-    return Choices(resolved, reasons)
+        reasons["learning_rate"] = f"for a model {model.emb_dim} wide{learnt}"
+        config = dataclasses.replace(config, learning_rate=rate)
+    if config.muon_learning_rate is None and config.optimizer == "muon":
+        muon_rate = config.peak_muon_learning_rate * rate_share
+        config = dataclasses.replace(config, muon_learning_rate=muon_rate)
+    return Choices(config, reasons, own_process)
 
 
-def _best_device() -> tuple[str, str]:
+Decision = tuple[Any, str]
+"""A value and the reason for it."""
+
+
+def _device(config: TrainConfig, model: GPTConfig) -> Decision:
     if torch.cuda.is_available():
         return "cuda", "a CUDA GPU is present"
     if torch.backends.mps.is_available():
@@ -135,10 +129,56 @@ def _best_device() -> tuple[str, str]:
     return "cpu", "no GPU is present"
 
 
-def _best_allocator(device: str, own_process: bool) -> tuple[str, str]:
-    if device == "cpu" and own_process and can_keep_freed_memory():
+def _threads(config: TrainConfig, model: GPTConfig) -> Decision:
+    return choose_threads(min(config.batch_size * model.context_length, 1024), model.emb_dim)
+
+
+def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cpu":
+        with cpu_threads(config.threads):
+            return cpu_precision(model, config.batch_size)
+    if config.device == "cuda" and torch.cuda.is_bf16_supported():
+        return "bf16", "this GPU multiplies bf16 faster"
+    return "fp32", "no narrower format is known faster here"
+
+
+def _compile(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cuda" and config.steps >= COMPILE_PAYS_AFTER:
+        return "on", "a long run on a GPU repays the minute it takes"
+    return "off", "gains too little here to repay the time it takes"
+
+
+def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cpu" and own_process and can_keep_freed_memory():
         return "keep", "every step asks again for the memory that the one before it freed"
     return "system", "nothing is gained, or the process is not ours alone"
+
+
+def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cuda":
+        return CUDA_LOSS_CHUNK, "1 GiB of logits; fewer rows leave multiprocessors idle"
+    return LOSS_CHUNK, "64 MiB of logits; more rows at once are hardly faster"
+
+
+def _checkpointing(config: TrainConfig, model: GPTConfig) -> Decision:
+    available = available_memory() if config.device == "cpu" else None
+    without = training_memory(model, dataclasses.replace(config, checkpoint_activations="off"))
+    if available is None or without.total <= available:
+        return "off", "all activations fit in memory"
+    needed = f"{without.total / MIB:,.0f} MiB of {available / MIB:,.0f}"
+    return "on", f"with all activations it would need {needed}"
+
+
+AUTOMATIC: dict[str, Callable[[TrainConfig, GPTConfig], Decision]] = {
+    "device": _device,
+    "threads": _threads,
+    "precision": _precision,
+    "compile": _compile,
+    "allocator": partial(_allocator, False),
+    "loss_chunk": _loss_chunk,
+    "checkpoint_activations": _checkpointing,
+}
+"""What decides each setting that is left open, in the order in which they are decided."""
 
 
 def _check_device(device: str) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from groundup.model import GPT, soft_cap
-from groundup.train.loss import fused_loss
 from groundup.train.step import TrainStep
 
 
@@ -20,8 +19,8 @@ def compile_step(step: TrainStep) -> None:
     worker: GPT = step.worker
     for block in worker.blocks:
         block.compile()
-    if step.loss is fused_loss and worker.lm_head.weight.device.type == "cuda":
-        step.loss = partial(fused_loss, slopes=torch.compile(slopes, dynamic=False))
+    if isinstance(step.loss, partial) and worker.device.type == "cuda":  # the fused one
+        step.loss = partial(step.loss, slopes=torch.compile(slopes, dynamic=False))
     if step.narrow is not None:  # PyTorch's own kernel for unequal formats is half as fast
         step.narrow.add = torch.compile(step.narrow.add, dynamic=True)
 

@@ -21,9 +21,15 @@ from groundup.device.rates import synchronize
 from groundup.device.transfer import to_device
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
+from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
 from groundup.train.compiled import compile_step
-from groundup.train.optimizer import build_optimizer, restore_optimizer
+from groundup.train.optimizer import (
+    Optimizer,
+    build_optimizer,
+    restore_optimizer,
+    set_learning_rate,
+)
 from groundup.train.schedule import learning_rate
 from groundup.train.signals import StopRequest
 from groundup.train.step import TrainStep
@@ -60,7 +66,7 @@ class Listener(Protocol):
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Receive the measured speed of the first steps, and the settings that follow from it."""
 
-    def save(self, progress: Progress, model: GPT, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, model: GPT, optimizer: Optimizer) -> None:
         """Keep the run's state."""
 
 
@@ -91,6 +97,8 @@ class Trainer:
         self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
         self._pause = 0.0
         self._saved: Progress | None = None
+        if self.config.checkpoint_activations == "on":
+            checkpoint_blocks(self.step.worker)
         if self.config.compile == "on":
             compile_step(self.step)
 
@@ -148,7 +156,8 @@ class Trainer:
     def _optimizer_step(self) -> tuple[Tensor, Tensor]:
         """Learn from one global batch; return its mean loss and the norm of the gradient."""
         config, step = self.config, self.progress.step
-        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
+        if self.model.config.drop_rate:
+            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
         self.step.refresh()
         losses, counts = [], []
         for micro in range(config.accumulation):
@@ -164,9 +173,8 @@ class Trainer:
         n_targets = torch.stack(counts).sum()
         norm = self._gradient_norm() / n_targets
         # The fused step divides each gradient by this on its way: a pass over memory less.
-        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)  # type: ignore[attr-defined]
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)
+        set_learning_rate(self.optimizer, step, config)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1

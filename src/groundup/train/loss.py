@@ -18,9 +18,7 @@ IGNORED = -100
 """A target that counts for nothing (padding, or a prompt that is not to be learnt)."""
 
 CHUNK_VALUES = 1 << 24
-"""Logits held at once by the fused loss: 64 MiB in fp32."""
-CUDA_CHUNK_VALUES = 1 << 29
-"""The same on a GPU, 1 GiB in 16 bits: products with fewer rows leave multiprocessors idle."""
+"""Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
 CUDA_MULTIPLE = 128
 """A GPU multiplies a vocabulary of such a size faster: rows of logits begin where tiles do."""
 
@@ -48,6 +46,7 @@ def slopes(
     """
     number, targets = logits.dtype, targets[:, None]
     scores, bend = _capped(logits.float(), softcap)
+    del logits  # where they were narrow, these are others
     scores[:, vocab_size:] = -torch.inf
     top, aimed = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
     slope = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
@@ -62,23 +61,31 @@ def fused_loss(
     weight: Float[Tensor, "V D"],
     targets: Int[Tensor, " M"],
     softcap: float = 0.0,
+    chunk_values: int = 0,
     slopes: Slopes = slopes,
 ) -> Float[Tensor, ""]:
-    """Return the same as `plain_loss`, holding the logits of a few rows at a time.
+    """Return the same as `plain_loss`, holding at most `chunk_values` logits at a time.
 
     The gradient of cross entropy with respect to the logits, softmax(logits) - onehot(target), is
     known as soon as the logits are; so each chunk's share of both gradients is added up at once
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
-    apply = _FusedLoss.apply
-    loss: Tensor = apply(hidden, weight, targets, softcap, slopes)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES, slopes
+    )
     return loss
 
 
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float, slopes: Slopes
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        softcap: float,
+        chunk_values: int,
+        slopes: Slopes,
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
         vocab_size = len(weight)
@@ -86,7 +93,7 @@ class _FusedLoss(torch.autograd.Function):
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight: Tensor | None = None
-        for chunk in _chunks(len(hidden), matrix):
+        for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
             inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
             aims = targets[chunk].clamp(min=0)
             losses, slope = slopes(inputs @ matrix.T, aims, softcap, vocab_size)
@@ -104,18 +111,17 @@ class _FusedLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
         grad_hidden, grad_weight = (_times(gradient, scale) for gradient in gradients)
-        return grad_hidden, grad_weight, None, None, None
+        return grad_hidden, grad_weight, None, None, None, None
 
 
-def _chunks(n_rows: int, matrix: Tensor) -> Iterator[slice]:
-    """Yield equal shares of the rows, as few as memory allows: a short last one is slow."""
-    on_gpu = matrix.device.type == "cuda"
-    most, multiple = (CUDA_CHUNK_VALUES, CUDA_MULTIPLE) if on_gpu else (CHUNK_VALUES, 1)
-    n_chunks = -(-n_rows // max(1, most // len(matrix)))
+def _chunks(n_rows: int, most: int, device: torch.device) -> Iterator[slice]:
+    """Yield equal shares of at most `most` rows: a short one would be slow."""
+    multiple = CUDA_MULTIPLE if device.type == "cuda" else 1
+    n_chunks = -(-n_rows // max(1, most))
     ends = [i * n_rows // n_chunks // multiple * multiple for i in range(n_chunks)] + [n_rows]
     return (slice(start, end) for start, end in pairwise(ends) if start < end)
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from groundup.model import GPT
-from groundup.train.joined import join_projections
 
 Add = Callable[[Tensor, Tensor], object]
 
@@ -30,7 +29,6 @@ class NarrowCopy:
 
     def __init__(self, model: GPT, dtype: torch.dtype) -> None:
         self.model: GPT = copy.deepcopy(model).to(dtype).train()
-        join_projections(self.model)
         self.add: Add = add
         self._wide: list[Tensor] = list(model.parameters())
         self._narrow: list[Tensor] = list(self.model.parameters())

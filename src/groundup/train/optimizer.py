@@ -1,29 +1,141 @@
-"""AdamW (Loshchilov and Hutter, 2017), with weight decay where it belongs."""
+"""What moves the parameters: Muon for the matrices in blocks and AdamW for the rest, or AdamW.
+
+The rules are functions over lists of tensors, torch's own fused kernel among them. What holds them
+is a class of ours: torch's `Optimizer` imports the compiler, which takes as long as torch itself.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from groundup.base.errors import RunError
 from groundup.config import TrainConfig
+from groundup.train.muon import muon
+from groundup.train.schedule import learning_rate
+
+Group = dict[str, Any]
+"""Parameters that move by one rule: `params`, `lr`, `weight_decay` and the rule's own settings."""
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW in one fused kernel: matrices and embeddings decay, biases and norms do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        betas=(config.beta1, config.beta2),
+class Optimizer:
+    """Groups of parameters, each with its rule, and what is remembered of each parameter.
+
+    Gradients are divided by the tensor `grad_scale`, where it is set, on their way.
+    """
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.param_groups = groups
+        self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
+        self.grad_scale: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            if moving := [p for p in group["params"] if p.grad is not None]:
+                RULES[group["rule"]](moving, group, self)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
+def _adamw(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
+    """AdamW (Loshchilov and Hutter, 2017), all parameters in one fused kernel."""
+    for parameter in parameters:
+        if not (state := optimizer.state[parameter]):
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+    kept = [optimizer.state[parameter] for parameter in parameters]
+    beta1, beta2 = group["betas"]
+    adamw(
+        parameters,
+        [p.grad for p in parameters if p.grad is not None],
+        [state["exp_avg"] for state in kept],
+        [state["exp_avg_sq"] for state in kept],
+        [],
+        [state["step"] for state in kept],
         fused=True,
+        grad_scale=optimizer.grad_scale,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        eps=1e-8,
+        maximize=False,
     )
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+def _muon(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
+    for parameter in parameters:
+        if not (state := optimizer.state[parameter]):
+            state["momentum"] = torch.zeros_like(parameter)
+    muon(
+        parameters,
+        [p.grad for p in parameters if p.grad is not None],
+        [optimizer.state[p]["momentum"] for p in parameters],
+        grad_scale=optimizer.grad_scale,
+        **{key: group[key] for key in ("lr", "momentum", "weight_decay", "dtype")},
+    )
+
+
+RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
+    "adamw": _adamw,
+    "muon": _muon,
+}
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    """Return what moves the parameters of `model` that require a gradient, as `config` says.
+
+    Matrices and embeddings decay, biases and norms do not. Muon's products are in the number
+    format of the run's others: where bf16 is faster for these, it is for Muon.
+    """
+    inner = _inner_matrices(model) if config.optimizer == "muon" else []
+    taken = set(inner)
+    others = [p for p in model.parameters() if p.requires_grad and p not in taken]
+    adamw_rule = {"rule": "adamw", "lr": 0.0, "betas": (config.beta1, config.beta2)}
+    muon_rule = {
+        "rule": "muon",
+        "lr": 0.0,
+        "momentum": config.muon_momentum,
+        "dtype": torch.bfloat16 if config.precision == "bf16" else torch.float32,
+    }
+    decay = config.weight_decay
+    groups: list[Group] = [
+        {**adamw_rule, "params": [p for p in others if p.dim() >= 2], "weight_decay": decay},
+        {**adamw_rule, "params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
+        {**muon_rule, "params": inner, "weight_decay": decay},
+    ]
+    return Optimizer([group for group in groups if group["params"]])
+
+
+def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Return the matrices inside blocks, which map vectors to vectors; embeddings do not."""
+    blocks = getattr(model, "blocks", nn.ModuleList())
+    return [p for p in blocks.parameters() if p.requires_grad and p.dim() >= 2]
+
+
+def set_learning_rate(optimizer: Optimizer, step: int, config: TrainConfig) -> None:
+    """Set the learning rates of `step` (from 0): Muon's follows the same schedule as AdamW's."""
+    assert config.learning_rate is not None, "`choose` has set it"
+    rate = learning_rate(step, config)
+    rates = {"adamw": rate, "muon": rate * config.peak_muon_learning_rate / config.learning_rate}
+    for group in optimizer.param_groups:
+        group["lr"] = rates[group["rule"]]
+
+
+def optimizer_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """Return the optimizer's memory as tensors named `PARAMETER:FIELD`."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
@@ -33,9 +145,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
     }
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]
-) -> None:
+def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Give the optimizer back the memory that `optimizer_tensors` returned."""
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():

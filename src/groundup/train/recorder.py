@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
 from torch import nn
 
 from groundup.config import TrainConfig, as_table
 from groundup.runs import RunFolder, append_line, cut_back
 from groundup.runs.checkpoint import Checkpoint, prune, save_checkpoint
 from groundup.train.loop import Progress
-from groundup.train.optimizer import optimizer_tensors
+from groundup.train.optimizer import Optimizer, optimizer_tensors
 
 
 class Recorder:
@@ -43,7 +42,7 @@ class Recorder:
         self.tables["plan"]["expected_seconds"] = round(seconds_per_step * config.steps, 3)
         self.folder.write(self.tables)
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
         """Write a checkpoint and drop those no longer needed."""
         save_checkpoint(
             self.folder.checkpoints,

@@ -18,24 +18,20 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, prepare
-from groundup.device.allocator import keep_freed_memory
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
-from groundup.device.threads import cpu_threads
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, flatten, run_lock
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import fill
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
-from groundup.train.choices import Choices, choose
+from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.loop import Listener, Progress
 from groundup.train.recorder import Recorder
 from groundup.train.signals import StopRequest
 from groundup.train.start import Start, new_model, new_start, start_from
 
-CHOSEN = ("device", "precision", "compile", "threads", "allocator")
-"""Settings that the machine decides where they are not set."""
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
 
@@ -114,7 +110,7 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
     folder = RunFolder(request.runs_folder / request.name())
     start = request.start(folder)
     config = start.config
-    choices = choose(request.train, config.emb_dim, start.rate_share, request.own_process)
+    choices = choose(_settings(folder, request), config, start.rate_share, request.own_process)
     check_fits(make_plan(config, choices.config))  # before the text is read
     data = prepare(
         list(request.sources),
@@ -135,9 +131,7 @@ def train_run(request: TrainRequest, screen: Screen, started: float | None = Non
             choices = dataclasses.replace(choices, config=build(TrainConfig, tables["train"]))
         else:
             tables = _new_tables(request, asked, config, choices, data)
-        if request.own_process and choices.config.allocator == "keep":
-            keep_freed_memory()
-        with cpu_threads(choices.config.threads):
+        with choices.in_force():
             outcome = _train(folder, tables, choices, data, start, screen, started)
     if not outcome.was_finished:
         write_report(folder.path)
@@ -205,6 +199,13 @@ def _locked(folder: RunFolder) -> Iterator[None]:
                     folder.path.rmdir()
 
 
+def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
+    """Return the settings as asked, or as decided when the run in the folder began."""
+    if folder.exists() and "request" in (tables := folder.read()):
+        return build(TrainConfig, tables["train"])
+    return request.train
+
+
 def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
     """Return what must be the same for a run to go on: every setting, and the text itself."""
     return {
@@ -240,7 +241,7 @@ def _new_tables(
             },
         },
         "choices": {
-            **{k: getattr(choices.config, k) for k in CHOSEN},
+            **{name: getattr(choices.config, name) for name in AUTOMATIC},
             "reasons": choices.reasons,
         },
         "request": {
@@ -268,6 +269,8 @@ def _plan_table(plan: Plan) -> dict[str, Any]:
 def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
+    if "quantization" in tables:
+        raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
     if "request" not in tables:
         raise UsageError(
             f"{folder.path} is an imported model, not a run; choose another --run name, and train "
@@ -283,6 +286,9 @@ def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest)
         for key in ("train.steps", "train.minutes"):
             before.pop(key, None)
             now.pop(key, None)
+    # A run of an older version has the settings that came later at their defaults.
+    defaults = flatten({"train": as_table(TrainConfig())})
+    before = {key: value for key, value in defaults.items() if key in now} | before
     different = [
         f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
         for key in sorted(before.keys() | now.keys())

@@ -5,9 +5,10 @@ It prints through a rich console that the caller chooses; the loop itself prints
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -20,8 +21,13 @@ from groundup.plan.units import duration
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.loop import Progress as RunProgress
+from groundup.train.optimizer import Optimizer
 
 SAMPLE_LINES = 6
+SPEEDS = 20
+"""Records from whose median a speed is told."""
+SLOWER = 3
+"""A training that has become so many times slower says so, once."""
 
 
 class ConsoleScreen:
@@ -35,6 +41,9 @@ class ConsoleScreen:
         self._task = TaskID(0)
         self._train_loss = float("nan")
         self._tokens_per_second = 0.0
+        self._first_speeds: list[float] = []
+        self._last_speeds: deque[float] = deque(maxlen=SPEEDS)
+        self._told = False
 
     def line(self, label: str, text: str, style: str = "") -> None:
         """Print one labelled line."""
@@ -87,11 +96,27 @@ class ConsoleScreen:
         if "train_loss" in record:
             self._train_loss = record["train_loss"]
             self._tokens_per_second = record["tokens_per_second"]
+            self._watch(self._tokens_per_second)
             if self.live and self.steps:
                 figures = f"loss {self._train_loss:.3f}  {self._tokens_per_second:,.0f} tokens/s"
                 self._show("Training", record["step"], self.steps, figures)
         if "val_loss" in record:
             self._validation(record)
+
+    def _watch(self, speed: float) -> None:
+        """Tell, once, when training has become several times slower than at its start."""
+        if len(self._first_speeds) < SPEEDS:
+            self._first_speeds.append(speed)
+            return
+        self._last_speeds.append(speed)
+        first, last = (median(speeds) for speeds in (self._first_speeds, self._last_speeds))
+        if self._told or len(self._last_speeds) < SPEEDS or last * SLOWER > first:
+            return
+        self._told = True
+        self.notice(
+            f"{last:,.0f} tokens/s, {first / last:.1f} times slower than at the start: is another "
+            "program using the CPU? Fewer threads may be faster then (--set threads=1)"
+        )
 
     def _validation(self, record: dict[str, Any]) -> None:
         words = [f"validation {record['val_loss']:.4f}"]
@@ -117,9 +142,7 @@ class ConsoleScreen:
         for line in filled[:lines]:
             self.console.print(Text(" " * 12) + line, soft_wrap=True)
 
-    def save(
-        self, progress: RunProgress, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def save(self, progress: RunProgress, model: nn.Module, optimizer: Optimizer) -> None:
         """Saving is silent."""
 
     def close(self) -> None:

@@ -50,6 +50,12 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
         folder, tables = own, own.read()
     else:
         tables = folder.read()
+        if "quantization" in tables:
+            raise UsageError(
+                f"--from {base}: it holds weights in {tables['quantization']['bits']} bits, which "
+                f"do not learn; train on from {tables['quantization']['run']}, which it was made "
+                "from"
+            )
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
     return Start(

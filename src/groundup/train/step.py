@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -13,11 +13,6 @@ from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 from groundup.train.narrow import NarrowCopy
 from groundup.train.tied import TiedGradient
-
-LOSSES: dict[str, Callable[..., Tensor]] = {
-    "fused": fused_loss,
-    "plain": plain_loss,
-}
 
 
 class TrainStep(nn.Module):
@@ -33,12 +28,13 @@ class TrainStep(nn.Module):
         model: GPT,
         loss: str = "fused",
         balance_loss: float = 0.0,
+        loss_chunk: int = 0,
         copy_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
-        self.loss = LOSSES[loss]
+        self.loss = partial(fused_loss, chunk_values=loss_chunk) if loss == "fused" else plain_loss
         self.balance = ExpertBalance(self.worker)
         self.balance_loss = balance_loss
         self.tied = TiedGradient(self.worker)
@@ -62,6 +58,7 @@ class TrainStep(nn.Module):
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
+        self.balance.forget()
         worker, targets = self.worker, targets.flatten()
         with self.tied.joined():
             hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)

@@ -24,6 +24,7 @@ from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
+from groundup.weights.quantized import widened
 from groundup.weights.tensor_file import read_safetensors, write_safetensors
 from groundup.weights.verify import largest_difference, sample_logits
 
@@ -121,7 +122,7 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     tables = folder.read()
     chosen, notices = choose_checkpoint(folder, checkpoint)
     config = build(GPTConfig, tables["model"])
-    tensors = read_safetensors(chosen.path / MODEL)
+    tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
     check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
     model = Exported(
         config=config,
@@ -131,6 +132,8 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
         generation=folder.read_generation(),
         name=folder.path.resolve().name,
     )
+    if bits := tables.get("quantization", {}).get("bits"):
+        notices.append(f"the weights in {bits} bits are written as the fp32 numbers they stand for")
     return model, chosen.step, notices
 
 

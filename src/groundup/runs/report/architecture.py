@@ -27,6 +27,7 @@ QK_NORMS = {
 BENDS = {
     "gelu": "with GELU",
     "gelu_tanh": "with GELU",
+    "relu_squared": "with ReLU squared",
     "geglu": "times a gate with GELU (GEGLU)",
     "swiglu": "times a gate with SiLU (SwiGLU)",
 }

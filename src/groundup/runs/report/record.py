@@ -101,8 +101,15 @@ def read_run(path: Path) -> RunRecord:
         rows=[rows[step] for step in sorted(rows)],
         ending=ending,
         samples=list(read_lines(folder.samples)),
-        state="imported" if "source" in tables and not line else run_state(folder, line),
+        state=_made(tables, line) or run_state(folder, line),
     )
+
+
+def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
+    """Return how the folder was made, "" where by training."""
+    if "quantization" in tables:
+        return "quantized"
+    return "imported" if "source" in tables and not last_line else ""
 
 
 def run_state(folder: RunFolder, last_line: dict[str, Any]) -> str:

@@ -1,0 +1,130 @@
+"""Products with a quantised matrix, by whichever of PyTorch's operators this machine has.
+
+Every kernel is made of `Codes` and a bias or None, takes fp32 vectors (M, I), and returns fp32
+(M, O). It keeps the weights in the layout of its operator, and nothing else of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from groundup.quantized.codes import Codes
+
+Kernel = Callable[[Tensor], Tensor]
+
+PACKED_ROWS = 4096
+"""Rows laid out at once: a multiple of every operator's blocks; it bounds the memory it takes."""
+
+
+class QuantizedOperators:
+    """8 bits by the x86 quantised linear: weights and vectors in int8, sums in int32.
+
+    One vector goes in with its own range, from its smallest to its largest value. Of several, each
+    is first divided by its largest magnitude: so that none shares its range with another.
+    """
+
+    def __init__(self, weight: Codes, bias: Tensor | None) -> None:
+        rows = weight.codes.shape[0]
+        with warnings.catch_warnings():  # torchao's successors need a package of their own
+            warnings.simplefilter("ignore")
+            quantized = torch._make_per_channel_quantized_tensor(
+                weight.codes, weight.scales[:, 0].double(), torch.zeros(rows, dtype=torch.long), 0
+            )
+        self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
+        self.bias, self.columns = bias, weight.columns
+        # Without VNNI two products of full range overflow 16 bits: 7 bits for the vectors then.
+        self.reduced = not torch.cpu._is_vnni_supported()
+        self.steps, self.middle = (63, 64) if self.reduced else (127, 128)
+        self.one = torch.ops.quantized.linear_dynamic.default
+        operators = torch.ops.quantized
+        self.many = operators.linear_with_input_q_dq_qweight_dq_output_fp32.default
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product."""
+        x = x if self.columns is None else x * self.columns
+        if x.shape[0] == 1:
+            return self.one(x, self.packed, self.reduced)  # type: ignore[no-any-return]
+        size = magnitudes(x)
+        out = self.many(x / size, 1 / self.steps, self.middle, self.packed)
+        # The bias is in already, once for each size.
+        return out.mul_(size) if self.bias is None else torch.lerp(self.bias, out, size)
+
+
+class OneDNN:
+    """8 bits by oneDNN's quantised linear, for a PyTorch without the operators above."""
+
+    def __init__(self, weight: Codes, bias: Tensor | None) -> None:
+        self.packed = torch.ops.onednn.qlinear_prepack(weight.codes, None)
+        self.scales = weight.scales[:, 0].clone()
+        self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
+        self.bias, self.columns = bias, weight.columns
+        self.multiply = torch.ops.onednn.qlinear_pointwise.default
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product."""
+        x = x if self.columns is None else x * self.columns
+        size = magnitudes(x)
+        codes = (x * (127 / size)).round_().to(torch.int8)
+        settings: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
+        out = self.multiply(codes, 1 / 127, 0, self.packed, self.scales, self.zeros, *settings)
+        return out.mul_(size) if self.bias is None else torch.addcmul(self.bias, out, size)
+
+
+class FourBits:
+    """4 bits by PyTorch's int4 product: vectors in bf16, sums in fp32."""
+
+    def __init__(self, weight: Codes, bias: Tensor | None) -> None:
+        assert weight.zeros is not None
+        self.n_rows, self.group = weight.shape[0], weight.group
+        spare = -self.n_rows % 64  # the operator wants whole blocks of rows
+        pack = torch.ops.aten._convert_weight_to_int4pack_for_cpu
+        self.packed = torch.empty((self.n_rows + spare, weight.codes.shape[1]), dtype=torch.uint8)
+        for first in range(0, self.n_rows, PACKED_ROWS):
+            some = slice(first, first + PACKED_ROWS)
+            codes = F.pad(weight[some].whole().int() + 8, (0, 0, 0, spare))
+            codes = codes[: len(self.packed[some])].contiguous()
+            self.packed[some] = pack(codes, 1).view(torch.uint8).view(len(codes), -1)
+        ranges = torch.stack((weight.scales, weight.zeros), dim=-1).bfloat16()
+        self.ranges = F.pad(ranges, (0, 0, 0, 0, 0, spare)).transpose(0, 1).contiguous()
+        self.bias = bias
+        self.multiply = torch.ops.aten._weight_int4pack_mm_for_cpu.default
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product."""
+        out: Tensor = self.multiply(x.bfloat16(), self.packed, self.group, self.ranges)
+        out = out[:, : self.n_rows].float()
+        return out if self.bias is None else out.add_(self.bias)
+
+
+class Widening:
+    """Any bits on any machine: the matrix is written out in fp32 for each product. Slow."""
+
+    def __init__(self, weight: Codes, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product."""
+        return F.linear(x, self.weight.dequantized(), self.bias)
+
+
+def magnitudes(x: Tensor) -> Tensor:
+    """Return the largest magnitude of each vector (M, 1), never 0."""
+    return x.abs().amax(dim=-1, keepdim=True).clamp_min_(torch.finfo(x.dtype).tiny)
+
+
+def kernel(weight: Codes, bias: Tensor | None) -> Kernel:
+    """Return the fastest kernel for `weight` that this PyTorch and this machine have."""
+    for kind in (FourBits,) if weight.bits == 4 else (QuantizedOperators, OneDNN):
+        try:
+            made = kind(weight, bias)
+            made(torch.zeros(1, weight.shape[1]))
+        except (AttributeError, RuntimeError, NotImplementedError):
+            continue
+        return made
+    return Widening(weight, bias)

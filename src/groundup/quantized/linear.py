@@ -1,0 +1,48 @@
+"""Modules that stand where a model had a linear layer or an embedding, with quantised weights."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.model.soft_cap import Cap, uncapped
+from groundup.quantized.codes import Codes
+from groundup.quantized.kernels import kernel
+
+
+class QuantizedLinear(nn.Module):
+    """Multiply by a quantised matrix; only the layout that the kernel reads stays in memory."""
+
+    def __init__(self, weight: Codes, bias: Tensor | None, cap: Cap = uncapped) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.bits = weight.bits
+        self.kernel = kernel(weight, bias)
+        self.cap = cap
+
+    def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
+        """Return the product, with the bias."""
+        out = self.kernel(x.reshape(-1, self.in_features))
+        return self.cap(out.view(*x.shape[:-1], self.out_features))
+
+    def extra_repr(self) -> str:
+        """Show the sizes and by what the product is computed."""
+        how = type(self.kernel).__name__
+        return f"{self.in_features}, {self.out_features}, {self.bits} bits, {how}"
+
+
+class QuantizedEmbedding(nn.Module):
+    """Look vectors up in a quantised table; of one that is memory-mapped, only these are read."""
+
+    def __init__(self, table: Codes) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(self, tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
+        """Return the vectors of `tokens`."""
+        return self.table[tokens].dequantized()
+
+    def extra_repr(self) -> str:
+        """Show the sizes."""
+        rows, width = self.table.shape
+        return f"{rows}, {width}, {self.table.bits} bits"

@@ -1,0 +1,105 @@
+"""A run in 8 and 4 bits: as good as it says, taken by every verb, refused where it is worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup import load
+from groundup.base.errors import GroundupError
+from groundup.generate.quantize import input_sizes
+from groundup.quantized import QuantizedEmbedding, QuantizedLinear
+from groundup.runs.checkpoint import list_checkpoints, write_tensors
+from groundup.weights import export_model
+from tests.cli.conftest import Groundup, groundup, story, trained
+
+__all__ = ["groundup", "story", "trained"]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_every_verb_takes_it(groundup: Groundup, trained: Path, bits: int) -> None:
+    done = groundup("quantize", trained, "--bits", bits, "--limit", 5)
+    assert (done.status, done.err) == (0, "")
+    assert "Loss" in done.out
+    run = Path(f"runs/story-pico-int{bits}")
+    assert "quantized" in groundup("runs").out
+    for words in (
+        ("generate", run, "The", "--max-tokens", 5, "--seed", 1),
+        ("evaluate", run),
+        ("report", run),
+        ("compare", trained, run),
+        ("export", run, "out"),
+        ("export", run, "out.own", "--format", "safetensors"),
+    ):
+        done = groundup(*words)
+        assert done.status == 0, done.err
+    assert groundup("chat", run, "--max-tokens", 3, stdin="The\n").status == 0
+
+
+def test_the_weights_are_held_as_codes_alone(groundup: Groundup, trained: Path) -> None:
+    groundup("quantize", trained, "--to", "small")
+    model = load("small").model
+    kinds = {name: type(module) for name, module in model.named_modules()}
+    assert kinds["token_embedding"] is QuantizedEmbedding
+    assert kinds["lm_head"] is QuantizedLinear
+    assert kinds["blocks.0.ffn.down"] is QuantizedLinear
+    assert not any(isinstance(module, torch.nn.Linear) for module in model.modules())
+
+
+def test_it_is_the_export_in_numbers(groundup: Groundup, trained: Path) -> None:
+    """The exported fp32 numbers give the logits of the codes, within what int8 vectors cost."""
+    groundup("quantize", trained, "--to", "small")
+    export_model("small", "own", "safetensors")
+    assert groundup("import", "own", "back").status == 0
+    tokens = torch.arange(16)[None]
+    with torch.inference_mode():
+        ours, back, first = (load(run).model(tokens) for run in ("small", "back", trained))
+    assert (ours - back).norm() < 0.02 * back.norm()
+    assert (back - first).norm() < 0.02 * first.norm()
+
+
+def test_a_loss_that_grows_too_much_is_refused(groundup: Groundup, trained: Path) -> None:
+    done = groundup("quantize", trained, "--bits", 4, "--limit", 0)
+    other = groundup("quantize", trained, "--bits", 8, "--limit", 0)
+    assert 1 in (done.status, other.status)
+    refused = done if done.status else other
+    assert "nothing was kept" in refused.error
+    assert not Path("runs/story-pico-int4" if done.status else "runs/story-pico-int8").exists()
+
+
+def test_what_makes_no_sense_is_refused(groundup: Groundup, trained: Path) -> None:
+    assert groundup("quantize", trained, "--bits", 3).status == 2
+    assert groundup("quantize", trained, "--limit", -1).status == 2
+    assert groundup("quantize", trained, "--to", "small").status == 0
+    again = groundup("quantize", trained, "--to", "small")
+    assert again.status == 2
+    assert "is there already" in again.error
+    twice = groundup("quantize", "small")
+    assert twice.status == 2
+    assert str(trained) in twice.error
+    learning = groundup("train", "story.txt", "--from", "small")
+    assert learning.status == 2
+    assert str(trained) in learning.error
+
+
+def test_damage_is_named(groundup: Groundup, trained: Path) -> None:
+    groundup("quantize", trained, "--to", "small")
+    [checkpoint] = list_checkpoints(Path("small/checkpoints"))
+    tensors = checkpoint.model_tensors()
+    file = checkpoint.path / "model.safetensors"
+    name = "blocks.0.attn.out.weight.scales"
+    damaged = {key: tensor.clone() for key, tensor in tensors.items() if key != name}
+    del tensors
+    write_tensors(damaged, file)
+    with pytest.raises(GroundupError, match=r"model.safetensors has|does not have"):
+        load("small")
+
+
+def test_every_input_is_watched(trained: Path) -> None:
+    run = load(trained)
+    sizes = input_sizes(run)
+    linears = {n for n, m in run.model.named_modules() if isinstance(m, torch.nn.Linear)}
+    assert sizes.keys() == linears
+    assert all((size > 0).any() for size in sizes.values())
