@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.peers.plain_gpt2 import PlainGPT2, Shape
-from benchmarks.report import publish
+from benchmarks.report import publish, store
 from benchmarks.turns import Record, middle, parse
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.data import Batches, TokenSplit
@@ -37,8 +37,12 @@ from groundup.train.signals import StopRequest
 
 DATASHEET = 989e12
 """bf16 FLOP/s that NVIDIA gives for the H100 SXM and the H200, without sparsity."""
-GLOBAL_BATCH = {"gpt2-124m": (32, 4), "gpt2-1558m": (8, 4)}
-"""Sequences at once, and how many times in a step."""
+SEQUENCES = {"gpt2-124m": 128, "gpt2-1558m": 32}
+"""Sequences of 1,024 tokens in an optimizer step."""
+LARGE_CARD = 120e9
+"""Bytes of memory from which a card takes all 32 sequences of the larger model at once."""
+SECONDS = 270
+"""No turn begins later, and no round that would end later."""
 QUICK = {"vocab_size": 512, "context_length": 64, "emb_dim": 64, "n_heads": 2, "n_layers": 2}
 PADDED = 50304
 """The vocabulary that nanoGPT rounds up to, and here all peers: theirs compute faster so."""
@@ -47,6 +51,8 @@ BF16 = torch.bfloat16
 
 Ticks = list[float]
 """The time (s) at the end of each step."""
+Build = Callable[[GPTConfig], tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]]
+"""Makes a peer's model, and what gives its mean loss."""
 
 
 class Clock:
@@ -64,12 +70,13 @@ class Clock:
     def save(self, *told: Any) -> None: ...
 
 
-def ours(config: GPTConfig, at_once: int, times: int, steps: int, device: str) -> Ticks:
+def ours(config: GPTConfig, sequences: int, at_once: int, steps: int, device: str) -> Ticks:
     """groundup's own `Trainer.fit`, with nothing left out but validation and samples."""
     settings = TrainConfig(
         steps=steps,
         batch_size=at_once,
-        accumulation=times,
+        accumulation=sequences // at_once,
+        optimizer="adamw",
         learning_rate=3e-4,
         beta2=0.95,
         device=device,
@@ -77,13 +84,18 @@ def ours(config: GPTConfig, at_once: int, times: int, steps: int, device: str) -
         compile="off" if device == "cpu" else "on",
         sample_tokens=0,
     )
-    choices = choose(settings, config.emb_dim)
+    choices = choose(settings, config)
     with torch.device(device):
         model = new_model(config, seed=1)
     text = torch.randint(config.vocab_size, (400_000,)).numpy()
     clock = Clock()
     trainer = Trainer(
-        step=TrainStep(model, settings.loss, 0.0, choices.copy_dtype),
+        step=TrainStep(
+            model,
+            settings.loss,
+            loss_chunk=choices.config.loss_chunk,
+            copy_dtype=choices.copy_dtype,
+        ),
         batches=Batches(TokenSplit.from_array(text, len(text)), config.context_length, at_once, 1),
         choices=choices,
         evaluate=lambda max_tokens: None,
@@ -96,14 +108,10 @@ def ours(config: GPTConfig, at_once: int, times: int, steps: int, device: str) -
 
 
 def peer(
-    build: Callable[[GPTConfig], tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]],
-    config: GPTConfig,
-    at_once: int,
-    times: int,
-    steps: int,
-    device: str,
+    build: Build, config: GPTConfig, sequences: int, at_once: int, steps: int, device: str
 ) -> Ticks:
     """Train as nanoGPT does: autocast over fp32 weights, clipping, fused AdamW."""
+    times = sequences // at_once
     with torch.device(device):
         model, loss_of = build(config)
     optimizer = torch.optim.AdamW(
@@ -216,110 +224,153 @@ def bandwidth(device: str, n_bytes: int) -> float:
     return 2 * n_bytes / shortest(lambda: target.copy_(source), device, 10)
 
 
-def training_part(name: str, options: argparse.Namespace, device: str) -> Record:
+class Training:
+    """A turn of training with as many sequences at once as fit, `most` or fewer."""
+
+    def __init__(self, train: Callable[[int], Ticks], most: int) -> None:
+        self.train, self.at_once = train, most
+
+    def __call__(self) -> Ticks:
+        while True:
+            try:
+                return self.train(self.at_once)
+            except torch.OutOfMemoryError:
+                if self.at_once == 1:
+                    raise
+            self.at_once //= 2  # out of the handler, which holds on to what filled the memory
+            release()
+
+
+class Part:
+    """Contestants in one task. Whoever fails is a line that says so, beside the others' figures."""
+
+    def __init__(self, where: str, speed: Callable[[Any], float], limit: float) -> None:
+        self.where, self.speed, self.limit = where, speed, limit
+        self.contestants: dict[str, Callable[[], Any]] = {}
+        self.missing: dict[str, str] = {}
+        self.speeds: dict[str, list[float]] = {}
+        self.memory: dict[str, float] = {}
+        self.seconds = 0.0
+
+    def round(self, end: float) -> None:
+        """Let everyone have a turn that begins before `end`."""
+        begun = time.perf_counter()
+        for name, work in self.contestants.items():
+            if name not in self.missing:
+                if time.perf_counter() > end:
+                    self.missing[name] = "not measured: the time was up"
+                else:
+                    self.turn(name, work)
+        self.seconds = time.perf_counter() - begun
+
+    def turn(self, name: str, work: Callable[[], Any]) -> None:
+        begun = time.perf_counter()
+        try:
+            self.speeds.setdefault(name, []).append(self.speed(work()))
+        except Exception as error:
+            traceback.print_exc()
+            self.missing[name] = f"failed: {type(error).__name__}"
+        self.memory[name] = release()
+        note = f"{self.where}: {name} {self.speeds[name][-1:]} tokens/s"
+        print(note, f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+
+    def record(self) -> Record:
+        """Return all figures, and a summary of those who did not fail."""
+        ours = [] if "groundup" in self.missing else self.speeds.get("groundup", [])
+        summary: Record = {}
+        for name, speeds in self.speeds.items():
+            if name in self.missing:
+                continue
+            summary[name] = {
+                "tokens_per_second": middle(speeds),
+                "fraction_of_limit": statistics.median(speeds) / self.limit,
+                "peak_memory_gib": self.memory[name],
+            }
+            work = self.contestants[name]
+            if isinstance(work, Training):
+                summary[name]["at_once"] = work.at_once
+            if ours and name != "groundup":
+                ratios = [a / b for a, b in zip(ours, speeds, strict=False)]
+                summary[name]["our_speed_ratio"] = middle(ratios)
+        return {
+            "name": self.where,
+            "missing": self.missing,
+            "speeds": self.speeds,
+            "summary": summary,
+        }
+
+
+def training_part(name: str, options: argparse.Namespace, device: str) -> Part:
     quick = options.quick
     config = preset(name, **(QUICK if quick else {}))
-    at_once, times = (2, 2) if quick else GLOBAL_BATCH[name]
-    job = (config, at_once, times, WARM_UP + options.steps, device)
-    contestants: dict[str, Callable[[], Ticks]] = {"groundup": partial(ours, *job)}
-    missing: dict[str, str] = {}
-    plain = partial(build_plain, quick=quick)
-    contestants["plain, blocks compiled"] = partial(peer, partial(plain, whole=False), *job)
-    if name != "gpt2-124m":
-        missing["compiled whole"] = "not measured: compiling 48 layers takes minutes"
-    else:
-        contestants["plain, compiled whole"] = partial(peer, partial(plain, whole=True), *job)
-        if options.nanogpt is None:
-            missing["nanoGPT, compiled"] = "not measured: no --nanogpt PATH was given"
-        else:
-            nano = partial(build_nanogpt, path=str(options.nanogpt), quick=quick)
-            contestants["nanoGPT, compiled"] = partial(peer, nano, *job)
-        if find_spec("transformers") is None:
-            missing["transformers, compiled"] = "transformers is not installed"
-        else:
-            theirs = partial(build_transformers, quick=quick)
-            contestants["transformers, compiled"] = partial(peer, theirs, *job)
+    sequences = 4 if quick else SEQUENCES[name]
+    ours_at_once, theirs_at_once = (4, 2) if quick else at_once(name)
+    steps = WARM_UP + options.steps
 
-    def speed(work: Callable[[], Ticks]) -> float:
-        steps = [after - before for before, after in pairwise(work()[WARM_UP - 1 :])]
-        return at_once * times * config.context_length / statistics.median(steps)
+    def speed(ticks: Ticks) -> float:
+        seconds = [after - before for before, after in pairwise(ticks[WARM_UP - 1 :])]
+        return sequences * config.context_length / statistics.median(seconds)
 
     limit = DATASHEET / training_flops_per_token(config, config.context_length)
-    where = f"training {name}, {times} times {at_once} × {config.context_length} tokens"
-    return part(where, contestants, speed, limit, missing, options.rounds, device)
+    tokens = sequences * config.context_length
+    part = Part(f"training {name}, {tokens:,} tokens a step", speed, limit)
+
+    def enter(who: str, build: Build) -> None:
+        train = partial(peer, build, config, sequences, steps=steps, device=device)
+        part.contestants[who] = Training(train, theirs_at_once)
+
+    part.contestants["groundup"] = Training(
+        partial(ours, config, sequences, steps=steps, device=device), ours_at_once
+    )
+    plain = partial(build_plain, quick=quick)
+    if name != "gpt2-124m":
+        enter("plain, blocks compiled", partial(plain, whole=False))
+        part.missing["compiled whole"] = "not measured: compiling 48 layers takes minutes"
+        return part
+    enter("plain, compiled whole", partial(plain, whole=True))
+    if options.nanogpt is None:
+        part.missing["nanoGPT, compiled"] = "not measured: no --nanogpt PATH was given"
+    else:
+        path = str(options.nanogpt)
+        enter("nanoGPT, compiled", partial(build_nanogpt, path=path, quick=quick))
+    if find_spec("transformers") is None:
+        part.missing["transformers, compiled"] = "transformers is not installed"
+    else:
+        enter("transformers, compiled", partial(build_transformers, quick=quick))
+    return part
 
 
-def writing_part(name: str, options: argparse.Namespace, device: str, rate: float) -> Record:
+def at_once(name: str) -> tuple[int, int]:
+    """Return how many sequences groundup and the peers begin with on this card."""
+    if name == "gpt2-124m":
+        return 128, 64
+    large = torch.cuda.get_device_properties(0).total_memory >= LARGE_CARD
+    return (32, 16) if large else (16, 8)
+
+
+def writing_part(name: str, options: argparse.Namespace, device: str, rate: float) -> Part:
     config = preset(name, **(QUICK if options.quick else {}))
     written = 8 if options.quick else WRITTEN
-    contestants: dict[str, Callable[[], float]] = {
-        "groundup": partial(write_ours, config, written, device)
-    }
-    missing = {}
-    if name == "gpt2-124m" and find_spec("transformers") is not None:
-        contestants["transformers"] = partial(write_transformers, config, written, device)
-    else:
-        missing["transformers"] = "not installed, or left out at this size"
     with torch.device("meta"):
         weights = sum(p.numel() for p in new_model(config, seed=1).parameters())
     seen = PROMPT + written / 2
     cache = 2 * config.n_layers * config.n_kv_heads * config.head_dim * seen
     limit = rate / (BF16.itemsize * (weights + cache))
     where = f"writing with {name}, one text, {PROMPT} + {written} tokens"
-    return part(
-        where, contestants, lambda work: written / work(), limit, missing, options.rounds, device
-    )
+    part = Part(where, lambda seconds: written / seconds, limit)
+    part.contestants["groundup"] = partial(write_ours, config, written, device)
+    if name == "gpt2-124m" and find_spec("transformers") is not None:
+        part.contestants["transformers"] = partial(write_transformers, config, written, device)
+    else:
+        part.missing["transformers"] = "not installed, or left out at this size"
+    return part
 
 
-def part(
-    where: str,
-    contestants: dict[str, Callable[[], Any]],
-    speed: Callable[[Callable[[], Any]], float],
-    limit: float,
-    missing: dict[str, str],
-    rounds: int,
-    device: str,
-) -> Record:
-    """Let everyone take turns; whoever fails is a line that says so."""
-    speeds: dict[str, list[float]] = {name: [] for name in contestants}
-    memory: dict[str, float] = {}
-    for number in range(rounds):
-        for name, work in contestants.items():
-            if name in missing:
-                continue
-            begun = time.perf_counter()
-            try:
-                speeds[name].append(speed(work))
-            except Exception as error:
-                traceback.print_exc()
-                missing[name] = f"failed: {type(error).__name__}"
-            memory[name] = release(device)
-            note = f"{where}, round {number + 1}: {name} {speeds[name][-1:]} tokens/s"
-            print(note, f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-    present = {name: values for name, values in speeds.items() if name not in missing}
-    return {
-        "name": where,
-        "missing": missing,
-        "speeds": speeds,
-        "summary": {
-            name: {
-                "tokens_per_second": middle(values),
-                "fraction_of_limit": statistics.median(values) / limit,
-                "our_speed_ratio": middle(
-                    a / b for a, b in zip(speeds["groundup"], values, strict=True)
-                ),
-                "peak_memory_gib": memory[name],
-            }
-            for name, values in present.items()
-        },
-    }
-
-
-def release(device: str) -> float:
+def release() -> float:
     """Forget the turn that was; return its peak memory (GiB)."""
     torch.compiler.reset()
     gc.collect()
-    if device == "cpu":
+    if not torch.cuda.is_available():
         return 0.0
     peak = torch.cuda.max_memory_allocated() / 2**30
     torch.cuda.empty_cache()
@@ -328,24 +379,30 @@ def release(device: str) -> float:
 
 
 def main() -> None:
-    options = parse()
+    options, begun = parse(), time.perf_counter()
     quick = options.quick
     if not quick and not torch.cuda.is_available():
         raise SystemExit("this PyTorch sees no CUDA GPU; --quick checks on a CPU that it all runs")
     device = "cpu" if quick else "cuda"
     name = "CPU, only to check that it runs" if quick else torch.cuda.get_device_name()
+    slug = "gpu-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     with contextlib.redirect_stdout(sys.stderr):
         ceilings = {
             "gemm_flops": matmul_rate(torch.device(device), BF16),
             "bandwidth": bandwidth(device, (1 << 20) if quick else (2 << 30)),
         }
-        release(device)
-        parts = [training_part(size, options, device) for size in GLOBAL_BATCH]
-        rate = ceilings["bandwidth"]
-        parts += [writing_part(size, options, device, rate) for size in GLOBAL_BATCH]
-    result = {"device": name, "torch": torch.__version__, "ceilings": ceilings, "parts": parts}
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    publish(f"gpu-{slug}", result, options)
+        release()
+        parts = [training_part(size, options, device) for size in SEQUENCES]
+        parts += [writing_part(size, options, device, ceilings["bandwidth"]) for size in SEQUENCES]
+        result = {"device": name, "torch": torch.__version__, "ceilings": ceilings}
+        for part in parts * options.rounds:
+            # The next round of a part takes no longer than its last, which compiled.
+            if part.seconds and time.perf_counter() - begun + part.seconds > SECONDS:
+                continue
+            part.round(begun + SECONDS)
+            result["parts"] = [each.record() for each in parts]
+            store(slug, result, options)  # now, so that no interruption loses it
+    publish(slug, result, options)
 
 
 if __name__ == "__main__":

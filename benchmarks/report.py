@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.turns import ROOT, Record
 
@@ -42,18 +44,26 @@ def publish(name: str, result: Record | None, options: argparse.Namespace) -> No
     """Write a result as JSON; print its table, and put it on the page unless it was a trial."""
     if result is None:
         return
-    folder = options.out or RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(stamped(result), indent=2) + "\n", encoding="utf-8")
+    path = store(name, result, options)
     print(f"{path}\n\n{TABLES[name.partition('-')[0]](result)}\n", flush=True)
-    if folder == RESULTS:
+    if path.parent == RESULTS:
         update_page()
 
 
+def store(name: str, result: Record, options: argparse.Namespace) -> Path:
+    """Write a result as JSON; return where."""
+    folder: Path = options.out or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(stamped(result), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
 def stamped(result: Record) -> Record:
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    commit = ""
+    if shutil.which("git"):
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     return {"commit": commit or "unknown", **result}
 
 
@@ -160,11 +170,12 @@ def gpu_table(result: Record) -> str:
     for part in result["parts"]:
         lines.append(f"| *{part['name']}* | | | | |")
         for name, s in part["summary"].items():
-            ratio = "" if name == "groundup" else spread(s["our_speed_ratio"], "{:.2f}") + " ×"
+            ratio = spread(s["our_speed_ratio"], "{:.2f}") + " ×" if "our_speed_ratio" in s else ""
+            at_once = f", {s['at_once']} at once" if "at_once" in s else ""
             cells = [
-                f"**{name}**" if name == "groundup" else name,
+                (f"**{name}**" if name == "groundup" else name) + at_once,
                 spread(s["tokens_per_second"], "{:,.0f}"),
-                f"{s['fraction_of_limit']:.0%}",
+                f"{s['fraction_of_limit']:.1%}",
                 ratio,
                 f"{s['peak_memory_gib']:.1f}",
             ]

@@ -72,13 +72,13 @@ class GraphedStep:
         self._view = StaticCache(cache, self._inputs[1])
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, tokens: Sequence[int], lengths: Sequence[int]) -> Float[Tensor, "B D"]:
-        """Return the hidden states of `tokens`; the next call overwrites them."""
+    def __call__(self, tokens: Sequence[int], lengths: Sequence[int]) -> Float[Tensor, "B V"]:
+        """Return the scores of what follows `tokens`; the next call overwrites them."""
         self._inputs.copy_(torch.tensor([tokens, lengths]))
         if self._graph is None:
             self._graph = self._record()
         self._graph.replay()
-        return self._hidden[:, 0]
+        return self._scores
 
     def _record(self) -> torch.cuda.CUDAGraph:
         # On a side stream, as capturing asks for; repeating a step writes the same again.
@@ -90,8 +90,10 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._hidden = self._run()
+            self._scores = self._run()
         return graph
 
-    def _run(self) -> Float[Tensor, "B 1 D"]:
-        return self.model.hidden_states(self._inputs[0][:, None], self._view)
+    def _run(self) -> Float[Tensor, "B V"]:
+        hidden = self.model.hidden_states(self._inputs[0][:, None], self._view)
+        scores: Tensor = self.model.lm_head(hidden[:, 0])
+        return scores

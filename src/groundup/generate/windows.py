@@ -36,10 +36,10 @@ def window_start(n_tokens: int, context_length: int) -> int:
 
 
 class Reader(Protocol):
-    """Turns each row's tokens so far into the vector that predicts its next token."""
+    """Turns each row's tokens so far into the scores of its next token."""
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token."""
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
@@ -51,15 +51,17 @@ class PlainReader:
     def __init__(self, model: GPT) -> None:
         self.model = model
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token."""
         context = self.model.config.context_length
-        return torch.cat(
+        hidden = torch.cat(
             [
                 hidden_states(self.model, [window], NO_CACHE)[:, -1]
                 for window in (row[window_start(len(row), context) :] for row in rows)
             ]
         )
+        scores: Tensor = self.model.lm_head(hidden)
+        return scores
 
     def keep(self, rows: Sequence[int]) -> None:
         """Nothing is remembered, so nothing is forgotten."""
@@ -73,16 +75,18 @@ class CachedReader:
         self.cache = KVCache(model.config, n_rows, capacity, model.device)
         self._step: GraphedStep | None = None
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token; the next reading may overwrite them."""
         self._catch_up(rows)
         # A graph is recorded over the cache's buffers, which the first reading makes.
         if self.cache.buffers and can_record(self.model.config, self.model.device):
             self._step = self._step or GraphedStep(self.model, self.cache)
-            hidden = self._step([row[-1] for row in rows], self.cache.lengths)
+            recorded = self._step([row[-1] for row in rows], self.cache.lengths)
             self.cache.advance(1)
-            return hidden
-        return hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+            return recorded
+        hidden = hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+        scores: Tensor = self.model.lm_head(hidden)
+        return scores
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
