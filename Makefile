@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint package bench clean
+.PHONY: help demo test test-long lint package bench bench-gpu clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ package: $(DEVELOPED)  ## build the wheel and the sdist, and install each
 
 bench: $(DEVELOPED)  ## measure speed and memory side by side with the peers
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-gpu: $(DEVELOPED)  ## the same on a CUDA GPU, in about five minutes
+	$(BIN)/python -m benchmarks.gpu $(BENCH)
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist

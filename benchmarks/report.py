@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 from benchmarks.tables import TABLES
 from benchmarks.turns import ROOT, Record
@@ -18,18 +20,26 @@ def publish(name: str, result: Record | None, options: argparse.Namespace) -> No
     """Write a result as JSON; print its table, and put it on the page unless it was a trial."""
     if result is None:
         return
-    folder = options.out or RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(stamped(result), indent=2) + "\n", encoding="utf-8")
-    print(f"{path}\n\n{TABLES[name](result)}\n", flush=True)
-    if folder == RESULTS:
+    path = store(name, result, options)
+    print(f"{path}\n\n{TABLES[name.partition('-')[0]](result)}\n", flush=True)
+    if path.parent == RESULTS:
         update_page()
 
 
+def store(name: str, result: Record, options: argparse.Namespace) -> Path:
+    """Write a result as JSON; return where."""
+    folder: Path = options.out or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(stamped(result), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
 def stamped(result: Record) -> Record:
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    commit = ""
+    if shutil.which("git"):
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     return {"commit": commit or "unknown", **result}
 
 
@@ -37,8 +47,8 @@ def update_page() -> None:
     """Replace what stands between the marks of docs/performance.md by the tables of all results."""
     parts = []
     for name, table in TABLES.items():
-        path = RESULTS / f"{name}.json"
-        if path.is_file():
+        # Of some there is one a device, with its name behind a hyphen.
+        for path in sorted([*RESULTS.glob(f"{name}.json"), *RESULTS.glob(f"{name}-*.json")]):
             parts.append(table(json.loads(path.read_text(encoding="utf-8"))))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

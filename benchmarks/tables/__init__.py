@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.tables import generation, speedrun, startup, tokenizing, training
+from benchmarks.tables import generation, gpu, speedrun, startup, tokenizing, training
 from benchmarks.turns import Record
 
 TABLES: dict[str, Callable[[Record], str]] = {
@@ -12,6 +12,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "speedrun": speedrun.table,
     "speedrun_long": speedrun.long_table,
     "generation": generation.table,
+    "gpu": gpu.table,
     "startup": startup.table,
     "tokenizing": tokenizing.table,
 }

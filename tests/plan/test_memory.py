@@ -44,6 +44,30 @@ def test_activations_are_what_autograd_keeps(
     assert _kept(config, train) == activations(config, train)
 
 
+@pytest.mark.parametrize(
+    ("name", "batch_size", "accumulation", "gib"),
+    [
+        ("gpt2-124m", 128, 1, 41.4),
+        ("gpt2-124m", 32, 4, 14.0),
+        ("gpt2-1558m", 16, 2, 67.7),
+        ("gpt2-1558m", 32, 1, 99.7),
+    ],
+)
+def test_a_gpu_holds_in_bf16_what_was_measured(
+    name: str, batch_size: int, accumulation: int, gib: float
+) -> None:
+    """`torch.cuda.max_memory_allocated` on an H200, blocks and loss compiled."""
+    train = TrainConfig(
+        batch_size=batch_size,
+        accumulation=accumulation,
+        device="cuda",
+        precision="bf16",
+        compile="on",
+        optimizer="adamw",
+    )
+    assert training_memory(preset(name), train).total / 2**30 == pytest.approx(gib, rel=0.05)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("drop_rate", [0.0, 0.1])
 @pytest.mark.parametrize("name", FAMILIES)

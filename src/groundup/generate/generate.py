@@ -130,7 +130,7 @@ def generate_tokens(
     with evaluation_mode(model):
         for _ in range(sampling.max_tokens if rows else 0):
             with pace.token():
-                logits = _next_logits(model, reader, [rows[i] for i in active])[:, :vocab_size]
+                logits = _next_logits(reader, [rows[i] for i in active])[:, :vocab_size]
             chosen = next_tokens(
                 logits, sampling, [random[i] for i in active], [rows[i] for i in active]
             )
@@ -203,8 +203,7 @@ def _reader(model: GPT, rows: Rows, max_tokens: int, use_cache: bool) -> Reader:
     return CachedReader(model, len(rows), min(longest, model.config.context_length))
 
 
-def _next_logits(model: GPT, reader: Reader, rows: Rows) -> torch.Tensor:
+def _next_logits(reader: Reader, rows: Rows) -> torch.Tensor:
     """Return the scores (B, V) of each row's next token."""
     with torch.inference_mode(), without_compiling():
-        logits: torch.Tensor = model.lm_head(reader.read(rows))
-        return logits
+        return reader.read(rows)

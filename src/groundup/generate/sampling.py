@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.base.errors import GroundupError
@@ -80,17 +80,21 @@ def next_tokens(
     where the logits are not numbers.
     """
     logits = logits.float()
-    if not logits.amax(dim=-1).isfinite().all():
+    peaks = logits.amax(dim=-1)
+    if sampling.repetition_penalty != 1:
+        logits = penalised(logits, history, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        chosen = logits.argmax(dim=-1)
+    else:
+        chosen = _draw(filtered(logits, sampling).softmax(dim=-1), generators)
+    # One copy from the device a step: each waits until the device has nothing left to do.
+    numbers = torch.stack([peaks, chosen.to(peaks)]).tolist()
+    if not all(map(math.isfinite, numbers[0])):
         raise GroundupError(
             "the model's scores are not finite numbers, as after a training that diverged; use an "
             "earlier checkpoint, or train again with a smaller learning_rate"
         )
-    if sampling.repetition_penalty != 1:
-        logits = penalised(logits, history, sampling.repetition_penalty)
-    if sampling.temperature == 0:
-        greedy: list[int] = logits.argmax(dim=-1).tolist()
-        return greedy
-    return _draw(filtered(logits, sampling).softmax(dim=-1), generators)
+    return [int(token) for token in numbers[1]]
 
 
 def penalised(
@@ -124,10 +128,14 @@ def filtered(logits: Float[Tensor, "B V"], sampling: SamplingConfig) -> Float[Te
     return logits
 
 
-def _draw(probabilities: Float[Tensor, "B V"], generators: Sequence[torch.Generator]) -> list[int]:
+def _draw(
+    probabilities: Float[Tensor, "B V"], generators: Sequence[torch.Generator]
+) -> Int[Tensor, " B"]:
     """Find where one uniform random number falls on each row's cumulative distribution."""
-    cumulative = probabilities.cpu().double().cumsum(dim=-1)
+    if probabilities.device.type == "mps":  # which has no fp64
+        probabilities = probabilities.cpu()
+    cumulative = probabilities.double().cumsum(dim=-1)
     numbers = [torch.rand(1, generator=g, dtype=torch.float64) for g in generators]
-    points = torch.stack(numbers) * cumulative[:, -1:]  # below the total, as numbers are below 1
-    drawn: list[int] = torch.searchsorted(cumulative, points, right=True)[:, 0].tolist()
-    return drawn
+    # Below the total, as the numbers are below 1.
+    points = torch.stack(numbers).to(cumulative.device) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, points, right=True)[:, 0]

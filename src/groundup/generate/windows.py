@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.generate.cache import KVCache, Reread
+from groundup.generate.cuda_graph import GraphedStep, can_record
 from groundup.model import GPT, NO_CACHE, Cache
 
 TOKENS_AT_ONCE = 8192
@@ -35,10 +36,10 @@ def window_start(n_tokens: int, context_length: int) -> int:
 
 
 class Reader(Protocol):
-    """Turns each row's tokens so far into the vector that predicts its next token."""
+    """Turns each row's tokens so far into the scores of its next token."""
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token."""
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
@@ -50,15 +51,17 @@ class PlainReader:
     def __init__(self, model: GPT) -> None:
         self.model = model
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token."""
         context = self.model.config.context_length
-        return torch.cat(
+        hidden = torch.cat(
             [
                 hidden_states(self.model, [window], NO_CACHE)[:, -1]
                 for window in (row[window_start(len(row), context) :] for row in rows)
             ]
         )
+        scores: Tensor = self.model.lm_head(hidden)
+        return scores
 
     def keep(self, rows: Sequence[int]) -> None:
         """Nothing is remembered, so nothing is forgotten."""
@@ -70,15 +73,25 @@ class CachedReader:
     def __init__(self, model: GPT, n_rows: int, capacity: int) -> None:
         self.model = model
         self.cache = KVCache(model.config, n_rows, capacity, model.device)
+        self._step: GraphedStep | None = None
 
-    def read(self, rows: Rows) -> Float[Tensor, "B D"]:
-        """Return the hidden state of each row's last token."""
+    def read(self, rows: Rows) -> Float[Tensor, "B V"]:
+        """Return the scores of each row's next token; the next reading may overwrite them."""
         self._catch_up(rows)
-        return hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+        # A graph is recorded over the cache's buffers, which the first reading makes.
+        if self.cache.buffers and can_record(self.model.config, self.model.device):
+            self._step = self._step or GraphedStep(self.model, self.cache)
+            recorded = self._step([row[-1] for row in rows], self.cache.lengths)
+            self.cache.advance(1)
+            return recorded
+        hidden = hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+        scores: Tensor = self.model.lm_head(hidden)
+        return scores
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
         self.cache.keep(rows)
+        self._step = None  # it was recorded over other buffers
 
     def _catch_up(self, rows: Rows) -> None:
         """Read anew the rows whose window has moved, or was never read, up to the last token."""

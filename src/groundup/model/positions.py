@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -82,8 +83,7 @@ class RotaryPositions(nn.Module):
         return [made[turns] for turns in self.layers]
 
     def _rotation(self, turns: tuple[float, ...], positions: Tensor) -> Rotation:
-        each = torch.tensor(turns, device=positions.device)
-        angles = positions[..., None].float() * each  # (..., T, H/2)
+        angles = positions[..., None].float() * _on(positions.device, turns)  # (..., T, H/2)
         return Rotation(angles.cos(), angles.sin())
 
 
@@ -91,6 +91,13 @@ POSITIONS: dict[str, type[LearnedPositions] | type[RotaryPositions]] = {
     "learned": LearnedPositions,
     "rope": RotaryPositions,
 }
+
+
+@lru_cache
+def _on(device: torch.device, turns: tuple[float, ...]) -> Float[Tensor, " half"]:
+    # Made once: a copy to a GPU in every forward pass would wait for it, and no CUDA graph has it.
+    with torch.inference_mode(False):
+        return torch.tensor(turns, device=device)
 
 
 def frequencies(head_dim: int, base: float) -> tuple[float, ...]:

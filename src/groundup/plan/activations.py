@@ -1,7 +1,7 @@
 """What autograd keeps from the forward pass for the backward pass, byte by byte.
 
 With B, T, D, N, K, H, F, E as in `groundup.model.attention`, k experts working on a token, and m
-bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each token
+bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each token on the CPU
 
     norm of width W       layernorm 4 (W + 2): its input, mean, 1 / deviation; rmsnorm 4 (2 W + 1):
                           its input, the same brought to one size, 1 / size. Of queries and keys
@@ -21,6 +21,9 @@ layer. In bf16 16-bit copies of all matrices are kept as well. Scores under a so
 out, and so are all scores where dropout meets a CPU, as no fused kernel there has it: `_written`.
 With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
 the above is there of one layer at a time, in the backward pass: `recomputed`.
+
+In bf16 on CUDA a 16-bit copy of the model computes (`groundup.train.narrow`): whatever is a vector
+above is then of 2 bytes, one copy of an input is enough, and the matrices' copies are the model's.
 """
 
 from __future__ import annotations
@@ -34,9 +37,9 @@ FP32 = 4
 def activations(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that autograd keeps from the forward pass for the backward pass."""
     n_tokens = train.batch_size * config.context_length
-    kept = n_tokens * (_norm(config, config.emb_dim) + 8) + _ends(config, train)
+    kept = n_tokens * (_norm(config, train, config.emb_dim) + 8) + _ends(config, train)
     if train.checkpoint_activations == "on":
-        return kept + config.n_layers * n_tokens * FP32 * config.emb_dim
+        return kept + config.n_layers * n_tokens * flowing_bytes(train) * config.emb_dim
     return kept + _layers(config, train)
 
 
@@ -47,7 +50,7 @@ def recomputed(config: GPTConfig, train: TrainConfig) -> int:
 
 def _layers(config: GPTConfig, train: TrainConfig) -> int:
     n_tokens = train.batch_size * config.context_length
-    layer = _norms(config) + _attention(config, train) + feed_forward_kept(config, train)
+    layer = _norms(config, train) + _attention(config, train) + feed_forward_kept(config, train)
     kept = n_tokens * (config.n_layers * layer + _masks(config, train))
     table = config.context_length**2 * _table_bytes(config, train)
     return kept + table + _shifted(config) - _shifted_last(config) + _copies(config, train)
@@ -82,31 +85,43 @@ def product_bytes(train: TrainConfig) -> int:
     return FP32 if train.precision == "auto" else BYTES[train.precision]
 
 
+def is_copied(train: TrainConfig) -> bool:
+    """Return whether a 16-bit copy of the model computes the steps, rather than autocast."""
+    return train.device == "cuda" and product_bytes(train) < FP32
+
+
+def flowing_bytes(train: TrainConfig) -> int:
+    """Return the bytes of a number in what flows from block to block."""
+    return product_bytes(train) if is_copied(train) else FP32
+
+
 def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
     """Return whether attention writes its T x S scores out: no fused kernel does what it must."""
     return config.attention_softcap > 0 or (config.drop_rate > 0 and train.device != "cuda")
 
 
-def _norm(config: GPTConfig, width: int, n_vectors: int = 1) -> int:
-    kept = width + 2 * n_vectors if config.norm == "layernorm" else 2 * width + n_vectors
-    return FP32 * kept
+def _norm(config: GPTConfig, train: TrainConfig, width: int, n_vectors: int = 1) -> int:
+    number = flowing_bytes(train)
+    if config.norm == "layernorm":
+        return number * width + 2 * FP32 * n_vectors
+    return 2 * number * width + FP32 * n_vectors
 
 
-def _norms(config: GPTConfig) -> int:
+def _norms(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes a token of a layer's norms."""
     n_norms = 4 if config.norm_order == "sandwich" else 2
-    total = n_norms * _norm(config, config.emb_dim)
+    total = n_norms * _norm(config, train, config.emb_dim)
     if config.qk_norm != "none":
         for heads in (config.n_heads, config.n_kv_heads):
             n_vectors = heads if config.qk_norm == "head" else 1
-            total += _norm(config, heads * config.head_dim, n_vectors)
+            total += _norm(config, train, heads * config.head_dim, n_vectors)
     return total
 
 
 def _given(config: GPTConfig, train: TrainConfig, n_projections: int) -> int:
     """Return the bytes a token of the common input of some projections."""
     number = product_bytes(train)
-    return number * config.emb_dim * (1 if number == FP32 else n_projections)
+    return number * config.emb_dim * (1 if number == flowing_bytes(train) else n_projections)
 
 
 def _attention(config: GPTConfig, train: TrainConfig) -> int:
@@ -171,6 +186,6 @@ def _table_bytes(config: GPTConfig, train: TrainConfig) -> int:
 def _copies(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of the matrices' 16-bit copies."""
     number = product_bytes(train)
-    if number == FP32:
+    if number == flowing_bytes(train):
         return 0
     return number * config.n_layers * matrix_weights(config, config.n_experts)

@@ -62,7 +62,13 @@ def assemble(
         return prompt, text
 
     return Trainer(
-        step=TrainStep(model, settings.loss, settings.balance_loss, settings.loss_chunk),
+        step=TrainStep(
+            model,
+            settings.loss,
+            settings.balance_loss,
+            settings.loss_chunk,
+            choices.copy_dtype,
+        ),
         batches=batches,
         choices=choices,
         evaluate=evaluate,

@@ -11,18 +11,30 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig
 from groundup.device.allocator import can_keep_freed_memory, keep_freed_memory
 from groundup.device.threads import choose_threads, cpu_threads
 from groundup.plan.machine import available_memory
-from groundup.plan.memory import LOSS_CHUNK, training_memory
+from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, training_memory
 from groundup.plan.units import MIB
 from groundup.train.probe import cpu_precision
 
 COMPILE_PAYS_AFTER = 500
 """Steps after which compiling (about a minute) has paid for itself on a GPU."""
+
+COPIED = ("bf16", "cuda")
+"""Where a narrow copy of the model computes the steps (see `narrow`) rather than autocast."""
+
+ATTENTION = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""Attention kernels on CUDA, the fastest first."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,18 @@ class Choices:
         """The number format of matrix products."""
         return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
 
+    @property
+    def copy_dtype(self) -> torch.dtype | None:
+        """The number format of the copy of the model that computes training steps, if any."""
+        return self.matmul_dtype if (self.config.precision, self.device.type) == COPIED else None
+
+    def step_context(self) -> AbstractContextManager[Any]:
+        """Return the context in which the forward passes of training run."""
+        numbers = contextlib.nullcontext() if self.copy_dtype else self.autocast()
+        return _fastest_attention(numbers) if self.device.type == "cuda" else numbers
+
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which forward passes run."""
+        """Return the context in which all other forward passes run."""
         if self.config.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.matmul_dtype)
@@ -57,6 +79,13 @@ class Choices:
             keep_freed_memory()
         with cpu_threads(self.config.threads):
             yield
+
+
+@contextlib.contextmanager
+def _fastest_attention(within: AbstractContextManager[Any]) -> Iterator[None]:
+    """Take the fastest of PyTorch's attention kernels that can do what is asked."""
+    with within, sdpa_kernel(ATTENTION, set_priority=True):
+        yield
 
 
 def choose(
@@ -126,6 +155,8 @@ def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Deci
 
 
 def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cuda":
+        return CUDA_LOSS_CHUNK, "1 GiB of logits; fewer rows leave multiprocessors idle"
     return LOSS_CHUNK, "64 MiB of logits; more rows at once are hardly faster"
 
 

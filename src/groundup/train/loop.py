@@ -18,10 +18,12 @@ from groundup.config import TrainConfig
 from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
+from groundup.device.transfer import to_device
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
+from groundup.train.compiled import compile_step
 from groundup.train.optimizer import (
     Optimizer,
     build_optimizer,
@@ -98,10 +100,9 @@ class Trainer:
         self._pause = 0.0
         self._saved: Progress | None = None
         if self.config.checkpoint_activations == "on":
-            checkpoint_blocks(self.model)
+            checkpoint_blocks(self.step.worker)
         if self.config.compile == "on":
-            for block in self.model.blocks:
-                block.compile()  # in place: parameters keep their names
+            compile_step(self.step)
 
     def restore(self, progress: Progress, trainer_tensors: dict[str, Tensor]) -> None:
         """Go on from a checkpoint; the model has been filled already."""
@@ -159,14 +160,16 @@ class Trainer:
         config, step = self.config, self.progress.step
         if self.model.config.drop_rate:
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
+        self.step.refresh()
         losses, counts = [], []
         for micro in range(config.accumulation):
             first = step * config.sequences_per_step + micro * config.batch_size
             arrays = self.batches.samples(first, config.batch_size)
-            tokens, targets = (torch.from_numpy(a).to(self.choices.device) for a in arrays)
-            with self.choices.autocast():
+            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
+            with self.choices.step_context():
                 loss_sum, count = self.step(tokens, targets)
             loss_sum.backward()
+            self.step.collect()
             losses.append(loss_sum.detach())
             counts.append(count)
         n_targets = torch.stack(counts).sum()
@@ -177,6 +180,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1
+        self._check_finite(norm)
         self.progress.tokens += config.sequences_per_step * self.batches.context_length
         self.progress.val_loss = None
         return torch.stack(losses).sum() / n_targets, norm
@@ -186,13 +190,15 @@ class Trainer:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if sum(g.nbytes for g in gradients) <= FEW_BYTES:
             gradients = [torch.cat([g.flatten() for g in gradients])]
-        norm: Tensor = nn.utils.get_total_norm(gradients)
+        return nn.utils.get_total_norm(gradients)
+
+    def _check_finite(self, norm: Tensor) -> None:
+        """Refuse to go on; only now, as a GPU would idle until we have looked and go on."""
         if not torch.isfinite(norm):
             raise RunError(
-                f"step {self.progress.step + 1}: the gradient is not finite; the last checkpoint "
+                f"step {self.progress.step}: the gradient is not finite; the last checkpoint "
                 "stands; train again with a smaller learning_rate under another --run name"
             )
-        return norm
 
     def _shrinkage(self, norm: Tensor) -> Tensor:
         """Return what a gradient of this norm is multiplied by to be clipped: 1 or less."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,6 +19,10 @@ IGNORED = -100
 
 CHUNK_VALUES = 1 << 24
 """Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
+CUDA_MULTIPLE = 128
+"""A GPU multiplies a vocabulary of such a size faster: rows of logits begin where tiles do."""
+
+Slopes = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
 
 
 def plain_loss(
@@ -31,12 +36,33 @@ def plain_loss(
     return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
+def slopes(
+    logits: Tensor, targets: Tensor, softcap: float, vocab_size: int
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of each row of logits (R, V), and its gradient with respect to them.
+
+    That is softmax(logits) - onehot(target). Columns from `vocab_size` on are padding. The
+    gradient is in the logits' number format, and may stand in their memory.
+    """
+    number, targets = logits.dtype, targets[:, None]
+    scores, bend = _capped(logits.float(), softcap)
+    del logits  # where they were narrow, these are others
+    scores[:, vocab_size:] = -torch.inf
+    top, aimed = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
+    slope = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
+    normaliser = top - slope.amax(dim=-1, keepdim=True).log()
+    slope.scatter_add_(1, targets, torch.full_like(aimed, -1.0))
+    slope = slope if bend is None else slope.mul_(bend)
+    return (normaliser - aimed)[:, 0], slope.to(number)
+
+
 def fused_loss(
     hidden: Float[Tensor, "M D"],
     weight: Float[Tensor, "V D"],
     targets: Int[Tensor, " M"],
     softcap: float = 0.0,
     chunk_values: int = 0,
+    slopes: Slopes = slopes,
 ) -> Float[Tensor, ""]:
     """Return the same as `plain_loss`, holding at most `chunk_values` logits at a time.
 
@@ -45,7 +71,7 @@ def fused_loss(
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
     loss: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES
+        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES, slopes
     )
     return loss
 
@@ -59,46 +85,53 @@ class _FusedLoss(torch.autograd.Function):
         targets: Tensor,
         softcap: float,
         chunk_values: int,
+        slopes: Slopes,
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
-        matrix = weight.to(_matmul_dtype(hidden))
+        vocab_size = len(weight)
+        matrix = _padded(weight.to(_matmul_dtype(hidden)))
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight: Tensor | None = None
-        for chunk in _chunks(len(hidden), chunk_values // len(weight)):
-            inputs, aims = hidden[chunk].to(matrix.dtype), targets[chunk, None].clamp(min=0)
-            counts = (targets[chunk, None] != IGNORED).to(hidden.dtype)
-            logits, bend = _capped((inputs @ matrix.T).float(), softcap)  # (rows, V)
-            top, aimed = logits.amax(dim=-1, keepdim=True), logits.gather(1, aims)
-            slope = torch.softmax(logits, dim=-1, out=logits)  # in the same memory
-            normaliser = top - slope.amax(dim=-1, keepdim=True).log()
-            total += ((normaliser - aimed) * counts).sum()
-            if not (wants_hidden or wants_weight):
-                continue
-            slope.scatter_add_(1, aims, torch.full_like(aimed, -1.0))
-            slope = (slope if bend is None else slope.mul_(bend)).to(matrix.dtype)
+        for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
+            inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
+            aims = targets[chunk].clamp(min=0)
+            losses, slope = slopes(inputs @ matrix.T, aims, softcap, vocab_size)
+            total += (losses * counts).sum()
+            shares = counts[:, None].to(matrix.dtype)
             if grad_hidden is not None:
-                grad_hidden[chunk] = (slope @ matrix) * counts
+                grad_hidden[chunk] = (slope @ matrix) * shares
             if wants_weight:
-                grad_weight = _add_product(grad_weight, slope.T, inputs * counts, weight.dtype)
-            del logits, bend, slope  # before the next chunk's are made
+                grad_weight = _add_product(grad_weight, slope.T, inputs * shares)
+            del losses, slope  # before the next chunk's are made
+        if grad_weight is not None:
+            grad_weight = grad_weight[:vocab_size]
         ctx.gradients = grad_hidden, grad_weight
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.gradients
         del ctx.gradients  # scaled in place, so they serve once
         grad_hidden, grad_weight = (_times(gradient, scale) for gradient in gradients)
-        return grad_hidden, grad_weight, None, None, None
+        return grad_hidden, grad_weight, None, None, None, None
 
 
-def _chunks(n_rows: int, most: int) -> Iterator[slice]:
+def _chunks(n_rows: int, most: int, device: torch.device) -> Iterator[slice]:
     """Yield equal shares of at most `most` rows: a short one would be slow."""
+    multiple = CUDA_MULTIPLE if device.type == "cuda" else 1
     n_chunks = -(-n_rows // max(1, most))
-    for i in range(n_chunks):
-        yield slice(i * n_rows // n_chunks, (i + 1) * n_rows // n_chunks)
+    ends = [i * n_rows // n_chunks // multiple * multiple for i in range(n_chunks)] + [n_rows]
+    return (slice(start, end) for start, end in pairwise(ends) if start < end)
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """Return the head with rows of zeros added where that makes a GPU's products faster."""
+    missing = -len(weight) % CUDA_MULTIPLE
+    if weight.device.type != "cuda" or missing == 0:
+        return weight
+    return F.pad(weight, (0, 0, 0, missing))
 
 
 def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor | None]:
@@ -116,11 +149,16 @@ def _matmul_dtype(hidden: Tensor) -> torch.dtype:
     return hidden.dtype
 
 
-def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return `total` with a product added, in place where the numbers are of one format."""
-    if total is None:
-        return (left @ right).to(dtype)
-    return total.addmm_(left, right) if dtype == left.dtype else total.add_(left @ right)
+def _add_product(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """Return `total` with a product added: summed in fp32, however narrow the factors."""
+    if left.dtype.itemsize >= 4:
+        return left @ right if total is None else total.addmm_(left, right)
+    if left.device.type == "cuda":  # its products can end in fp32: no narrow one to be added
+        wide = torch.float32
+        if total is None:
+            return torch.mm(left, right, out_dtype=wide)
+        return torch.addmm(total, left, right, out_dtype=wide)
+    return (left @ right).float() if total is None else total.add_(left @ right)
 
 
 def _times(gradient: Tensor | None, scale: Tensor) -> Tensor | None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from groundup.model import GPT
 from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
+from groundup.train.narrow import NarrowCopy
 from groundup.train.tied import TiedGradient
 
 FEW_LOGITS = 1 << 18
@@ -22,28 +23,49 @@ class TrainStep(nn.Module):
 
     A sum and a count, not a mean: the sums of micro-batches and ranks add up exactly and are
     divided once by the global count. While training, a mixture of experts adds `balance_loss`
-    times its `ExpertBalance` for each target.
+    times its `ExpertBalance` for each target. With `copy_dtype`, a `NarrowCopy` computes.
     """
 
     def __init__(
-        self, model: GPT, loss: str = "fused", balance_loss: float = 0.0, loss_chunk: int = 0
+        self,
+        model: GPT,
+        loss: str = "fused",
+        balance_loss: float = 0.0,
+        loss_chunk: int = 0,
+        copy_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
         self.loss = partial(fused_loss, chunk_values=loss_chunk) if loss == "fused" else plain_loss
-        self.balance = ExpertBalance(model)
+        self.balance = ExpertBalance(self.worker)
         self.balance_loss = balance_loss
-        self.tied = TiedGradient(model)
+        self.tied = TiedGradient(self.worker)
+
+    @property
+    def worker(self) -> GPT:
+        """The model that computes: the given one, or its narrow copy."""
+        return self.model if self.narrow is None else self.narrow.model
+
+    def refresh(self) -> None:
+        """Let what computes know that the weights have changed."""
+        if self.narrow is not None:
+            self.narrow.refresh()
+
+    def collect(self) -> None:
+        """Let the weights have the gradients, where another model computed them."""
+        if self.narrow is not None:
+            self.narrow.hand_over()
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
         self.balance.forget()
+        worker, targets = self.worker, targets.flatten()
         with self.tied.joined():
-            hidden = self.model.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
-        targets = targets.flatten()
-        config = self.model.config
+            hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        config = worker.config
         few = len(targets) * config.vocab_size <= FEW_LOGITS
         loss = plain_loss if few else self.loss
         loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)

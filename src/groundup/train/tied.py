@@ -24,6 +24,8 @@ class TiedGradient:
     """Joins the two gradients of a tied model, from outside; an untied one is left alone.
 
     The gradient that autograd sees is the whole one: hooks on the parameter see it as before.
+    On a GPU nothing is joined: threads would add a frequent token's rows in no fixed order, and
+    in 16 bits if the copy is narrow, where autograd sorts them first and sums in fp32.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -52,7 +54,9 @@ class TiedGradient:
 
     def applies(self) -> bool:
         """Return whether there are two gradients to join."""
-        return self.tied and self.head.weight.requires_grad and torch.is_grad_enabled()
+        weight = self.head.weight
+        alone = weight.device.type == "cpu" and weight.requires_grad
+        return self.tied and alone and torch.is_grad_enabled()
 
     def _embed(self, module: nn.Module, given: tuple[Tensor], rows: Tensor) -> Tensor:
         joined: Tensor = _Rows.apply(self.head.weight, *given, self._gradients)  # type: ignore[no-untyped-call]
