@@ -226,6 +226,11 @@ def test_tokens_that_no_merge_makes() -> None:
 SPLIT = CUTS["llama3"]["pretokenizers"][0]
 REFUSED: dict[str, dict[str, Any]] = {
     "merges-out-of-order": {"merges": document()["model"]["merges"][::-1]},
+    "another-order": {
+        "merges": [["a", "b"], ["b", "c"]],
+        "vocab": {visible(bytes([n])): n for n in range(256)} | {"bc": 256, "ab": 257},
+        "added_tokens": [],
+    },
     "dropout": {"dropout": 0.1},
     "suffix": {"end_of_word_suffix": "</w>"},
     "normalizer": {"normalizer": {"type": "NFKC"}},
@@ -257,6 +262,32 @@ def test_a_special_token_that_a_word_could_spell() -> None:
             vocab=vocab, merges=[["b", "c"]], added_tokens=[special], ignore_merges=whole
         )
         assert JSONTokenizer(changed)._quick is None
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+@pytest.mark.parametrize("text", ["a<K>b", "a<\u212a>b", "<K>\u0338", "<K", "<<K>K>"])
+def test_an_added_token_that_a_text_spells(
+    normalized: bool, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Composing makes a K of the Kelvin sign, and one character of > and a long stroke."""
+    added = {"id": 700, "content": "<K>", "special": False, **ADDED, "normalized": normalized}
+    tokenizer = JSONTokenizer(
+        document(
+            pre_tokenizer=CUTS["qwen2"],
+            normalizer={"type": "NFC"},
+            added_tokens=[*document()["added_tokens"], added],
+        )
+    )
+    monkeypatch.setattr(json_file, "PATIENCE", 0)
+    assert quick(tokenizer)
+    assert tokenizer.encode(text) == tokenizer._encode_by_library(text).tolist()
+
+
+def test_a_digit_that_is_new_to_unicode_is_left_to_the_library() -> None:
+    encode = quick(cut_by("digits")).encode
+    assert encode("x\U00011de0 1") is None, "a digit since Unicode 17"
+    assert encode("x\u0663 1²Ⅷ😀語") is not None
+    assert quick(cut_by("gpt2")).encode("x\U00011de0 1") is not None
 
 
 def test_a_byte_that_no_token_has() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +67,25 @@ def test_a_long_text_is_sampled_evenly() -> None:
     assert 95 <= len(sample) <= 105
     assert sum(text < "00500" for text in sample) == pytest.approx(len(sample) / 2, abs=2)
     assert list(training.even_sample(texts, 5000)) == texts()
+
+
+def test_the_number_of_workers_changes_nothing() -> None:
+    code = """
+import random
+from groundup.tokenizer import train_bpe
+chance = random.Random(3)
+words = ["".join(chance.choices("abcde", k=chance.randint(1, 9))) for _ in range(60_000)]
+print(train_bpe([" ".join(words)] * 3, 2000).fingerprint)
+"""
+    found = set()
+    for workers in ("1", "2", "5"):
+        chosen = {"RAYON_NUM_THREADS": workers, "TOKENIZERS_PARALLELISM": "true"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | chosen, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "  "]])

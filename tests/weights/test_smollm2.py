@@ -17,11 +17,12 @@ import torch
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
-from groundup.data import prepare
+from groundup.data import CORPORA, corpus_files, prepare
 from groundup.evaluate import evaluate_loss
 from groundup.generate import KVCache, SamplingConfig, generate_tokens
 from groundup.runs import read_lines
 from groundup.runs.load import LoadedRun, load
+from groundup.tokenizer import JSONTokenizer
 from groundup.weights import export_model, import_model
 from tests.texts import text_file
 
@@ -83,6 +84,28 @@ def test_its_size_and_its_parts(loaded: LoadedRun) -> None:
     assert loaded.tokenizer.vocab_size == loaded.model.config.vocab_size == 49_152
     assert loaded.chat_template is not None
     assert loaded.generation["stop_tokens"] == [2]
+
+
+def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) -> None:
+    """On the named corpora, and on every character that one of its tokens could hold."""
+    tokenizer = loaded.tokenizer
+    assert isinstance(tokenizer, JSONTokenizer)
+    assert tokenizer._quick is not None
+    known = [chr(code) for code in range(0x32000) if not 0xD800 <= code < 0xE000]
+    texts = [
+        "".join(f"{char} a{char}1" for char in known[at : at + 2048])
+        for at in range(0, len(known), 2048)
+    ]
+    try:
+        paths = [path for name in CORPORA for path in sorted(corpus_files(name).glob("*.txt"))]
+    except GroundupError as error:
+        pytest.skip(str(error))
+    texts += [path.read_text(encoding="utf-8") for path in paths[::8]]
+    quick = [tokenizer._quick.encode(text) for text in texts]
+    assert sum(ids is not None for ids in quick) >= len(paths[::8])
+    for text, ids in zip(texts, quick, strict=True):
+        if ids is not None:
+            np.testing.assert_array_equal(ids, tokenizer._encode_by_library(text))
 
 
 def test_it_knows_the_capital_of_france(run: Path) -> None:
