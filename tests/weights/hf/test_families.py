@@ -51,18 +51,28 @@ def test_what_a_config_leaves_out_is_as_transformers_has_it(model_type: str) -> 
         assert flat[key] == value, key
 
 
-@pytest.mark.parametrize("name", PRESETS)
+NATIVE = [name for name in PRESETS if name != "speedrun"]
+SMALL = ("pico", "nano", "micro", "mini")
+
+
+@pytest.mark.parametrize("name", NATIVE)
 def test_presets_have_native_classes_and_come_back(name: str) -> None:
     config = preset(name)
     native = native_class(config)
     values = json.loads(json.dumps({"model_type": native.model_type, **native.values}))
     assert essence(family_of(values, SOURCE)[1].read(values, SOURCE)) == essence(native.config)
     assert native.config.replace(qkv_bias=config.qkv_bias) == config
-    assert native.model_type[:4] in (name[:4], "gpt2" if name[:4] != "smol" else "llam")
+    kin = {"smol": "llam", "gpt3": "gpt2", **{small[:4]: "qwen" for small in SMALL}}
+    assert native.model_type[:4] == kin.get(name[:4], name[:4])
     assert bool(native.notices) == (native.model_type == "gpt2" and not config.qkv_bias)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+def test_the_speedrun_has_no_native_class() -> None:
+    with pytest.raises(UsageError, match="norm = layernorm where it has rmsnorm"):
+        native_class(preset("speedrun"))
+
+
+@pytest.mark.parametrize("name", NATIVE)
 def test_transformers_reads_what_is_written_as_it_was_meant(name: str) -> None:
     """Their config class, filled with our values and saved in their layout, is ours again."""
     native = native_class(preset(name))

@@ -33,6 +33,13 @@ def native_class(config: GPTConfig) -> Native:
 
     Where only a class with query-key-value biases fits, they are there and must be zero.
     """
+    found = _found(config)
+    if found is None:
+        raise _refusal(config)
+    return found
+
+
+def _found(config: GPTConfig) -> Native | None:
     for candidate in _candidates(config):
         for model_type, family in FAMILIES.items():
             if not _differences(family, candidate):
@@ -40,7 +47,7 @@ def native_class(config: GPTConfig) -> Native:
                 notice = f"{model_type} has query, key and value biases: they are written as 0"
                 values = family.write(candidate)
                 return Native(model_type, family, values, candidate, [notice] if added else [])
-    raise _refusal(config)
+    return None
 
 
 def _candidates(config: GPTConfig) -> tuple[GPTConfig, GPTConfig]:
@@ -91,7 +98,8 @@ def _refusal(config: GPTConfig) -> UsageError:
         f"{name} = {shown(getattr(config, name))} where it has {shown(theirs)}"
         for name, theirs in differing[near].items()
     ]
-    presets = [name for name in PRESETS if native_class(preset(name)).model_type == near[0]]
+    known = {name: _found(preset(name)) for name in PRESETS}
+    presets = [name for name, native in known.items() if native and native.model_type == near[0]]
     closest = min(presets, key=lambda name: abs(preset(name).emb_dim - config.emb_dim))
     return UsageError(
         f"transformers has no native class for this model: {near[0]}, the nearest, does not go "
