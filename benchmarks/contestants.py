@@ -67,6 +67,7 @@ def our_trainer(job: Job, precision: str) -> Outcome:
     settings = TrainConfig(
         steps=job["steps"],
         batch_size=job["batch_size"],
+        optimizer="adamw",
         learning_rate=LEARNING_RATE,
         beta2=BETA2,
         weight_decay=DECAY,
@@ -76,7 +77,9 @@ def our_trainer(job: Job, precision: str) -> Outcome:
         threads=torch.get_num_threads(),
         sample_tokens=0,
     )
-    config = GPTConfig(**job["shape"], qkv_bias=True, tie_embeddings=True)
+    # nanoGPT's mathematics: biases everywhere, and GELU as it is defined, not its tanh form.
+    parts: dict[str, Any] = {"qkv_bias": True, "tie_embeddings": True, "feed_forward": "gelu"}
+    config = GPTConfig(**job["shape"], **parts)
     choices = choose(settings, config, own_process=True)
     split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
     clock = Clock()

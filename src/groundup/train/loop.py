@@ -38,8 +38,6 @@ EVALUATIONS = 20
 """Validations and checkpoints in a run, where their number was not set."""
 SAMPLES = 5
 """Samples in a run, besides those of its start and its end."""
-FEW_BYTES = 16 << 20
-"""Gradients so small that one copy of all costs less than a call for each."""
 TIMED_STEPS = 20
 """Steps from which the time of the whole run is foretold."""
 
@@ -188,8 +186,6 @@ class Trainer:
     def _gradient_norm(self) -> Tensor:
         """Return the norm of the gradients as they are: summed over targets."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        if sum(g.nbytes for g in gradients) <= FEW_BYTES:
-            gradients = [torch.cat([g.flatten() for g in gradients])]
         return nn.utils.get_total_norm(gradients)
 
     def _check_finite(self, norm: Tensor) -> None:
