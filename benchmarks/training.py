@@ -34,7 +34,7 @@ class Case:
     batch_size: int
     window: int
     contestants: tuple[str, ...]
-    steps: int = 1
+    steps: float = 1
 
 
 CASES = {
@@ -42,8 +42,8 @@ CASES = {
     "124m-long": Case(
         "gpt2-124m, 1 × 1,024", GPT2, 1, 1024, ("ours", "plain", "transformers", "litgpt")
     ),
-    "10m": Case("characters, 10M, 64 × 256", CHARACTERS, 64, 256, ("ours", "ours_auto", *EAGER)),
-    "small": Case("characters, 0.8M, 12 × 64", SMALL, 12, 64, ("ours", "ours_auto", *EAGER), 40),
+    "10m": Case("characters, 10M, 64 × 256", CHARACTERS, 64, 256, ("ours", *EAGER), 0.5),
+    "small": Case("characters, 0.8M, 12 × 64", SMALL, 12, 64, ("ours", *EAGER), 40),
 }
 
 
@@ -79,12 +79,13 @@ def measure(options: argparse.Namespace) -> Record:
 
 def job_of(case: Case, contestant: str, options: argparse.Namespace) -> dict[str, Any]:
     small = options.quick
+    timed = 2 if small else max(1, round(options.steps * case.steps))
     return {
         "contestant": contestant,
         "shape": QUICK if small else case.shape,
         "batch_size": min(4, case.batch_size) if small else case.batch_size,
         "window": 32 if small else case.window,
-        "steps": (2 if small else options.steps * case.steps) + 1,  # the first one warms up
+        "steps": 1 + timed,  # the first one warms up
         "nanogpt": str(options.nanogpt or ""),
         "python": str(options.litgpt or "") if contestant == "litgpt" else "",
     }
