@@ -65,10 +65,12 @@ def ours(job: Job) -> tuple[Write, Read]:
     from groundup.generate import SamplingConfig, generate_tokens
 
     model = load(Path(job["folder"]) / job["run"]).model
+    cached = job.get("cache", True)
 
     def write(prompts: list[list[int]], n_new: int) -> None:
+        # Without lookup: what an untrained model writes goes round in circles, and would flatter.
         sampling = SamplingConfig(max_tokens=n_new, temperature=0.0)
-        for _ in generate_tokens(model, prompts, sampling, use_cache=job.get("cache", True)):
+        for _ in generate_tokens(model, prompts, sampling, use_cache=cached, lookup=False):
             pass
 
     @torch.inference_mode()
