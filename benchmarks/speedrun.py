@@ -45,7 +45,7 @@ OUR_RECIPE: dict[str, Any] = {
 }
 """What `groundup train` is told by --set; everything else is its default. Frozen before the seeds
 that count, which are FIRST_SEED and those that follow; it was found with others."""
-FIRST_SEED = 201
+FIRST_SEED = 301
 
 REFERENCE: dict[str, Any] = {
     "steps": 2000,
