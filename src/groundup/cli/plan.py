@@ -19,13 +19,14 @@ def plan(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option(help="Measure this machine first (seconds), to foretell times.")
+        bool, typer.Option(help="Measure this machine first, for some seconds, and remember it.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
     """Show a model's parameters, storage and memory.
 
-    They are exact, and the model is not built for them.
+    Parameters and storage are exact, memory is a sum of what is held; the model is not built. Times
+    are foretold once this machine was measured.
     """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments

@@ -29,7 +29,7 @@ def quantize(
     ] = None,
     text: Annotated[
         Path | None,
-        typer.Option(help="A text to measure on, where the run has none of its own; - reads."),
+        typer.Option(help="A text to measure on instead of its own; - reads standard input."),
     ] = None,
     limit: Annotated[
         float | None,

@@ -30,7 +30,7 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="pico, nano, micro, mini, gpt2-124m, … [default: nano]"),
+        typer.Option(help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]"),
     ] = None,
     base: Annotated[
         Path | None,
@@ -40,7 +40,10 @@ def train(
         float | None, typer.Option(help="Train for about so long [default: 5 without --steps].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
-    run: Annotated[str | None, typer.Option(help="Name of the run [default: TEXT-PRESET].")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Name of the run [default: TEXT-PRESET, or TEXT-RUN with --from]."),
+    ] = None,
     extend: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
     ] = None,
@@ -48,10 +51,16 @@ def train(
         str | None,
         typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json [default: bpe]."),
     ] = None,
-    vocab_size: Annotated[int | None, typer.Option(help="Size of a trained BPE.")] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option(help="Size of a trained BPE [default: the preset's].")
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any setting, as in n_layers=6; may be repeated.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Determines weights, order, dropout.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,

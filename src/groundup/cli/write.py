@@ -36,7 +36,11 @@ Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
 System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Lookup = Annotated[
-    bool, typer.Option("--lookup/--no-lookup", help="Write text that repeats itself in less time.")
+    bool,
+    typer.Option(
+        "--lookup/--no-lookup",
+        help="Guess ahead where a text repeats itself: the same text, sooner.",
+    ),
 ]
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
