@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.tables import generation, gpu, speedrun, startup, tokenizing, training
+from benchmarks.tables import generation, gpu, recipe, speedrun, startup, tokenizing, training
 from benchmarks.turns import Record
 
 TABLES: dict[str, Callable[[Record], str]] = {
     "training": training.table,
     "speedrun": speedrun.table,
     "speedrun_long": speedrun.long_table,
+    "recipe": recipe.table,
     "generation": generation.table,
     "gpu": gpu.table,
     "startup": startup.table,

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from groundup import load
-from groundup.base.errors import GroundupError
-from groundup.generate.quantize import input_sizes
+from groundup.base.errors import GroundupError, RunError
+from groundup.generate.quantize import quantize_run
 from groundup.quantized import QuantizedEmbedding, QuantizedLinear
 from groundup.quantized.linear import JointLinear
 from groundup.runs.checkpoint import list_checkpoints, write_tensors
@@ -109,9 +109,19 @@ def test_damage_is_named(groundup: Groundup, trained: Path) -> None:
         load("small")
 
 
-def test_every_input_is_watched(trained: Path) -> None:
-    run = load(trained)
-    sizes = input_sizes(run)
-    linears = {n for n, m in run.model.named_modules() if isinstance(m, torch.nn.Linear)}
-    assert sizes.keys() == linears
-    assert all((size > 0).any() for size in sizes.values())
+def test_vectors_take_16_bits_where_8_cost_too_much(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.generate.quantize.can_multiply_whole_bytes", lambda: True)
+
+    def run_in(kept: list[float]) -> tuple[int, int]:
+        losses = iter(kept)
+        done = quantize_run(trained, tmp_path / str(len(kept)), 8, lambda run: next(losses))
+        tables = load(done.path).tables["quantization"]
+        return done.vector_bits, tables["vector_bits"]
+
+    assert run_in([2.0, 2.005]) == (8, 8)
+    assert run_in([2.0, 2.02, 2.009]) == (16, 16)
+    with pytest.raises(RunError, match=r"by 0\.60%, and at most 0\.50% is accepted"):
+        run_in([2.0, 2.1, 2.012, 0.0])
+    assert not (tmp_path / "4").exists()

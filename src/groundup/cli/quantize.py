@@ -64,6 +64,7 @@ def quantize(
         return
     before, after = (size / 2**20 for size in (done.size_bytes, done.quantized_bytes))
     print(f"Quantized {done.path}: {bits} bits, {after:,.1f} MiB of {before:,.1f}")
+    print(f"Vectors   in {done.vector_bits} bits")
     print(f"Loss      {done.loss:.4f} before, {done.quantized_loss:.4f} now: {done.growth:+.3%}")
     for notice in done.notices:
         print(f"Note      {notice}")

@@ -1,14 +1,10 @@
 """A matrix as small whole numbers with a scale: what it is on disk, and what it stands for.
 
-    8 bits    weight = scale x code x column      code -127 to 127, a scale for each row
-    4 bits    weight = scale x code + zero        code -8 to 7, both for each group of a row
-
-What multiplies a column of the matrix multiplies one number of each vector that meets it. So it
-moves size from numbers that are large in every vector, and would leave the others few steps of
-their 8 bits, to the weights (SmoothQuant: Xiao et al., 2023).
+    8 bits    weight = scale x code           code -127 to 127, a scale for each row
+    4 bits    weight = scale x code + zero    code -8 to 7, both for each group of a row
 
 On disk a matrix `name` is `name.codes` (int8, or uint8 with two codes a byte, the lower four bits
-first), `name.scales`, in 4 bits `name.zeros`, in 8 `name.columns` where there are any.
+first), `name.scales`, and in 4 bits `name.zeros`.
 """
 
 from __future__ import annotations
@@ -22,24 +18,21 @@ from torch import Tensor
 from groundup.base.errors import RunError
 
 BITS = (8, 4)
-PARTS = ("codes", "scales", "zeros", "columns")
+PARTS = ("codes", "scales", "zeros")
 GROUP = 32
 """Weights of a row that share a scale in 4 bits."""
 SHRINKS = (1.0, 0.92, 0.84, 0.76)
 """Shares of a group's range from which the search for its scale sets out."""
 ROUNDS = 4
-SHARE = 0.5
-"""How much of a column's size goes to the weights: 0 none, 1 all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A matrix: codes (O, I) or (O, I / 2), scales and zeros (O, groups), columns (I,)."""
+    """A matrix: codes (O, I) or (O, I / 2), scales and zeros (O, groups)."""
 
     codes: Tensor
     scales: Tensor
     zeros: Tensor | None = None
-    columns: Tensor | None = None
 
     @property
     def bits(self) -> int:
@@ -60,7 +53,7 @@ class Codes:
     def __getitem__(self, rows: Tensor | slice) -> Codes:
         """Return some rows, or a table (..., I) of them."""
         zeros = None if self.zeros is None else self.zeros[rows]
-        return Codes(self.codes[rows], self.scales[rows], zeros, self.columns)
+        return Codes(self.codes[rows], self.scales[rows], zeros)
 
     def whole(self) -> Tensor:
         """Return the codes, one each (..., I) int8."""
@@ -75,50 +68,33 @@ class Codes:
         grouped = codes.view(*codes.shape[:-1], n_groups, -1) * self.scales.float()[..., None]
         if self.zeros is not None:
             grouped = grouped + self.zeros.float()[..., None]
-        whole = grouped.flatten(-2)
-        return whole if self.columns is None else whole * self.columns
+        return grouped.flatten(-2)
 
 
-def quantize(weight: Tensor, bits: int, columns: Tensor | None = None) -> Codes:
-    """Return the matrix `weight` (O, I) in 8 or 4 bits; in 8 where 4 would leave half a group.
-
-    `columns` (I,), as of `even_columns`, serve 8 bits only.
-    """
+def quantize(weight: Tensor, bits: int) -> Codes:
+    """Return the matrix `weight` (O, I) in 8 or 4 bits; in 8 where 4 would leave half a group."""
     weight = weight.float()
     if bits == 4 and weight.shape[1] % GROUP == 0:
         return _four(weight)
-    return _eight(weight if columns is None else weight / columns, columns)
-
-
-def even_columns(weight: Tensor, sizes: Tensor) -> Tensor:
-    """Return the columns (I,) that share size between `weight` and vectors as large as `sizes`."""
-    tiny = 1e-5
-    ours, theirs = weight.abs().amax(dim=0).float().clamp_min(tiny), sizes.clamp_min(tiny)
-    columns = ours ** (1 - SHARE) / theirs**SHARE
-    return columns / columns.median()
+    return _eight(weight)
 
 
 def join(matrices: Sequence[Codes]) -> Codes | None:
     """Return matrices that multiply the same vectors as one, or None where their forms differ."""
     first = matrices[0]
-    if any(m.bits != first.bits or not _same(m.columns, first.columns) for m in matrices):
+    if any(matrix.bits != first.bits for matrix in matrices):
         return None
     zeros = [m.zeros for m in matrices if m.zeros is not None]
     return Codes(
         torch.cat([m.codes for m in matrices]),
         torch.cat([m.scales for m in matrices]),
         torch.cat(zeros) if zeros else None,
-        first.columns,
     )
 
 
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    return a is b if a is None or b is None else torch.equal(a, b)
-
-
-def _eight(weight: Tensor, columns: Tensor | None) -> Codes:
+def _eight(weight: Tensor) -> Codes:
     scales = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp_min(torch.finfo().tiny)
-    return Codes((weight / scales).round().to(torch.int8), scales, columns=columns)
+    return Codes((weight / scales).round().to(torch.int8), scales)
 
 
 def _four(weight: Tensor) -> Codes:
@@ -193,7 +169,7 @@ def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tens
 
 def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> Codes:
     """Return the parts as one matrix, or raise `RunError` saying what does not fit."""
-    codes, scales, zeros, columns = (parts[part] for part in PARTS)
+    codes, scales, zeros = (parts[part] for part in PARTS)
     problem = None
     if codes is None or codes.dtype not in (torch.int8, torch.uint8) or codes.ndim != 2:
         problem = "codes: expected a table of int8, or of uint8 pairs"
@@ -205,17 +181,13 @@ def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> C
         problem = "zeros: expected to be like scales"
     elif not _fit(codes, scales):
         problem = f"scales {tuple(scales.shape)} do not fit codes {tuple(codes.shape)}"
-    elif columns is not None and (zeros is not None or columns.shape != codes.shape[1:]):
-        problem = f"columns {tuple(columns.shape)} do not fit codes {tuple(codes.shape)}"
-    elif not all(
-        bool(part.isfinite().all()) for part in (scales, zeros, columns) if part is not None
-    ):
-        problem = "scales, zeros or columns that are not finite"
+    elif not all(bool(part.isfinite().all()) for part in (scales, zeros) if part is not None):
+        problem = "scales or zeros that are not finite"
     if problem:
         raise RunError(f"{source}: {name}.{problem}; quantize the run again")
     assert codes is not None
     assert scales is not None
-    return Codes(codes, scales, zeros, columns)
+    return Codes(codes, scales, zeros)
 
 
 def _fit(codes: Tensor, scales: Tensor) -> bool:

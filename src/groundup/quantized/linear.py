@@ -13,11 +13,17 @@ from groundup.quantized.kernels import kernel
 class QuantizedLinear(nn.Module):
     """Multiply by a quantised matrix; only the layout that the kernel reads stays in memory."""
 
-    def __init__(self, weight: Codes, bias: Tensor | None, cap: Cap = uncapped) -> None:
+    def __init__(
+        self,
+        weight: Codes,
+        bias: Tensor | None,
+        vector_bits: int = 8,
+        cap: Cap = uncapped,
+    ) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.bits = weight.bits
-        self.kernel = kernel(weight, bias)
+        self.kernel = kernel(weight, bias, vector_bits)
         self.cap = cap
 
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,22 +26,26 @@ def quantizable(parameter: Parameter) -> bool:
     return is_matrix and parameter.part in QUANTIZED_PARTS
 
 
-def swap_in(model: GPT, parameters: Mapping[str, Tensor | Codes]) -> None:
+def swap_in(model: GPT, parameters: Mapping[str, Tensor | Codes], vector_bits: int = 8) -> None:
     """Give an empty model its parameters, in fp32, and a quantised module for each that is codes.
 
-    A tied output head multiplies by the codes that the embedding reads its rows from.
+    A tied output head multiplies by the codes that the embedding reads its rows from. Matrices in 8
+    bits multiply vectors of `vector_bits`.
     """
+    linear = partial(QuantizedLinear, vector_bits=vector_bits)
     plain = {name: p.float() for name, p in parameters.items() if isinstance(p, Tensor)}
     model.load_state_dict(plain, strict=False, assign=True)
     tied = "lm_head.weight" not in parameters
     for name, module in list(model.named_modules()):
         for siblings in SIBLINGS:
-            _swap_joint(module, [f"{name}.{sibling}" for sibling in siblings], siblings, parameters)
+            names = [f"{name}.{sibling}" for sibling in siblings]
+            _swap_joint(module, names, siblings, parameters, linear)
     for name, module in list(model.named_modules()):
         source = "token_embedding" if tied and module is model.lm_head else name
         weight = parameters.get(f"{source}.weight")
         if isinstance(weight, Codes) and not isinstance(module, JointLinear):
-            model.set_submodule(name, _quantized(module, weight, plain.get(f"{name}.bias")))
+            bias = plain.get(f"{name}.bias")
+            model.set_submodule(name, _quantized(module, weight, bias, linear))
     for parameter in model.parameters():
         parameter.requires_grad_(False)
 
@@ -50,6 +55,7 @@ def _swap_joint(
     names: Sequence[str],
     siblings: Sequence[str],
     parameters: Mapping[str, Tensor | Codes],
+    linear: Callable[..., QuantizedLinear],
 ) -> None:
     """Let layers of `parent` that multiply the same vectors do so at once, where they can."""
     weights = [parameters.get(f"{name}.weight") for name in names]
@@ -58,14 +64,19 @@ def _swap_joint(
         return
     biases = [bias for n in names if isinstance(bias := parameters.get(f"{n}.bias"), Tensor)]
     bias = torch.cat(biases).float() if biases else None
-    joint = Joint(QuantizedLinear(whole, bias), [code.shape[0] for code in codes])
+    joint = Joint(linear(whole, bias), [code.shape[0] for code in codes])
     for place, sibling in enumerate(siblings):
         setattr(parent, sibling, JointLinear(joint, place))
 
 
-def _quantized(module: nn.Module, weight: Codes, bias: Tensor | None) -> nn.Module:
+def _quantized(
+    module: nn.Module,
+    weight: Codes,
+    bias: Tensor | None,
+    linear: Callable[..., QuantizedLinear],
+) -> nn.Module:
     if isinstance(module, nn.Embedding):
         return QuantizedEmbedding(weight)
     if isinstance(module, OutputHead):
-        return QuantizedLinear(weight, bias, module.cap)
-    return QuantizedLinear(weight, bias)
+        return linear(weight, bias, cap=module.cap)
+    return linear(weight, bias)

@@ -63,7 +63,7 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
                 f"--device {device}: {path} holds quantised weights, which compute on CPUs only; "
                 "use --device cpu, or the run that they were made from"
             )
-        swap_in(model, tensors)
+        swap_in(model, tensors, tables["quantization"].get("vector_bits", 8))
     else:
         model.load_state_dict(tensors, strict=False, assign=True)
         model.tie_weights()

@@ -1,0 +1,99 @@
+"""The default recipe beside AdamW: other texts and sizes than it was found on, several seeds.
+
+Both train the same presets on the same prepared text, in the same number of steps; each optimizer
+has the learning rates that `groundup train` chooses for it.
+
+    python -m benchmarks.recipe --work recipe/
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import publish
+from benchmarks.turns import Record, environment
+
+TEXTS = ("kjv", "factbook")
+OPTIMIZERS = ("muon", "adamw")
+SIZES: dict[str, dict[str, Any]] = {
+    "nano": {"steps": 400, "batch_size": 8},
+    "micro": {"steps": 200, "batch_size": 8, "context_length": 128},
+}
+COMMON: dict[str, Any] = {"threads": 1, "precision": "fp32", "sample_tokens": 0}
+FIRST_SEED = 401
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe")
+    parser.add_argument("--work", type=Path, required=True, help="where the runs are kept")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
+    parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
+    options = parser.parse_args()
+    options.work = options.work.resolve()
+    return options
+
+
+def train(work: Path, text: str, size: str, optimizer: str, seed: int) -> Record:
+    """Train one run, unless it is there already; return its last validation."""
+    name = f"{text}-{size}-{optimizer}-{seed}"
+    metrics = work / "runs" / name / "metrics.jsonl"
+    words = ["train", text, "--preset", size, "--run", name, "--seed", str(seed), "--json"]
+    for key, value in (SIZES[size] | COMMON | {"optimizer": optimizer}).items():
+        words += ["--set", f"{key}={value}"]
+    if not (work / "runs" / name / "report.html").exists():
+        with (work / f"{name}.txt").open("wb") as log:
+            subprocess.run(
+                [sys.executable, "-m", "groundup", *words],
+                cwd=work,
+                env=environment(1),
+                stdout=log,
+                stderr=log,
+                check=True,
+            )
+        print(name, file=sys.stderr, flush=True)
+    last = json.loads(metrics.read_text().splitlines()[-1])
+    kept = {"text": text, "size": size, "optimizer": optimizer, "seed": seed}
+    return kept | {key: last[key] for key in ("val_loss", "tokens")}
+
+
+def measure(options: argparse.Namespace) -> Record:
+    """Train all, as many at once as there are cores, each on one thread."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    jobs = list(product(TEXTS, SIZES, OPTIMIZERS, seeds))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        records = list(pool.map(lambda job: train(options.work, *job), jobs))
+    return {"sizes": SIZES, "common": COMMON, "runs": records, "summary": summary(records)}
+
+
+def summary(records: list[Record]) -> list[Record]:
+    """Return the losses of both optimizers for each text and size, seed for seed."""
+    rows = []
+    for text, size in product(TEXTS, SIZES):
+        losses = {
+            name: [
+                r["val_loss"]
+                for r in records
+                if (r["text"], r["size"], r["optimizer"]) == (text, size, name)
+            ]
+            for name in OPTIMIZERS
+        }
+        better = sum(a < b for a, b in zip(*losses.values(), strict=True))
+        means = {name: statistics.fmean(values) for name, values in losses.items()}
+        rows.append({"text": text, "size": size, "means": means, "losses": losses})
+        rows[-1]["better"] = better
+    return rows
+
+
+if __name__ == "__main__":
+    options = parse()
+    publish("recipe", measure(options), options)
