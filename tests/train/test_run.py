@@ -356,3 +356,13 @@ def test_every_automatic_choice_is_written_down_and_taken_again(tmp_path: Path) 
     after = stopped.folder.read()
     assert after["choices"] == before["choices"]
     assert after["train"] == before["train"]
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(4, 2048), (1024, 8847), (2048, 16384)])
+def test_validations_take_a_small_share_of_a_run(
+    tmp_path: Path, batch_size: int, expected: int
+) -> None:
+    """3% of 24 steps in 24 / 6 validations, of which a token costs a third of one learnt from."""
+    changes = {"eval_tokens": None, "batch_size": batch_size, "sample_tokens": 0}
+    done = train_run(request(folder(tmp_path, "a"), **changes), quiet())
+    assert done.folder.read()["train"]["eval_tokens"] == expected

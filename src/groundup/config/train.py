@@ -66,8 +66,9 @@ class TrainConfig:
     """Distance between sliding windows; None is context_length."""
     eval_every: int | None = None
     """Steps between validations; None gives 20 of them in a run."""
-    eval_tokens: int = 16384
-    """Most validation tokens used while training, spread over the split; the end uses all."""
+    eval_tokens: int | None = None
+    """Most validation tokens used while training, spread over the split; the end uses all. None is
+    16,384, or fewer where these would take more than 3% of the run."""
     sample_every: int | None = None
     """Steps between samples of the model's own writing; None gives 5 of them in a run."""
     sample_tokens: int = 60
@@ -99,9 +100,9 @@ class TrainConfig:
         for name, value in vars(self).items():
             finite = not isinstance(value, float) or math.isfinite(value)
             require(finite, name, value, "a finite number")
-        for name in ("steps", "batch_size", "accumulation", "eval_tokens", "keep"):
+        for name in ("steps", "batch_size", "accumulation", "keep"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("eval_every", "sample_every", "save_every", "stride"):
+        for name in ("eval_every", "eval_tokens", "sample_every", "save_every", "stride"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more")
         for name in (

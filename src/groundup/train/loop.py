@@ -36,6 +36,10 @@ from groundup.train.step import TrainStep
 
 EVALUATIONS = 20
 """Validations and checkpoints in a run, where their number was not set."""
+MOST_EVALUATED, LEAST_EVALUATED = 16384, 2048
+"""Tokens of a validation while training, where their number was not set."""
+EVALUATION_SHARE = 0.03
+"""How much of a run's time its validations may take; a token read is a third of one learnt from."""
 SAMPLES = 5
 """Samples in a run, besides those of its start and its end."""
 TIMED_STEPS = 20
@@ -214,8 +218,19 @@ class Trainer:
             pauses = (EVALUATIONS + 2) * self._pause  # the last validation reads the whole split
             steps = step + max(1, int((0.97 * left - pauses) / per_step))
             self.config = dataclasses.replace(self.config, steps=steps)
+        if self.config.eval_tokens is None:
+            tokens = self._affordable_evaluation()
+            self.config = dataclasses.replace(self.config, eval_tokens=tokens)
         for listener in self.listeners:
             listener.timed(self.config, per_step)
+
+    def _affordable_evaluation(self) -> int:
+        """Return how many tokens each validation may read, so that all take a small share."""
+        config = self.config
+        times = config.steps // (config.eval_every or max(1, config.steps // EVALUATIONS))
+        learnt = config.steps * config.sequences_per_step * self.batches.context_length
+        affordable = int(3 * EVALUATION_SHARE * learnt) // max(1, times)
+        return min(MOST_EVALUATED, max(LEAST_EVALUATED, affordable))
 
     def _tell_metrics(self, losses: list[Tensor], norm: Tensor) -> None:
         durations = list(self._durations)[-len(losses) :]
@@ -241,7 +256,7 @@ class Trainer:
 
     def _validate(self) -> None:
         begun = time.perf_counter()
-        result = self.evaluate(self.config.eval_tokens)
+        result = self.evaluate(self.config.eval_tokens or MOST_EVALUATED)
         if result is None:
             return
         best = self.progress.best_val_loss

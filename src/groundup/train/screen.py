@@ -72,7 +72,8 @@ class ConsoleScreen:
         for label, value in plan_rows(plan):
             self.line(label, value)
         c = choices.config
-        self.line("Machine", f"{c.device}, {c.precision}, {c.threads} threads, compile {c.compile}")
+        threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
+        self.line("Machine", f"{c.device}, {c.precision}, {threads}, compile {c.compile}")
         self.line("Run", str(folder.path))
         self.steps = c.steps
 
