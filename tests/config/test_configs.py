@@ -100,6 +100,7 @@ def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> N
         (GPTConfig, {"logit_softcap": math.inf}),
         (GPTConfig, {"drop_rate": 1.0}),
         (GPTConfig, {"drop_rate": math.nan}),
+        (GPTConfig, {"attention_drop_rate": 1.0}),
         (GPTConfig, {"norm_eps": 0.0}),
         (TrainConfig, {"steps": 0}),
         (TrainConfig, {"stride": 0}),

@@ -34,12 +34,13 @@ FAMILIES = ("llama3.2-1b", "mistral-7b", "mixtral-8x7b", "qwen2-0.5b", "qwen3-0.
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
+@pytest.mark.parametrize("rates", [(0.0, None), (0.1, None), (0.1, 0.0), (0.0, 0.1)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_activations_are_what_autograd_keeps(
-    shape: dict[str, Any], drop_rate: float, precision: str
+    shape: dict[str, Any], rates: tuple[float, float | None], precision: str
 ) -> None:
-    config = GPTConfig(**{"vocab_size": 97, "context_length": 40, "drop_rate": drop_rate} | shape)
+    dropout = {"drop_rate": rates[0], "attention_drop_rate": rates[1]}
+    config = GPTConfig(**{"vocab_size": 97, "context_length": 40} | dropout | shape)
     train = TrainConfig(batch_size=3, precision=precision)
     assert _kept(config, train) == activations(config, train)
 

@@ -42,6 +42,8 @@ class GPTConfig:
     """Number of transformer blocks."""
     drop_rate: float = 0.0
     """Share of activations zeroed while training: after embeddings, attention and feed-forward."""
+    attention_drop_rate: float | None = None
+    """The same of attention's weights; None is drop_rate. No fused kernel of a CPU does it."""
     qkv_bias: bool = False
     """Whether the query, key and value projections add a bias (OpenAI's GPT-2 does)."""
     bias: bool = True
@@ -114,7 +116,9 @@ class GPTConfig:
         for name in ("n_experts", "n_active_experts", "rope_original_context"):
             value = getattr(self, name)
             require(0 <= value <= MAX_DIMENSION, name, value, f"from 0 to {MAX_DIMENSION:,}")
-        require(self.drop_rate < 1.0, "drop_rate", self.drop_rate, "from 0 up to below 1")
+        for name in ("drop_rate", "attention_drop_rate"):
+            rate = getattr(self, name)
+            require(rate is None or rate < 1.0, name, rate, "from 0 up to below 1")
         require(0.0 < self.norm_eps < 1.0, "norm_eps", self.norm_eps, "a small positive number")
         require(self.rope_base > 1, "rope_base", self.rope_base, "above 1")
 
@@ -171,6 +175,12 @@ class GPTConfig:
             require(0 < low < high, "rope_low_freq_factor", low, f"below {high} and above 0")
             original = self.rope_original_context
             require(original > 0, "rope_original_context", original, "the context before scaling")
+
+    @property
+    def attention_dropout(self) -> float:
+        """The share of attention's weights that is zeroed while training."""
+        rate = self.attention_drop_rate
+        return self.drop_rate if rate is None else rate
 
     def window_of(self, layer: int) -> int | None:
         """Return how many tokens a token of `layer` sees, itself included; None: all before it."""

@@ -149,7 +149,7 @@ class MultiHeadAttention(nn.Module):
         self.head_dim = head
         self.window = config.window_of(layer)
         self.scale = 1 / math.sqrt(config.query_pre_attn_scalar or head)
-        self.drop_rate = config.drop_rate
+        self.drop_rate = config.attention_dropout
         self.attend = attend
         if config.attention_softcap:  # no fused kernel bounds the scores
             self.attend = partial(plain_attention, cap=soft_cap(config.attention_softcap))

@@ -97,7 +97,7 @@ def flowing_bytes(train: TrainConfig) -> int:
 
 def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
     """Return whether attention writes its T x S scores out: no fused kernel does what it must."""
-    return config.attention_softcap > 0 or (config.drop_rate > 0 and train.device != "cuda")
+    return config.attention_softcap > 0 or (config.attention_dropout > 0 and train.device != "cuda")
 
 
 def _norm(config: GPTConfig, train: TrainConfig, width: int, n_vectors: int = 1) -> int:
@@ -144,7 +144,7 @@ def _written(config: GPTConfig, train: TrainConfig) -> int:
     width = heads * config.head_dim
     each = number if config.attention_softcap else FP32
     tables = each * (2 if config.attention_softcap else 1)
-    if config.drop_rate:
+    if config.attention_dropout:
         tables += each + (1 if train.device == "cuda" else each)
     return 3 * each * width + number * width + tables * heads * config.context_length
 

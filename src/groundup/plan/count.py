@@ -17,6 +17,7 @@ GPT2_CHOICES = (
     "n_heads",
     "n_layers",
     "drop_rate",
+    "attention_drop_rate",
     "ffn_dim",
     "norm_eps",
     "qkv_bias",

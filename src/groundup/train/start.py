@@ -15,7 +15,7 @@ from groundup.model import GPT, empty_gpt
 from groundup.runs import RunFolder
 from groundup.runs.load import choose_checkpoint, load
 
-CHANGEABLE = ("context_length", "drop_rate")
+CHANGEABLE = ("context_length", "drop_rate", "attention_drop_rate")
 """What may change in a model that goes on learning; the rest is the shape of its weights."""
 SLOWER = 0.1
 """A model that has learnt already takes steps a tenth as large as a new one, unless told."""
@@ -93,7 +93,7 @@ def _changed(config: GPTConfig, changes: dict[str, Any]) -> GPTConfig:
         if key not in CHANGEABLE:
             raise UsageError(
                 f"{key} = {value}: a model that goes on learning keeps its shape; only "
-                f"{' and '.join(CHANGEABLE)} may change"
+                f"{', '.join(CHANGEABLE)} may change"
             )
     changed = config.replace(**changes)
     if config.position == "learned" and changed.context_length > config.context_length:

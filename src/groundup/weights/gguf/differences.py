@@ -18,7 +18,7 @@ def differences(config: GPTConfig, back: GPTConfig) -> dict[str, tuple[Any, Any]
 def _effective(config: GPTConfig) -> dict[str, Any]:
     """Return the fields that matter, each in one of the ways in which it can be written."""
     fields = dict(vars(config))
-    for name in ("drop_rate", "window_pattern"):
+    for name in ("drop_rate", "attention_drop_rate", "window_pattern"):
         del fields[name]
     seen = [config.window_of(i) for i in range(config.n_layers)]
     length = config.context_length

@@ -70,9 +70,13 @@ def only(**values: Any) -> Aspect:
     return Aspect(read, lambda config: {k: v for k, v in values.items() if v is not None})
 
 
-def dropout(*keys: str) -> Aspect:
+def dropout(attention: str, *others: str) -> Aspect:
     """Settings that only training looks at, written as ours; what others trained with is theirs."""
-    return Aspect(lambda settings: {}, lambda config: dict.fromkeys(keys, config.drop_rate))
+
+    def write(config: GPTConfig) -> Fields:
+        return dict.fromkeys(others, config.drop_rate) | {attention: config.attention_dropout}
+
+    return Aspect(lambda settings: {}, write)
 
 
 def layers(key: str) -> Aspect:

@@ -134,7 +134,7 @@ FAMILIES = {
                 scale_attn_by_inverse_layer_idx=False,
                 add_cross_attention=False,
             ),
-            dropout("embd_pdrop", "attn_pdrop", "resid_pdrop"),
+            dropout("attn_pdrop", "embd_pdrop", "resid_pdrop"),
             _WHOLE,
         ),
     ),

@@ -57,7 +57,7 @@ def _candidates(config: GPTConfig) -> tuple[GPTConfig, GPTConfig]:
 
 def essence(config: GPTConfig) -> GPTConfig:
     """Return `config` with every field at its default that has no say in what is computed."""
-    moot: list[str] = ["drop_rate"]
+    moot: list[str] = ["drop_rate", "attention_drop_rate"]
     changes: Fields = {}
     letters = "".join("G" if config.window_of(i) is None else "L" for i in range(config.n_layers))
     if "L" in letters:
