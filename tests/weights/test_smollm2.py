@@ -17,9 +17,13 @@ import torch
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
+from groundup.cli.evaluate import candidate
 from groundup.data import CORPORA, corpus_files, prepare
-from groundup.evaluate import evaluate_loss
+from groundup.device.threads import cpu_threads
+from groundup.evaluate import evaluate_loss, evaluate_text
 from groundup.generate import KVCache, SamplingConfig, generate_tokens
+from groundup.generate.lookup import AheadReader
+from groundup.generate.quantize import LIMITS, quantize_run
 from groundup.runs import read_lines
 from groundup.runs.load import LoadedRun, load
 from groundup.tokenizer import JSONTokenizer
@@ -106,6 +110,47 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     for text, ids in zip(texts, quick, strict=True):
         if ids is not None:
             np.testing.assert_array_equal(ids, tokenizer._encode_by_library(text))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantized_it_reads_plain_text_nearly_as_well(run: Path, bits: int) -> None:
+    """On paragraphs of the World Factbook; `quantize_run` refuses what grows beyond its limit."""
+    try:
+        files = sorted(corpus_files("factbook").glob("*.txt"))
+    except GroundupError as error:
+        pytest.skip(str(error))
+    text = "".join(file.read_text(encoding="utf-8")[5_000:9_000] for file in files[:8])[:16_000]
+
+    def measure(loaded: LoadedRun) -> float:
+        return evaluate_text(candidate(loaded), text).loss
+
+    done = quantize_run(run, run.parent / f"int{bits}", bits, measure)
+    print(f"\n{bits} bits: {done.growth:+.3%}, vectors in {done.vector_bits}")
+    assert done.growth <= LIMITS[bits]
+
+
+def test_guessing_ahead_writes_the_same_in_fewer_readings(
+    loaded: LoadedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Greedy, a list that the prompt asks to be repeated."""
+    prompt = loaded.tokenizer.encode("one, two, three, four, five, six, seven\n" * 4)
+    sampling = SamplingConfig(max_tokens=60, temperature=0.0)
+    readings = 0
+    read = AheadReader.read_ahead
+
+    def counted(*given: Any) -> torch.Tensor:
+        nonlocal readings
+        readings += 1
+        return read(*given)
+
+    monkeypatch.setattr(AheadReader, "read_ahead", counted)
+    with cpu_threads(1):
+        ahead, plain = (
+            [token for (token,) in generate_tokens(loaded.model, [prompt], sampling, lookup=lookup)]
+            for lookup in (True, False)
+        )
+    assert ahead == plain
+    assert readings < 30
 
 
 def test_it_knows_the_capital_of_france(run: Path) -> None:
