@@ -25,8 +25,8 @@ from benchmarks.turns import Record, environment
 TEXTS = ("kjv", "factbook")
 OPTIMIZERS = ("muon", "adamw")
 SIZES: dict[str, dict[str, Any]] = {
-    "nano": {"steps": 400, "batch_size": 8},
-    "micro": {"steps": 200, "batch_size": 8, "context_length": 128},
+    "pico": {"steps": 300, "batch_size": 16},
+    "nano": {"steps": 300, "batch_size": 8},
 }
 COMMON: dict[str, Any] = {"threads": 1, "precision": "fp32", "sample_tokens": 0}
 FIRST_SEED = 401
@@ -42,7 +42,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def train(work: Path, text: str, size: str, optimizer: str, seed: int) -> Record:
+def train(work: Path, size: str, text: str, optimizer: str, seed: int) -> Record:
     """Train one run, unless it is there already; return its last validation."""
     name = f"{text}-{size}-{optimizer}-{seed}"
     metrics = work / "runs" / name / "metrics.jsonl"
@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> Record:
     """Train all, as many at once as there are cores, each on one thread."""
     options.work.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    jobs = list(product(TEXTS, SIZES, OPTIMIZERS, seeds))
+    jobs = list(product(SIZES, TEXTS, OPTIMIZERS, seeds))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         records = list(pool.map(lambda job: train(options.work, *job), jobs))
     return {"sizes": SIZES, "common": COMMON, "runs": records, "summary": summary(records)}
@@ -78,7 +78,7 @@ def measure(options: argparse.Namespace) -> Record:
 def summary(records: list[Record]) -> list[Record]:
     """Return the losses of both optimizers for each text and size, seed for seed."""
     rows = []
-    for text, size in product(TEXTS, SIZES):
+    for size, text in product(SIZES, TEXTS):
         losses = {
             name: [
                 r["val_loss"]
