@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> Record:
         "ceilings": ceilings,
         "ceiling_turns": measured,
         "missing": absent,
-        "jobs": jobs,
+        "jobs": {name: without_paths(job) for name, job in jobs.items()},
         "contestants": records,
         "summary": {
             name: summarise(case, jobs, records, name, measured) for name, case in CASES.items()
@@ -89,6 +89,11 @@ def job_of(case: Case, contestant: str, options: argparse.Namespace) -> dict[str
         "nanogpt": str(options.nanogpt or ""),
         "python": str(options.litgpt or "") if contestant == "litgpt" else "",
     }
+
+
+def without_paths(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what a job says of the work, without where this machine keeps the peers."""
+    return {key: value for key, value in job.items() if key not in ("nanogpt", "python")}
 
 
 def missing(options: argparse.Namespace) -> dict[str, str]:
