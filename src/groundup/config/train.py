@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 SWITCHES = ("auto", "on", "off")
 LOSSES = ("fused", "plain")
 OPTIMIZERS = ("muon", "adamw")
-ALLOCATORS = ("auto", "keep", "system")
+ALLOCATORS = ("auto", "keep", "release", "system")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class TrainConfig:
     threads: int = 0
     """CPU threads; 0 is decided for this machine."""
     allocator: str = "auto"
-    """auto, keep (memory once freed is kept for the next step) or system: on Linux CPUs."""
+    """auto, keep (what is freed stays for the next step), release (it goes back), system: Linux."""
     checkpoint_activations: str = "auto"
     """auto, on (blocks keep only their input and compute the rest again) or off."""
     loss_chunk: int = 0

@@ -1,14 +1,16 @@
-"""The C library's allocator, told to keep what is freed: asking Linux again costs page faults."""
+"""The C library's allocator, told to keep what is freed, or to give it back at once."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
 """Names and numbers of glibc's <malloc.h>; see mallopt(3)."""
 TOP_PAD = 64 << 20
 """Bytes asked for beyond what is needed whenever the heap grows."""
+LARGE = 1 << 18
+"""Bytes from which `release_freed_memory` gives a block pages of its own."""
 
 
 def can_keep_freed_memory() -> bool:
@@ -26,6 +28,19 @@ def keep_freed_memory() -> bool:
     """
     if not can_keep_freed_memory():
         return False
+    return _set((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
+
+
+def release_freed_memory() -> bool:
+    """Let this process give large blocks back as soon as they are freed; return whether it does.
+
+    Left to itself glibc soon takes blocks of up to 32 MiB from the heap, where those of unequal
+    sizes leave holes: twice what is held, where activations are checkpointed. Page faults are the
+    price.
+    """
+    return can_keep_freed_memory() and _set((M_MMAP_THRESHOLD, LARGE))
+
+
+def _set(*settings: tuple[int, int]) -> bool:
     libc = ctypes.CDLL(None)
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
     return all(libc.mallopt(name, value) == 1 for name, value in settings)

@@ -15,7 +15,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig
-from groundup.device.allocator import can_keep_freed_memory, keep_freed_memory
+from groundup.device.allocator import (
+    can_keep_freed_memory,
+    keep_freed_memory,
+    release_freed_memory,
+)
 from groundup.device.threads import choose_threads, cpu_threads
 from groundup.plan.machine import available_memory
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, training_memory
@@ -77,6 +81,8 @@ class Choices:
         """Run with the chosen threads and, in a process of our own, the chosen allocator."""
         if self.own_process and self.config.allocator == "keep":
             keep_freed_memory()
+        if self.own_process and self.config.allocator == "release":
+            release_freed_memory()
         with cpu_threads(self.config.threads):
             yield
 
@@ -98,7 +104,7 @@ def choose(
     only for one that is our `own_process`.
     """
     reasons: dict[str, str] = {}
-    own_process = own_process or config.allocator == "keep"
+    own_process = own_process or config.allocator in ("keep", "release")
     deciders = AUTOMATIC | {"allocator": partial(_allocator, own_process)}
     for name, decide in deciders.items():
         if getattr(config, name) in ("auto", 0):
@@ -150,6 +156,8 @@ def _compile(config: TrainConfig, model: GPTConfig) -> Decision:
 
 def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Decision:
     if config.device == "cpu" and own_process and can_keep_freed_memory():
+        if config.checkpoint_activations == "on":
+            return "release", "memory is short, and a heap of unequal blocks takes twice as much"
         return "keep", "every step asks again for the memory that the one before it freed"
     return "system", "nothing is gained, or the process is not ours alone"
 
@@ -174,9 +182,9 @@ AUTOMATIC: dict[str, Callable[[TrainConfig, GPTConfig], Decision]] = {
     "threads": _threads,
     "precision": _precision,
     "compile": _compile,
-    "allocator": partial(_allocator, False),
     "loss_chunk": _loss_chunk,
     "checkpoint_activations": _checkpointing,
+    "allocator": partial(_allocator, False),
 }
 """What decides each setting that is left open, in the order in which they are decided."""
 
