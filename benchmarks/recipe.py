@@ -49,7 +49,7 @@ def train(work: Path, size: str, text: str, optimizer: str, seed: int) -> Record
     words = ["train", text, "--preset", size, "--run", name, "--seed", str(seed), "--json"]
     for key, value in (SIZES[size] | COMMON | {"optimizer": optimizer}).items():
         words += ["--set", f"{key}={value}"]
-    if not (work / "runs" / name / "report.html").exists():
+    if not (metrics.exists() and '"finished"' in metrics.read_text()):
         with (work / f"{name}.txt").open("wb") as log:
             subprocess.run(
                 [sys.executable, "-m", "groundup", *words],
@@ -89,8 +89,8 @@ def summary(records: list[Record]) -> list[Record]:
         }
         better = sum(a < b for a, b in zip(*losses.values(), strict=True))
         means = {name: statistics.fmean(values) for name, values in losses.items()}
-        rows.append({"text": text, "size": size, "means": means, "losses": losses})
-        rows[-1]["better"] = better
+        row = {"text": text, "size": size, "means": means, "losses": losses, "better": better}
+        rows.append(row)
     return rows
 
 

@@ -20,6 +20,7 @@ from tests.model.helpers import SHAPES, random_gpt
 CASES: list[dict[str, Any]] = [
     *SHAPES,
     {**SHAPES[1], "drop_rate": 0.3},
+    {**SHAPES[1], "attention_drop_rate": 0.3},
     {**SHAPES[1], "n_experts": 4, "n_active_experts": 2},
 ]
 

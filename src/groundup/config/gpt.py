@@ -182,6 +182,11 @@ class GPTConfig:
         rate = self.attention_drop_rate
         return self.drop_rate if rate is None else rate
 
+    @property
+    def has_dropout(self) -> bool:
+        """Whether training draws random numbers."""
+        return self.drop_rate > 0 or self.attention_dropout > 0
+
     def window_of(self, layer: int) -> int | None:
         """Return how many tokens a token of `layer` sees, itself included; None: all before it."""
         is_local = self.window_pattern[layer % len(self.window_pattern)] == "L"

@@ -21,7 +21,7 @@ def checkpoint_blocks(model: GPT) -> None:
     In place: parameters keep their names. Losses and gradients stay what they are, dropout
     included; a step takes a third more work, and memory grows by D numbers a token and layer.
     """
-    drops = model.config.drop_rate > 0
+    drops = model.config.has_dropout
     for block in model.blocks:
         block.forward = partial(_again, block.forward, drops)
 

@@ -160,7 +160,7 @@ class Trainer:
     def _optimizer_step(self) -> tuple[Tensor, Tensor]:
         """Learn from one global batch; return its mean loss and the norm of the gradient."""
         config, step = self.config, self.progress.step
-        if self.model.config.drop_rate:
+        if self.model.config.has_dropout:
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
         self.step.refresh()
         losses, counts = [], []
