@@ -173,11 +173,13 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path):
 
 
 MEASURED = """
-    import resource, sys
+    import sys
+    import torch
     from groundup.data import prepare
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    from groundup.device.machine import peak_memory_mib
+    base = peak_memory_mib(torch.device("cpu"))
     prepare([sys.argv[1]], sys.argv[2], 1000, sys.argv[3])
-    print(base >> 10, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    print(int(base), int(peak_memory_mib(torch.device("cpu"))))
 """
 
 

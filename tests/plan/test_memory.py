@@ -13,7 +13,7 @@ from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.model import GPT
 from groundup.plan import count_parameters, generation_memory, training_memory
 from groundup.plan.activations import activations
-from groundup.plan.memory import LOSS_CHUNK, MUON_LOT
+from groundup.plan.memory import LOSS_CHUNK, MUON_LOT, PROCESS
 from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.loss import CHUNK_VALUES
 from groundup.train.muon import VALUES_AT_ONCE
@@ -212,9 +212,10 @@ def test_the_chunks_are_those_of_the_loss_and_of_muon() -> None:
 
 
 RUN = """
-import json, resource, sys
+import json, sys
 import torch
 from groundup.config import GPTConfig, TrainConfig, build
+from groundup.device.machine import peak_memory_mib
 from groundup.model import GPT
 from groundup.train.optimizer import build_optimizer
 from groundup.train.step import TrainStep
@@ -230,9 +231,12 @@ for _ in range(2):
         (loss / n_targets).backward()
     optimizer.step()
     optimizer.zero_grad()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+print(peak_memory_mib(torch.device("cpu")))
 """
 
+
+PROCESSES = 243, 337
+"""MiB that processes took which trained next to nothing: this one, and a whole command."""
 
 LLAMA = {
     "norm": "rmsnorm",
@@ -277,9 +281,17 @@ LLAMA = {
 @pytest.mark.parametrize("tied", [True, False])
 def test_peak_of_a_real_process(model: dict[str, Any], train: dict[str, Any], tied: bool) -> None:
     model = {"context_length": 128, "tie_embeddings": tied} | model
-    # Large blocks are given back at once, so that the peak is what is held and nothing else.
+    planned = training_memory(GPTConfig(**model), TrainConfig(**train)).total - PROCESS
+    least, most = (size << 20 for size in PROCESSES)
+    assert least + 0.92 * planned <= peak_of_process(model, train) <= most + 1.08 * planned
+
+
+def peak_of_process(model: dict[str, Any], train: dict[str, Any]) -> int:
+    """Return the most bytes that a process held which trained two steps.
+
+    Large blocks are given back at once, so that this is what is held and nothing else.
+    """
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 18)}
     command = [sys.executable, "-c", RUN, json.dumps([model, train])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    expected = training_memory(GPTConfig(**model), TrainConfig(**train)).total
-    assert int(done.stdout) == pytest.approx(expected, rel=0.08)
+    return int(float(done.stdout) * 2**20)

@@ -32,6 +32,9 @@ def peak_memory_mib(device: torch.device) -> float:
     """Return the most memory held so far: by this process, or on the GPU where there is one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    with contextlib.suppress(OSError, StopIteration):  # Linux: getrusage also tells of the parent
+        lines = Path("/proc/self/status").read_bytes().splitlines()
+        return int(next(line for line in lines if line.startswith(b"VmHWM")).split()[1]) / 2**10
     try:
         import resource
     except ImportError:  # Windows
