@@ -20,6 +20,8 @@ class GroundupError(Exception):
     """A failure the user can act upon; the command line prints its message and nothing else."""
 
     exit_status = 1
+    leaves_at_once = False
+    """Whether the process must not wait for anything any more, as others it waits for are gone."""
 
 
 class DataError(GroundupError):
@@ -42,6 +44,26 @@ class UsageError(GroundupError):
 
 class ConfigError(UsageError):
     """A configuration key or value that is not accepted."""
+
+
+LONGEST_SHOWN = 80
+
+
+def shown(value: object, most: int = LONGEST_SHOWN) -> str:
+    """Return `value` as it may stand in a message: on one line, and short whatever it is."""
+    text = value if isinstance(value, str) and value.isprintable() else quoted(value, most)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def quoted(value: object, most: int = LONGEST_SHOWN) -> str:
+    """Return `value` as Python writes it, on one line and short whatever it is."""
+    if isinstance(value, str | list | dict) and len(value) > most:
+        return f"{type(value).__name__} of {len(value)}"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # too many digits, too many brackets
+        text = f"{type(value).__name__} too large to show"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

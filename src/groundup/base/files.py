@@ -9,13 +9,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from groundup.base.errors import GroundupError
+from groundup.base.errors import GroundupError, shown
+from groundup.base.parse import parse_json, parse_toml
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LARGEST = 4 << 20
+"""Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
 
 
 def cache_folder() -> Path:
@@ -104,15 +107,32 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """Return the content of a small file; a larger one than `most` bytes is a ValueError."""
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"it has {size:,} bytes, more than {most:,}")
+    return path.read_bytes()
+
+
 def read_json(path: Path) -> Any:
     """Read the JSON file `path`; a file that is absent or not JSON is a one-line error."""
+    return _parsed(path, "JSON", parse_json)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read the TOML file `path`; a file that is absent or not TOML is a one-line error."""
+    tables: dict[str, Any] = _parsed(path, "TOML", parse_toml)
+    return tables
+
+
+def _parsed(path: Path, form: str, parse: Callable[[bytes], Any]) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(read_bytes(path))
     except OSError as error:
         raise file_error(path, error) from error
     except ValueError as error:
         raise GroundupError(
-            f"{path}: expected JSON, but {error}; restore or remove the file"
+            f"{path}: expected {form}, but {shown(str(error), 200)}; restore or remove the file"
         ) from error
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from groundup.base.errors import ConfigError, nearest
+from groundup.base.errors import ConfigError, nearest, quoted, shown
 
 C = TypeVar("C")
 
 
+@functools.cache
 def field_types(cls: type) -> dict[str, tuple[type, ...]]:
     """Return the accepted types of each field: `int | None` is (int, NoneType)."""
     hints = typing.get_type_hints(cls)
@@ -20,27 +22,34 @@ def field_types(cls: type) -> dict[str, tuple[type, ...]]:
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-        accepted[field.name] = typing.get_args(hint) if is_union else (hint,)
+        kinds = typing.get_args(hint) if is_union else (hint,)
+        accepted[field.name] = tuple(typing.get_origin(kind) or kind for kind in kinds)
     return accepted
 
 
 def build(cls: type[C], values: Mapping[str, Any]) -> C:
     """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
-    accepted = field_types(cls)
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{cls.__name__} = {quoted(values)}: expected a table")
+    accepted = field_types(cls)  # type: ignore[arg-type]
     checked = {}
     for key, value in values.items():
         if key not in accepted:
-            raise ConfigError(f"unknown key '{key}' in {cls.__name__}; {nearest(key, accepted)}")
+            raise ConfigError(
+                f"unknown key '{shown(key)}' in {cls.__name__}; {nearest(key, accepted)}"
+            )
         checked[key] = _checked(key, value, accepted[key])
     return cls(**checked)
 
 
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ConfigError(f"{key} = {quoted(value)}: expected a number of at most 64 bits")
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
-        raise ConfigError(f"{key} = {value!r}: expected {expected}")
+        raise ConfigError(f"{key} = {quoted(value)}: expected {expected}")
     return value
 
 
@@ -90,4 +99,4 @@ def parse_value(key: str, text: str, kinds: tuple[type, ...]) -> Any:
 def require(condition: bool, key: str, value: Any, expected: str) -> None:
     """Refuse `key` = `value` with what was expected, unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"{key} = {value!r}: expected {expected}")
+        raise ConfigError(f"{key} = {quoted(value)}: expected {expected}")

@@ -125,7 +125,8 @@ class GPTConfig:
     def _derive(self) -> None:
         """Fill in the widths that follow from others."""
         if not self.head_dim and self.emb_dim % self.n_heads:
-            divisors = [n for n in range(1, self.emb_dim + 1) if self.emb_dim % n == 0]
+            small = [n for n in range(1, math.isqrt(self.emb_dim) + 1) if self.emb_dim % n == 0]
+            divisors = small + [self.emb_dim // n for n in small]
             near = min(divisors, key=lambda n: (abs(n - self.n_heads), n))
             raise ConfigError(
                 f"n_heads = {self.n_heads} does not divide emb_dim = {self.emb_dim}; "

@@ -6,7 +6,7 @@ wide they are, how many, and what their SHA-256 is.
 
 from __future__ import annotations
 
-import json
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from groundup.base.errors import DataError, UsageError
-from groundup.base.files import file_error, file_sha256
+from groundup.base.errors import DataError, UsageError, quoted, shown
+from groundup.base.files import file_error, file_sha256, read_bytes
+from groundup.base.parse import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 SPLITS = ("train", "val")
+DTYPES = ("uint8", "uint16", "uint32")
 
 Tokens = npt.NDArray[Any]
 
@@ -121,18 +123,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a prepared folder; where it makes no sense, a DataError names it."""
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        manifest: dict[str, Any] = parse_json(read_bytes(path))
         if manifest["format"] != FORMAT:
             raise DataError(
-                f"{path}: format {manifest['format']}, but this version reads format {FORMAT}; "
-                f"{remedy(folder)}"
+                f"{path}: format {quoted(manifest['format'])}, but this version reads format "
+                f"{FORMAT}; {remedy(folder)}"
             )
-        np.dtype(manifest["dtype"])
-        for split in SPLITS:
-            entry = manifest["splits"][split]
-            tokens = sum(shard["tokens"] for shard in entry["shards"])
-            if tokens != entry["tokens"]:
-                raise DataError(f"{path}: damaged (tokens do not add up); {remedy(folder)}")
+        _check(manifest)
     except FileNotFoundError:
         raise DataError(
             f"{folder}: not a prepared data folder (no {MANIFEST}); make one with 'groundup data "
@@ -140,9 +137,42 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise DataError(str(file_error(path, error))) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error!r}); {remedy(folder)}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"lacks {shown(error.args[0])}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{path}: damaged ({shown(reason, 200)}); {remedy(folder)}") from error
     return manifest
+
+
+def _check(manifest: dict[str, Any]) -> None:
+    """Raise a ValueError, or whatever comes of another shape, where a manifest makes no sense."""
+    tokenizer = manifest["tokenizer"]["fingerprint"]
+    for text in (manifest["fingerprint"], tokenizer, manifest["split_rule"]):
+        _expect(isinstance(text, str), text, "a text")
+    _expect(manifest["dtype"] in DTYPES, manifest["dtype"], f"one of {', '.join(DTYPES)}")
+    width = np.dtype(manifest["dtype"]).itemsize
+    for entry in (manifest["splits"][split] for split in SPLITS):
+        numbers = [entry[unit] for unit in ("tokens", "bytes", "documents")]
+        shards = entry["shards"]
+        for shard in shards:
+            name, tokens, size = shard["file"], shard["tokens"], shard["size"]
+            _expect(_is_plain(name), name, "the name of a file in the same folder")
+            _expect(isinstance(shard["sha256"], str), shard["sha256"], "a SHA-256")
+            numbers += [tokens, size]
+            _expect(size == tokens * width > 0, size, f"the size of {quoted(tokens)} tokens")
+        for number in numbers:
+            _expect(type(number) is int and 0 <= number < 1 << 63, number, "a number of 0 or more")
+        _expect(sum(shard["tokens"] for shard in shards) == entry["tokens"], entry["tokens"],
+                "what the tokens of the shards add up to")  # fmt: skip
+
+
+def _expect(condition: bool, value: object, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{quoted(value)}, expected {expected}")
+
+
+def _is_plain(name: Any) -> bool:
+    """Whether `name` leads out of the folder on no system."""
+    return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
 
 
 def remedy(folder: Path) -> str:

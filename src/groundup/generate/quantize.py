@@ -14,13 +14,12 @@ from torch import Tensor
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import make_folder, write_json
 from groundup.config import GPTConfig, build, parameter_shapes
-from groundup.model import empty_gpt
 from groundup.quantized import quantizable, quantize, scatter
 from groundup.quantized.codes import BITS
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
-from groundup.runs.load import LoadedRun, check_parameters, choose_checkpoint, load, run_tokenizer
+from groundup.runs.load import LoadedRun, check_shapes, choose_checkpoint, load, run_tokenizer
 
 LIMITS = {8: 0.005, 4: 0.02}
 """How much the loss may grow, as a share of it."""
@@ -141,7 +140,7 @@ def _quantized(tables: dict[str, Any], chosen: Checkpoint, bits: int) -> dict[st
     """Return the tensors of a checkpoint, each matrix as what stands for it in `bits` bits."""
     config = build(GPTConfig, tables["model"])
     tensors = chosen.model_tensors()
-    check_parameters(empty_gpt(config), tensors, chosen.path)
+    check_shapes(config, tensors, chosen.path)
     found: dict[str, Tensor] = {}
     for parameter in parameter_shapes(config):
         tensor = tensors[parameter.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.base.errors import ConfigError, GroundupError, nearest
+from groundup.base.errors import ConfigError, GroundupError, nearest, quoted, shown
 from groundup.config.fields import build
 from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
@@ -47,13 +47,13 @@ def _check(run: LoadedRun) -> None:
     known = (*NUMBERS, *TOKENS, "stop_tokens")
     if unknown := given.keys() - known:
         key = min(unknown)
-        raise ConfigError(f"unknown key '{key}'; {nearest(key, known)}")
+        raise ConfigError(f"unknown key '{shown(key)}'; {nearest(key, known)}")
     build(SamplingConfig, {key: given[key] for key in NUMBERS if key in given})
     stop = given.get("stop_tokens", [])
     if not isinstance(stop, list):
-        raise ConfigError(f"stop_tokens = {stop!r}: expected a list of token ids")
+        raise ConfigError(f"stop_tokens = {quoted(stop)}: expected a list of token ids")
     tokens = [("stop_tokens", token) for token in stop]
     for key, token in [*tokens, *((key, given[key]) for key in TOKENS if key in given)]:
         if type(token) is not int or not 0 <= token < run.model.config.vocab_size:
             last = run.model.config.vocab_size - 1
-            raise ConfigError(f"{key} = {token!r}: expected a token id from 0 to {last}")
+            raise ConfigError(f"{key} = {quoted(token)}: expected a token id from 0 to {last}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 
 BITS = (8, 4)
 PARTS = ("codes", "scales", "zeros")
@@ -184,7 +184,7 @@ def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> C
     elif not all(bool(part.isfinite().all()) for part in (scales, zeros) if part is not None):
         problem = "scales or zeros that are not finite"
     if problem:
-        raise RunError(f"{source}: {name}.{problem}; quantize the run again")
+        raise RunError(f"{source}: {shown(name)}.{problem}; quantize the run again")
     assert codes is not None
     assert scales is not None
     return Codes(codes, scales, zeros)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import tomli_w
 
-from groundup.base.errors import RunError
-from groundup.base.files import file_error, write_text
+from groundup.base.errors import RunError, quoted, shown
+from groundup.base.files import file_error, read_bytes, read_toml, write_text
 from groundup.base.lock import file_lock
+from groundup.base.parse import parse_toml
 
 TABLES = ("model", "data")
 FORMAT = 1
@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def replay(self) -> Path:
+        """Batches that something was wrong with, a folder each."""
+        return self.path / "replay"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains here."""
         return self.path / "lock"
@@ -78,27 +83,28 @@ class RunFolder:
     def read(self) -> dict[str, Any]:
         """Return the tables of run.toml; a folder that is no run is a one-line `RunError`."""
         try:
-            tables = tomllib.loads(self.manifest.read_text(encoding="utf-8"))
+            tables = parse_toml(read_bytes(self.manifest))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(self._no_run()) from error
         except OSError as error:
             raise file_error(self.manifest, error) from error
         except ValueError as error:
-            raise RunError(
-                f"{self.manifest}: expected TOML, but {error}; restore it or train under "
-                "another --run name"
-            ) from error
+            raise self._odd(f"TOML, but {shown(str(error), 200)}") from error
         if tables.get("format") != FORMAT:
             raise RunError(
-                f"{self.manifest}: format {tables.get('format')!r}, this groundup reads format "
-                f"{FORMAT}; use the version named in [versions]"
+                f"{self.manifest}: format {quoted(tables.get('format'))}, this groundup reads "
+                f"format {FORMAT}; use the version named in [versions]"
             )
-        if missing := [name for name in TABLES if not isinstance(tables.get(name), dict)]:
-            raise RunError(
-                f"{self.manifest}: expected the tables {', '.join(TABLES)}, but {missing[0]} is "
-                "missing; restore it or train under another --run name"
-            )
+        if missing := [name for name in TABLES if name not in tables]:
+            raise self._odd(f"the tables {', '.join(TABLES)}, but {missing[0]} is missing")
+        for name, table in tables.items():
+            if name != "format" and not isinstance(table, dict):
+                raise self._odd(f"only tables, but {shown(name)} is {quoted(table)}")
         return tables
+
+    def _odd(self, expected: str) -> RunError:
+        remedy = "restore it or train under another --run name"
+        return RunError(f"{self.manifest}: expected {expected}; {remedy}")
 
     def _no_run(self) -> str:
         """Say that this is no run, and what makes one; a model of another format is imported."""
@@ -115,16 +121,7 @@ class RunFolder:
 
     def read_generation(self) -> dict[str, Any]:
         """Return the settings in generation.toml, none where there is no such file."""
-        try:
-            return tomllib.loads(self.generation.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise file_error(self.generation, error) from error
-        except ValueError as error:
-            raise RunError(
-                f"{self.generation}: expected TOML, but {error}; correct or remove it"
-            ) from error
+        return read_toml(self.generation) if self.generation.exists() else {}
 
     def read_chat_template(self) -> str | None:
         """Return the text of chat_template.jinja, None where there is no such file."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError, UsageError
-from groundup.config import GPTConfig, build
+from groundup.base.errors import RunError, UsageError, shown
+from groundup.config import GPTConfig, Parameter, build, parameter_shapes
 from groundup.model import GPT, empty_gpt
-from groundup.quantized import Codes, gather, swap_in
+from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import (
     MODEL,
     STATE,
@@ -24,6 +25,9 @@ from groundup.runs.checkpoint import (
 )
 from groundup.runs.folder import RunFolder
 from groundup.tokenizer import Tokenizer, load_tokenizer
+
+LISTED = 20
+"""Problems that a message lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,16 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     tables = folder.read()
     config = build(GPTConfig, tables["model"])
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    model = empty_gpt(config)
     tensors = gather(chosen.model_tensors(), chosen.path)
-    check_parameters(model, tensors, chosen.path)
-    if "quantization" in tables:
+    check_shapes(config, tensors, chosen.path)
+    model = empty_gpt(config)
+    if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
             raise UsageError(
                 f"--device {device}: {path} holds quantised weights, which compute on CPUs only; "
                 "use --device cpu, or the run that they were made from"
             )
-        swap_in(model, tensors, tables["quantization"].get("vector_bits", 8))
+        swap_in(model, tensors, tables.get("quantization", {}).get("vector_bits", 8))
     else:
         model.load_state_dict(tensors, strict=False, assign=True)
         model.tie_weights()
@@ -82,23 +86,24 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
 def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
     """Return the tokenizer of a run, or raise `RunError` where another lies in its place."""
     tokenizer = load_tokenizer(folder.tokenizer)
-    if tokenizer.fingerprint != tables["data"]["tokenizer_fingerprint"]:
+    if tokenizer.fingerprint != tables["data"].get("tokenizer_fingerprint"):
         kept = tables["data"].get("folder")
         raise RunError(
             f"{folder.tokenizer} is not the tokenizer that this run was made with; restore the "
-            f"run's own{f', which also lies in {kept}' if kept else ''}"
+            f"run's own{f', which also lies in {shown(kept, 200)}' if kept else ''}"
         )
     return tokenizer
 
 
 def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
     """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
-    if which not in ("best", "latest") and not which.isdigit():
+    is_number = which.isascii() and which.isdigit()
+    if which not in ("best", "latest") and not is_number:
         raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")
     candidates = list_checkpoints(folder.checkpoints)[::-1]
     if not candidates:
         raise RunError(f"{folder.path} has no checkpoint yet; let it train to its first one")
-    if which.isdigit():
+    if is_number:
         steps = ", ".join(str(c.step) for c in reversed(candidates))
         candidates = [c for c in candidates if c.step == int(which)]
         if not candidates:
@@ -123,14 +128,33 @@ def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
 
 
 def check_parameters(model: GPT, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
-    """Raise `RunError` naming every tensor of `source` that is missing, extra or misshapen."""
-    parameters = dict(model.named_parameters())
-    problems = [f"missing {name}" for name in parameters.keys() - tensors.keys()]
-    problems += [f"unexpected {name}" for name in tensors.keys() - parameters.keys()]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
-        for name, parameter in parameters.items()
-        if name in tensors and tensors[name].shape != parameter.shape
-    ]
+    """Raise `RunError` naming the tensors of `source` that are not like those of `model`."""
+    check_shapes(model.config, tensors, source)
+
+
+def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
+    """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks.
+
+    No such model is made for it: a shape of a million layers is refused as fast as any other.
+    """
+    # One that is longer than this lacks more than a message lists.
+    expected = {p.name: p for p in islice(parameter_shapes(config), len(tensors) + LISTED + 1)}
+    problems = [f"missing {name}" for name in expected if name not in tensors]
+    problems += [f"unexpected {shown(name)}" for name in tensors if name not in expected]
+    for name, parameter in expected.items():
+        if name in tensors and (wrong := _wrong(parameter, tensors[name])):
+            problems.append(f"{name} {wrong}")
     if problems:
-        raise RunError(f"{source} does not fit run.toml's [model]: {'; '.join(sorted(problems))}")
+        more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        listed = "; ".join(problems[:LISTED])
+        raise RunError(f"{source} does not fit run.toml's [model]: {listed}{more}")
+
+
+def _wrong(parameter: Parameter, found: Tensor | Codes) -> str | None:
+    """Return what about a tensor does not fit its parameter, None where all does."""
+    if tuple(found.shape) != parameter.shape:
+        return f"is {tuple(found.shape)}, expected {parameter.shape}"
+    if isinstance(found, Codes):
+        return None if quantizable(parameter) else "is quantised, which only matrices are"
+    numbers = str(found.dtype).removeprefix("torch.")
+    return None if found.is_floating_point() else f"holds {numbers}, expected real numbers"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.base.errors import TokenizerError
+from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
 from groundup.tokenizer.interface import END_OF_TEXT, MARK, Ids, Tokenizer, to_utf8
 from groundup.tokenizer.ranks import RankEncoder, rank_encoder
@@ -42,7 +42,7 @@ class JSONTokenizer(Tokenizer):
         for token in added:
             name, number = token["content"], token["id"]
             if (right := self._library.token_to_id(name)) != number:
-                raise TokenizerError(f"token {name!r} has the id {number}, expected {right}")
+                raise TokenizerError(f"token {quoted(name)} has the id {number}, expected {right}")
         self._pieces = {n: piece for piece, n in self._library.get_vocab().items()}
         self._plain = {a["content"] for a in added if a["content"] not in special}
         self.vocab_size = max(self._pieces) + 1
@@ -166,5 +166,5 @@ def told(call: Callable[[], Any]) -> Any:
         is_panic = type(error).__name__ == "PanicException"  # the library's, and no Exception
         if not isinstance(error, Exception) and not is_panic:
             raise  # Ctrl-C
-        reason = str(error).partition("\n")[0]
+        reason = shown(str(error).partition("\n")[0], 200)
         raise TokenizerError(f"the tokenizers library says: {reason}") from None

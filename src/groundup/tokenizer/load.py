@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import TokenizerError
+from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.base.files import file_error
+from groundup.base.parse import parse_strictly
 from groundup.tokenizer.bpe import BPETokenizer
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
 from groundup.tokenizer.bytewise import ByteTokenizer
@@ -24,6 +24,9 @@ MOST_VALUES = 4_000_000
 """Of a few bytes each, they would fill memory; the largest published file has 1,800,000."""
 
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "truncation", "padding")
+
+LONGEST_TOKEN = 1024
+"""Characters. The library frees some tokens a call deeper for each byte, until it crashes."""
 
 MOST_RESERVED = 1024
 """Ids that may be missing between the vocabulary and the special tokens."""
@@ -59,24 +62,13 @@ def _parse(path: Path) -> dict[str, Any]:
     if (size := path.stat().st_size) > LARGEST_FILE:
         raise TokenizerError(f"{size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB expected")
     raw = path.read_bytes()
-    if (values := sum(map(raw.count, (b",", b"[", b"{")))) > MOST_VALUES:
-        raise TokenizerError(f"some {values:,} values, more than the {MOST_VALUES:,} expected")
     try:
-        document = json.loads(raw, object_pairs_hook=_unique)
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"expected JSON, but {error}") from None
+        document = parse_strictly(raw, MOST_VALUES)
+    except ValueError as error:
+        raise TokenizerError(f"expected JSON, but {shown(str(error), 200)}") from None
     if not isinstance(document, dict):
         raise TokenizerError("expected a JSON object")
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return found
 
 
 def _check(document: dict[str, Any]) -> None:
@@ -96,10 +88,16 @@ def _check(document: dict[str, Any]) -> None:
     added = _added(document.get("added_tokens") or [])
     every = words | added
     for token, number in every.items():
+        if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
+            most = f"a text of at most {LONGEST_TOKEN:,} characters"
+            raise TokenizerError(f"{quoted(token)} is no token, expected {most}")
         if type(number) is not int or number < 0:
-            raise TokenizerError(f"token {token!r} has the id {number!r}, expected 0 or more")
+            raise TokenizerError(
+                f"token {quoted(token)} has the id {quoted(number)}, expected 0 or more"
+            )
         if words.get(token, number) != number:
-            raise TokenizerError(f"token {token!r} has two ids, {words[token]} and {number}")
+            two = f"{quoted(words[token])} and {quoted(number)}"
+            raise TokenizerError(f"token {quoted(token)} has two ids, {two}")
     _check_numbers(every, set(added.values()))
 
 
@@ -107,14 +105,16 @@ def _check_numbers(every: dict[str, int], added: set[int]) -> None:
     names: dict[int, str] = {}
     for token, number in every.items():
         if number in names:
-            raise TokenizerError(f"{names[number]!r} and {token!r} both have the id {number}")
+            raise TokenizerError(
+                f"{quoted(names[number])} and {quoted(token)} both have the id {quoted(number)}"
+            )
         names[number] = token
     reserved = max(names) + 1 - len(names)
     if reserved:
         missing = next(number for number in range(len(names)) if number not in names)
         above = {number for number in names if number > missing}
         if reserved > MOST_RESERVED or not above <= added:
-            raise TokenizerError(f"ids up to {max(names)}, but none of them is {missing}")
+            raise TokenizerError(f"ids up to {quoted(max(names))}, but none of them is {missing}")
 
 
 def _listed(vocab: list[Any]) -> dict[str, int]:

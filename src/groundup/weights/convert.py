@@ -19,13 +19,13 @@ from groundup.config import GPTConfig, as_table, build, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, STATE, save_files
 from groundup.runs.load import choose_checkpoint, run_tokenizer
+from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 from groundup.weights.quantized import widened
-from groundup.weights.tensor_file import read_safetensors, write_safetensors
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from groundup.base.errors import RunError, UsageError, nearest
+from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf import KINDS, read_gguf, write_gguf
 from groundup.weights.hf import fetch_hub, read_hf, write_hf
 from groundup.weights.nanogpt import read_nanogpt
 from groundup.weights.own import CONFIG, read_own, write_own
-from groundup.weights.pretrained import Exported, Pretrained, Stored
+from groundup.weights.pretrained import Exported, Pretrained
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 RUN = "run.toml"

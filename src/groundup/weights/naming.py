@@ -17,10 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
-from groundup.weights.json_file import shown
-from groundup.weights.pretrained import Stored
+from groundup.runs.tensor_file import Stored
 
 PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 HEAD, EMBEDDING = "lm_head.weight", "token_embedding.weight"

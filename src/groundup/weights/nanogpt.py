@@ -12,9 +12,10 @@ from torch import Tensor
 
 from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import GPTConfig
+from groundup.runs.tensor_file import Stored
 from groundup.weights.hf.names import GPT2
 from groundup.weights.naming import arriving
-from groundup.weights.pretrained import Pretrained, Stored
+from groundup.weights.pretrained import Pretrained
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before every name."""

@@ -10,10 +10,10 @@ import tomli_w
 from groundup.base.errors import RunError
 from groundup.base.files import make_folder, write_text
 from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import load_tokenizer
 from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
-from groundup.weights.tensor_file import read_safetensors, write_safetensors
 
 CONFIG, TENSORS, TEMPLATE = "config.toml", "model.safetensors", "chat_template.jinja"
 MOST_BYTES = 1 << 20

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from groundup.config import GPTConfig
+from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer
-
-
-class Stored(NamedTuple):
-    """A tensor that is not yet read: what it will be, and how to read it."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    read: Callable[[], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from groundup.quantized import Codes, gather
 from groundup.quantized.codes import PARTS
-from groundup.weights.pretrained import Stored
+from groundup.runs.tensor_file import Stored
 
 ENDS = tuple(f".{part}" for part in PARTS)
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from groundup import GPT
+from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, tokenizer_from_document, train_bpe
 from groundup.tokenizer import byte_level as byte_level_bytes
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.splits import SPLITS
-from groundup.weights.pretrained import Exported, Stored
+from groundup.weights.pretrained import Exported
 from tests.model.helpers import FAMILIES, random_gpt
 from tests.texts import sentences
 

@@ -12,9 +12,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from groundup.base.errors import GroundupError, RunError, UsageError
+from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer
 from groundup.weights.hf import read_hf, write_hf
-from groundup.weights.pretrained import Exported, Stored
+from groundup.weights.pretrained import Exported
 from tests.model.helpers import random_gpt
 from tests.tokenizer.helpers import SPEECH, small_bpe
 from tests.weights.hf.models import filled, loaded

@@ -50,8 +50,8 @@ class RunRecord:
     @property
     def steps(self) -> int | None:
         """Steps of the whole run, where run.toml says so."""
-        steps = self.table("train").get("steps")
-        return int(steps) if steps else None
+        steps = number(self.table("train").get("steps"))
+        return int(steps) if math.isfinite(steps) and steps else None
 
     @cached_property
     def best(self) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, dtype_of, library, read_values
 from groundup.weights.gguf.header import Entry, Header, read_header
 from groundup.weights.gguf.layout import ROPE_FACTORS, Packed, Part, layout, placed
 from groundup.weights.gguf.numbers import Numbers, read_config
 from groundup.weights.gguf.tokenizer import read_tokenizer
-from groundup.weights.pretrained import Pretrained, Stored
+from groundup.weights.pretrained import Pretrained
 
 MOST_LAYERS = 512
 MOST_EXPERTS = 1 << 16

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from groundup.base.errors import shown
 from groundup.config import GPTConfig
 from groundup.weights.hf.settings import Fields, Settings
-from groundup.weights.json_file import shown
 
 MOST_LAYERS = 4096
 LOCAL, GLOBAL = "sliding_attention", "full_attention"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.weights.hf import names
 from groundup.weights.hf.aspects import (
     GELU,
@@ -29,7 +29,6 @@ from groundup.weights.hf.aspects import (
 )
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.settings import Settings
-from groundup.weights.json_file import shown
 
 
 def family_of(values: Mapping[str, Any], source: Path) -> tuple[str, Family]:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.base.files import write_json, write_text
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
 from groundup.weights.hf.settings import Fields
-from groundup.weights.json_file import read_object, shown
+from groundup.weights.json_file import read_object
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 GENERATION, TEMPLATE = "generation_config.json", "chat_template.jinja"

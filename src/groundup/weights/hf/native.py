@@ -6,13 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.base.errors import RunError, UsageError
+from groundup.base.errors import RunError, UsageError, shown
 from groundup.config import PRESETS, GPTConfig, preset
 from groundup.weights.hf.aspects import period
 from groundup.weights.hf.families import FAMILIES
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.settings import Fields
-from groundup.weights.json_file import shown
 
 _SCALING = ("rope_factor", "rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context")
 _ROPE = ("rope_base", "rope_local_base", "rope_scaling", *_SCALING)

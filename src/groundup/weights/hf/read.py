@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import torch
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
+from groundup.runs.tensor_file import Stored, read_safetensors
 from groundup.weights.hf.families import family_of
 from groundup.weights.hf.manners import read_generation, read_template, read_tokenizer
-from groundup.weights.json_file import read_object, shown
+from groundup.weights.json_file import read_object
 from groundup.weights.naming import arriving
-from groundup.weights.pretrained import Pretrained, Stored
-from groundup.weights.tensor_file import read_safetensors
+from groundup.weights.pretrained import Pretrained
 
 CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 LARGEST_CONFIG, LARGEST_INDEX = 4 << 20, 16 << 20

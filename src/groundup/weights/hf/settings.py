@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.config import GPTConfig
 from groundup.config.fields import field_types
-from groundup.weights.json_file import shown
 
 Fields = dict[str, Any]
 _TYPES = field_types(GPTConfig)

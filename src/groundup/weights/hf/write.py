@@ -13,12 +13,12 @@ import torch
 from groundup.base.errors import UsageError
 from groundup.base.files import file_error, make_folder, sync_folder, write_json
 from groundup.config import parameter_shapes
+from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.weights.hf.manners import write_manners
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG, TENSORS
 from groundup.weights.naming import leaving
-from groundup.weights.pretrained import Exported, Stored
-from groundup.weights.tensor_file import write_safetensors
+from groundup.weights.pretrained import Exported
 
 
 def write_hf(model: Exported, folder: Path) -> list[str]:

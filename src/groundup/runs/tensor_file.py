@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.base.files import atomic_writer, file_error
-from groundup.weights.json_file import WHOLE, parse_object, shown
-from groundup.weights.pretrained import Stored
+from groundup.base.parse import WHOLE, parse_object
 
 METADATA = "__metadata__"
-LARGEST_HEADER = 4 << 20
-"""Bytes: some 30,000 tensors in one file. The format allows 100 MB, which takes many seconds."""
+LARGEST_HEADER = 8 << 20
+"""Bytes: some 50,000 tensors in one file. The format allows 100 MB, which takes many seconds."""
 MOST_DIMENSIONS = 16
 
 # In the order in which the safetensors library writes them: the widest first, for alignment.
@@ -51,27 +50,35 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
 
 
+class Stored(NamedTuple):
+    """A tensor that is not yet read: what it will be, and how to read it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+
 def read_safetensors(path: Path) -> dict[str, Stored]:
     """Return the tensors of a file by name, checked but not yet read; each is mapped when it is.
 
     A file that is damaged in any way is a one-line `RunError` with the tensor and the reason.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = _header(file, size, path)
-    except OSError as error:
-        raise file_error(path, error) from error
-    start = 8 + header.n_bytes
-    _check_metadata(header.values.pop(METADATA, {}), path)
-    entries = {name: _entry(name, value, path) for name, value in header.values.items()}
-    _check_places(entries, size - start, path)
+    start, entries = _outline(path)
     return {
-        name: Stored(
-            entry.shape,
-            entry.dtype,
-            partial(_read, path, start + entry.begin, entry.shape, entry.dtype),
-        )
+        name: Stored(entry.shape, entry.dtype, partial(_read, path, start, entry))
+        for name, entry in entries.items()
+    }
+
+
+def map_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name: parts of one mapping, as `read_safetensors` checks it.
+
+    It holds one file open, however many tensors there are, until the last of them is gone.
+    """
+    start, entries = _outline(path)
+    whole = _mapped(path, 0, path.stat().st_size)
+    return {
+        name: _tensor(whole[start + entry.begin : start + entry.end], start, entry)
         for name, entry in entries.items()
     }
 
@@ -108,6 +115,21 @@ class _Entry(NamedTuple):
     dtype: torch.dtype
     begin: int
     end: int
+
+
+def _outline(path: Path) -> tuple[int, dict[str, _Entry]]:
+    """Return where the tensors' bytes begin and what the header says of each, all of it checked."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = _header(file, size, path)
+    except OSError as error:
+        raise file_error(path, error) from error
+    start = 8 + header.n_bytes
+    _check_metadata(header.values.pop(METADATA, {}), path)
+    entries = {name: _entry(name, value, path) for name, value in header.values.items()}
+    _check_places(entries, size - start, path)
+    return start, entries
 
 
 def _header(file: IO[bytes], size: int, path: Path) -> _Header:
@@ -181,22 +203,28 @@ def _size(shape: tuple[int, ...] | list[int], dtype: torch.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Map one tensor of a file: its pages are read when they are looked at, and are not kept.
+def _read(path: Path, start: int, entry: _Entry) -> Tensor:
+    """Map one tensor of a file: its pages are read when they are looked at, and are not kept."""
+    if entry.begin == entry.end:
+        return torch.empty(entry.shape, dtype=entry.dtype)
+    return _tensor(_mapped(path, start + entry.begin, entry.end - entry.begin), start, entry)
 
-    Only its own copy of a page changes where the tensor is written to.
-    """
-    if not (size := _size(shape, dtype)):
-        return torch.empty(shape, dtype=dtype)
+
+def _mapped(path: Path, offset: int, size: int) -> Tensor:
+    """Map some bytes of a file; only one's own copy of a page changes where they are written to."""
     try:
         mapped = np.memmap(path, dtype=np.uint8, mode="c", offset=offset, shape=(size,))
     except OSError as error:
         raise file_error(path, error) from error
     except ValueError as error:  # shorter than a moment ago
         raise RunError(f"{path}: {error}; {WHOLE}") from error
-    raw = torch.from_numpy(mapped)
-    raw = raw.clone() if offset % dtype.itemsize else raw  # numbers must not lie across
-    return raw.view(dtype).reshape(shape)
+    return torch.from_numpy(mapped)
+
+
+def _tensor(raw: Tensor, start: int, entry: _Entry) -> Tensor:
+    """Return bytes as the tensor that they are; numbers must not lie across."""
+    raw = raw.clone() if (start + entry.begin) % entry.dtype.itemsize else raw
+    return raw.view(entry.dtype).reshape(entry.shape)
 
 
 def _write(file: IO[bytes], name: str, stored: Stored) -> None:
