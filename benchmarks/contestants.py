@@ -45,10 +45,10 @@ def ours_auto(job: Job) -> Outcome:
 
 
 def our_trainer(job: Job, precision: str) -> Outcome:
+    from groundup.base.signals import Requests
     from groundup.config import GPTConfig, TrainConfig
     from groundup.data import Batches, TokenSplit
     from groundup.train import Trainer, TrainStep, choose, new_model
-    from groundup.train.signals import StopRequest
 
     class Clock:
         def __init__(self) -> None:
@@ -63,6 +63,8 @@ def our_trainer(job: Job, precision: str) -> Outcome:
         def sample(self, *told: Any) -> None: ...
         def timed(self, *told: Any) -> None: ...
         def save(self, *told: Any) -> None: ...
+        def trouble(self, *told: Any) -> None: ...
+        def confirm(self, *told: Any, **more: Any) -> None: ...
 
     settings = TrainConfig(
         steps=job["steps"],
@@ -83,17 +85,17 @@ def our_trainer(job: Job, precision: str) -> Outcome:
     choices = choose(settings, config, own_process=True)
     split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
     clock = Clock()
-    with choices.in_force(), StopRequest() as stop:
+    with choices.in_force(), Requests() as requests:
         model = new_model(config, seed=1)
         trainer = Trainer(
             step=TrainStep(model, settings.loss),
             batches=Batches(split, job["window"], settings.batch_size, settings.seed),
             choices=choices,
-            evaluate=lambda max_tokens: None,
-            sample=lambda: None,
+            evaluate=lambda *asked: None,
+            sample=lambda *asked: None,
             listeners=[clock],
         )
-        trainer.fit(stop)
+        trainer.fit(requests)
     job["precision"] = choices.config.precision
     return parameters(model), clock.ticks, clock.losses
 

@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from benchmarks.peers.plain_gpt2 import PlainGPT2, Shape
 from benchmarks.report import publish, store
 from benchmarks.turns import Record, middle, parse
+from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.data import Batches, TokenSplit
 from groundup.device.rates import matmul_rate, synchronize
 from groundup.generate import SamplingConfig, generate_tokens
 from groundup.plan import training_flops_per_token
 from groundup.train import Trainer, TrainStep, choose, new_model
-from groundup.train.signals import StopRequest
 
 DATASHEET = 989e12
 """bf16 FLOP/s that NVIDIA gives for the H100 SXM and the H200, without sparsity."""
@@ -68,6 +68,8 @@ class Clock:
     def sample(self, *told: Any) -> None: ...
     def timed(self, *told: Any) -> None: ...
     def save(self, *told: Any) -> None: ...
+    def trouble(self, *told: Any) -> None: ...
+    def confirm(self, *told: Any, **more: Any) -> None: ...
 
 
 def ours(config: GPTConfig, sequences: int, at_once: int, steps: int, device: str) -> Ticks:
@@ -98,12 +100,12 @@ def ours(config: GPTConfig, sequences: int, at_once: int, steps: int, device: st
         ),
         batches=Batches(TokenSplit.from_array(text, len(text)), config.context_length, at_once, 1),
         choices=choices,
-        evaluate=lambda max_tokens: None,
-        sample=lambda: None,
+        evaluate=lambda *asked: None,
+        sample=lambda *asked: None,
         listeners=[clock],
     )
-    with StopRequest() as stop:
-        trainer.fit(stop)
+    with Requests() as requests:
+        trainer.fit(requests)
     return clock.ticks
 
 

@@ -73,9 +73,9 @@ def test_python_runs_and_prints_what_is_shown(
 @functools.cache
 def verbs() -> dict[tuple[str, ...], set[str]]:
     """Return the flags of every command, by its words; () is `groundup` itself."""
-    for module in ("data", "evaluate", "plan", "quantize", "runs", "train", "weights", "write"):
+    cli = importlib.import_module("groundup.cli.app")
+    for module in cli.VERBS:
         importlib.import_module(f"groundup.cli.{module}")
-    app = importlib.import_module("groundup.cli.app").app
     found: dict[tuple[str, ...], set[str]] = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
@@ -84,7 +84,7 @@ def verbs() -> dict[tuple[str, ...], set[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 
-    walk(typer.main.get_command(app), ())
+    walk(typer.main.get_command(cli.app), ())
     return found
 
 

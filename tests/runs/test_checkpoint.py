@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,32 @@ def test_a_step_is_written_anew(tmp_path: Path) -> None:
     save(tmp_path, 4, 1.0)
     [found] = list_checkpoints(tmp_path)
     assert found.state() == {"val_loss": 1.0}
+
+
+def test_what_was_to_be_replaced_comes_back_after_a_kill(tmp_path: Path) -> None:
+    save(tmp_path, 4, 2.0)
+    (tmp_path / "step-00000004").rename(tmp_path / ".replaced-step-00000004")
+    (tmp_path / ".unfinished-step-00000004").mkdir()
+    remove_unfinished(tmp_path)
+    [found] = list_checkpoints(tmp_path)
+    assert found.state() == {"val_loss": 2.0}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_was_to_be_replaced_stays_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 4, 2.0)
+    genuine = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if ".unfinished" in str(source):
+            raise OSError(28, "No space left on device")
+        genuine(source, target)
+
+    monkeypatch.setattr("groundup.runs.checkpoint.os.replace", refuse)
+    with pytest.raises(GroundupError, match="no room to write"):
+        save(tmp_path, 4, 1.0)
+    [found] = list_checkpoints(tmp_path)
+    assert found.state() == {"val_loss": 2.0}
+    assert len(list(tmp_path.iterdir())) == 1

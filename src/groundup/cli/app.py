@@ -20,6 +20,10 @@ import typer
 from groundup import __version__
 from groundup.base.errors import GroundupError
 from groundup.base.files import file_error
+from groundup.base.signals import STOPS, Interrupted, hold_back
+
+VERBS = ["train", "write", "evaluate", "weights", "quantize", "plan", "runs", "replay", "data"]
+"""Modules beside this one, each of which adds to `app`."""
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -65,32 +69,20 @@ def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
 
 def main() -> None:
     """Run the command line and exit."""
-    for verbs in (
-        "train",
-        "write",
-        "evaluate",
-        "weights",
-        "quantize",
-        "plan",
-        "runs",
-        "data",
-    ):  # each adds to `app`
+    for verbs in VERBS:
         importlib.import_module(f"groundup.cli.{verbs}")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a character the terminal lacks is no failure
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in STOPS:
+        signal.signal(number, _interrupt)
+    hold_back()
     words = sys.argv[1:]
     sys.exit(_run([*words, "--help"] if words in ([], ["data"]) else words))
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM outside of training, which stops at a step boundary instead."""
-
-
 def _interrupt(number: int, frame: object) -> None:
-    raise _Interrupted(number)
+    raise Interrupted(number)  # training, once under way, stops at the end of a step instead
 
 
 def _run(words: list[str]) -> int:
@@ -107,15 +99,18 @@ def _run(words: list[str]) -> int:
     except _WrongWords as error:
         where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
         return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
-    except (_Interrupted, KeyboardInterrupt) as error:
-        number = error.args[0] if error.args else int(signal.SIGINT)
+    except (Interrupted, KeyboardInterrupt) as error:
+        number = int(error.args[0] if error.args else signal.SIGINT)
         resumes = {"train", "prepare", "evaluate"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:
         if _debug:
             raise
-        return _fail(*_explained(error))
+        status = _fail(*_explained(error))
+        if isinstance(error, GroundupError) and error.leaves_at_once:
+            os._exit(status)
+        return status
 
 
 def _explained(error: Exception) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.base.errors import GroundupError, UsageError
+from groundup.base.signals import Requests
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Determines weights, order, dropout.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Spread every parameter over the processes (FSDP2).")
+    ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="The same bits from any number of processes.")
+    ] = False,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
@@ -92,6 +99,7 @@ def train(
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "seed": seed, "device": device}
     settings |= {key: value for key, value in given.items() if value is not None}
+    settings |= {name: "on" for name, on in (("shard", shard), ("exact", exact)) if on}
     if "steps" not in settings and extend is None:
         settings.setdefault("minutes", DEFAULT_MINUTES)
     if vocab_size is not None:
@@ -119,7 +127,8 @@ def train(
     )
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:
-        outcome = train_run(request, screen, started=STARTED)
+        with Requests() as requests:
+            outcome = train_run(request, screen, STARTED, requests)
     finally:
         screen.close()
     if as_json:

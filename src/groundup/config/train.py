@@ -14,6 +14,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 SWITCHES = ("auto", "on", "off")
 LOSSES = ("fused", "plain")
 OPTIMIZERS = ("muon", "adamw")
+POLICIES = ("stop", "skip", "back")
 ALLOCATORS = ("auto", "keep", "release", "system")
 
 
@@ -77,14 +78,38 @@ class TrainConfig:
     """What samples continue; empty is a line from the middle of the validation text."""
     save_every: int | None = None
     """Steps between checkpoints; None follows eval_every."""
+    save: str = "auto"
+    """auto, background (a copy is written beside the training) or foreground."""
     keep: int = 2
     """Latest checkpoints kept, besides the best."""
+    keep_every: int | None = None
+    """Checkpoints of every so many steps are kept too."""
+    on_nonfinite: str = "stop"
+    """Of a loss or gradient that is no finite number: stop, skip (the step is left out) or back
+    (to the last checkpoint, with half the learning rate). The weights stay as they were."""
+    on_spike: str = "report"
+    """Of a loss that leaps up: report, stop, skip or back."""
+    spike_score: float = 10.0
+    """How many deviations above the median of the last 100 losses a leap is."""
+    max_skips: int = 10
+    """Steps that may be left out in a run."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: str = "auto"
     """auto, fp32 or bf16: the arithmetic of matrix products; weights stay in fp32."""
     compile: str = "auto"
     """auto, on or off: torch.compile each block."""
+    deterministic: str = "off"
+    """on: a GPU uses only kernels that give the same bits each time; a CPU does so anyway."""
+    shard: str = "auto"
+    """auto, on (each process has a part of every parameter: FSDP2) or off (each has all: DDP)."""
+    exact: str = "off"
+    """on: the same bits from any number of processes and any accumulation; CPU and fp32 only."""
+    exact_shards: int = 0
+    """Parts of a step whose gradients are summed in a fixed tree; 0 is the largest power of two, at
+    most 8, that its sequences can be cut into."""
+    timeout: float = 300.0
+    """Seconds after which a process no longer waits for another."""
     threads: int = 0
     """CPU threads; 0 is decided for this machine."""
     allocator: str = "auto"
@@ -102,7 +127,14 @@ class TrainConfig:
             require(finite, name, value, "a finite number")
         for name in ("steps", "batch_size", "accumulation", "keep"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("eval_every", "eval_tokens", "sample_every", "save_every", "stride"):
+        for name in (
+            "eval_every",
+            "eval_tokens",
+            "sample_every",
+            "save_every",
+            "keep_every",
+            "stride",
+        ):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more")
         for name in (
@@ -112,6 +144,8 @@ class TrainConfig:
             "weight_decay",
             "grad_clip",
             "balance_loss",
+            "max_skips",
+            "exact_shards",
             "seed",
         ):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
@@ -127,6 +161,9 @@ class TrainConfig:
         warm = self.warmup_steps
         require(warm is None or warm >= 0, "warmup_steps", warm, "0 or more")
         require(0 < self.decay_share <= 1, "decay_share", self.decay_share, "above 0, at most 1")
+        require(self.spike_score > 0, "spike_score", self.spike_score, "a positive number")
+        self._check_exact()
+        require(self.timeout > 0, "timeout", self.timeout, "a positive number of seconds")
         minutes = self.minutes
         require(minutes is None or 0 < minutes < 1e6, "minutes", minutes, "a positive number")
         for name, known in (
@@ -139,9 +176,24 @@ class TrainConfig:
             ("allocator", ALLOCATORS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
+            ("deterministic", ("on", "off")),
+            ("shard", SWITCHES),
+            ("save", ("auto", "background", "foreground")),
+            ("exact", ("on", "off")),
+            ("on_nonfinite", POLICIES),
+            ("on_spike", ("report", *POLICIES)),
         ):
             value = getattr(self, name)
             require(value in known, name, value, f"one of {', '.join(known)}")
+
+    def _check_exact(self) -> None:
+        shards, total = self.exact_shards, self.sequences_per_step
+        fits = shards & (shards - 1) == 0 and (shards == 0 or total % shards == 0)
+        require(fits, "exact_shards", shards, f"a power of two that divides {total} sequences")
+        if self.exact == "on":
+            for name, can in (("device", "cpu"), ("precision", "fp32"), ("shard", "off")):
+                value = getattr(self, name)
+                require(value in ("auto", can), name, value, f"{can} with exact = on")
 
     def peak_learning_rate(self, emb_dim: int) -> float:
         """Return AdamW's learning rate as set, else the one for a model `emb_dim` wide.

@@ -86,9 +86,9 @@ class PreparedData:
             )
         return tokenizer
 
-    def tokens(self, split: str) -> TokenSplit:
-        """Return the tokens of "train" or "val"."""
-        return open_tokens(self.folder, split)
+    def tokens(self, split: str, *, verify: bool = False) -> TokenSplit:
+        """Return the tokens of "train" or "val", with `verify` after checking every byte."""
+        return open_tokens(self.folder, split, verify=verify)
 
     def __repr__(self) -> str:
         sizes = (f"{self.manifest['splits'][split]['tokens']:,} {split}" for split in SPLITS)

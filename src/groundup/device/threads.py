@@ -18,14 +18,19 @@ CLEARLY = 1.15
 """Fewer threads are taken only where they are so many times as fast."""
 
 
-def usable_threads() -> int:
+def usable_cores() -> int:
     """Return the CPUs this process may use, by its affinity and its container's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     usable = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         usable = min(usable, max(1, int(quota) // int(period)))
-    return min(usable, torch.get_num_threads())
+    return usable
+
+
+def usable_threads() -> int:
+    """Return the threads that PyTorch may have: the usable CPUs, or fewer where it was told so."""
+    return min(usable_cores(), torch.get_num_threads())
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,16 @@ Tokens = npt.NDArray[np.int64]
 
 Progress = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
+
+
+class Helpers(Protocol):
+    """Processes that evaluate one model together."""
+
+    rank: int
+    size: int
+
+    def add(self, values: Tensor) -> Tensor:
+        """Return the sum of each process's `values`."""
 
 
 def silent(done: int, total: int) -> None:
@@ -59,6 +70,7 @@ def evaluate_loss(
     batch_size: int = 16,
     max_tokens: int | None = None,
     progress: Progress = silent,
+    helpers: Helpers | None = None,
 ) -> Evaluation:
     """Predict every token of `split` but its first, in consecutive windows of context_length.
 
@@ -66,7 +78,8 @@ def evaluate_loss(
     many tokens are predicted, in whole windows spread evenly over the split: the same ones each
     time. `batch_size` windows go through the model at once, and `progress` is told of them. Only
     the few numbers of the result stay, and no random generator is touched. A byte holds the split's
-    average of tokens, so that the first token, which nothing predicts, costs the mean.
+    average of tokens, so that the first token, which nothing predicts, costs the mean. `helpers`
+    share the work: each calls this with the same arguments, and all get the same result.
     """
     begun = time.perf_counter()
     longest = model.config.context_length
@@ -80,20 +93,31 @@ def evaluate_loss(
     if split.n_tokens < 2:
         raise DataError(f"{split.n_tokens} tokens to evaluate: expected 2 or more; give more text")
     starts = window_starts(split.n_tokens, length, max_tokens)
-    losses, tokens = [], 0
+    batches = list(range(0, len(starts), min(batch_size, len(starts))))
+    rank, size = (helpers.rank, helpers.size) if helpers else (0, 1)
+    computed: dict[int, Tensor] = {}
     total = sum(min(length, split.n_tokens - 1 - start) for start in starts)
-    with torch.inference_mode(), evaluation_mode(model):
-        for inputs, targets in _batches(split, starts, length, min(batch_size, len(starts))):
-            losses.append(_loss_sum(model, inputs, targets))
-            tokens += int(np.count_nonzero(targets != IGNORED))
-            progress(tokens, total)
-        loss = math.fsum(torch.stack(losses).tolist()) / tokens
+    # What several processes gather for a forward pass is used in training again.
+    without_gradients = torch.inference_mode() if size == 1 else torch.no_grad()
+    with without_gradients, evaluation_mode(model):
+        for first in range(0, len(batches), size):
+            number = min(first + rank, len(batches) - 1)  # all compute as often as the first
+            some = starts[batches[number] : batches[number] + batch_size]
+            loss_sum = _loss_sum(model, *_batch(split, some, length, min(batch_size, len(starts))))
+            if number == first + rank:
+                computed[number] = loss_sum
+            progress(min(total, (first + size) * batch_size * length), total)
+        losses = torch.zeros(len(batches))
+        if computed:
+            losses[list(computed)] = torch.stack(list(computed.values())).cpu()
+        losses = helpers.add(losses).cpu() if helpers else losses
+        loss = math.fsum(losses.tolist()) / total
     bits = loss / math.log(2)
     return Evaluation(
         loss=loss,
         perplexity=math.exp(loss) if loss < 700 else math.inf,
         bits_per_byte=bits * split.n_tokens / (split.n_bytes or math.nan),
-        tokens=tokens,
+        tokens=total,
         seconds=time.perf_counter() - begun,
     )
 
@@ -107,21 +131,20 @@ def window_starts(n_tokens: int, length: int, max_tokens: int | None) -> range |
     return [starts[(2 * i + 1) * len(starts) // (2 * n_chosen)] for i in range(n_chosen)]
 
 
-def _batches(
+def _batch(
     split: TokenSplit, starts: Sequence[int], length: int, batch_size: int
-) -> Iterator[tuple[Tokens, Tokens]]:
-    """Yield inputs and targets (batch_size, length) int64, padded where nothing is left.
+) -> tuple[Tokens, Tokens]:
+    """Return inputs and targets (batch_size, length) int64, padded where nothing is left.
 
     All batches have one shape, so that a compiled model is compiled once.
     """
-    for first in range(0, len(starts), batch_size):
-        inputs = np.zeros((batch_size, length), dtype=np.int64)
-        targets = np.full_like(inputs, IGNORED)
-        for row, start in enumerate(starts[first : first + batch_size]):
-            window = split.read(start, min(length + 1, split.n_tokens - start))
-            inputs[row, : len(window) - 1] = window[:-1]
-            targets[row, : len(window) - 1] = window[1:]
-        yield inputs, targets
+    inputs = np.zeros((batch_size, length), dtype=np.int64)
+    targets = np.full_like(inputs, IGNORED)
+    for row, start in enumerate(starts):
+        window = split.read(start, min(length + 1, split.n_tokens - start))
+        inputs[row, : len(window) - 1] = window[:-1]
+        targets[row, : len(window) - 1] = window[1:]
+    return inputs, targets
 
 
 def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:

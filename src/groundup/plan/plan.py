@@ -176,6 +176,26 @@ def check_fits(plan: Plan, available: int | None = None) -> None:
     )
 
 
+def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
+    """Yield changes of a training's settings that need less memory, and how many bytes in all.
+
+    Those that change nothing of what is learnt come first, the cheapest first.
+    """
+    config, train = plan.config, plan.train
+    assert train is not None, "only a training has them"
+    if train.checkpoint_activations != "on":
+        changed = replace(train, checkpoint_activations="on")
+        yield "checkpoint_activations=on", training_memory(config, changed).total
+    if train.batch_size % 2 == 0:
+        batch, passes = train.batch_size // 2, train.accumulation * 2
+        changed = replace(train, batch_size=batch, accumulation=passes)
+        settings = f"batch_size={batch} --set accumulation={passes}"
+        yield settings, training_memory(config, changed).total
+    for name in ("context_length", "n_layers"):
+        half = max(1, getattr(config, name) // 2)
+        yield f"{name}={half}", training_memory(config.replace(**{name: half}), train).total
+
+
 def _smaller(plan: Plan, available: int) -> Iterator[str]:
     """Yield single changes that fit, each halved no more often than it takes."""
     config, train = plan.config, plan.train

@@ -3,6 +3,15 @@ and `compare` for a person. Only `checkpoint` and `load` need torch.
 """
 
 from groundup.runs.folder import RunFolder, flatten, run_lock
-from groundup.runs.metrics import append_line, cut_back, read_lines
+from groundup.runs.metrics import append_line, cut_back, flush, read_lines, size
 
-__all__ = ["RunFolder", "append_line", "cut_back", "flatten", "read_lines", "run_lock"]
+__all__ = [
+    "RunFolder",
+    "append_line",
+    "cut_back",
+    "flatten",
+    "flush",
+    "read_lines",
+    "run_lock",
+    "size",
+]

@@ -4,25 +4,27 @@
       model.safetensors      the parameters, under the names of `groundup.model`
       trainer.safetensors    whatever the trainer needs to go on; opaque here; imports have none
       state.json             numbers: step, tokens, seconds, validation losses
-      manifest.json          size and SHA-256 of the others, written last
+      manifest.json          size and SHA-256 of the others and of itself, written last
 
 The folder is filled under a temporary name, flushed to the device and renamed.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from groundup.base.errors import GroundupError, RunError
+from groundup.base.errors import GroundupError, RunError, quoted, shown
 from groundup.base.files import (
     file_error,
     file_sha256,
@@ -31,6 +33,7 @@ from groundup.base.files import (
     sync_folder,
     write_json,
 )
+from groundup.runs.tensor_file import map_safetensors
 
 MODEL, TRAINER, STATE, MANIFEST = (
     "model.safetensors",
@@ -39,6 +42,11 @@ MODEL, TRAINER, STATE, MANIFEST = (
     "manifest.json",
 )
 UNFINISHED = ".unfinished-"
+REPLACED = ".replaced-"
+FORMAT = 1
+"""Version of a checkpoint's layout; a newer one is passed over rather than misread."""
+SEAL = "sha256"
+"""Where a manifest has the digest of all else in it."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,17 @@ class Checkpoint:
     def state(self) -> dict[str, Any]:
         """Return the numbers saved beside the tensors."""
         state: dict[str, Any] = read_json(self.path / STATE)
+        if not isinstance(state, dict):
+            raise RunError(f"{self.path / STATE}: expected a JSON object; restore the file")
         return state
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the parameters by name, memory-mapped."""
-        return _read_tensors(self.path / MODEL)
+        return map_safetensors(self.path / MODEL)
 
     def trainer_tensors(self) -> dict[str, Tensor]:
         """Return the trainer's tensors by name, memory-mapped."""
-        return _read_tensors(self.path / TRAINER)
+        return map_safetensors(self.path / TRAINER)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the parameters' file, by the manifest."""
@@ -73,31 +83,37 @@ class Checkpoint:
     def damage(self, names: Sequence[str] = (MODEL, TRAINER, STATE)) -> str | None:
         """Return what is wrong with the named files, or None when each is as it was written."""
         try:
-            files = read_json(self.path / MANIFEST)["files"]
+            manifest = read_json(self.path / MANIFEST)
+            if not _is_sealed(self.path, manifest):
+                return f"{self.path / MANIFEST} does not have the bytes that were written"
+            files, version = manifest["files"], manifest.get("format", FORMAT)
+            if version != FORMAT:
+                return (
+                    f"{self.path} has format {quoted(version)}, this groundup reads format {FORMAT}"
+                )
             for name in names:
                 file, expected = self.path / name, files[name]
                 if not file.is_file():
                     return f"{file} is missing"
                 if file.stat().st_size != expected["size"]:
-                    return f"{file} has {file.stat().st_size} bytes, not {expected['size']}"
+                    return f"{file} has {file.stat().st_size} bytes, not {shown(expected['size'])}"
                 if file_sha256(file) != expected["sha256"]:
                     return f"{file} does not have the bytes that were written"
-        except (GroundupError, OSError, KeyError, TypeError, AttributeError) as error:
-            return f"{self.path / MANIFEST} cannot be read ({error})"
+        except GroundupError as error:
+            return str(error)
+        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+            return f"{self.path / MANIFEST} cannot be read ({shown(str(error), 200)})"
         return None
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: expected safetensors, but {error}; restore the file") from error
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """Return the checkpoints in `folder`, oldest first."""
-    found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdigit()]
+    found = [p for p in folder.glob("step-*") if _is_step(p.name.removeprefix("step-"))]
     return sorted((Checkpoint(path) for path in found), key=lambda c: c.step)
+
+
+def _is_step(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def first_intact(
@@ -121,8 +137,8 @@ def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def save_checkpoint(
     folder: Path,
     step: int,
-    model: dict[str, Tensor],
-    trainer: dict[str, Tensor],
+    model: Mapping[str, Tensor],
+    trainer: Mapping[str, Tensor],
     state: dict[str, Any],
 ) -> Checkpoint:
     """Write a checkpoint for `step` into `folder`, replacing an earlier one of the same step."""
@@ -141,6 +157,7 @@ def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]
     """Write a checkpoint of the named files, each by its own function, whole or not at all."""
     make_folder(folder)
     final = folder / f"step-{step:08d}"
+    replaced = folder / f"{REPLACED}{final.name}"
     temporary = folder / f"{UNFINISHED}{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -150,20 +167,44 @@ def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]
             path = temporary / name
             write(path)
             manifest[name] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
-        write_json(temporary / MANIFEST, {"step": step, "files": manifest})
-        if final.exists():  # damaged, or the run would not have come to this step again
-            discard(final)
+        write_json(temporary / MANIFEST, sealed(step, manifest))
+        if final.exists():  # saved by request within this step, or damaged
+            shutil.rmtree(replaced, ignore_errors=True)
+            os.replace(final, replaced)
         os.replace(temporary, final)
         sync_folder(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if replaced.exists() and not final.exists():
+            os.replace(replaced, final)
         if isinstance(error, OSError):
             raise file_error(final, error) from error
         raise
     return Checkpoint(final)
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def sealed(step: int, files: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with a digest of itself: it vouches for the others, and who for it?"""
+    content = {"format": FORMAT, "step": step, "files": files}
+    return content | {SEAL: _digest(content)}
+
+
+def _is_sealed(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Tell whether a manifest is as it was written, to the byte; the first ones had no seal."""
+    if manifest.keys() == {"step", "files"}:
+        return True
+    content = {key: value for key, value in manifest.items() if key != SEAL}
+    written = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    as_written = (folder / MANIFEST).read_bytes() == written.encode()
+    return as_written and manifest.get(SEAL) == _digest(content)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write `tensors` as safetensors, flushed to the device."""
     try:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
@@ -177,15 +218,24 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half written."""
-    for path in folder.glob(f"{UNFINISHED}*"):
+    """Remove what a killed process left half written; bring back what it was about to replace."""
+    for path in folder.glob(f"{REPLACED}*"):
+        final = folder / path.name.removeprefix(REPLACED)
+        if not final.exists():
+            os.replace(path, final)
+    for path in [*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Keep the `keep` latest checkpoints and the best; remove the others."""
+def prune(folder: Path, keep: int, every: int | None = None) -> None:
+    """Keep the `keep` latest checkpoints, the best and those of every so many steps.
+
+    To be called when the latest has just been written: it is good, whatever happened to others.
+    """
     checkpoints = list_checkpoints(folder)
     protected = {c.path for c in checkpoints[-keep:]}
+    if every:
+        protected |= {c.path for c in checkpoints if c.step % every == 0}
     if best := best_checkpoint(checkpoints):
         protected.add(best.path)
     for checkpoint in checkpoints:

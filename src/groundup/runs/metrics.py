@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from groundup.base.files import atomic_writer, file_error
+from groundup.base.parse import parse_json
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
@@ -32,15 +34,55 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if isinstance(record, dict):
-                    yield record
+            if line.startswith(b"{"):
+                with contextlib.suppress(ValueError):
+                    yield parse_json(line)
 
 
-def cut_back(path: Path, step: int) -> None:
-    """Drop the records after `step`: the resumed run will write them again."""
-    kept = [record for record in read_lines(path) if record.get("step", 0) <= step]
+def cut_back(path: Path, step: int, length: int | None = None) -> None:
+    """Drop what was written after `step`: the resumed run will write it again.
+
+    The first `length` bytes are kept where they end a line; else the records up to `step`.
+    """
+    if length is not None and _ends_a_line(path, length):
+        try:
+            os.truncate(path, length)
+        except OSError as error:
+            raise file_error(path, error) from error
+        return
+    kept = [record for record in read_lines(path) if _step(record) <= step]
     with atomic_writer(path) as file:
         for record in kept:
-            file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
+            line = json.dumps(record, ensure_ascii=False) + "\n"
+            file.write(line.encode("utf-8", "surrogatepass"))
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, 0 where it is absent."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def flush(path: Path) -> None:
+    """Bring what was appended to the device."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise file_error(path, error) from error
+
+
+def _ends_a_line(path: Path, length: int) -> bool:
+    if not 0 <= length <= size(path):
+        return False
+    if length == 0:
+        return path.exists()
+    with path.open("rb") as file:
+        file.seek(length - 1)
+        return file.read(1) == b"\n"
+
+
+def _step(record: dict[str, Any]) -> float:
+    step = record.get("step", 0)
+    return step if isinstance(step, int | float) else math.inf

@@ -3,10 +3,13 @@
 from groundup.train.api import train
 from groundup.train.assemble import assemble
 from groundup.train.choices import Choices, choose
-from groundup.train.loop import Listener, Progress, Trainer
+from groundup.train.listener import Listener
+from groundup.train.loop import Trainer
 from groundup.train.loss import fused_loss, plain_loss
 from groundup.train.optimizer import build_optimizer
-from groundup.train.run import Outcome, TrainRequest, train_run
+from groundup.train.progress import Progress
+from groundup.train.request import TrainRequest
+from groundup.train.run import Outcome, train_run
 from groundup.train.schedule import learning_rate
 from groundup.train.screen import ConsoleScreen
 from groundup.train.start import new_model

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from torch import nn
+from torch import Tensor
 
 from groundup.base.errors import DataError
+from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
 from groundup.data import TokenSplit
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.train.assemble import assemble
 from groundup.train.choices import choose
-from groundup.train.loop import Listener, Progress
-from groundup.train.optimizer import Optimizer
+from groundup.train.listener import Listener
+from groundup.train.progress import Progress
 from groundup.train.screen import ConsoleScreen
-from groundup.train.signals import StopRequest
 
 VALIDATION_SHARE = 0.1
 
@@ -38,8 +39,18 @@ class _History:
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Times are for the screen."""
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
+    def save(
+        self, progress: Progress, model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]
+    ) -> None:
         """The model stays in memory."""
+
+    def confirm(self, wait: bool) -> None:
+        """Nothing is kept here."""
+
+    def trouble(
+        self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
+    ) -> None:
+        """The caller has the text and the model."""
 
 
 def train(
@@ -76,9 +87,10 @@ def train(
     if show:
         listeners.append(screen)
     try:
-        with choices.in_force(), StopRequest() as stop:
+        with choices.in_force(), Requests() as requests:
             trainer = assemble(model, tokenizer, train_split, val_split, choices, listeners)
-            trainer.fit(stop)
+            requests.patient = True
+            trainer.fit(requests)
     finally:
         screen.close()
     model.eval()

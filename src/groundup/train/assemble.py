@@ -7,12 +7,14 @@ import time
 
 from groundup.data import Batches, TokenSplit
 from groundup.evaluate import Evaluation, evaluate_loss
-from groundup.generate import generate
+from groundup.generate import stream
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices
-from groundup.train.loop import Listener, Trainer
+from groundup.train.listener import Listener
+from groundup.train.loop import Between, Trainer
 from groundup.train.step import TrainStep
+from groundup.train.world import ALONE, Alone
 
 EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""
@@ -28,6 +30,7 @@ def assemble(
     choices: Choices,
     listeners: list[Listener],
     started: float | None = None,
+    world: Alone = ALONE,
 ) -> Trainer:
     """Return a `Trainer` of `model` at step 0."""
     settings = choices.config
@@ -44,22 +47,34 @@ def assemble(
 
     windows = max(settings.batch_size, EVALUATED_AT_ONCE // model.config.context_length)
 
-    def evaluate(max_tokens: int | None) -> Evaluation | None:
+    def evaluate(max_tokens: int | None, between: Between) -> Evaluation | None:
         if val.n_tokens < 2:
             return None
         # The last one, of the whole split, is what `groundup evaluate` will find: in fp32.
         with choices.autocast() if max_tokens else contextlib.nullcontext():
-            return evaluate_loss(model, val, batch_size=windows, max_tokens=max_tokens)
+            return world.within(
+                lambda: evaluate_loss(
+                    model,
+                    val,
+                    batch_size=windows,
+                    max_tokens=max_tokens,
+                    progress=lambda done, total: between(),
+                    helpers=world,
+                )
+            )
 
-    def sample() -> tuple[str, str] | None:
-        text = generate(
-            model,
-            tokenizer,
-            prompt,
-            max_tokens=settings.sample_tokens,
-            seed=settings.seed,
-        )
-        return prompt, text
+    def sample(between: Between) -> tuple[str, str] | None:
+        if not world.samples:
+            return None
+        length, seed = settings.sample_tokens, settings.seed
+        pieces: list[str] = []
+        written = stream(model, tokenizer, prompt, max_tokens=length, seed=seed)
+        while True:  # the first process writes, the others wait for its end
+            piece = next(written, None) if world.rank == 0 else None
+            if not any(world.agree(piece is not None)):
+                return prompt, "".join(pieces)
+            pieces.append(piece or "")
+            between()
 
     return Trainer(
         step=TrainStep(
@@ -74,6 +89,7 @@ def assemble(
         evaluate=evaluate,
         sample=sample,
         listeners=listeners,
+        world=world,
         started=time.perf_counter() if started is None else started,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from groundup.device.allocator import (
     keep_freed_memory,
     release_freed_memory,
 )
-from groundup.device.threads import choose_threads, cpu_threads
+from groundup.device.threads import choose_threads, cpu_threads, usable_cores
+from groundup.plan.count import count_parameters
 from groundup.plan.machine import available_memory
-from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, training_memory
+from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
 from groundup.train.probe import cpu_precision
 
@@ -31,6 +33,9 @@ COMPILE_PAYS_AFTER = 500
 
 COPIED = ("bf16", "cuda")
 """Where a narrow copy of the model computes the steps (see `narrow`) rather than autocast."""
+
+MOST_SHARDS = 8
+"""Parts of an exact step, where their number was not set: so many processes can share it."""
 
 ATTENTION = [
     SDPBackend.CUDNN_ATTENTION,
@@ -49,6 +54,8 @@ class Choices:
     reasons: dict[str, str]
     own_process: bool = False
     """Whether the process is ours alone, so that it may be set up until it ends."""
+    ranks: int = 1
+    """How many processes train together."""
 
     @property
     def device(self) -> torch.device:
@@ -63,6 +70,8 @@ class Choices:
     @property
     def copy_dtype(self) -> torch.dtype | None:
         """The number format of the copy of the model that computes training steps, if any."""
+        if self.ranks > 1:  # what wraps a training step knows nothing of another model's gradients
+            return None
         return self.matmul_dtype if (self.config.precision, self.device.type) == COPIED else None
 
     def step_context(self) -> AbstractContextManager[Any]:
@@ -83,8 +92,22 @@ class Choices:
             keep_freed_memory()
         if self.own_process and self.config.allocator == "release":
             release_freed_memory()
-        with cpu_threads(self.config.threads):
+        with cpu_threads(self.config.threads), self._deterministic():
             yield
+
+    @contextlib.contextmanager
+    def _deterministic(self) -> Iterator[None]:
+        if self.config.deterministic == "off":
+            yield
+            return
+        # cuBLAS reads it before its first product (NVIDIA, "Results reproducibility").
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
 
 
 @contextlib.contextmanager
@@ -95,17 +118,24 @@ def _fastest_attention(within: AbstractContextManager[Any]) -> Iterator[None]:
 
 
 def choose(
-    config: TrainConfig, model: GPTConfig, rate_share: float = 1.0, own_process: bool = False
+    config: TrainConfig,
+    model: GPTConfig,
+    rate_share: float = 1.0,
+    own_process: bool = False,
+    ranks: int = 1,
 ) -> Choices:
     """Replace every "auto" of `config` by what suits the device and a model like `model`.
 
     Some are measured, which takes up to a second. `rate_share` is the part of a new model's
     learning rate that a model takes which is not new. What lasts until the process ends is chosen
-    only for one that is our `own_process`.
+    only for one that is our `own_process`. `ranks` processes train together.
     """
     reasons: dict[str, str] = {}
     own_process = own_process or config.allocator in ("keep", "release")
-    deciders = AUTOMATIC | {"allocator": partial(_allocator, own_process)}
+    deciders = AUTOMATIC | {
+        "allocator": partial(_allocator, own_process),
+        "shard": partial(_shard, ranks),
+    }
     for name, decide in deciders.items():
         if getattr(config, name) in ("auto", 0):
             value, reasons[name] = decide(config, model)
@@ -120,7 +150,7 @@ def choose(
     if config.muon_learning_rate is None and config.optimizer == "muon":
         rate = config.peak_muon_learning_rate * rate_share
         config = dataclasses.replace(config, muon_learning_rate=rate)
-    return Choices(config, reasons, own_process)
+    return Choices(config, reasons, own_process, ranks)
 
 
 Decision = tuple[Any, str]
@@ -136,10 +166,22 @@ def _device(config: TrainConfig, model: GPTConfig) -> Decision:
 
 
 def _threads(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.exact == "on":
+        return 1, "sums of several threads depend on how many they are"
+    if (neighbours := local_ranks()) > 1:
+        own = max(1, usable_cores() // neighbours)
+        return own, f"{neighbours} processes share this machine"
     return choose_threads(min(config.batch_size * model.context_length, 1024), model.emb_dim)
 
 
+def _exact_shards(config: TrainConfig, model: GPTConfig) -> Decision:
+    total = config.sequences_per_step
+    return min(MOST_SHARDS, total & -total), f"of {total} sequences a step"
+
+
 def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.exact == "on":
+        return "fp32", "exact sums are offered in fp32"
     if config.device == "cpu":
         with cpu_threads(config.threads):
             return cpu_precision(model, config.batch_size)
@@ -160,6 +202,35 @@ def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Deci
             return "release", "memory is short, and a heap of unequal blocks takes twice as much"
         return "keep", "every step asks again for the memory that the one before it freed"
     return "system", "nothing is gained, or the process is not ours alone"
+
+
+def _shard(ranks: int, config: TrainConfig, model: GPTConfig) -> Decision:
+    if ranks == 1 or config.exact == "on":
+        return "off", "every process has the whole model"
+    held = training_memory(model, config).total * local_ranks()
+    available = available_memory() if config.device == "cpu" else _gpu_memory()
+    if available is None or held <= available:
+        return "off", "the whole model fits into each process"
+    return "on", f"all of it in each process would need {held / MIB:,.0f} MiB"
+
+
+def _gpu_memory() -> int:
+    """Return the free bytes of all GPUs that this machine's processes use."""
+    return sum(torch.cuda.mem_get_info(i)[0] for i in range(local_ranks()))
+
+
+def local_ranks() -> int:
+    """Return how many processes train together on this machine, as the launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _save(config: TrainConfig, model: GPTConfig) -> Decision:
+    copy = count_parameters(model).storage("fp32") + optimizer_memory(model, config)
+    available = available_memory()
+    needed = copy + (training_memory(model, config).total if config.device == "cpu" else 0)
+    if available is not None and needed > available:
+        return "foreground", "memory is too short for a copy of what is saved"
+    return "background", "training need not wait for the disk"
 
 
 def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
@@ -185,6 +256,9 @@ AUTOMATIC: dict[str, Callable[[TrainConfig, GPTConfig], Decision]] = {
     "loss_chunk": _loss_chunk,
     "checkpoint_activations": _checkpointing,
     "allocator": partial(_allocator, False),
+    "shard": partial(_shard, 1),
+    "exact_shards": _exact_shards,
+    "save": _save,
 }
 """What decides each setting that is left open, in the order in which they are decided."""
 

@@ -2,92 +2,85 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from groundup.base.errors import RunError
+from groundup.base.signals import Requests
 from groundup.config import TrainConfig
 from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
 from groundup.device.transfer import to_device
 from groundup.evaluate import Evaluation
-from groundup.model import GPT
+from groundup.train.budget import (
+    EVALUATIONS,
+    MOST_EVALUATED,
+    SAMPLES,
+    evaluated_tokens,
+    steps_within,
+)
 from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
 from groundup.train.compiled import compile_step
+from groundup.train.health import MOST_RETURNS, SLOWED, WINDOW, DivergedError, Trouble, examine
+from groundup.train.listener import Listener, Tensors
 from groundup.train.optimizer import (
-    Optimizer,
     build_optimizer,
+    optimizer_tensors,
     restore_optimizer,
     set_learning_rate,
 )
+from groundup.train.progress import Progress
 from groundup.train.schedule import learning_rate
-from groundup.train.signals import StopRequest
 from groundup.train.step import TrainStep
+from groundup.train.world import ALONE, Alone
 
-EVALUATIONS = 20
-"""Validations and checkpoints in a run, where their number was not set."""
-MOST_EVALUATED, LEAST_EVALUATED = 16384, 2048
-"""Tokens of a validation while training, where their number was not set."""
-EVALUATION_SHARE = 0.03
-"""How much of a run's time its validations may take; a token read is a third of one learnt from."""
-SAMPLES = 5
-"""Samples in a run, besides those of its start and its end."""
 TIMED_STEPS = 20
 """Steps from which the time of the whole run is foretold."""
 
-
-@dataclass
-class Progress:
-    """How far a run has come; saved with every checkpoint."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    val_loss: float | None = None
-    best_val_loss: float | None = None
-    finished: bool = False
+Between = Callable[[], None]
 
 
-class Listener(Protocol):
-    """Who is told what happens: the run folder and the screen. Every method may be a no-op."""
+class Stopped(BaseException):
+    """The run was asked to stop; what is still due at its step is remembered."""
 
-    def metrics(self, record: dict[str, Any]) -> None:
-        """Receive a line of figures, as in metrics.jsonl."""
 
-    def sample(self, step: int, prompt: str, text: str) -> None:
-        """Receive what the model wrote at `step`."""
+class Back(BaseException):
+    """The run has to go back to its last checkpoint, for a trouble."""
 
-    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Receive the measured speed of the first steps, and the settings that follow from it."""
-
-    def save(self, progress: Progress, model: GPT, optimizer: Optimizer) -> None:
-        """Keep the run's state."""
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.text)
+        self.trouble = trouble
 
 
 @dataclass
 class Trainer:
     """A model on its way through its training data.
 
-    `evaluate(max_tokens)` returns the validation loss over at most so many tokens (all for None),
-    or None where there is no validation text; `sample()` returns a prompt and its continuation.
+    `evaluate(max_tokens, between)` returns the validation loss over at most so many tokens (all for
+    None), or None where there is no validation text; `sample(between)` returns a prompt and its
+    continuation. Both call `between` every moment or so, which may raise. `go_back()` brings model
+    and optimizer back to the last checkpoint and returns its progress, None where there is none.
     """
 
     step: TrainStep
     batches: Batches
     choices: Choices
-    evaluate: Callable[[int | None], Evaluation | None]
-    sample: Callable[[], tuple[str, str] | None]
+    evaluate: Callable[[int | None, Between], Evaluation | None]
+    sample: Callable[[Between], tuple[str, str] | None]
     listeners: list[Listener]
+    go_back: Callable[[], Progress | None] = lambda: None
+    world: Alone = ALONE
     flops_per_token: float = 0.0
     peak_flops: float | None = None
     started: float = field(default_factory=time.perf_counter)
@@ -97,108 +90,234 @@ class Trainer:
     def __post_init__(self) -> None:
         self.config: TrainConfig = self.choices.config
         self.model = self.step.model
-        self.optimizer = build_optimizer(self.model, self.config)
-        self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
-        self._pause = 0.0
-        self._saved: Progress | None = None
+        if self.config.minutes is None:
+            self._afford_evaluation()
+        self.passes = self.world.passes(self.config)
         if self.config.checkpoint_activations == "on":
             checkpoint_blocks(self.step.worker)
         if self.config.compile == "on":
             compile_step(self.step)
+        self.forward = self.world.wrap(self.step)
+        self.named = dict(self.model.named_parameters())
+        self.optimizer = build_optimizer(self.model, self.config, self.world)
+        self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
+        self._norm = torch.zeros(())
+        self._pause = 0.0
+        self._saved: Progress | None = None
+        self._requests = Requests()
 
-    def restore(self, progress: Progress, trainer_tensors: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint; the model has been filled already."""
-        self.progress = progress
-        restore_optimizer(self.optimizer, self.model, trainer_tensors)
+    @property
+    def steps_done(self) -> int:
+        """Steps taken."""
+        return self.progress.step
 
-    def fit(self, stop: StopRequest) -> Progress:
-        """Train to the last step, or to the first step boundary after a stop request."""
-        if self.progress.step == 0:
-            self._validate()
-            self._sample()
-        self.model.train()
-        losses: list[Tensor] = []
-        while self.progress.step < self.config.steps and stop.signal is None:
-            loss, norm = self._timed_step()
-            losses.append(loss)
-            self._foretell()
-            step, last = self.progress.step, self.progress.step >= self.config.steps
-            if last or step % self.log_every == 0 or stop.signal is not None:
-                self._tell_metrics(losses, norm)
-                losses.clear()
-            if last or self._due(self.config.eval_every, EVALUATIONS):
-                self._validate()
-            if last or self._due(self.config.sample_every, SAMPLES):
-                self._sample()
-            if not last and self._due(
-                self.config.save_every or self.config.eval_every, EVALUATIONS
-            ):
-                self._save()
-        if self.progress.step >= self.config.steps:
-            self._finish()
-        else:
-            self._save()
+    @property
+    def step_seconds(self) -> float:
+        """How long a step takes at most, of the last ones."""
+        return max(self._durations, default=0.0)
+
+    def restore(self, progress: Progress, model: Tensors, trainer: Tensors) -> None:
+        """Go on from the tensors of a checkpoint; they have been checked already."""
+        self.progress, self._saved = progress, progress.frozen()
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                self.world.local(parameter).copy_(self.world.part_of(model[name], parameter))
+        restore_optimizer(self.optimizer, self.named, trainer)
+
+    def fit(self, requests: Requests) -> Progress:
+        """Train to the last step, or until asked to stop; save what is there at the end."""
+        self._requests = requests
+        try:
+            while not self._trained():
+                pass
+        except Exception:
+            with contextlib.suppress(Exception):  # what has been handed over is kept
+                self._confirm(wait=True)
+            raise
+        self._confirm(wait=True)
         return self.progress
+
+    def _trained(self) -> bool:
+        """Train; return whether that has come to its end, as it has not after going back."""
+        try:
+            self._train()
+        except Stopped:
+            self._save()
+        except Back as back:
+            self._confirm(wait=True)
+            self._return_to_checkpoint(back.trouble)
+            return False
+        return True
+
+    def _confirm(self, wait: bool) -> None:
+        for listener in self.listeners:
+            listener.confirm(wait)
+
+    def _train(self) -> None:
+        self._settle()
+        while self.progress.step < self.config.steps:
+            self._heed()
+            self._take_step()
+            self._foretell()
+            self.progress.due = self._duties()
+            self._settle()
+
+    def _heed(self) -> None:
+        """Do what signals have asked for, in any of the processes."""
+        self._confirm(wait=False)
+        stop, save = self.world.agree(self._requests.stop or 0, self._requests.save)
+        if save:
+            self._requests.save = False
+            self._save()
+        if stop:
+            self._requests.stop = stop
+            raise Stopped
+
+    def _settle(self) -> None:
+        """Do what is due at this step; what is not done to its end stays due."""
+        duties = {
+            "log": self._log,
+            "validate": self._validate,
+            "sample": self._sample,
+            "finish": self._finish,
+        }
+        while self.progress.due:
+            name, *rest = self.progress.due
+            duties[name]()
+            self.progress.due = rest
+        if self._is_time(self.config.save_every or self.config.eval_every, EVALUATIONS):
+            self._save()
+
+    def _duties(self) -> list[str]:
+        """Return what is due after a step."""
+        step, config = self.progress.step, self.config
+        last = step >= config.steps
+        due = {
+            "log": last or step % self.log_every == 0,
+            "validate": last or self._is_time(config.eval_every, EVALUATIONS),
+            "sample": last or self._is_time(config.sample_every, SAMPLES),
+            "finish": last,
+        }
+        return [name for name, is_due in due.items() if is_due]
+
+    def _return_to_checkpoint(self, trouble: Trouble) -> None:
+        """Go on from the last checkpoint with smaller steps."""
+        before = self.progress
+        if before.went_back >= MOST_RETURNS or (progress := self.go_back()) is None:
+            self._give_up(trouble)
+        progress.went_back = before.went_back + 1
+        progress.rate_scale = before.rate_scale * SLOWED
+        self._saved = progress.frozen()  # the checkpoint stays as it is
+        rate = f"learning rates times {progress.rate_scale:g}"
+        self._tell_event("went back", before.step + 1, trouble, f"to step {progress.step}, {rate}")
 
     @property
     def log_every(self) -> int:
         """Steps summed up in one line of metrics: a long run has about 2,000 lines."""
         return max(1, self.config.steps // 2000)
 
-    def _due(self, every: int | None, times: int) -> bool:
+    def _is_time(self, every: int | None, times: int) -> bool:
         """Tell whether something happens now: `every` so many steps, else `times` in the run."""
-        return self.progress.step % (every or max(1, self.config.steps // times)) == 0
+        step = self.progress.step
+        return step > 0 and step % (every or max(1, self.config.steps // times)) == 0
 
-    def _timed_step(self) -> tuple[Tensor, Tensor]:
+    def _take_step(self) -> None:
         begun = time.perf_counter()
-        result = self._optimizer_step()
+        _, self._norm = self._optimizer_step()
         synchronize(self.choices.device)
         self._durations.append(time.perf_counter() - begun)
         self.progress.seconds += self._durations[-1]
-        return result
 
     def _optimizer_step(self) -> tuple[Tensor, Tensor]:
-        """Learn from one global batch; return its mean loss and the norm of the gradient."""
-        config, step = self.config, self.progress.step
-        if self.model.config.has_dropout:
-            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout repeats after a resume
-        self.step.refresh()
-        losses, counts = [], []
-        for micro in range(config.accumulation):
-            first = step * config.sequences_per_step + micro * config.batch_size
-            arrays = self.batches.samples(first, config.batch_size)
-            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
-            with self.choices.step_context():
-                loss_sum, count = self.step(tokens, targets)
-            loss_sum.backward()
-            self.step.collect()
-            losses.append(loss_sum.detach())
-            counts.append(count)
-        n_targets = torch.stack(counts).sum()
-        norm = self._gradient_norm() / n_targets
-        # The fused step divides each gradient by this on its way: a pass over memory less.
-        self.optimizer.grad_scale = n_targets / self._shrinkage(norm)
-        set_learning_rate(self.optimizer, step, config)
-        self.optimizer.step()
+        """Learn from one global batch, unless something is wrong with it.
+
+        Returns its mean loss and the norm of the gradient.
+        """
+        loss, norm, n_targets = self._gradient()
+        progress, value = self.progress, float(loss)
+        trouble = examine(value, float(norm), progress.recent, self.config)
+        if trouble:
+            self._face(trouble)
+        if trouble is None or trouble.policy == "report":
+            self._move(norm, n_targets)
+            progress.unlogged.append(value)
+            progress.recent = [*progress.recent[1 - WINDOW :], value]
         self.optimizer.zero_grad()
-        self.progress.step += 1
-        self._check_finite(norm)
-        self.progress.tokens += config.sequences_per_step * self.batches.context_length
-        self.progress.val_loss = None
-        return torch.stack(losses).sum() / n_targets, norm
+        progress.step += 1
+        progress.tokens += self.config.sequences_per_step * self.batches.context_length
+        progress.val_loss = None
+        return loss, norm
 
-    def _gradient_norm(self) -> Tensor:
-        """Return the norm of the gradients as they are: summed over targets."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return nn.utils.get_total_norm(gradients)
+    def _gradient(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean loss of the global batch, its gradient's norm and how many it counts.
 
-    def _check_finite(self, norm: Tensor) -> None:
-        """Refuse to go on; only now, as a GPU would idle until we have looked and go on."""
-        if not torch.isfinite(norm):
-            raise RunError(
-                f"step {self.progress.step}: the gradient is not finite; the last checkpoint "
-                "stands; train again with a smaller learning_rate under another --run name"
-            )
+        The gradients are left as they are: summed over targets, by the world's divisor too small.
+        """
+        config, step = self.config, self.progress.step
+        self.step.refresh()
+        rows = []
+        for number, (first, n) in enumerate(self.passes):
+            if self.model.config.has_dropout:  # repeats after a resume, and differs between ranks
+                torch.manual_seed(config.seed * 1_000_003 + step + (first << 40))
+            last = number + 1 == len(self.passes)
+            arrays = self.batches.samples(step * config.sequences_per_step + first, n)
+            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
+            with self.world.passing(last):
+                with self.choices.step_context():
+                    loss_sum, count = self.forward(tokens, targets)
+                loss_sum.backward()  # type: ignore[no-untyped-call]
+            self.step.collect()
+            self.world.passed(list(self.named.values()), last)
+            rows.append(torch.stack([loss_sum.detach(), count]))
+        loss_sum, n_targets = self.world.total(rows)
+        gradients = self.optimizer.gradients(list(self.named.values()))
+        norm = self.world.norm(gradients) * self.world.divisor / n_targets
+        return loss_sum / n_targets, norm, n_targets
+
+    def _move(self, norm: Tensor, n_targets: Tensor) -> None:
+        """Take the step, with a gradient of this norm."""
+        # The fused step divides each gradient by this on its way: a pass over memory less.
+        self.optimizer.grad_scale = n_targets / self.world.divisor / self._shrinkage(norm)
+        progress = self.progress
+        set_learning_rate(self.optimizer, progress.step, self.config, progress.rate_scale)
+        self.optimizer.step()
+
+    def _face(self, trouble: Trouble) -> None:
+        """Tell of a trouble, keep its batch, and do what its policy says."""
+        progress, policy = self.progress, trouble.policy
+        if policy == "report":
+            self._tell_event("reported", progress.step + 1, trouble, "the step was taken")
+            return
+        self._keep_batch(trouble)
+        self.optimizer.zero_grad()
+        if policy == "back":
+            raise Back(trouble)
+        progress.skipped += 1
+        if policy == "stop" or progress.skipped > self.config.max_skips:
+            self._give_up(trouble)
+        left = self.config.max_skips - progress.skipped
+        self._tell_event("skipped", progress.step + 1, trouble, f"{left} more may be skipped")
+
+    def _keep_batch(self, trouble: Trouble) -> None:
+        """Hand out the batch, and the weights that were about to learn from it."""
+        n = self.config.sequences_per_step
+        arrays = self.batches.samples(self.progress.step * n, n)
+        tokens, targets = map(torch.from_numpy, arrays)
+        record = {"step": self.progress.step + 1, "kind": trouble.kind, "reason": trouble.text}
+        model = self._gathered(self._parameters())
+        for listener in self.listeners:
+            listener.trouble(record, {"tokens": tokens, "targets": targets}, model)
+
+    def _give_up(self, trouble: Trouble) -> NoReturn:
+        raise DivergedError(
+            f"step {self.progress.step + 1}: {trouble.text}; the weights are as before it and the "
+            "last checkpoint stands; 'groundup replay RUN' looks into the batch; --set "
+            "on_nonfinite=skip or =back goes on, a smaller learning_rate is another --run"
+        )
+
+    def _tell_event(self, event: str, step: int, trouble: Trouble, outcome: str) -> None:
+        reason = f"{trouble.text}; {outcome}"
+        self._tell({"step": step, "event": event, "kind": trouble.kind, "reason": reason})
 
     def _shrinkage(self, norm: Tensor) -> Tensor:
         """Return what a gradient of this norm is multiplied by to be clipped: 1 or less."""
@@ -215,25 +334,21 @@ class Trainer:
         per_step = statistics.median(self._durations)
         if minutes is not None:
             left = 60 * minutes - (time.perf_counter() - self.started)
-            pauses = (EVALUATIONS + 2) * self._pause  # the last validation reads the whole split
-            steps = step + max(1, int((0.97 * left - pauses) / per_step))
+            steps = step + steps_within(left, per_step, self._pause)
             self.config = dataclasses.replace(self.config, steps=steps)
-        if self.config.eval_tokens is None:
-            tokens = self._affordable_evaluation()
-            self.config = dataclasses.replace(self.config, eval_tokens=tokens)
+            self._afford_evaluation()
         for listener in self.listeners:
             listener.timed(self.config, per_step)
 
-    def _affordable_evaluation(self) -> int:
-        """Return how many tokens each validation may read, so that all take a small share."""
-        config = self.config
-        times = config.steps // (config.eval_every or max(1, config.steps // EVALUATIONS))
-        learnt = config.steps * config.sequences_per_step * self.batches.context_length
-        affordable = int(3 * EVALUATION_SHARE * learnt) // max(1, times)
-        return min(MOST_EVALUATED, max(LEAST_EVALUATED, affordable))
+    def _afford_evaluation(self) -> None:
+        if self.config.eval_tokens is None:
+            tokens = evaluated_tokens(self.config, self.batches.context_length)
+            self.config = dataclasses.replace(self.config, eval_tokens=tokens)
 
-    def _tell_metrics(self, losses: list[Tensor], norm: Tensor) -> None:
-        durations = list(self._durations)[-len(losses) :]
+    def _log(self) -> None:
+        """Tell of the steps since the last time; those that were left out have no loss."""
+        losses, self.progress.unlogged = self.progress.unlogged, []
+        durations = list(self._durations)[-max(1, len(losses)) :]
         per_second = (
             self.config.sequences_per_step * self.batches.context_length * len(durations)
         ) / sum(durations)
@@ -241,9 +356,9 @@ class Trainer:
             "step": self.progress.step,
             "tokens": self.progress.tokens,
             "seconds": round(self.progress.seconds, 4),
-            "train_loss": float(torch.stack(losses).mean()),
-            "lr": learning_rate(self.progress.step - 1, self.config),
-            "grad_norm": float(norm),
+            "train_loss": statistics.fmean(losses) if losses else math.nan,
+            "lr": learning_rate(self.progress.step - 1, self.config) * self.progress.rate_scale,
+            "grad_norm": float(self._norm),
             "tokens_per_second": round(per_second, 1),
         }
         if self.peak_flops:
@@ -256,7 +371,7 @@ class Trainer:
 
     def _validate(self) -> None:
         begun = time.perf_counter()
-        result = self.evaluate(self.config.eval_tokens or MOST_EVALUATED)
+        result = self.evaluate(self.config.eval_tokens or MOST_EVALUATED, self._heed)
         if result is None:
             return
         best = self.progress.best_val_loss
@@ -277,7 +392,7 @@ class Trainer:
 
     def _sample(self) -> None:
         begun = time.perf_counter()
-        written = self.sample() if self.config.sample_tokens else None
+        written = self.sample(self._heed) if self.config.sample_tokens else None
         if written is None:
             return
         for listener in self.listeners:
@@ -285,20 +400,31 @@ class Trainer:
         self._pause += time.perf_counter() - begun
 
     def _save(self) -> None:
-        if self._saved == (state := dataclasses.replace(self.progress)):
+        if self._saved == self.progress:
             return
-        self._saved = state
+        self._saved = self.progress.frozen()
+        model = self._gathered(self._parameters())
+        trainer = self._gathered(optimizer_tensors(self.optimizer, self.named))
         for listener in self.listeners:
-            listener.save(self.progress, self.model, self.optimizer)
+            listener.save(self._saved, model, trainer)
+
+    def _parameters(self) -> Iterator[tuple[str, Tensor]]:
+        for name, parameter in self.named.items():
+            yield name, self.world.whole(self.world.local(parameter), parameter)
+
+    def _gathered(self, tensors: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the tensors, which all processes bring together, in the first one only."""
+        return {name: tensor.detach() for name, tensor in tensors if self.world.rank == 0}
 
     def _finish(self) -> None:
         """Validate on the whole split, say so, and keep the finished state."""
         record: dict[str, Any] = {"step": self.progress.step, "event": "finished"}
-        if (result := self.evaluate(None)) is not None:
+        if (result := self.evaluate(None, self._heed)) is not None:
             record = self._validation_record(result) | record | {"val_tokens": result.tokens}
         record["seconds"] = round(self.progress.seconds, 4)
         record["wall_seconds"] = round(time.perf_counter() - self.started, 2)
         record["peak_memory_mib"] = round(peak_memory_mib(self.choices.device), 1)
         self._tell(record)
+        self.progress.due = []
         self.progress.finished = True
         self._save()

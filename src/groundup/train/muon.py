@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.train.world import ALONE, Alone
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """The quintic x (a + b x^2 + c x^4), steep at 0, that Jordan chose: five of it bring any singular
 value from 0.001 to 1 between about 0.7 and 1.2."""
@@ -34,26 +36,32 @@ def muon(
     weight_decay: float,
     grad_scale: Tensor | None = None,
     dtype: torch.dtype = torch.float32,
+    world: Alone = ALONE,
+    like: list[Tensor] | None = None,
 ) -> None:
     """Move parameters by Nesterov momentum made orthogonal, with decoupled weight decay.
 
     The conventions of `torch.optim.Muon`, which takes matrix after matrix and bf16 only: a matrix
     of A outputs and B inputs moves by lr x sqrt(max(1, A / B)) in every direction. A parameter of
     more than two dimensions is a stack of matrices. Gradients are divided by `grad_scale` first,
-    in place. `dtype` is that of the matrix products.
+    in place. `dtype` is that of the matrix products. Of matrices
+    `like` these, spread over a `world`, these are parts; each process makes the whole orthogonal.
     """
     if grad_scale is not None:
         torch._foreach_div_(gradients, grad_scale)
     torch._foreach_lerp_(averages, gradients, 1 - momentum)
     torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-    for lot in _lots(parameters):
+    like = parameters if like is None else like
+    for lot in _lots(like):
         some = [torch.lerp(gradients[i], averages[i], momentum) for i in lot]  # Nesterov's
+        some = [world.whole(update, like[i]) for update, i in zip(some, lot, strict=True)]
         wide = torch.cat([_wide(update) for update in some]).to(dtype)
         counts = [math.prod(update.shape[:-2]) for update in some]
         del some
         for i, moves in zip(lot, torch.split(orthogonalise_(wide), counts), strict=True):
-            rows, columns = parameters[i].shape[-2:]
-            move = (moves.mT if rows > columns else moves).reshape(parameters[i].shape)
+            rows, columns = like[i].shape[-2:]
+            move = (moves.mT if rows > columns else moves).reshape(like[i].shape)
+            move = world.part_of(move, like[i])
             parameters[i].add_(move, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
 
 

@@ -7,7 +7,7 @@ is a class of ours: torch's `Optimizer` imports the compiler, which takes as lon
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from groundup.base.errors import RunError
 from groundup.config import TrainConfig
 from groundup.train.muon import muon
 from groundup.train.schedule import learning_rate
+from groundup.train.world import ALONE, Alone
 
 Group = dict[str, Any]
 """Parameters that move by one rule: `params`, `lr`, `weight_decay` and the rule's own settings."""
@@ -29,8 +30,9 @@ class Optimizer:
     Gradients are divided by the tensor `grad_scale`, where it is set, on their way.
     """
 
-    def __init__(self, groups: list[Group]) -> None:
+    def __init__(self, groups: list[Group], world: Alone = ALONE) -> None:
         self.param_groups = groups
+        self.world = world
         self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self.grad_scale: Tensor | None = None
 
@@ -47,19 +49,24 @@ class Optimizer:
             for parameter in group["params"]:
                 parameter.grad = None
 
+    def gradients(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Return this process's part of each parameter's gradient."""
+        return [self.world.local(p.grad) for p in parameters if p.grad is not None]
+
 
 def _adamw(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
     """AdamW (Loshchilov and Hutter, 2017), all parameters in one fused kernel."""
-    for parameter in parameters:
+    own = [optimizer.world.local(parameter) for parameter in parameters]
+    for parameter, values in zip(parameters, own, strict=True):
         if not (state := optimizer.state[parameter]):
-            state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["step"] = torch.zeros((), device=values.device)
+            state["exp_avg"] = torch.zeros_like(values)
+            state["exp_avg_sq"] = torch.zeros_like(values)
     kept = [optimizer.state[parameter] for parameter in parameters]
     beta1, beta2 = group["betas"]
     adamw(
-        parameters,
-        [p.grad for p in parameters if p.grad is not None],
+        own,
+        optimizer.gradients(parameters),
         [state["exp_avg"] for state in kept],
         [state["exp_avg_sq"] for state in kept],
         [],
@@ -77,14 +84,17 @@ def _adamw(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None
 
 
 def _muon(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
-    for parameter in parameters:
+    own = [optimizer.world.local(parameter) for parameter in parameters]
+    for parameter, values in zip(parameters, own, strict=True):
         if not (state := optimizer.state[parameter]):
-            state["momentum"] = torch.zeros_like(parameter)
+            state["momentum"] = torch.zeros_like(values)
     muon(
-        parameters,
-        [p.grad for p in parameters if p.grad is not None],
+        own,
+        optimizer.gradients(parameters),
         [optimizer.state[p]["momentum"] for p in parameters],
         grad_scale=optimizer.grad_scale,
+        world=optimizer.world,
+        like=parameters,
         **{key: group[key] for key in ("lr", "momentum", "weight_decay", "dtype")},
     )
 
@@ -95,7 +105,7 @@ RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
 }
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE) -> Optimizer:
     """Return what moves the parameters of `model` that require a gradient, as `config` says.
 
     Matrices and embeddings decay, biases and norms do not. Muon's products are in the number
@@ -117,7 +127,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         {**adamw_rule, "params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
         {**muon_rule, "params": inner, "weight_decay": decay},
     ]
-    return Optimizer([group for group in groups if group["params"]])
+    return Optimizer([group for group in groups if group["params"]], world)
 
 
 def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
@@ -126,33 +136,38 @@ def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
     return [p for p in blocks.parameters() if p.requires_grad and p.dim() >= 2]
 
 
-def set_learning_rate(optimizer: Optimizer, step: int, config: TrainConfig) -> None:
+def set_learning_rate(
+    optimizer: Optimizer, step: int, config: TrainConfig, scale: float = 1.0
+) -> None:
     """Set the learning rates of `step` (from 0): Muon's follows the same schedule as AdamW's."""
     assert config.learning_rate is not None, "`choose` has set it"
-    rate = learning_rate(step, config)
+    rate = learning_rate(step, config) * scale
     rates = {"adamw": rate, "muon": rate * config.peak_muon_learning_rate / config.learning_rate}
     for group in optimizer.param_groups:
         group["lr"] = rates[group["rule"]]
 
 
-def optimizer_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """Return the optimizer's memory as tensors named `PARAMETER:FIELD`."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[parameter]}:{field}": value
-        for parameter, state in optimizer.state.items()
-        for field, value in state.items()
-    }
+def optimizer_tensors(
+    optimizer: Optimizer, named: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the optimizer's memory as whole tensors named `PARAMETER:FIELD`."""
+    names = {parameter: name for name, parameter in named.items()}
+    for parameter, state in optimizer.state.items():
+        for field, value in state.items():
+            whole = optimizer.world.whole(value, parameter) if value.dim() else value
+            yield f"{names[parameter]}:{field}", whole
 
 
-def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Give the optimizer back the memory that `optimizer_tensors` returned."""
-    parameters = dict(model.named_parameters())
+def restore_optimizer(
+    optimizer: Optimizer, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Give the optimizer back the memory that `optimizer_tensors` yielded."""
+    optimizer.state.clear()
     for key, value in tensors.items():
         name, _, field = key.rpartition(":")
-        if name not in parameters:
+        if name not in named:
             raise RunError(f"trainer.safetensors: '{key}' belongs to no parameter of this model")
-        parameter = parameters[name]
+        parameter = named[name]
         # The step count is a scalar that the fused kernel expects beside its parameter.
-        restored = value.clone().to(parameter.device)
-        optimizer.state[parameter][field] = restored
+        own = optimizer.world.part_of(value, parameter) if value.dim() else value
+        optimizer.state[parameter][field] = own.to(parameter.device, copy=True)

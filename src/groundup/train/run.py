@@ -3,91 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import platform
-import re
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
-from groundup import __version__
-from groundup.base.errors import UsageError
+from rich.console import Console
+
 from groundup.base.files import make_folder
+from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, prepare
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
-from groundup.runs import RunFolder, flatten, run_lock
-from groundup.runs.checkpoint import newest_intact, remove_unfinished
-from groundup.runs.load import fill
+from groundup.runs import RunFolder, run_lock
+from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
+from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
 from groundup.train.choices import AUTOMATIC, Choices, choose
-from groundup.train.loop import Listener, Progress
+from groundup.train.loop import Trainer
+from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
-from groundup.train.signals import StopRequest
-from groundup.train.start import Start, new_model, new_start, start_from
-
-DEFAULT_CORPUS = "shakespeare"
-DEFAULT_PRESET = "nano"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainRequest:
-    """What the user asked for, before anything was decided."""
-
-    sources: tuple[str, ...] = (DEFAULT_CORPUS,)
-    preset: str = DEFAULT_PRESET
-    base: Path | None = None
-    model_changes: dict[str, Any] = field(default_factory=dict)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    tokenizer: str = "bpe"
-    text_options: dict[str, Any] = field(default_factory=dict)
-    run: str | None = None
-    extend: int | None = None
-    command: str = ""
-    own_process: bool = False
-    """Whether nothing else runs in this process, so that its allocator may be set."""
-    runs_folder: Path = Path("runs")
-    data_folder: Path = Path("data")
-
-    def name(self) -> str:
-        """Return the run's name: as given, else made of the text and the preset or the base."""
-        if self.run:
-            return self.run
-        stems = [Path(source).name.partition(".")[0] for source in self.sources]
-        text = "-".join(stem if stem.strip("-*") else "text" for stem in stems[:2])
-        model = self.base.resolve().name if self.base else self.preset
-        return re.sub(r"[^\w.-]+", "_", f"{text}-{model}")
-
-    def start(self, own: RunFolder) -> Start:
-        """Return what the run in the folder `own` starts from."""
-        if self.base is not None:
-            return start_from(self.base, self.model_changes, own)
-        return new_start(self.preset, self.model_changes, self.tokenizer)
-
-
-class Screen(Listener, Protocol):
-    """A listener that is also shown the run before it begins and while its text is prepared."""
-
-    def preparing(self, stage: str, done: int, total: int) -> None:
-        """Receive how many bytes of a stage of preparation are done."""
-
-    def prepared(self, data: PreparedData) -> None:
-        """Receive what training will read."""
-
-    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
-        """Receive what is about to be trained, and where it is written."""
-
-    def notice(self, text: str) -> None:
-        """Receive one line the user should know."""
-
-    def resumed(self, progress: Progress) -> None:
-        """Receive how far the run had come."""
+from groundup.train.request import Screen, TrainRequest
+from groundup.train.resume import compatible, tell_inexact, versions
+from groundup.train.screen import ConsoleScreen
+from groundup.train.shortage import explained
+from groundup.train.start import new_model
+from groundup.train.world import ALONE, Alone, Exact
 
 
 @dataclass(frozen=True)
@@ -100,90 +46,200 @@ class Outcome:
     was_finished: bool = False
 
 
-def train_run(request: TrainRequest, screen: Screen, started: float | None = None) -> Outcome:
+def train_run(
+    request: TrainRequest,
+    screen: Screen,
+    started: float | None = None,
+    requests: Requests | None = None,
+) -> Outcome:
     """Train as requested, or go on where the same request stopped; return how it ended.
+
+    `requests` are what signals have asked for since the process began, where somebody listened. A
+    process that a launcher started as one of several trains together with the others.
 
     Raises `UsageError` when the folder holds a run of other settings, `RunError` when it is in use
     or damaged, and whatever the text, the machine or the disk give reason to.
     """
     started = time.perf_counter() if started is None else started
-    folder = RunFolder(request.runs_folder / request.name())
-    start = request.start(folder)
-    config = start.config
-    choices = choose(_settings(folder, request), config, start.rate_share, request.own_process)
-    check_fits(make_plan(config, choices.config))  # before the text is read
-    data = prepare(
-        list(request.sources),
-        start.tokenizer,
-        config.vocab_size,
-        request.data_folder,
-        progress=screen.preparing,
-        **request.text_options,
-    )
-    screen.prepared(data)
-    if request.base is None:
-        config = config.replace(vocab_size=data.tokenizer.vocab_size)
-    make_folder(request.runs_folder)
-    with _locked(folder):
-        asked = {**_asked(request, config, data), **start.identity}
-        if folder.exists():
-            tables = _compatible(folder, asked, request)
-            choices = dataclasses.replace(choices, config=build(TrainConfig, tables["train"]))
-        else:
-            tables = _new_tables(request, asked, config, choices, data)
-        with choices.in_force():
-            outcome = _train(folder, tables, choices, data, start, screen, started)
-    if not outcome.was_finished:
-        write_report(folder.path)
+    if requests is None:
+        with Requests() as requests:
+            return train_run(request, screen, started, requests)
+    with _joined() as ranks, contextlib.ExitStack() as held:
+        if ranks.rank:
+            screen = ConsoleScreen(Console(quiet=True))
+        run = _Run(request, screen, started, requests, ranks)
+        decided = ranks.share(lambda: run.decide(held))
+        outcome = run.train(**decided)
+        if ranks.rank == 0 and not outcome.was_finished:
+            write_report(outcome.folder.path)
     return outcome
 
 
-def _train(
-    folder: RunFolder,
-    tables: dict[str, Any],
-    choices: Choices,
-    data: PreparedData,
-    start: Start,
-    screen: Screen,
-    started: float,
-) -> Outcome:
-    config, settings = build(GPTConfig, tables["model"]), choices.config
-    remove_unfinished(folder.checkpoints)
-    checkpoint, damaged = newest_intact(folder.checkpoints)
-    for line in damaged:
-        screen.notice(f"{line}; going on from the newest intact checkpoint")
-    progress = Progress(**checkpoint.state()) if checkpoint else Progress()
-    if progress.finished and progress.step >= settings.steps:
-        return Outcome(folder, progress, was_finished=True)
-    progress.finished = False
-    plan = make_plan(config, settings, train_tokens=data.manifest["splits"]["train"]["tokens"])
-    check_fits(plan)
-    tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
-    recorder = Recorder(folder, tables)
-    trainer = assemble(
-        start.model(config, settings.seed) if checkpoint is None else new_model(config, 0),
-        data.tokenizer,
-        data.tokens("train"),
-        data.tokens("val"),
-        choices,
-        [recorder, screen],
-        started,
-    )
-    folder.write(tables)
-    data.tokenizer.save(folder.tokenizer)
-    folder.write_manners(start.chat_template, start.generation)
-    recorder.resume_from(checkpoint)
-    screen.planned(plan, choices, folder)
-    trainer.timed = "seconds_per_step" in tables["plan"]
-    trainer.flops_per_token = plan.flops_per_token
-    trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
-    if checkpoint:
-        fill(trainer.model, checkpoint.model_tensors(), checkpoint.path)
-        trainer.restore(progress, checkpoint.trainer_tensors())
-        screen.resumed(progress)
-    with StopRequest() as stop:
-        progress = trainer.fit(stop)
-    return Outcome(folder, progress, signal=stop.signal)
+@contextlib.contextmanager
+def _joined() -> Iterator[Alone]:
+    """Yield what this process is among others, if there are any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    from groundup.train.distributed import join  # a second of imports
+
+    ranks = join()
+    yield ranks
+    ranks.close()  # not after an error: it would wait for those who are no more
+
+
+class _Run:
+    """A run on its way from the request to the training."""
+
+    def __init__(
+        self,
+        request: TrainRequest,
+        screen: Screen,
+        started: float,
+        requests: Requests,
+        ranks: Alone,
+    ) -> None:
+        self.request = request
+        self.screen = screen
+        self.started = started
+        self.requests = requests
+        self.ranks = ranks
+        self.folder = RunFolder(request.runs_folder / request.name())
+        self.start = request.start(self.folder)
+
+    def decide(self, held: contextlib.ExitStack) -> dict[str, Any]:
+        """Decide, in one process, all that the others must know; hold the run's lock."""
+        request, folder, config = self.request, self.folder, self.start.config
+        settings, share = _settings(folder, request), self.start.rate_share
+        choices = choose(settings, config, share, request.own_process, self.ranks.size)
+        check_fits(make_plan(config, choices.config))  # before the text is read
+        data = self.data
+        self.screen.prepared(data)
+        if request.base is None:
+            config = config.replace(vocab_size=data.tokenizer.vocab_size)
+        make_folder(request.runs_folder)
+        held.enter_context(_locked(folder))
+        asked = {**_asked(request, config, data), **self.start.identity}
+        if folder.exists():
+            tables = compatible(folder, asked, request.extend, self.screen.notice)
+        else:
+            tables = _new_tables(request, asked, config, choices, data)
+        remove_unfinished(folder.checkpoints)
+        checkpoint, damaged = newest_intact(folder.checkpoints)
+        for line in damaged:
+            self.screen.notice(f"{line}; going on from the newest intact checkpoint")
+        return {"tables": tables, "saved": checkpoint.step if checkpoint else None}
+
+    @cached_property
+    def data(self) -> PreparedData:
+        """The text as tokens; who comes first prepares it, the others wait for that."""
+        return prepare(
+            list(self.request.sources),
+            self.start.tokenizer,
+            self.start.config.vocab_size,
+            self.request.data_folder,
+            progress=self.screen.preparing,
+            **self.request.text_options,
+        )
+
+    def train(self, tables: dict[str, Any], saved: int | None) -> Outcome:
+        """Train from step `saved` on, or from the start, to the end or to a signal."""
+        settings = build(TrainConfig, tables["train"])
+        progress = Progress() if saved is None else self._progress(saved)
+        if progress.finished and progress.step >= settings.steps:
+            return Outcome(self.folder, progress, was_finished=True)
+        progress.finished = False
+        reasons = tables.get("choices", {}).get("reasons", {})
+        own_process = self.request.own_process or settings.allocator in ("keep", "release")
+        choices = Choices(settings, reasons, own_process, self.ranks.size)
+        with choices.in_force(), arranged(self.ranks, choices) as world:
+            return self._train(tables, choices, progress, saved, world)
+
+    def _train(
+        self,
+        tables: dict[str, Any],
+        choices: Choices,
+        progress: Progress,
+        saved: int | None,
+        world: Alone,
+    ) -> Outcome:
+        config, settings = build(GPTConfig, tables["model"]), choices.config
+        data, folder, screen = self.data, self.folder, self.screen
+        n_tokens = data.manifest["splits"]["train"]["tokens"]
+        plan = make_plan(config, settings, train_tokens=n_tokens)
+        check_fits(plan)
+        tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
+        recorder = Recorder(folder, tables)
+        trainer = assemble(
+            self.start.model(config, settings.seed) if saved is None else new_model(config, 0),
+            data.tokenizer,
+            data.tokens("train", verify=world.rank == 0),
+            data.tokens("val", verify=world.rank == 0),
+            choices,
+            [recorder, screen] if world.rank == 0 else [screen],
+            self.started,
+            world,
+        )
+        if world.rank == 0:
+            folder.write(tables)
+            data.tokenizer.save(folder.tokenizer)
+            folder.write_manners(self.start.chat_template, self.start.generation)
+            recorder.resume_from(None if saved is None else self._checkpoint(saved))
+        screen.planned(plan, choices, folder)
+        trainer.timed = "seconds_per_step" in tables["plan"]
+        trainer.flops_per_token = plan.flops_per_token
+        trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+        if saved is not None:
+            now = {"versions": versions(), "machine": machine(choices.device)}
+            tell_inexact(tables, now, screen.notice)
+            self._restore(trainer, progress, saved)
+            screen.resumed(progress)
+        trainer.go_back = partial(self._go_back, trainer, recorder)
+        self.requests.patient = True
+        with explained(plan, choices.device), world.guarded(trainer):
+            progress = trainer.fit(self.requests)
+        self.requests.patient = False
+        return Outcome(folder, progress, signal=self.requests.stop)
+
+    def _go_back(self, trainer: Trainer, recorder: Recorder) -> Progress | None:
+        """Bring everything back to the last checkpoint; None where there is none."""
+
+        def newest() -> int | None:
+            checkpoint, _ = newest_intact(self.folder.checkpoints)
+            if checkpoint:
+                recorder.resume_from(checkpoint)
+            return checkpoint.step if checkpoint else None
+
+        saved: int | None = self.ranks.share(newest)
+        if saved is None:
+            return None
+        return self._restore(trainer, self._progress(saved), saved)
+
+    def _checkpoint(self, saved: int) -> Checkpoint:
+        return Checkpoint(self.folder.checkpoints / f"step-{saved:08d}")
+
+    def _progress(self, saved: int) -> Progress:
+        checkpoint = self._checkpoint(saved)
+        return Progress.from_state(checkpoint.state(), checkpoint.path)
+
+    def _restore(self, trainer: Trainer, progress: Progress, saved: int) -> Progress:
+        checkpoint = self._checkpoint(saved)
+        model = checkpoint.model_tensors()
+        check_parameters(trainer.model, model, checkpoint.path)
+        trainer.restore(progress, model, checkpoint.trainer_tensors())
+        return progress
+
+
+@contextlib.contextmanager
+def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
+    """Yield the processes, or the only one, working together as the settings say."""
+    config = choices.config
+    if ranks.size == 1:
+        yield Exact() if config.exact == "on" else ALONE
+        return
+    from groundup.train.distributed import arrange
+
+    yield arrange(ranks, config, choices.device)
 
 
 @contextlib.contextmanager
@@ -249,11 +305,7 @@ def _new_tables(
             **({} if request.base else {"preset": request.preset}),
             **asked,
         },
-        "versions": {
-            "python": platform.python_version(),
-            "groundup": __version__,
-            **{name: version(name) for name in ("torch", "numpy", "tokenizers", "tiktoken")},
-        },
+        "versions": versions(),
         "machine": machine(device),
     }
 
@@ -264,52 +316,3 @@ def _plan_table(plan: Plan) -> dict[str, Any]:
         "flops_per_token": plan.flops_per_token,
         "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
     }
-
-
-def _compatible(folder: RunFolder, asked: dict[str, Any], request: TrainRequest) -> dict[str, Any]:
-    """Return run.toml's tables if they are of this request; tell every difference if not."""
-    tables = folder.read()
-    if "quantization" in tables:
-        raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
-    if "request" not in tables:
-        raise UsageError(
-            f"{folder.path} is an imported model, not a run; choose another --run name, and train "
-            f"on from it with --from {folder.path}"
-        )
-    before, now = flatten(tables["request"]), flatten(asked)
-    # How it was asked for may differ; of a base, its weights count.
-    for key in ("command", "preset", "from.run", "from.name", "from.licence"):
-        before.pop(key, None)
-        now.pop(key, None)
-    if request.extend is not None:
-        _extend(folder, tables, request.extend)
-        for key in ("train.steps", "train.minutes"):
-            before.pop(key, None)
-            now.pop(key, None)
-    # A run of an older version has the settings that came later at their defaults.
-    defaults = flatten({"train": as_table(TrainConfig())})
-    before = {key: value for key, value in defaults.items() if key in now} | before
-    different = [
-        f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if different:
-        raise UsageError(
-            f"{folder.path} holds a run with other settings ({'; '.join(different)}); repeat its "
-            "own command to go on with it, choose another --run NAME, or lengthen it with "
-            "--extend STEPS"
-        )
-    return tables
-
-
-def _extend(folder: RunFolder, tables: dict[str, Any], steps: int) -> None:
-    if steps < tables["train"]["steps"]:
-        raise UsageError(
-            f"--extend {steps}: {folder.path} already trains to step {tables['train']['steps']}; "
-            "give a larger number of steps"
-        )
-    for settings in (tables["train"], tables["request"]["train"]):
-        settings["steps"] = steps
-        settings.pop("minutes", None)
-    tables.get("plan", {}).pop("expected_seconds", None)

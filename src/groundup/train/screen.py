@@ -6,13 +6,14 @@ It prints through a rich console that the caller chooses; the loop itself prints
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from torch import nn
+from torch import Tensor
 
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
@@ -20,8 +21,7 @@ from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
-from groundup.train.loop import Progress as RunProgress
-from groundup.train.optimizer import Optimizer
+from groundup.train.progress import Progress as RunProgress
 
 SAMPLE_LINES = 6
 SPEEDS = 20
@@ -93,7 +93,10 @@ class ConsoleScreen:
         self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
 
     def metrics(self, record: dict[str, Any]) -> None:
-        """Move the live line on; print a line for a validation."""
+        """Move the live line on; print a line for a validation or for an event."""
+        if "reason" in record:
+            self.close()
+            self.notice(f"step {record['step']:,} {record['event']}: {record['reason']}")
         if "train_loss" in record:
             self._train_loss = record["train_loss"]
             self._tokens_per_second = record["tokens_per_second"]
@@ -143,8 +146,18 @@ class ConsoleScreen:
         for line in filled[:lines]:
             self.console.print(Text(" " * 12) + line, soft_wrap=True)
 
-    def save(self, progress: RunProgress, model: nn.Module, optimizer: Optimizer) -> None:
+    def save(
+        self, progress: RunProgress, model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]
+    ) -> None:
         """Saving is silent."""
+
+    def confirm(self, wait: bool) -> None:
+        """Nothing is kept here."""
+
+    def trouble(
+        self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
+    ) -> None:
+        """What is done about a trouble is told in a line of metrics."""
 
     def close(self) -> None:
         """Take the live line away."""

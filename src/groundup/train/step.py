@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +15,8 @@ from groundup.train.balance import ExpertBalance
 from groundup.train.loss import IGNORED, fused_loss, plain_loss
 from groundup.train.narrow import NarrowCopy
 from groundup.train.tied import TiedGradient
+
+T = TypeVar("T")
 
 FEW_LOGITS = 1 << 18
 """So few (1 MiB) are computed all at once: there is nothing to save, and fewer calls are faster."""
@@ -56,6 +60,10 @@ class TrainStep(nn.Module):
         """Let the weights have the gradients, where another model computed them."""
         if self.narrow is not None:
             self.narrow.hand_over()
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call `function`: what wraps this module can make it a kind of forward pass."""
+        return function()
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]

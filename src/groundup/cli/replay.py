@@ -1,0 +1,48 @@
+"""`groundup replay`: look into a batch that something was wrong with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli.app import app, verb
+from groundup.cli.tables import print_rows
+
+SHOWN = 5
+CHARACTERS = 60
+
+
+@verb(app, "replay")
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run that stopped, skipped a step or went back.")],
+    step: Annotated[
+        int | None, typer.Option(help="Of which step [default: the latest kept].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+) -> None:
+    """Put a kept batch through the model again: which text, which layer, how large a gradient."""
+    from groundup.runs import RunFolder
+    from groundup.runs.load import run_tokenizer
+    from groundup.train.replay import replay as put_through
+    from groundup.train.replay import worst
+
+    found = put_through(run, step)
+    if as_json:
+        values = {key: value for key, value in vars(found).items() if key != "tokens"}
+        print(json.dumps(values | {"tokens": found.tokens.tolist()}))
+        return
+    folder = RunFolder(run)
+    tokenizer = run_tokenizer(folder, folder.read())
+    print(f"Step {found.step:,}: {found.reason}")
+    if found.not_finite:
+        print(f"Parameters that are not finite: {', '.join(found.not_finite)}")
+    where = f"first in {found.first}" if found.first else "nowhere in the forward pass"
+    print(f"Numbers break {where}")
+    rows = []
+    for i in worst(found, SHOWN):
+        text = " ".join(tokenizer.decode(found.tokens[i].tolist()).split())[:CHARACTERS]
+        rows.append([str(i), f"{found.losses[i]:.4g}", f"{found.norms[i]:.4g}", text])
+    print_rows("Worst sequences", ["sequence", "loss", "gradient norm", "text"], rows)
