@@ -1,0 +1,251 @@
+"""Many processes that train one model: the only file that knows `torch.distributed`.
+
+A launcher starts the same command several times and tells each process RANK, WORLD_SIZE,
+LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. What one process alone would do,
+`groundup.train.world` says; here are the same methods for many.
+
+    Ranks            processes that know of each other, and can ask all
+    ├── Replicated   each has the whole model; gradients are averaged (DDP)
+    ├── Sharded      each has a part of every parameter (FSDP2)
+    └── ExactRanks   each has the whole model; gradients are summed in a fixed tree
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from torch.distributed.rendezvous import rendezvous
+from torch.distributed.tensor import DTensor, Replicate
+from torch.nn.parallel import DistributedDataParallel
+
+from groundup.base.errors import GroundupError
+from groundup.config import TrainConfig
+from groundup.train.pulse import BEAT, SILENCE, Deadline, Pulse, RankLost, one_line
+from groundup.train.step import TrainStep
+from groundup.train.world import Alone, Exact, T, Training
+
+STARTING = timedelta(minutes=10)
+"""How long the processes wait for each other to be there at all."""
+
+
+class Ranks(Alone):
+    """The processes of a training, each with its rank from 0 to size - 1."""
+
+    def __init__(self, store: Store, rank: int, size: int, pulse: Pulse) -> None:
+        self.store = store
+        self.rank = rank
+        self.size = size
+        self.pulse = pulse
+        self.decisions = 0
+
+    def share(self, decide: Callable[[], Any]) -> Any:
+        """Let the first process decide something that JSON can say; return it in every one.
+
+        However long that takes: nobody waits in a collective. If it fails there, all fail.
+        """
+        self.decisions += 1
+        key = f"decided/{self.decisions}"
+        if self.rank == 0:
+            try:
+                said: dict[str, Any] = {"decided": decide()}
+            except BaseException as error:
+                status = error.exit_status if isinstance(error, GroundupError) else 1
+                self.store.set(key, json.dumps({"failed": str(error), "status": status}))
+                raise
+            self.store.set(key, json.dumps(said))
+            return said["decided"]
+        while not self.store.check([key]):
+            self.pulse.raise_if_lost()
+            time.sleep(0.05)
+        said = json.loads(self.store.get(key))
+        if "failed" in said:
+            failure = GroundupError(f"rank 0: {said['failed']}")
+            failure.exit_status = said["status"]
+            raise failure
+        return said["decided"]
+
+    def connect(self, device: torch.device, timeout: float) -> None:
+        """Open the ways by which tensors go; nobody waits for longer than `timeout` seconds."""
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=PrefixStore("groundup", self.store),
+            rank=self.rank,
+            world_size=self.size,
+            timeout=timedelta(seconds=timeout),
+        )
+        self.device = device
+
+    def total(self, rows: list[Tensor]) -> Tensor:
+        """Return the sum of the rows (n,) of all passes of all processes."""
+        values = torch.stack(rows).sum(dim=0)
+        dist.all_reduce(values)
+        return values
+
+    def add(self, values: Tensor) -> Tensor:
+        """Return the sum of each process's `values`."""
+        values = values.to(self.device)
+        dist.all_reduce(values)
+        return values
+
+    def agree(self, *wishes: int) -> tuple[int, ...]:
+        """Return the largest of each wish that any process has."""
+        asked = torch.tensor(wishes, dtype=torch.int32, device=self.device)
+        dist.all_reduce(asked, dist.ReduceOp.MAX)
+        return tuple(asked.tolist())
+
+    @contextlib.contextmanager
+    def guarded(self, training: Training) -> Iterator[None]:
+        """Train within: if another process is lost, say which, and never hang."""
+        self.pulse.training = training
+        with Deadline(training):
+            try:
+                yield
+            except Exception as error:
+                if not isinstance(error, RankLost):
+                    self.pulse.confess(error)
+                if isinstance(error, GroundupError):
+                    raise
+                if "time" in str(error).lower():  # where it has waited until now
+                    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+                self.pulse.raise_if_lost(SILENCE + 2 * BEAT, besides=one_line(error))
+                raise
+
+    def close(self) -> None:
+        """Part from the others, all of whom have come to the end too."""
+        self.pulse.stop()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+class Replicated(Ranks):
+    """Every process has the whole model, and its share of each step's samples."""
+
+    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+        self.divisor = float(self.size)
+        has_experts = cast("TrainStep", step).model.config.n_experts > 0
+        self._wrapped = DistributedDataParallel(step, find_unused_parameters=has_experts)
+        return self._wrapped
+
+    def passing(self, last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a pass: gradients are shared in the last one only."""
+        return nullcontext() if last else self._wrapped.no_sync()
+
+
+class Sharded(Ranks):
+    """Every process has a part of each parameter, of its gradient and of the optimizer's memory."""
+
+    samples = False
+
+    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        policy = MixedPrecisionPolicy()  # autocast narrows, as everywhere
+        for block in cast("TrainStep", step).model.blocks:
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        self._sharded = fully_shard(step, mesh=mesh, mp_policy=policy)
+        for module in step.modules():
+            if isinstance(module, FSDPModule):
+                module.set_gradient_divide_factor(1.0)
+                module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
+        register_fsdp_forward_method(step, "within")
+        self._step = cast("TrainStep", step)
+        return step
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call a function that uses the model itself; all processes call it at once."""
+        return self._step.within(function)
+
+    def passing(self, last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a pass: gradients are shared in the last one only."""
+        self._sharded.set_requires_gradient_sync(last)
+        return nullcontext()
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """Return the norm of the whole gradient."""
+        square = super().norm(gradients).square()
+        dist.all_reduce(square)
+        return square.sqrt()
+
+    def local(self, tensor: Tensor) -> Tensor:
+        """Return what this process has of a tensor that may be spread, in the same memory."""
+        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+    def whole(self, part: Tensor, like: Tensor) -> Tensor:
+        """Return the whole of which each process has a part, spread as `like` is."""
+        spread = cast("DTensor", like)
+        return DTensor.from_local(
+            part,
+            spread.device_mesh,
+            spread.placements,
+            run_check=False,
+            shape=like.shape,
+            stride=like.stride(),
+        ).full_tensor()
+
+    def part_of(self, whole: Tensor, like: Tensor) -> Tensor:
+        """Return this process's part of a whole tensor, spread as `like` is."""
+        spread, everywhere = cast("DTensor", like), [Replicate()]
+        whole = DTensor.from_local(
+            whole.to(self.device), spread.device_mesh, everywhere, run_check=False
+        )
+        return whole.redistribute(placements=spread.placements).to_local()
+
+
+class ExactRanks(Exact, Ranks):
+    """Every process has the whole model; sums are those of one process, bit for bit."""
+
+    def exchange(self, vector: Tensor, partner: int) -> Tensor:
+        """Return the vector of `partner`, who gets this one."""
+        other = torch.empty_like(vector)
+        sends = [dist.P2POp(dist.isend, vector, partner), dist.P2POp(dist.irecv, other, partner)]
+        for work in dist.batch_isend_irecv(sends):
+            work.wait()
+        return other
+
+    def collect(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of their ranks."""
+        all_rows = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(all_rows, rows)
+        return torch.cat(all_rows)
+
+
+def join() -> Ranks:
+    """Find the other processes; return what this one is among them."""
+    store, rank, size = next(iter(rendezvous("env://", timeout=STARTING)))
+    return Ranks(store, rank, size, Pulse(store, rank, size))
+
+
+def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
+    """Return the same processes, connected, and working together as the settings say."""
+    assert isinstance(ranks, Ranks), "there is more than one"
+    kind: type[Ranks] = Replicated
+    if config.exact == "on":
+        kind = ExactRanks
+    elif config.shard == "on":
+        kind = Sharded
+    arranged = kind(ranks.store, ranks.rank, ranks.size, ranks.pulse)
+    arranged.connect(device, config.timeout)
+    return arranged
