@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.tables import generation, gpu, recipe, speedrun, startup, tokenizing, training
+from benchmarks.tables import (
+    generation,
+    gpu,
+    recipe,
+    safety,
+    speedrun,
+    startup,
+    tokenizing,
+    training,
+)
 from benchmarks.turns import Record
 
 TABLES: dict[str, Callable[[Record], str]] = {
@@ -16,4 +25,5 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "gpu": gpu.table,
     "startup": startup.table,
     "tokenizing": tokenizing.table,
+    "safety": safety.table,
 }

@@ -1,0 +1,97 @@
+"""Trainings killed at random moments, again and again: the end is bit for bit the same."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import list_checkpoints
+from tests.faults.campaign import Campaign
+from tests.train.processes import Training, command, fingerprint, lines, train
+
+CHAIN = 10
+"""Kills of one run, one after the other."""
+LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "kills: one process": (1, {}),
+    "kills: two processes, DDP": (2, {}),
+    "kills: two processes, FSDP2": (2, {"shard": "on"}),
+}
+SETTINGS: dict[str, Any] = {
+    "emb_dim": 96,
+    "context_length": 64,
+    "steps": 60,
+    "eval_every": 5,
+    "eval_tokens": 2048,
+    "sample_every": 10,
+    "sample_tokens": 20,
+    "drop_rate": 0.1,
+}
+"""Long enough that half of all moments are after the start-up."""
+LONGEST = {1: 7.0, 2: 12.0}
+"""Seconds after a start within which it is killed."""
+
+
+@cache
+def reference(name: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return how a run of a layout ends that nothing happens to."""
+    ranks, settings = LAYOUTS[name]
+    with TemporaryDirectory() as folder:
+        run = train(Path(folder), ranks, **(SETTINGS | settings))
+        return fingerprint(run), lines(run)
+
+
+def chain(folder: Path, name: str, seed: int, kills: int) -> None:
+    """Kill a run `kills` times, let it come to its end, and compare that."""
+    choose = random.Random(f"{name} {seed}")
+    ranks, settings = LAYOUTS[name]
+    words = command(folder, **(SETTINGS | settings))
+    run = RunFolder(folder / "runs/run")
+    for _ in range(kills):
+        training = Training(folder, words, ranks)
+        time.sleep(choose.uniform(0, LONGEST[ranks]))
+        doomed = choose.choice([*range(ranks), None])
+        for rank in range(ranks) if doomed is None else [doomed]:
+            training.ranks[rank].kill()
+        codes = training.wait(timeout=60)
+        assert set(codes) <= {0, 5, 1, -signal.SIGKILL}, training.err
+        if set(codes) == {0}:  # it had come to its end before: the next one is another
+            check(run, name)
+            shutil.rmtree(run.path)
+    Training(folder, words, ranks).finish()
+    check(run, name)
+
+
+def check(run: RunFolder, name: str) -> None:
+    """Compare a finished run with one that nothing happened to."""
+    assert (fingerprint(run), lines(run)) == reference(name)
+    assert not list(run.checkpoints.glob(".*"))
+    assert list_checkpoints(run.checkpoints)[-1].step == SETTINGS["steps"]
+
+
+def test_a_chain_of_kills(tmp_path: Path) -> None:
+    chain(tmp_path, "kills: one process", seed=0, kills=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_kills_at_random_moments(tmp_path: Path, name: str) -> None:
+    campaign = Campaign(name)
+    for seed in campaign.seeds(at_once=CHAIN):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        outcome = "not the same end"
+        try:
+            chain(folder, name, seed, CHAIN)
+            outcome = "ok"
+        finally:
+            campaign.record(seed, CHAIN, outcome)
+        shutil.rmtree(folder)
