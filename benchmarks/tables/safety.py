@@ -6,12 +6,13 @@ from benchmarks.turns import Record
 
 
 def table(result: Record) -> str:
-    rows = ["| preset | run | seconds | beside | ratio |", "|---|---|---|---|---|"]
+    rows = ["| preset | run | seconds | ratio | share of saving |", "|---|---|---|---|---|"]
     for row in result["rows"]:
-        low, high = min(row["turns"]), max(row["turns"])
+        wholes = [whole for whole, _ in row["turns"]]
+        low, high = min(wholes), max(wholes)
         rows.append(
             f"| {row['size']}, {row['steps']} steps | {row['name']} | {row['seconds']:.1f} "
-            f"({low:.1f} to {high:.1f}) | {row['beside']} | {row['ratio']:.3f} |"
+            f"({low:.1f} to {high:.1f}) | {row['ratio']:.2f} | {row['saving']:.2%} |"
         )
     machine = result["machine"]
     return "\n".join(
