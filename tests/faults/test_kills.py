@@ -78,7 +78,7 @@ def check(run: RunFolder, name: str) -> None:
 
 
 def test_a_chain_of_kills(tmp_path: Path) -> None:
-    chain(tmp_path, "kills: one process", seed=0, kills=3)
+    chain(tmp_path, "kills: one process", seed=0, kills=2)
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ END_OF_PASS = 47
 """Steps of 8 samples in the 380 windows of the text."""
 
 
+@pytest.mark.slow
 def test_every_sample_is_seen_once_whoever_trains(tmp_path: Path) -> None:
     settings = {"steps": 40, "sample_tokens": 0}
     run = RunFolder(tmp_path / "runs/run")
@@ -106,6 +107,7 @@ def two_networks() -> Iterator[None]:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_cut_ends_both_sides(tmp_path: Path, two_networks: None) -> None:
     words = [sys.executable, "-m", "groundup", *command(tmp_path, steps=100_000, timeout=5)]
     place = {"MASTER_ADDR": "10.213.7.1", "MASTER_PORT": "29871", "WORLD_SIZE": "2"}

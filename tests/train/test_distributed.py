@@ -27,7 +27,7 @@ from tests.train.processes import (
 )
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "muon"])
 def test_two_processes_learn_what_one_learns(tmp_path: Path, optimizer: str) -> None:
     settings: dict[str, Any] = {"optimizer": optimizer, "steps": 50}
     one = losses(train(tmp_path, 1, "one", **settings))
@@ -37,6 +37,13 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, optimizer: str) -> 
         assert two == pytest.approx(one, rel=1e-5)
 
 
+def test_exact_sums_end_in_the_same_bits(tmp_path: Path) -> None:
+    common = {"exact": "on", "drop_rate": 0.1, "steps": 12}
+    one = train(tmp_path, 1, "one", batch_size=2, accumulation=4, **common)
+    assert fingerprint(one) == fingerprint(train(tmp_path, 2, "two", **common))
+
+
+@pytest.mark.slow
 def test_exact_sums_end_in_the_same_bits_in_any_layout(tmp_path: Path) -> None:
     layouts: dict[str, tuple[int, dict[str, Any]]] = {
         "one": (1, {}),
@@ -53,6 +60,7 @@ def test_exact_sums_end_in_the_same_bits_in_any_layout(tmp_path: Path) -> None:
     assert len(set(prints.values())) == 1, prints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", ["off", "on"])
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, shard: str) -> None:
     whole = train(tmp_path, 1, "whole")
@@ -77,6 +85,7 @@ def train_with(folder: Path, numbers: list[int], steps: int, **settings: Any) ->
     return run
 
 
+@pytest.mark.slow
 def test_a_launcher_starts_it_again_after_a_kill(tmp_path: Path) -> None:
     whole = train(tmp_path, 2, "whole", steps=40)
     words = command(tmp_path, "parts", steps=40)
@@ -110,7 +119,7 @@ def worker(launcher: int, rank: int) -> int:
     raise AssertionError("no such process")
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_process_is_named_and_ends_all(tmp_path: Path, lost: int) -> None:
     sabotage = {"kind": "SIGKILL", "rank": lost, "step": 9}
     begun = time.monotonic()
@@ -126,6 +135,7 @@ def test_a_killed_process_is_named_and_ends_all(tmp_path: Path, lost: int) -> No
     assert "after step 8" in said
 
 
+@pytest.mark.slow
 def test_a_stopped_process_is_named_with_stacks(tmp_path: Path) -> None:
     sabotage = {"kind": "SIGSTOP", "rank": 1, "step": 9}
     training = Training(tmp_path, command(tmp_path, timeout=5), 2, sabotage)

@@ -93,6 +93,8 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
         "logits": logits,
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
+    if train.save == "background" and terms["process"]:
+        terms["saving"] = FP32 * total + kept_by_optimizer  # a copy, written while training goes on
     return Memory(moment=moment, terms=terms)
 
 
