@@ -225,12 +225,13 @@ def local_ranks() -> int:
 
 
 def _save(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device == "cpu":
+        return "foreground", "a thread beside the training gains nothing here, and costs memory"
     copy = count_parameters(model).storage("fp32") + optimizer_memory(model, config)
     available = available_memory()
-    needed = copy + (training_memory(model, config).total if config.device == "cpu" else 0)
-    if available is not None and needed > available:
+    if available is not None and copy > available:
         return "foreground", "memory is too short for a copy of what is saved"
-    return "background", "training need not wait for the disk"
+    return "background", "the GPU need not wait for the disk"
 
 
 def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
