@@ -155,6 +155,7 @@ CASES: dict[str, tuple[str, Edit]] = {
         "bpe tokenizer.json",
         in_json(into("model", "vocab", he=10**4000)),
     ),
+    "a deep config.toml": ("exported config.toml", lambda data: data + b"x = " + b"[" * 100_000),
     "a model that is no table": ("exported config.toml", in_toml(into(model="small"))),
 }
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import tomli_w
 
-from groundup.base.errors import RunError, quoted, shown
+from groundup.base.errors import ConfigError, RunError, quoted, shown
 from groundup.base.files import file_error, read_bytes, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_toml
+from groundup.config import GPTConfig, build
 
 TABLES = ("model", "data")
 FORMAT = 1
@@ -101,6 +102,13 @@ class RunFolder:
             if name != "format" and not isinstance(table, dict):
                 raise self._odd(f"only tables, but {shown(name)} is {quoted(table)}")
         return tables
+
+    def model_config(self, tables: dict[str, Any]) -> GPTConfig:
+        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`."""
+        try:
+            return build(GPTConfig, tables["model"])
+        except ConfigError as error:
+            raise self._odd(f"the shape of a model, but {error}") from error
 
     def _odd(self, expected: str) -> RunError:
         remedy = "restore it or train under another --run name"

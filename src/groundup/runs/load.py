@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError, shown
-from groundup.config import GPTConfig, Parameter, build, parameter_shapes
+from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.model import GPT, empty_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import (
@@ -56,7 +56,7 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     """
     folder = RunFolder(Path(path))
     tables = folder.read()
-    config = build(GPTConfig, tables["model"])
+    config = folder.model_config(tables)
     chosen, notices = choose_checkpoint(folder, checkpoint)
     tensors = gather(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path)

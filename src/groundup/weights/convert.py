@@ -15,7 +15,7 @@ from torch import Tensor
 from groundup import __version__
 from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
-from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, STATE, save_files
 from groundup.runs.load import choose_checkpoint, run_tokenizer
@@ -121,7 +121,7 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     """Return the model of a run on its way out, its step, and what is damaged beside it."""
     tables = folder.read()
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    config = build(GPTConfig, tables["model"])
+    config = folder.model_config(tables)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
     check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
     model = Exported(

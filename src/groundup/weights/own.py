@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import tomli_w
 
-from groundup.base.errors import RunError
-from groundup.base.files import make_folder, write_text
+from groundup.base.errors import ConfigError, RunError, shown
+from groundup.base.files import make_folder, read_bytes, write_text
+from groundup.base.parse import parse_toml
 from groundup.config import GPTConfig, as_table, build, parameter_shapes
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import load_tokenizer
@@ -35,13 +35,12 @@ def read_own(folder: Path) -> Pretrained:
     """Read what `write_own` wrote; what is damaged is a one-line error."""
     file = folder / CONFIG
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise RunError(f"{file}: longer than {MOST_BYTES:,} bytes; export the model anew")
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = parse_toml(read_bytes(file, MOST_BYTES))
         config = build(GPTConfig, tables["model"])
         generation = dict(tables.get("generation", {}))
-    except (ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{file}: expected a model's config, but {error}; export it anew") from error
+    except (ConfigError, ValueError, TypeError, KeyError) as error:
+        reason = f"but {shown(str(error), 200)}; export it anew"
+        raise RunError(f"{file}: expected a model's config, {reason}") from error
     tensors = read_safetensors(folder / TENSORS)
     check_parameters(tensors, parameter_shapes(config), folder / TENSORS)
     return Pretrained(

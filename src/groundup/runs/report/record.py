@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.lock import is_locked
-from groundup.config import GPTConfig, build, parameter_shapes
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs.folder import RunFolder
 from groundup.runs.metrics import read_lines
 
@@ -35,7 +35,7 @@ class RunRecord:
     @cached_property
     def config(self) -> GPTConfig:
         """The model's shape."""
-        return build(GPTConfig, self.table("model"))
+        return RunFolder(self.path).model_config(self.tables)
 
     @cached_property
     def parameters(self) -> int:
