@@ -49,3 +49,18 @@ def test_the_plain_loss_learns_the_same() -> None:
 
 def test_another_seed_learns_otherwise() -> None:
     assert curve("gpt2-pico", seed=2, **GPT2) != pytest.approx(PINNED, rel=1e-4)
+
+
+def test_a_model_that_was_evaluated_before_learns_the_same() -> None:
+    """Training it, and only that, is what it is put into training mode for: dropout works."""
+    text = sentences(300)
+    tokenizer = CharTokenizer.train([text])
+    sizes = {"context_length": 32, "emb_dim": 32, "n_heads": 4, "n_layers": 2, "drop_rate": 0.5}
+    config = preset("pico", vocab_size=tokenizer.vocab_size, **sizes)
+    fresh, evaluated = new_model(config, seed=7), new_model(config, seed=7).eval()
+    options = {"steps": 3, "batch_size": 4, "threads": 1, "show": False}
+    curves = [
+        [r["train_loss"] for r in train(m, tokenizer, text, **options) if "train_loss" in r]
+        for m in (fresh, evaluated)
+    ]
+    assert curves[0] == curves[1]

@@ -44,8 +44,9 @@ def examine(
     for name, value in (("loss", loss), ("gradient", norm)):
         if not math.isfinite(value):
             return Trouble("not finite", f"the {name} is not finite", config.on_nonfinite)
-    score, before = robust_z(loss, recent), robust_z(recent[-1], recent[:-1]) if recent else 0.0
-    if score > config.spike_score >= before:  # one that stays high is told of once
+    score = robust_z(loss, recent)
+    # A loss that stays high is told of once.
+    if score > config.spike_score >= robust_z(recent[-1], recent[:-1]):
         text = f"the loss leapt to {loss:.4g}, {score:.0f} deviations above its recent median"
         return Trouble("spike", text, config.on_spike)
     return None

@@ -127,6 +127,7 @@ class Trainer:
     def fit(self, requests: Requests) -> Progress:
         """Train to the last step, or until asked to stop; save what is there at the end."""
         self._requests = requests
+        self.model.train()
         try:
             while not self._trained():
                 pass
