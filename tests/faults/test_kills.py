@@ -61,8 +61,8 @@ def chain(folder: Path, name: str, seed: int, kills: int) -> None:
         doomed = choose.choice([*range(ranks), None])
         for rank in range(ranks) if doomed is None else [doomed]:
             training.ranks[rank].kill()
-        codes = training.wait(timeout=60)
-        assert set(codes) <= {0, 5, 1, -signal.SIGKILL}, training.err
+        codes = training.end(within=10)  # a process that nobody knew yet is missed by its launcher
+        assert set(codes) <= {0, 5, -signal.SIGKILL, 143, -signal.SIGTERM}, training.err
         if set(codes) == {0}:  # it had come to its end before: the next one is another
             check(run, name)
             shutil.rmtree(run.path)

@@ -88,6 +88,16 @@ class Training:
         self.out, self.err = ([one[i] or "" for one in said] for i in (0, 1))
         return [process.returncode for process in self.ranks]
 
+    def end(self, within: float) -> list[int]:
+        """Wait for all; those that have not ended in time are told to, as a launcher would."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            deadline = time.monotonic() + within
+            for process in self.ranks:
+                process.wait(max(0.0, deadline - time.monotonic()))
+        for process in self.ranks:
+            process.terminate()
+        return self.wait(timeout=20)
+
     def finish(self) -> None:
         """Wait for the training to succeed."""
         assert self.wait() == [0] * len(self.ranks), self.err

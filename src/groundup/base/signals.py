@@ -47,6 +47,8 @@ class Requests:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if set(SAVES) & set(self._before):
+            hold_back()  # as the handler that was there may be the one that ends the process
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

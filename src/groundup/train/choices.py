@@ -26,6 +26,7 @@ from groundup.plan.count import count_parameters
 from groundup.plan.machine import available_memory
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
+from groundup.train.launch import processes_here
 from groundup.train.probe import cpu_precision
 
 COMPILE_PAYS_AFTER = 500
@@ -168,7 +169,7 @@ def _device(config: TrainConfig, model: GPTConfig) -> Decision:
 def _threads(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.exact == "on":
         return 1, "sums of several threads depend on how many they are"
-    if (neighbours := local_ranks()) > 1:
+    if (neighbours := processes_here()) > 1:
         own = max(1, usable_cores() // neighbours)
         return own, f"{neighbours} processes share this machine"
     return choose_threads(min(config.batch_size * model.context_length, 1024), model.emb_dim)
@@ -207,7 +208,7 @@ def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Deci
 def _shard(ranks: int, config: TrainConfig, model: GPTConfig) -> Decision:
     if ranks == 1 or config.exact == "on":
         return "off", "every process has the whole model"
-    held = training_memory(model, config).total * local_ranks()
+    held = training_memory(model, config).total * processes_here()
     available = available_memory() if config.device == "cpu" else _gpu_memory()
     if available is None or held <= available:
         return "off", "the whole model fits into each process"
@@ -216,12 +217,7 @@ def _shard(ranks: int, config: TrainConfig, model: GPTConfig) -> Decision:
 
 def _gpu_memory() -> int:
     """Return the free bytes of all GPUs that this machine's processes use."""
-    return sum(torch.cuda.mem_get_info(i)[0] for i in range(local_ranks()))
-
-
-def local_ranks() -> int:
-    """Return how many processes train together on this machine, as the launcher says."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return sum(torch.cuda.mem_get_info(i)[0] for i in range(processes_here()))
 
 
 def _save(config: TrainConfig, model: GPTConfig) -> Decision:

@@ -13,10 +13,10 @@ LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. What one process alon
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +26,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
     FSDPModule,
@@ -34,28 +34,28 @@ from torch.distributed.fsdp import (
     fully_shard,
     register_fsdp_forward_method,
 )
-from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, Replicate
 from torch.nn.parallel import DistributedDataParallel
 
 from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
-from groundup.train.pulse import BEAT, SILENCE, Deadline, Pulse, RankLost, one_line
+from groundup.train.launch import Place
+from groundup.train.pulse import Deadline, Pulse
 from groundup.train.step import TrainStep
 from groundup.train.world import Alone, Exact, T, Training
 
 STARTING = timedelta(minutes=10)
-"""How long the processes wait for each other to be there at all."""
+"""How long the processes look for the one that keeps their store."""
+LATE = 10.0
+"""Seconds after which a process says that it waits for the others to be there."""
 
 
 class Ranks(Alone):
     """The processes of a training, each with its rank from 0 to size - 1."""
 
-    def __init__(self, store: Store, rank: int, size: int, pulse: Pulse) -> None:
-        self.store = store
-        self.rank = rank
-        self.size = size
-        self.pulse = pulse
+    def __init__(self, place: Place, store: Store, pulse: Pulse, deadline: Deadline) -> None:
+        self.place, self.store, self.pulse, self.deadline = place, store, pulse, deadline
+        self.rank, self.size = place.rank, place.size
         self.decisions = 0
 
     def share(self, decide: Callable[[], Any]) -> Any:
@@ -74,10 +74,12 @@ class Ranks(Alone):
                 raise
             self.store.set(key, json.dumps(said))
             return said["decided"]
-        while not self.store.check([key]):
-            self.pulse.raise_if_lost()
+        while (text := self.pulse.read(key)) is None:
+            lost = self.pulse.lost(self.pulse.patience)
+            if lost and self.pulse.read(key) is None:
+                raise lost
             time.sleep(0.05)
-        said = json.loads(self.store.get(key))
+        said = json.loads(text)
         if "failed" in said:
             failure = GroundupError(f"rank 0: {said['failed']}")
             failure.exit_status = said["status"]
@@ -87,7 +89,8 @@ class Ranks(Alone):
     def connect(self, device: torch.device, timeout: float) -> None:
         """Open the ways by which tensors go; nobody waits for longer than `timeout` seconds."""
         if device.type == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.place.local_rank % torch.cuda.device_count())
+        self.pulse.meet("connect")
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=PrefixStore("groundup", self.store),
@@ -96,6 +99,10 @@ class Ranks(Alone):
             timeout=timedelta(seconds=timeout),
         )
         self.device = device
+
+    def watch(self, training: Training) -> None:
+        """Note whose steps are spoken of when something happens."""
+        self.pulse.training = self.deadline.training = training
 
     def total(self, rows: list[Tensor]) -> Tensor:
         """Return the sum of the rows (n,) of all passes of all processes."""
@@ -114,29 +121,6 @@ class Ranks(Alone):
         asked = torch.tensor(wishes, dtype=torch.int32, device=self.device)
         dist.all_reduce(asked, dist.ReduceOp.MAX)
         return tuple(asked.tolist())
-
-    @contextlib.contextmanager
-    def guarded(self, training: Training) -> Iterator[None]:
-        """Train within: if another process is lost, say which, and never hang."""
-        self.pulse.training = training
-        with Deadline(training):
-            try:
-                yield
-            except Exception as error:
-                if not isinstance(error, RankLost):
-                    self.pulse.confess(error)
-                if isinstance(error, GroundupError):
-                    raise
-                if "time" in str(error).lower():  # where it has waited until now
-                    faulthandler.dump_traceback(sys.stderr, all_threads=True)
-                self.pulse.raise_if_lost(SILENCE + 2 * BEAT, besides=one_line(error))
-                raise
-
-    def close(self) -> None:
-        """Part from the others, all of whom have come to the end too."""
-        self.pulse.stop()
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 class Replicated(Ranks):
@@ -232,10 +216,20 @@ class ExactRanks(Exact, Ranks):
         return torch.cat(all_rows)
 
 
-def join() -> Ranks:
-    """Find the other processes; return what this one is among them."""
-    store, rank, size = next(iter(rendezvous("env://", timeout=STARTING)))
-    return Ranks(store, rank, size, Pulse(store, rank, size))
+@contextlib.contextmanager
+def joined(place: Place, timeout: float) -> Iterator[Ranks]:
+    """Find the other processes; yield what this one is among them."""
+    with Deadline() as deadline:
+        late = threading.Timer(LATE, _say_late, [place])
+        late.daemon = True
+        late.start()
+        store = _store(place)
+        pulse = Pulse(cast("Any", store), place.rank, place.size, timeout)  # its stubs lack clone()
+        with pulse.guarded():
+            late.cancel()
+            yield Ranks(place, store, pulse, deadline)
+        if dist.is_initialized():  # not after an error: it would wait for those who are no more
+            dist.destroy_process_group()
 
 
 def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
@@ -246,6 +240,35 @@ def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
         kind = ExactRanks
     elif config.shard == "on":
         kind = Sharded
-    arranged = kind(ranks.store, ranks.rank, ranks.size, ranks.pulse)
+    arranged = kind(ranks.place, ranks.store, ranks.pulse, ranks.deadline)
     arranged.connect(device, config.timeout)
     return arranged
+
+
+def _store(place: Place) -> Store:
+    """Return what all processes can read and write; rank 0 keeps it, where its launcher does not.
+
+    PyTorch's own rendezvous would have rank 0 wait for the others where no signal is heard.
+    """
+    launcher_keeps_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        return TCPStore(
+            place.host,
+            place.port,
+            is_master=place.rank == 0 and not launcher_keeps_it,
+            timeout=STARTING,
+            wait_for_workers=False,
+            multi_tenant=True,
+        )
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise GroundupError(
+            f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
+            f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
+        ) from error
+
+
+def _say_late(place: Place) -> None:
+    others, where = place.size - 1, f"{place.host}:{place.port}"
+    text = f"groundup: rank {place.rank} waits for {others} other processes at {where}"
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - there is no screen yet

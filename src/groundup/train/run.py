@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
 from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.train.launch import place
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
@@ -64,7 +64,7 @@ def train_run(
     if requests is None:
         with Requests() as requests:
             return train_run(request, screen, started, requests)
-    with _joined() as ranks, contextlib.ExitStack() as held:
+    with _joined(request.train.timeout) as ranks, contextlib.ExitStack() as held:
         if ranks.rank:
             screen = ConsoleScreen(Console(quiet=True))
         run = _Run(request, screen, started, requests, ranks)
@@ -76,16 +76,15 @@ def train_run(
 
 
 @contextlib.contextmanager
-def _joined() -> Iterator[Alone]:
+def _joined(timeout: float) -> Iterator[Alone]:
     """Yield what this process is among others, if there are any."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if (own := place()) is None:
         yield ALONE
         return
-    from groundup.train.distributed import join  # a second of imports
+    from groundup.train.distributed import joined  # a second of imports
 
-    ranks = join()
-    yield ranks
-    ranks.close()  # not after an error: it would wait for those who are no more
+    with joined(own, timeout) as ranks:
+        yield ranks
 
 
 class _Run:
@@ -196,7 +195,8 @@ class _Run:
             screen.resumed(progress)
         trainer.go_back = partial(self._go_back, trainer, recorder)
         self.requests.patient = True
-        with explained(plan, choices.device), world.guarded(trainer):
+        world.watch(trainer)
+        with explained(plan, choices.device):
             progress = trainer.fit(self.requests)
         self.requests.patient = False
         return Outcome(folder, progress, signal=self.requests.stop)

@@ -75,9 +75,8 @@ class Alone:
         """Let the first process decide something that JSON can say; return it in every one."""
         return decide()
 
-    def guarded(self, training: Training) -> AbstractContextManager[None]:
-        """Return the context in which training runs, so that nobody waits for the dead."""
-        return nullcontext()
+    def watch(self, training: Training) -> None:
+        """Note whose steps are spoken of when something happens."""
 
     def within(self, function: Callable[[], T]) -> T:
         """Call a function that uses the model itself; all processes call it at once."""
