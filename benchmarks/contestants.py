@@ -48,9 +48,9 @@ def our_trainer(job: Job, precision: str) -> Outcome:
     from groundup.base.signals import Requests
     from groundup.config import GPTConfig, TrainConfig
     from groundup.data import Batches, TokenSplit
-    from groundup.train import Trainer, TrainStep, choose, new_model
+    from groundup.train import Listener, Trainer, TrainStep, choose, new_model
 
-    class Clock:
+    class Clock(Listener):
         def __init__(self) -> None:
             self.ticks: list[float] = []
             self.losses: list[float] = []
@@ -59,12 +59,6 @@ def our_trainer(job: Job, precision: str) -> Outcome:
             if "train_loss" in record:
                 self.ticks.append(time.perf_counter())
                 self.losses.append(record["train_loss"])
-
-        def sample(self, *told: Any) -> None: ...
-        def timed(self, *told: Any) -> None: ...
-        def save(self, *told: Any) -> None: ...
-        def trouble(self, *told: Any) -> None: ...
-        def confirm(self, *told: Any, **more: Any) -> None: ...
 
     settings = TrainConfig(
         steps=job["steps"],

@@ -33,7 +33,7 @@ from groundup.data import Batches, TokenSplit
 from groundup.device.rates import matmul_rate, synchronize
 from groundup.generate import SamplingConfig, generate_tokens
 from groundup.plan import training_flops_per_token
-from groundup.train import Trainer, TrainStep, choose, new_model
+from groundup.train import Listener, Trainer, TrainStep, choose, new_model
 
 DATASHEET = 989e12
 """bf16 FLOP/s that NVIDIA gives for the H100 SXM and the H200, without sparsity."""
@@ -55,7 +55,7 @@ Build = Callable[[GPTConfig], tuple[nn.Module, Callable[[Tensor, Tensor], Tensor
 """Makes a peer's model, and what gives its mean loss."""
 
 
-class Clock:
+class Clock(Listener):
     """Notes when `Trainer.fit` tells of a step."""
 
     def __init__(self) -> None:
@@ -64,12 +64,6 @@ class Clock:
     def metrics(self, record: dict[str, Any]) -> None:
         if "train_loss" in record:
             self.ticks.append(time.perf_counter())
-
-    def sample(self, *told: Any) -> None: ...
-    def timed(self, *told: Any) -> None: ...
-    def save(self, *told: Any) -> None: ...
-    def trouble(self, *told: Any) -> None: ...
-    def confirm(self, *told: Any, **more: Any) -> None: ...
 
 
 def ours(config: GPTConfig, sequences: int, at_once: int, steps: int, device: str) -> Ticks:

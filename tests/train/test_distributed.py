@@ -135,6 +135,30 @@ def test_a_killed_process_is_named_and_ends_all(tmp_path: Path, lost: int) -> No
     assert "after step 8" in said
 
 
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_a_process_killed_before_the_training_ends_all(tmp_path: Path, lost: int) -> None:
+    sabotage = {"kind": "phase", "phase": "data preparation", "rank": 0}
+    training = Training(tmp_path, command(tmp_path), 2, sabotage)
+    training.wait_for((tmp_path / "phase-0").exists)
+    training.signal(signal.SIGKILL, rank=lost)
+    died = time.monotonic()
+    codes = training.wait()
+    assert time.monotonic() - died < 10
+    assert codes[1 - lost] == 5
+    assert f"rank {lost} was killed after step 0" in training.err[1 - lost]
+
+
+def test_a_process_that_waits_for_others_can_be_ended(tmp_path: Path) -> None:
+    training = Training(tmp_path, command(tmp_path), 2)
+    training.signal(signal.SIGKILL, rank=1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        training.ranks[0].wait(timeout=6)
+    training.signal(signal.SIGTERM, rank=0)
+    ended = time.monotonic()
+    assert training.wait() == [143, -signal.SIGKILL]
+    assert time.monotonic() - ended < 10
+
+
 @pytest.mark.slow
 def test_a_stopped_process_is_named_with_stacks(tmp_path: Path) -> None:
     sabotage = {"kind": "SIGSTOP", "rank": 1, "step": 9}

@@ -25,17 +25,10 @@ from groundup.train import ConsoleScreen, Outcome, TrainRequest, train_run
 from groundup.train.choices import AUTOMATIC
 from groundup.train.progress import SIZES, Progress
 from tests.texts import text_file
+from tests.train import processes
+from tests.train.processes import MODEL
 
-MODEL = {"emb_dim": 16, "n_heads": 2, "n_layers": 2, "context_length": 16, "vocab_size": 300}
-SETTINGS: dict[str, Any] = {
-    "steps": 24,
-    "batch_size": 4,
-    "eval_every": 6,
-    "eval_tokens": 256,
-    "sample_tokens": 5,
-    "threads": 1,
-    "learning_rate": 1e-3,
-}
+SETTINGS = processes.SETTINGS | {"batch_size": 4}
 
 
 class StopAt(ConsoleScreen):
@@ -85,11 +78,7 @@ def assert_same_bits(a: Outcome, b: Outcome) -> None:
 
 
 def lines(outcome: Outcome) -> list[dict[str, Any]]:
-    clock = {"seconds", "tokens_per_second", "mfu", "wall_seconds", "peak_memory_mib"}
-    return [
-        {key: value for key, value in record.items() if key not in clock}
-        for record in read_lines(outcome.folder.metrics)
-    ]
+    return processes.lines(outcome.folder)
 
 
 def folder(base: Path, name: str) -> Path:

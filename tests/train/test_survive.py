@@ -56,6 +56,27 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     assert train_run(request(tmp_path), quiet()).progress.finished
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[train]", "[train]\nno_such_setting = 1"),
+        ("[request.train]", "[request.training]"),
+        ("[request.train]", "[request.model.train]"),
+        ("batch_size = 4", 'batch_size = "many"'),
+        ("steps = 24", "steps = -1"),
+        ("steps = 24", "steps = 1e400"),
+        ('device = "cpu"', "device = 7"),
+    ],
+)
+def test_damaged_settings_are_named(tmp_path: Path, old: str, new: str) -> None:
+    run = train_run(request(tmp_path), StopAt(7)).folder
+    text = run.manifest.read_text()
+    assert old in text
+    run.manifest.write_text(text.replace(old, new))
+    with pytest.raises(GroundupError, match=r"run\.toml"):
+        train_run(request(tmp_path, extend=30), quiet())
+
+
 def test_a_checkpoint_of_a_newer_format_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

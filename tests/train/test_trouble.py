@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
@@ -91,8 +92,6 @@ def test_weights_stay_bit_for_bit_and_the_batch_is_kept(
     assert found.tokens.shape == (4, 16)
     assert all(map(math.isfinite, found.losses + found.norms)), "the batch itself is harmless"
     assert found.first is None
-    from groundup.train.replay import load_file
-
     weights = load_file(kept / "model.safetensors")
     assert all(torch.equal(weights[name], tensor) for name, tensor in before[8].items())
 

@@ -4,7 +4,7 @@ from groundup.evaluate.candidate import Candidate
 from groundup.evaluate.documents import read_questions
 from groundup.evaluate.exam import TaskResult, sit
 from groundup.evaluate.likelihood import Score, log_likelihoods
-from groundup.evaluate.loss import Evaluation, evaluate_loss
+from groundup.evaluate.loss import Evaluation, Helpers, evaluate_loss
 from groundup.evaluate.rows import Request
 from groundup.evaluate.tasks import TASKS
 from groundup.evaluate.text import TextResult, evaluate_text
@@ -13,6 +13,7 @@ __all__ = [
     "TASKS",
     "Candidate",
     "Evaluation",
+    "Helpers",
     "Request",
     "Score",
     "TaskResult",

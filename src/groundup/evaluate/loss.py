@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +31,18 @@ Progress = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
 
 
-class Helpers(Protocol):
-    """Processes that evaluate one model together."""
+class Helpers:
+    """Processes that evaluate one model together: here, only this one."""
 
-    rank: int
-    size: int
+    rank = 0
+    size = 1
 
     def add(self, values: Tensor) -> Tensor:
         """Return the sum of each process's `values`."""
+        return values
+
+
+NOBODY = Helpers()
 
 
 def silent(done: int, total: int) -> None:
@@ -70,7 +73,7 @@ def evaluate_loss(
     batch_size: int = 16,
     max_tokens: int | None = None,
     progress: Progress = silent,
-    helpers: Helpers | None = None,
+    helpers: Helpers = NOBODY,
 ) -> Evaluation:
     """Predict every token of `split` but its first, in consecutive windows of context_length.
 
@@ -94,7 +97,7 @@ def evaluate_loss(
         raise DataError(f"{split.n_tokens} tokens to evaluate: expected 2 or more; give more text")
     starts = window_starts(split.n_tokens, length, max_tokens)
     batches = list(range(0, len(starts), min(batch_size, len(starts))))
-    rank, size = (helpers.rank, helpers.size) if helpers else (0, 1)
+    rank, size = helpers.rank, helpers.size
     computed: dict[int, Tensor] = {}
     total = sum(min(length, split.n_tokens - 1 - start) for start in starts)
     # What several processes gather for a forward pass is used in training again.
@@ -110,8 +113,7 @@ def evaluate_loss(
         losses = torch.zeros(len(batches))
         if computed:
             losses[list(computed)] = torch.stack(list(computed.values())).cpu()
-        losses = helpers.add(losses).cpu() if helpers else losses
-        loss = math.fsum(losses.tolist()) / total
+        loss = math.fsum(helpers.add(losses).tolist()) / total
     bits = loss / math.log(2)
     return Evaluation(
         loss=loss,

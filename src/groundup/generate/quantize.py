@@ -13,7 +13,7 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import make_folder, write_json
-from groundup.config import GPTConfig, build, parameter_shapes
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.quantized import quantizable, quantize, scatter
 from groundup.quantized.codes import BITS
 from groundup.quantized.kernels import can_multiply_whole_bytes
@@ -107,13 +107,13 @@ def _write(
     folder: RunFolder, tables: dict[str, Any], chosen: Checkpoint, bits: int, out: RunFolder
 ) -> Checkpoint:
     """Write the run folder of the model in `bits` bits but for its settings."""
-    tokenizer = run_tokenizer(folder, tables)
+    tokenizer, config = run_tokenizer(folder, tables), folder.model_config(tables)
     make_folder(out.path)
     written = save_files(
         out.checkpoints,
         chosen.step,
         {
-            MODEL: lambda path: write_tensors(_quantized(tables, chosen, bits), path),
+            MODEL: lambda path: write_tensors(_quantized(config, chosen, bits), path),
             STATE: lambda path: write_json(path, {"step": chosen.step}),
         },
     )
@@ -136,9 +136,8 @@ def _write_settings(
     out.write(kept | {"quantization": made})
 
 
-def _quantized(tables: dict[str, Any], chosen: Checkpoint, bits: int) -> dict[str, Tensor]:
+def _quantized(config: GPTConfig, chosen: Checkpoint, bits: int) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, each matrix as what stands for it in `bits` bits."""
-    config = build(GPTConfig, tables["model"])
     tensors = chosen.model_tensors()
     check_shapes(config, tensors, chosen.path)
     found: dict[str, Tensor] = {}

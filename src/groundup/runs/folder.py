@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -14,7 +14,9 @@ from groundup.base.errors import ConfigError, RunError, quoted, shown
 from groundup.base.files import file_error, read_bytes, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_toml
-from groundup.config import GPTConfig, build
+from groundup.config import GPTConfig, TrainConfig, build
+
+Config = TypeVar("Config", GPTConfig, TrainConfig)
 
 TABLES = ("model", "data")
 FORMAT = 1
@@ -105,10 +107,19 @@ class RunFolder:
 
     def model_config(self, tables: dict[str, Any]) -> GPTConfig:
         """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`."""
+        return self._config(GPTConfig, tables.get("model"), "the shape of a model")
+
+    def train_config(self, tables: dict[str, Any]) -> TrainConfig:
+        """Return the settings that run.toml, or its [request], tells of; or raise `RunError`."""
+        return self._config(TrainConfig, tables.get("train"), "the settings of a training")
+
+    def _config(self, kind: type[Config], table: object, what: str) -> Config:
+        if not isinstance(table, dict):
+            raise self._odd(f"{what}, but found {quoted(table)}")
         try:
-            return build(GPTConfig, tables["model"])
+            return build(kind, table)
         except ConfigError as error:
-            raise self._odd(f"the shape of a model, but {error}") from error
+            raise self._odd(f"{what}, but {error}") from error
 
     def _odd(self, expected: str) -> RunError:
         remedy = "restore it or train under another --run name"

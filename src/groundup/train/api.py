@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from torch import Tensor
 
 from groundup.base.errors import DataError
 from groundup.base.signals import Requests
@@ -18,13 +16,12 @@ from groundup.tokenizer import Tokenizer
 from groundup.train.assemble import assemble
 from groundup.train.choices import choose
 from groundup.train.listener import Listener
-from groundup.train.progress import Progress
 from groundup.train.screen import ConsoleScreen
 
 VALIDATION_SHARE = 0.1
 
 
-class _History:
+class _History(Listener):
     """Keeps the metrics in memory."""
 
     def __init__(self) -> None:
@@ -32,25 +29,6 @@ class _History:
 
     def metrics(self, record: dict[str, Any]) -> None:
         self.records.append(record)
-
-    def sample(self, step: int, prompt: str, text: str) -> None:
-        """Samples are for the screen."""
-
-    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Times are for the screen."""
-
-    def save(
-        self, progress: Progress, model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]
-    ) -> None:
-        """The model stays in memory."""
-
-    def confirm(self, wait: bool) -> None:
-        """Nothing is kept here."""
-
-    def trouble(
-        self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
-    ) -> None:
-        """The caller has the text and the model."""
 
 
 def train(

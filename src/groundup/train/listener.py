@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -13,8 +13,8 @@ from groundup.train.progress import Progress
 Tensors = Mapping[str, Tensor]
 
 
-class Listener(Protocol):
-    """What a listener hears. Every method may be a no-op."""
+class Listener:
+    """What a listener hears, and does nothing about."""
 
     def metrics(self, record: dict[str, Any]) -> None:
         """Receive a line of figures, as in metrics.jsonl."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, shown
 from groundup.config import TrainConfig
 from groundup.train.muon import muon
 from groundup.train.schedule import learning_rate
@@ -48,6 +48,10 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
+
+    def fields(self) -> dict[Tensor, tuple[str, ...]]:
+        """Return what is remembered of each parameter."""
+        return {p: FIELDS[group["rule"]] for group in self.param_groups for p in group["params"]}
 
     def gradients(self, parameters: list[Tensor]) -> list[Tensor]:
         """Return this process's part of each parameter's gradient."""
@@ -103,6 +107,9 @@ RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
     "adamw": _adamw,
     "muon": _muon,
 }
+
+FIELDS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum",)}
+"""What the rules remember of a parameter: each like it, but for the number of steps."""
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE) -> Optimizer:
@@ -162,12 +169,24 @@ def restore_optimizer(
     optimizer: Optimizer, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
     """Give the optimizer back the memory that `optimizer_tensors` yielded."""
+    fields = optimizer.fields()
+    remembered = {
+        f"{name}:{field}": (parameter, field)
+        for name, parameter in named.items()
+        for field in fields.get(parameter, ())
+    }
     optimizer.state.clear()
     for key, value in tensors.items():
-        name, _, field = key.rpartition(":")
-        if name not in named:
-            raise RunError(f"trainer.safetensors: '{key}' belongs to no parameter of this model")
-        parameter = named[name]
+        if key not in remembered:
+            raise RunError(f"trainer.safetensors: '{shown(key)}' is of no parameter that learns")
+        parameter, field = remembered[key]
+        shape = () if field == "step" else tuple(parameter.shape)
+        if tuple(value.shape) != shape or not value.is_floating_point():
+            found = f"{tuple(value.shape)} of {value.dtype}"
+            raise RunError(f"trainer.safetensors: {key} is {found}, expected {shape} of numbers")
         # The step count is a scalar that the fused kernel expects beside its parameter.
         own = optimizer.world.part_of(value, parameter) if value.dim() else value
         optimizer.state[parameter][field] = own.to(parameter.device, copy=True)
+    for key, (parameter, field) in remembered.items():
+        if parameter in optimizer.state and field not in optimizer.state[parameter]:
+            raise RunError(f"trainer.safetensors: {key} is missing")

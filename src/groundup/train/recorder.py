@@ -13,12 +13,13 @@ from groundup.config import TrainConfig, as_table
 from groundup.runs import RunFolder, append_line, cut_back, flush, size
 from groundup.runs.background import Background
 from groundup.runs.checkpoint import Checkpoint, prune, save_checkpoint
+from groundup.train.listener import Listener
 from groundup.train.progress import SIZES, Progress
 from groundup.train.replay import keep_batch
 
 
-class Recorder:
-    """A `Listener` that keeps metrics, samples, settings and checkpoints of one run."""
+class Recorder(Listener):
+    """Keeps metrics, samples, settings and checkpoints of one run."""
 
     def __init__(self, folder: RunFolder, tables: dict[str, Any]) -> None:
         self.folder = folder

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import read_json, write_json
-from groundup.config import GPTConfig, TrainConfig, build
 from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import (
@@ -25,6 +23,7 @@ from groundup.runs.checkpoint import (
     write_tensors,
 )
 from groundup.runs.load import fill
+from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
 from groundup.train.start import new_model
 from groundup.train.step import TrainStep
@@ -79,11 +78,10 @@ def replay(path: str | Path, step: int | None = None) -> Replay:
     folder = RunFolder(Path(path))
     tables = folder.read()
     kept = _choose(folder, step)
-    model = new_model(build(GPTConfig, tables["model"]), 0)
+    model = new_model(folder.model_config(tables), 0)
     fill(model, kept.model_tensors(), kept.path)
-    config = build(TrainConfig, tables["train"])
-    choices = Choices(config, {})
-    batch = load_file(kept.path / BATCH)
+    choices = Choices(folder.train_config(tables), {})
+    batch = map_safetensors(kept.path / BATCH)
     why = read_json(kept.path / WHY)
     with choices.in_force():
         losses, norms, first = _each(model.to(choices.device), choices, batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
@@ -55,7 +55,7 @@ class TrainRequest:
         return new_start(self.preset, self.model_changes, self.tokenizer)
 
 
-class Screen(Listener, Protocol):
+class Screen(Listener):
     """A listener that is also shown the run before it begins and while its text is prepared."""
 
     def preparing(self, stage: str, done: int, total: int) -> None:

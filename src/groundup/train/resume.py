@@ -9,7 +9,7 @@ from typing import Any
 
 from groundup import __version__
 from groundup.base.errors import UsageError
-from groundup.config import TrainConfig, as_table
+from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
 
 Notice = Callable[[str], None]
@@ -45,6 +45,9 @@ def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Not
             f"{folder.path} is an imported model, not a run; choose another --run name, and train "
             f"on from it with --from {folder.path}"
         )
+    # A run of an older version has the settings that came later at their defaults.
+    for part in (tables, tables["request"]):
+        part["train"] = as_table(folder.train_config(part))
     before, now = flatten(tables["request"]), flatten(asked)
     for key in WORDING:
         before.pop(key, None)
@@ -54,9 +57,6 @@ def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Not
         for key in ("train.steps", "train.minutes"):
             before.pop(key, None)
             now.pop(key, None)
-    # A run of an older version has the settings that came later at their defaults.
-    defaults = flatten({"train": as_table(TrainConfig())})
-    before = {key: value for key, value in defaults.items() if key in now} | before
     accepted = _changes(before, now, notice)
     different = [
         f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
@@ -103,7 +103,8 @@ def tell_inexact(tables: Tables, current: Tables, notice: Notice) -> None:
         for key in ARITHMETIC
         if key in before and before[key] != now.get(key)
     ]
-    if tables["train"]["device"] == "cuda" and tables["train"].get("deterministic") != "on":
+    settings = tables["train"]
+    if settings.get("device") == "cuda" and settings.get("deterministic") != "on":
         changed.append("a GPU adds in no fixed order without deterministic=on")
     if changed:
         notice(f"continues, not bit-identical: {'; '.join(changed)}")

@@ -258,7 +258,7 @@ def _locked(folder: RunFolder) -> Iterator[None]:
 def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
     """Return the settings as asked, or as decided when the run in the folder began."""
     if folder.exists() and "request" in (tables := folder.read()):
-        return build(TrainConfig, tables["train"])
+        return folder.train_config(tables)
     return request.train
 
 

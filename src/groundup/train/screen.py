@@ -6,14 +6,12 @@ It prints through a rich console that the caller chooses; the loop itself prints
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from torch import Tensor
 
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
@@ -22,6 +20,7 @@ from groundup.plan.units import duration
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.progress import Progress as RunProgress
+from groundup.train.request import Screen
 
 SAMPLE_LINES = 6
 SPEEDS = 20
@@ -30,8 +29,8 @@ SLOWER = 3
 """A training that has become so many times slower says so, once."""
 
 
-class ConsoleScreen:
-    """A `Screen` on a rich console: a live line in a terminal, plain lines elsewhere."""
+class ConsoleScreen(Screen):
+    """A screen on a rich console: a live line in a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -145,19 +144,6 @@ class ConsoleScreen:
         filled = [line for line in written.split("\n") if line.plain.strip()]
         for line in filled[:lines]:
             self.console.print(Text(" " * 12) + line, soft_wrap=True)
-
-    def save(
-        self, progress: RunProgress, model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]
-    ) -> None:
-        """Saving is silent."""
-
-    def confirm(self, wait: bool) -> None:
-        """Nothing is kept here."""
-
-    def trouble(
-        self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
-    ) -> None:
-        """What is done about a trouble is told in a line of metrics."""
 
     def close(self) -> None:
         """Take the live line away."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from groundup.base.errors import UsageError
-from groundup.config import GPTConfig, build, preset
+from groundup.config import GPTConfig, preset
 from groundup.model import GPT, empty_gpt
 from groundup.runs import RunFolder
 from groundup.runs.load import choose_checkpoint, load
@@ -59,7 +59,7 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
     return Start(
-        config=_changed(build(GPTConfig, tables["model"]), changes),
+        config=_changed(folder.model_config(tables), changes),
         tokenizer=str(folder.tokenizer),
         model=lambda config, seed: _learnt_model(base, config),
         identity={"from": identity},

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
+from groundup.evaluate import Helpers
 
 T = TypeVar("T")
 
@@ -30,14 +31,12 @@ class Training(Protocol):
         """How long a step takes at most, of the last ones."""
 
 
-class Alone:
+class Alone(Helpers):
     """A single process: every share is the whole, and nobody has to be asked.
 
     `train/distributed.py` has the others, with the same methods.
     """
 
-    rank = 0
-    size = 1
     divisor = 1.0
     """By how much gradients come out smaller than the sum over all samples of a step."""
 
@@ -62,10 +61,6 @@ class Alone:
     def total(self, rows: list[Tensor]) -> Tensor:
         """Return the sum of the rows (n,) of all passes of all processes."""
         return torch.stack(rows).sum(dim=0)
-
-    def add(self, values: Tensor) -> Tensor:
-        """Return the sum of each process's `values`."""
-        return values
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
         """Return the norm of the whole gradient."""
