@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from groundup import TrainConfig, UsageError
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.train.world import Exact, share
 from tests.train.processes import (
     ROOT,
@@ -29,12 +29,15 @@ from tests.train.processes import (
 
 @pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "muon"])
 def test_two_processes_learn_what_one_learns(tmp_path: Path, optimizer: str) -> None:
-    settings: dict[str, Any] = {"optimizer": optimizer, "steps": 50}
-    one = losses(train(tmp_path, 1, "one", **settings))
+    settings: dict[str, Any] = {"optimizer": optimizer, "steps": 50, "sample_every": 10}
+    alone = train(tmp_path, 1, "one", **settings)
+    one, written = losses(alone), list(read_lines(alone.samples))
     for name, more in (("replicated", {}), ("sharded", {"shard": "on"})):
-        two = losses(train(tmp_path, 2, name, **settings, **more))
-        assert len(two) == 50
-        assert two == pytest.approx(one, rel=1e-5)
+        run = train(tmp_path, 2, name, **settings, **more)
+        assert len(losses(run)) == 50
+        assert losses(run) == pytest.approx(one, rel=1e-5)
+        assert [sample["step"] for sample in read_lines(run.samples)] == [0, 10, 20, 30, 40, 50]
+        assert next(iter(read_lines(run.samples))) == written[0]
 
 
 def test_exact_sums_end_in_the_same_bits(tmp_path: Path) -> None:
@@ -67,6 +70,16 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, shard: s
     parts = train_with(tmp_path, [2, 1, 2], steps=24, shard=shard)
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
     assert [r["step"] for r in lines(parts) if "train_loss" in r] == list(range(1, 25))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", ["off", "on"])
+def test_three_processes_go_on_bit_for_bit(tmp_path: Path, shard: str) -> None:
+    settings: dict[str, Any] = {"batch_size": 12, "drop_rate": 0.1, "steps": 24, "shard": shard}
+    whole = train(tmp_path, 3, "whole", **settings)
+    parts = train_with(tmp_path, [3, 3], **settings)
+    assert fingerprint(parts) == fingerprint(whole)
+    assert lines(parts) == lines(whole)
 
 
 def train_with(folder: Path, numbers: list[int], steps: int, **settings: Any) -> RunFolder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
-PROMPT_AT_THE_END = "KING "
 
 
 @verb(app, "train")
@@ -108,6 +108,8 @@ def train(
     options |= {"encoding": encoding, "unknown": unknown}
     config = build(TrainConfig, settings)  # refused before torch is loaded
 
+    # What torch's C++ warns of is not for users, or said by us; it reads this once.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from groundup.train import ConsoleScreen, TrainRequest, train_run
 
     request = TrainRequest(

@@ -13,7 +13,7 @@ from groundup.model.attention import (
     plain_attention,
 )
 from groundup.model.block import BLOCKS, PostNormBlock, PreNormBlock, SandwichBlock
-from groundup.model.empty import empty_gpt
+from groundup.model.empty import empty_gpt, filled_gpt
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
     FeedForward,
@@ -51,6 +51,7 @@ __all__ = [
     "ZeroCenteredRMSNorm",
     "empty_gpt",
     "evaluation_mode",
+    "filled_gpt",
     "fused_attention",
     "plain_attention",
     "soft_cap",

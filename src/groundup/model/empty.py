@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from groundup.config import GPTConfig
@@ -27,3 +29,11 @@ def empty_gpt(config: GPTConfig) -> GPT:
     """Return a GPT on the meta device; assign a state dict to it, then call `tie_weights`."""
     with torch.device("meta"), _Unfilled():
         return GPT(config)
+
+
+def filled_gpt(config: GPTConfig, tensors: Mapping[str, Tensor]) -> GPT:
+    """Return a GPT whose parameters are these tensors themselves, by their names."""
+    model = empty_gpt(config)
+    model.load_state_dict(tensors, strict=False, assign=True)
+    model.tie_weights()
+    return model

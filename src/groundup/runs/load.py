@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
-from groundup.model import GPT, empty_gpt
+from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import (
     MODEL,
@@ -60,18 +60,16 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     chosen, notices = choose_checkpoint(folder, checkpoint)
     tensors = gather(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path)
-    model = empty_gpt(config)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
             raise UsageError(
                 f"--device {device}: {path} holds quantised weights, which compute on CPUs only; "
                 "use --device cpu, or the run that they were made from"
             )
+        model = empty_gpt(config)
         swap_in(model, tensors, tables.get("quantization", {}).get("vector_bits", 8))
     else:
-        model.load_state_dict(tensors, strict=False, assign=True)
-        model.tie_weights()
-        model.to(device, torch.float32)
+        model = filled_gpt(config, cast("dict[str, Tensor]", tensors)).to(device, torch.float32)
     return LoadedRun(
         model=model.eval(),
         tokenizer=run_tokenizer(folder, tables),

@@ -63,12 +63,10 @@ def assemble(
                 )
             )
 
-    def sample(between: Between) -> tuple[str, str] | None:
-        if not world.samples:
-            return None
+    def sample(between: Between) -> tuple[str, str]:
         length, seed = settings.sample_tokens, settings.seed
         pieces: list[str] = []
-        written = stream(model, tokenizer, prompt, max_tokens=length, seed=seed)
+        written = stream(world.writer(model), tokenizer, prompt, max_tokens=length, seed=seed)
         while True:  # the first process writes, the others wait for its end
             piece = next(written, None) if world.rank == 0 else None
             if not any(world.agree(piece is not None)):

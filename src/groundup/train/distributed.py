@@ -39,6 +39,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
+from groundup.model import GPT, filled_gpt
 from groundup.train.launch import Place
 from groundup.train.pulse import Deadline, Pulse
 from groundup.train.step import TrainStep
@@ -130,7 +131,11 @@ class Replicated(Ranks):
         """Return what to call for a forward pass of `step`, so that gradients are shared."""
         self.divisor = float(self.size)
         has_experts = cast("TrainStep", step).model.config.n_experts > 0
-        self._wrapped = DistributedDataParallel(step, find_unused_parameters=has_experts)
+        # DDP lays gradients out anew after its first step, unless it looks for unused parameters;
+        # three and more are then summed in another order, and a resume would be told from no stop.
+        exact = self.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
+        search = has_experts or (exact and self.size > 2)
+        self._wrapped = DistributedDataParallel(step, find_unused_parameters=search)
         return self._wrapped
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
@@ -140,8 +145,6 @@ class Replicated(Ranks):
 
 class Sharded(Ranks):
     """Every process has a part of each parameter, of its gradient and of the optimizer's memory."""
-
-    samples = False
 
     def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
         """Return what to call for a forward pass of `step`, so that gradients are shared."""
@@ -156,11 +159,22 @@ class Sharded(Ranks):
                 module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
         register_fsdp_forward_method(step, "within")
         self._step = cast("TrainStep", step)
+        # The parts: between a forward pass and the next, a module may show whole ones.
+        self._parameters = dict(self._step.model.named_parameters())
         return step
 
     def within(self, function: Callable[[], T]) -> T:
         """Call a function that uses the model itself; all processes call it at once."""
         return self._step.within(function)
+
+    def writer(self, model: GPT) -> GPT:
+        """Return a model to write with in the first process: one of its own, of whole tensors."""
+        tensors = {}
+        for name, parameter in self._parameters.items():
+            whole = self.whole(self.local(parameter), parameter)
+            if self.rank == 0:
+                tensors[name] = whole.detach()
+        return filled_gpt(model.config, tensors) if self.rank == 0 else model
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a pass: gradients are shared in the last one only."""

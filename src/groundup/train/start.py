@@ -11,7 +11,7 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
-from groundup.model import GPT, empty_gpt
+from groundup.model import GPT, filled_gpt
 from groundup.runs import RunFolder
 from groundup.runs.load import choose_checkpoint, load
 
@@ -110,8 +110,5 @@ def _learnt_model(base: Path, config: GPTConfig) -> GPT:
     if config.position == "learned":
         name = "position_embedding.weight"
         tensors[name] = tensors[name][: config.context_length]
-    model = empty_gpt(config)
     own = {name: tensor.clone() for name, tensor in tensors.items()}
-    model.load_state_dict(own, strict=False, assign=True)
-    model.tie_weights()
-    return model.requires_grad_()
+    return filled_gpt(config, own).requires_grad_()

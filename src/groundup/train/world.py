@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
 from groundup.evaluate import Helpers
+from groundup.model import GPT
 
 T = TypeVar("T")
 
@@ -39,9 +40,6 @@ class Alone(Helpers):
 
     divisor = 1.0
     """By how much gradients come out smaller than the sum over all samples of a step."""
-
-    samples = True
-    """Whether the model can write while it is trained."""
 
     def passes(self, config: TrainConfig) -> list[Pass]:
         """Return this process's passes of a step."""
@@ -76,6 +74,10 @@ class Alone(Helpers):
     def within(self, function: Callable[[], T]) -> T:
         """Call a function that uses the model itself; all processes call it at once."""
         return function()
+
+    def writer(self, model: GPT) -> GPT:
+        """Return a model to write with in the first process: the same, or one like it."""
+        return model
 
     def agree(self, *wishes: int) -> tuple[int, ...]:
         """Return the largest of each wish that any process has."""
