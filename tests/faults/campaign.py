@@ -1,9 +1,9 @@
 """Many faults, counted over several calls: which seeds were tried, and what became of each.
 
 A campaign has a goal; a call of `make test-long SCALE=0.1` tries a tenth of it, with the seeds that
-come next, and a call after the goal is reached begins again. The ledger is a file of JSON lines:
-$GROUNDUP_FAULTS, else .faults.jsonl in the repository. `python -m tests.faults.campaign` writes the
-table of docs/faults.md from it.
+come next, and one after the goal is reached goes on with new ones. The ledger is a file of JSON
+lines: $GROUNDUP_FAULTS, else .faults.jsonl in the repository. `python -m tests.faults.campaign`
+writes the table of docs/faults.md from it.
 """
 
 from __future__ import annotations

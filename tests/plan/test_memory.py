@@ -257,7 +257,7 @@ LLAMA = {
 @pytest.mark.parametrize(
     ("model", "train"),
     [
-        ({"emb_dim": 256, "n_heads": 4, "n_layers": 4, "vocab_size": 2048}, {"batch_size": 16}),
+        ({"emb_dim": 256, "n_heads": 4, "n_layers": 4, "vocab_size": 2048}, {"batch_size": 96}),
         ({"emb_dim": 512, "n_heads": 8, "n_layers": 6, "vocab_size": 20000}, {"batch_size": 4}),
         ({"emb_dim": 512, "n_heads": 8, "n_layers": 6, "vocab_size": 20000}, {"loss": "plain"}),
         (

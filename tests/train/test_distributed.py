@@ -40,6 +40,23 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, optimizer: str) -> 
         assert next(iter(read_lines(run.samples))) == written[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({"checkpoint_activations": "on"}, 1e-5),
+        ({"accumulation": 4, "batch_size": 2, "grad_clip": 0.1}, 1e-5),
+        ({"precision": "bf16", "checkpoint_activations": "on", "accumulation": 2}, 1e-3),
+    ],
+)
+def test_they_share_whatever_a_step_is_made_of(
+    tmp_path: Path, settings: dict[str, Any], most: float
+) -> None:
+    one = losses(train(tmp_path, 1, "one", **settings))
+    for name, more in (("replicated", {}), ("sharded", {"shard": "on"})):
+        assert losses(train(tmp_path, 2, name, **settings, **more)) == pytest.approx(one, rel=most)
+
+
 def test_exact_sums_end_in_the_same_bits(tmp_path: Path) -> None:
     common = {"exact": "on", "drop_rate": 0.1, "steps": 12}
     one = train(tmp_path, 1, "one", batch_size=2, accumulation=4, **common)
