@@ -21,23 +21,28 @@ BEFORE = ["start-up", "data preparation", "planning"]
 """Phases in which there is nothing to save yet."""
 DURING = {"evaluation": 0, "sampling": 0, "warm-up": 1, "mid-accumulation": 4, "saving": 6}
 """Phases, and the step of the checkpoint that a signal in them leads to."""
-SETTINGS: dict[str, Any] = {"steps": 12, "batch_size": 4, "accumulation": 2, "keep": 99}
+SETTINGS: dict[str, Any] = {"steps": 12, "batch_size": 4, "keep": 99}
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 SOON = 10.0
+
+
+def settings(ranks: int, **more: Any) -> dict[str, Any]:
+    """Return settings by which every process makes two passes a step."""
+    return SETTINGS | {"accumulation": 2 * ranks} | more
 
 
 @cache
 def reference(ranks: int, shard: str) -> tuple[str, list[dict[str, Any]]]:
     """Return how a run ends that no signal meets."""
     with TemporaryDirectory() as folder:
-        run = train(Path(folder), ranks, **(SETTINGS | {"shard": shard}))
+        run = train(Path(folder), ranks, **settings(ranks, shard=shard))
         return fingerprint(run), lines(run)
 
 
 def meet(folder: Path, phase: str, number: int, ranks: int, to: int, **more: Any) -> Training:
     """Send a signal to a process in a phase."""
     sabotage = {"kind": "phase", "phase": phase, "rank": to}
-    training = Training(folder, command(folder, **(SETTINGS | more)), ranks, sabotage)
+    training = Training(folder, command(folder, **settings(ranks, **more)), ranks, sabotage)
     training.wait_for((folder / f"phase-{to}").exists)
     training.signal(number, rank=to)
     return training
@@ -64,7 +69,7 @@ def check(folder: Path, phase: str, number: int, ranks: int = 1, to: int = 0, **
             assert len(steps) == 1 or phase == "saving"
         else:
             assert not steps
-        Training(folder, command(folder, **(SETTINGS | more)), ranks).finish()
+        Training(folder, command(folder, **settings(ranks, **more)), ranks).finish()
     assert (fingerprint(run), lines(run)) == reference(ranks, more.get("shard", "off"))
 
 
