@@ -1,7 +1,7 @@
 """`groundup`, with something that goes wrong in it: what and where, the variable SABOTAGE says.
 
-It is JSON: `kind`, and where needed `rank`, `step`, `phase`, `save`, `number`,
-`milliseconds` or `size`. The training itself is the genuine one, in a process of its own.
+It is JSON: `kind`, and where needed `rank`, `step`, `phase`, `save`, `number`, `milliseconds`,
+`seconds` or `size`. The training itself is the genuine one, in a process of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pause(phase: str) -> None:
         mark = Path(f"phase-{RANK}")
         if not mark.exists():
             mark.write_text(phase)
-            end = time.monotonic() + PAUSE
+            end = time.monotonic() + SABOTAGE.get("seconds", PAUSE)
             while time.monotonic() < end:  # in slices, as a signal's handler ends a sleep or not
                 time.sleep(0.01)
 

@@ -13,6 +13,8 @@ import pytest
 
 from groundup import TrainConfig, UsageError
 from groundup.runs import RunFolder, read_lines
+from groundup.runs.checkpoint import list_checkpoints
+from groundup.train.pulse import GRACE
 from groundup.train.world import Exact, share
 from tests.train.processes import (
     ROOT,
@@ -187,6 +189,18 @@ def test_a_process_that_waits_for_others_can_be_ended(tmp_path: Path) -> None:
     ended = time.monotonic()
     assert training.wait() == [143, -signal.SIGKILL]
     assert time.monotonic() - ended < 10
+
+
+@pytest.mark.slow
+def test_a_slow_save_is_waited_for_once_all_have_agreed(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"steps": 100_000, "eval_every": 50_000, "save_every": 50_000}
+    sabotage = {"kind": "phase", "phase": "saving", "rank": 0, "seconds": GRACE + 3}
+    training = Training(tmp_path, command(tmp_path, **settings), 2, sabotage)
+    run = RunFolder(tmp_path / "runs/run")
+    training.wait_for(lambda: steps_logged(run) >= 50)
+    training.signal(signal.SIGTERM, rank=0)
+    assert training.wait() == [143, 143], training.err
+    assert len(list_checkpoints(run.checkpoints)) == 1
 
 
 @pytest.mark.slow

@@ -247,3 +247,18 @@ def test_a_folder_that_vanishes_is_an_error_and_no_traceback(tmp_path: Path) -> 
     run = RunFolder(tmp_path / "runs/story-pico")
     assert not run.exists(), "what is left makes no half a run"
     assert json.dumps(sorted(p.name for p in run.path.glob("*"))) in ("[]", '["lock"]')
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the privilege to mount")
+    try:
+        train_run(request(place), StopAt(8))
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        with pytest.raises(GroundupError, match="Read-only file system; check the path"):
+            train_run(request(place), quiet())
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # shards stay mapped

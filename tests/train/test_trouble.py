@@ -36,6 +36,14 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], scale: float = math
     return seen
 
 
+def diverge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until the loss of step 9 is no number."""
+    poison(monkeypatch, {9})
+    with pytest.raises(DivergedError):
+        train_run(request(folder), quiet())
+    monkeypatch.undo()
+
+
 def events(outcome: Outcome) -> list[tuple[int, str]]:
     found = read_lines(outcome.folder.metrics)
     return [(line["step"], line["event"]) for line in found if "event" in line]
@@ -99,10 +107,7 @@ def test_weights_stay_bit_for_bit_and_the_batch_is_kept(
 def test_a_replay_names_the_layer_and_the_sequence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poison(monkeypatch, {9})
-    with pytest.raises(DivergedError):
-        train_run(request(tmp_path), quiet())
-    monkeypatch.undo()
+    diverge(tmp_path, monkeypatch)
     run = tmp_path / "runs/story-pico"
     tokens = replay(run).tokens
     genuine = GPT.hidden_states
@@ -200,10 +205,7 @@ def test_a_leap_of_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pol
 def test_how_trouble_is_met_may_change_when_a_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poison(monkeypatch, {9})
-    with pytest.raises(DivergedError):
-        train_run(request(tmp_path), quiet())
-    monkeypatch.undo()
+    diverge(tmp_path, monkeypatch)
     poison(monkeypatch, {3})  # step 9 again, as the last checkpoint is of step 6
     outcome = train_run(request(tmp_path, on_nonfinite="skip"), quiet())
     assert outcome.progress.finished

@@ -22,6 +22,8 @@ class GroundupError(Exception):
     exit_status = 1
     leaves_at_once = False
     """Whether the process must not wait for anything any more, as others it waits for are gone."""
+    blameless = False
+    """Whether other processes of the same training know or meet it too, and need not be told."""
 
 
 class DataError(GroundupError):

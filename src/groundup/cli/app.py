@@ -69,16 +69,20 @@ def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
 
 def main() -> None:
     """Run the command line and exit."""
-    for verbs in VERBS:
-        importlib.import_module(f"groundup.cli.{verbs}")
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a character the terminal lacks is no failure
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for number in STOPS:
-        signal.signal(number, _interrupt)
-    hold_back()
-    words = sys.argv[1:]
-    sys.exit(_run([*words, "--help"] if words in ([], ["data"]) else words))
+    try:
+        for number in STOPS:
+            signal.signal(number, _interrupt)
+        hold_back()
+        for verbs in VERBS:
+            importlib.import_module(f"groundup.cli.{verbs}")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError):  # what the terminal lacks is no failure
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        words = sys.argv[1:]
+        status = _run([*words, "--help"] if words in ([], ["data"]) else words)
+    except Interrupted as error:  # before a verb was under way, or again while it was ending
+        status = _fail("interrupted", 128 + error.number)
+    sys.exit(status)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,6 +103,10 @@ class Ranks(Alone):
     def watch(self, training: Training) -> None:
         """Note whose steps are spoken of when something happens."""
         self.pulse.training = self.deadline.training = training
+
+    def stopping(self) -> None:
+        """Note that all have agreed to stop."""
+        self.deadline.kept()
 
     def total(self, rows: list[Tensor]) -> Tensor:
         """Return the sum of the rows (n,) of all passes of all processes."""
@@ -231,10 +234,12 @@ class ExactRanks(Exact, Ranks):
 
 
 @contextlib.contextmanager
-def joined(place: Place, timeout: float) -> Iterator[Ranks]:
+def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Iterator[Ranks]:
     """Find the other processes; yield what this one is among them."""
+    others, where = place.size - 1, f"{place.host}:{place.port}"
     with Deadline() as deadline:
-        late = threading.Timer(LATE, _say_late, [place])
+        text = f"rank {place.rank} waits for {others} other processes at {where}"
+        late = threading.Timer(LATE, notice, [text])
         late.daemon = True
         late.start()
         store = _store(place)
@@ -280,9 +285,3 @@ def _store(place: Place) -> Store:
             f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
             f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
         ) from error
-
-
-def _say_late(place: Place) -> None:
-    others, where = place.size - 1, f"{place.host}:{place.port}"
-    text = f"groundup: rank {place.rank} waits for {others} other processes at {where}"
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - there is no screen yet

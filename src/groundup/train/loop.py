@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -20,7 +20,6 @@ from groundup.config import TrainConfig
 from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
-from groundup.device.transfer import to_device
 from groundup.evaluate import Evaluation
 from groundup.train.budget import (
     EVALUATIONS,
@@ -29,17 +28,11 @@ from groundup.train.budget import (
     evaluated_tokens,
     steps_within,
 )
-from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.choices import Choices
-from groundup.train.compiled import compile_step
 from groundup.train.health import MOST_RETURNS, SLOWED, WINDOW, DivergedError, Trouble, examine
+from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
-from groundup.train.optimizer import (
-    build_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-    set_learning_rate,
-)
+from groundup.train.optimizer import set_learning_rate
 from groundup.train.progress import Progress
 from groundup.train.schedule import learning_rate
 from groundup.train.step import TrainStep
@@ -92,14 +85,7 @@ class Trainer:
         self.model = self.step.model
         if self.config.minutes is None:
             self._afford_evaluation()
-        self.passes = self.world.passes(self.config)
-        if self.config.checkpoint_activations == "on":
-            checkpoint_blocks(self.step.worker)
-        if self.config.compile == "on":
-            compile_step(self.step)
-        self.forward = self.world.wrap(self.step)
-        self.named = dict(self.model.named_parameters())
-        self.optimizer = build_optimizer(self.model, self.config, self.world)
+        self.learner = Learner(self.step, self.batches, self.choices, self.world)
         self._durations: deque[float] = deque(maxlen=TIMED_STEPS)
         self._norm = torch.zeros(())
         self._pause = 0.0
@@ -116,13 +102,10 @@ class Trainer:
         """How long a step takes at most, of the last ones."""
         return max(self._durations, default=0.0)
 
-    def restore(self, progress: Progress, model: Tensors, trainer: Tensors) -> None:
-        """Go on from the tensors of a checkpoint; they have been checked already."""
+    def restore(self, progress: Progress, weights: Tensors, memory: Tensors) -> None:
+        """Go on from the tensors of a checkpoint; weights have been checked already."""
         self.progress, self._saved = progress, progress.frozen()
-        with torch.no_grad():
-            for name, parameter in self.named.items():
-                self.world.local(parameter).copy_(self.world.part_of(model[name], parameter))
-        restore_optimizer(self.optimizer, self.named, trainer)
+        self.learner.restore(weights, memory)
 
     def fit(self, requests: Requests) -> Progress:
         """Train to the last step, or until asked to stop; save what is there at the end."""
@@ -172,6 +155,7 @@ class Trainer:
             self._save()
         if stop:
             self._requests.stop = stop
+            self.world.stopping()
             raise Stopped
 
     def _settle(self) -> None:
@@ -224,64 +208,29 @@ class Trainer:
 
     def _take_step(self) -> None:
         begun = time.perf_counter()
-        _, self._norm = self._optimizer_step()
+        self._norm = self._learn()
         synchronize(self.choices.device)
         self._durations.append(time.perf_counter() - begun)
         self.progress.seconds += self._durations[-1]
 
-    def _optimizer_step(self) -> tuple[Tensor, Tensor]:
-        """Learn from one global batch, unless something is wrong with it.
-
-        Returns its mean loss and the norm of the gradient.
-        """
-        loss, norm, n_targets = self._gradient()
-        progress, value = self.progress, float(loss)
+    def _learn(self) -> Tensor:
+        """Learn from one global batch, unless something is wrong with it; return the norm."""
+        progress, number = self.progress, self.progress.step
+        loss, norm, n_targets = self.learner.gradient(number)
+        value = float(loss)
         trouble = examine(value, float(norm), progress.recent, self.config)
         if trouble:
             self._face(trouble)
         if trouble is None or trouble.policy == "report":
-            self._move(norm, n_targets)
+            set_learning_rate(self.learner.optimizer, number, self.config, progress.rate_scale)
+            self.learner.move(norm, n_targets)
             progress.unlogged.append(value)
             progress.recent = [*progress.recent[1 - WINDOW :], value]
-        self.optimizer.zero_grad()
+        self.learner.forget()
         progress.step += 1
         progress.tokens += self.config.sequences_per_step * self.batches.context_length
         progress.val_loss = None
-        return loss, norm
-
-    def _gradient(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean loss of the global batch, its gradient's norm and how many it counts.
-
-        The gradients are left as they are: summed over targets, by the world's divisor too small.
-        """
-        config, step = self.config, self.progress.step
-        self.step.refresh()
-        rows = []
-        for number, (first, n) in enumerate(self.passes):
-            if self.model.config.has_dropout:  # repeats after a resume, and differs between ranks
-                torch.manual_seed(config.seed * 1_000_003 + step + (first << 40))
-            last = number + 1 == len(self.passes)
-            arrays = self.batches.samples(step * config.sequences_per_step + first, n)
-            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
-            with self.world.passing(last):
-                with self.choices.step_context():
-                    loss_sum, count = self.forward(tokens, targets)
-                loss_sum.backward()  # type: ignore[no-untyped-call]
-            self.step.collect()
-            self.world.passed(list(self.named.values()), last)
-            rows.append(torch.stack([loss_sum.detach(), count]))
-        loss_sum, n_targets = self.world.total(rows)
-        gradients = self.optimizer.gradients(list(self.named.values()))
-        norm = self.world.norm(gradients) * self.world.divisor / n_targets
-        return loss_sum / n_targets, norm, n_targets
-
-    def _move(self, norm: Tensor, n_targets: Tensor) -> None:
-        """Take the step, with a gradient of this norm."""
-        # The fused step divides each gradient by this on its way: a pass over memory less.
-        self.optimizer.grad_scale = n_targets / self.world.divisor / self._shrinkage(norm)
-        progress = self.progress
-        set_learning_rate(self.optimizer, progress.step, self.config, progress.rate_scale)
-        self.optimizer.step()
+        return norm
 
     def _face(self, trouble: Trouble) -> None:
         """Tell of a trouble, keep its batch, and do what its policy says."""
@@ -290,7 +239,7 @@ class Trainer:
             self._tell_event("reported", progress.step + 1, trouble, "the step was taken")
             return
         self._keep_batch(trouble)
-        self.optimizer.zero_grad()
+        self.learner.forget()
         if policy == "back":
             raise Back(trouble)
         progress.skipped += 1
@@ -301,13 +250,11 @@ class Trainer:
 
     def _keep_batch(self, trouble: Trouble) -> None:
         """Hand out the batch, and the weights that were about to learn from it."""
-        n = self.config.sequences_per_step
-        arrays = self.batches.samples(self.progress.step * n, n)
-        tokens, targets = map(torch.from_numpy, arrays)
-        record = {"step": self.progress.step + 1, "kind": trouble.kind, "reason": trouble.text}
-        model = self._gathered(self._parameters())
+        step = self.progress.step
+        record = {"step": step + 1, "kind": trouble.kind, "reason": trouble.text}
+        weights = self.learner.weights()
         for listener in self.listeners:
-            listener.trouble(record, {"tokens": tokens, "targets": targets}, model)
+            listener.trouble(record, self.learner.batch(step), weights)
 
     def _give_up(self, trouble: Trouble) -> NoReturn:
         raise DivergedError(
@@ -319,11 +266,6 @@ class Trainer:
     def _tell_event(self, event: str, step: int, trouble: Trouble, outcome: str) -> None:
         reason = f"{trouble.text}; {outcome}"
         self._tell({"step": step, "event": event, "kind": trouble.kind, "reason": reason})
-
-    def _shrinkage(self, norm: Tensor) -> Tensor:
-        """Return what a gradient of this norm is multiplied by to be clipped: 1 or less."""
-        most = self.config.grad_clip or torch.inf
-        return (most / (norm + 1e-6)).clamp(max=1.0)
 
     def _foretell(self) -> None:
         """Once, after the first steps: tell their speed, and fill a time budget with steps."""
@@ -404,18 +346,9 @@ class Trainer:
         if self._saved == self.progress:
             return
         self._saved = self.progress.frozen()
-        model = self._gathered(self._parameters())
-        trainer = self._gathered(optimizer_tensors(self.optimizer, self.named))
+        weights, memory = self.learner.weights(), self.learner.memory()
         for listener in self.listeners:
-            listener.save(self._saved, model, trainer)
-
-    def _parameters(self) -> Iterator[tuple[str, Tensor]]:
-        for name, parameter in self.named.items():
-            yield name, self.world.whole(self.world.local(parameter), parameter)
-
-    def _gathered(self, tensors: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """Return the tensors, which all processes bring together, in the first one only."""
-        return {name: tensor.detach() for name, tensor in tensors if self.world.rank == 0}
+            listener.save(self._saved, weights, memory)
 
     def _finish(self) -> None:
         """Validate on the whole split, say so, and keep the finished state."""

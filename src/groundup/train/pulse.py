@@ -42,6 +42,7 @@ class RankLost(RunError):  # noqa: N818 - "rank 1 lost" is what the message says
 
     exit_status = 5
     leaves_at_once = True
+    blameless = True
 
 
 class Store(Protocol):
@@ -88,6 +89,7 @@ class Pulse:
         self._others: dict[int, Sign] = {}
         self._answered = time.monotonic()
         self._noticed, self._over = threading.Event(), threading.Event()
+        self._speaking = threading.Lock()
         self._say()
 
     @contextlib.contextmanager
@@ -98,11 +100,11 @@ class Pulse:
             threading.Thread(target=self._watch, daemon=True, name="pulse").start()
             yield
             self._part()
-        except RankLost:
-            self._tell(state="parted")  # and is not to blame
-            raise
         except BaseException as error:
             self._noticed.set()
+            if isinstance(error, GroundupError) and error.blameless:
+                self._tell(state="parted")
+                raise
             self._tell(state="failed", step=self._step(), why=one_line(error))
             if isinstance(error, GroundupError) or not isinstance(error, Exception):
                 raise
@@ -210,7 +212,8 @@ class Pulse:
             self.ask(self._say, None)
 
     def _say(self) -> None:
-        self._store.set(f"pulse/{self.rank}", json.dumps(self._own))
+        with self._speaking:  # lest what is older arrives later
+            self._store.set(f"pulse/{self.rank}", json.dumps(self._own))
 
     def _hear(self) -> None:
         """Note what the others say, and when they last said something new."""
@@ -308,6 +311,10 @@ class Deadline:
             signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
         return self
+
+    def kept(self) -> None:
+        """Let the rest take as long as it takes: all have agreed to stop."""
+        self._done.set()
 
     def __exit__(self, *error: object) -> None:
         self._done.set()

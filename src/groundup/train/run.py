@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
-
-from rich.console import Console
 
 from groundup.base.files import make_folder
 from groundup.base.signals import Requests
@@ -30,7 +28,6 @@ from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
 from groundup.train.request import Screen, TrainRequest
 from groundup.train.resume import compatible, tell_inexact, versions
-from groundup.train.screen import ConsoleScreen
 from groundup.train.shortage import explained
 from groundup.train.start import new_model
 from groundup.train.world import ALONE, Alone, Exact
@@ -64,9 +61,9 @@ def train_run(
     if requests is None:
         with Requests() as requests:
             return train_run(request, screen, started, requests)
-    with _joined(request.train.timeout) as ranks, contextlib.ExitStack() as held:
+    with _joined(request.train.timeout, screen.notice) as ranks, contextlib.ExitStack() as held:
         if ranks.rank:
-            screen = ConsoleScreen(Console(quiet=True))
+            screen = Screen()
         run = _Run(request, screen, started, requests, ranks)
         decided = ranks.share(lambda: run.decide(held))
         outcome = run.train(**decided)
@@ -76,14 +73,14 @@ def train_run(
 
 
 @contextlib.contextmanager
-def _joined(timeout: float) -> Iterator[Alone]:
+def _joined(timeout: float, notice: Callable[[str], None]) -> Iterator[Alone]:
     """Yield what this process is among others, if there are any."""
     if (own := place()) is None:
         yield ALONE
         return
     from groundup.train.distributed import joined  # a second of imports
 
-    with joined(own, timeout) as ranks:
+    with joined(own, timeout, notice) as ranks:
         yield ranks
 
 

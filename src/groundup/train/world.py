@@ -71,6 +71,9 @@ class Alone(Helpers):
     def watch(self, training: Training) -> None:
         """Note whose steps are spoken of when something happens."""
 
+    def stopping(self) -> None:
+        """Note that all have agreed to stop."""
+
     def within(self, function: Callable[[], T]) -> T:
         """Call a function that uses the model itself; all processes call it at once."""
         return function()
