@@ -189,6 +189,7 @@ def test_a_process_that_waits_for_others_can_be_ended(tmp_path: Path) -> None:
     ended = time.monotonic()
     assert training.wait() == [143, -signal.SIGKILL]
     assert time.monotonic() - ended < 10
+    assert training.err[0].startswith("groundup: interrupted")
 
 
 @pytest.mark.slow

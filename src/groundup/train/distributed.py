@@ -236,9 +236,8 @@ class ExactRanks(Exact, Ranks):
 @contextlib.contextmanager
 def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Iterator[Ranks]:
     """Find the other processes; yield what this one is among them."""
-    others, where = place.size - 1, f"{place.host}:{place.port}"
+    text = f"rank {place.rank} of {place.size} waits for the others at {place.host}:{place.port}"
     with Deadline() as deadline:
-        text = f"rank {place.rank} waits for {others} other processes at {where}"
         late = threading.Timer(LATE, notice, [text])
         late.daemon = True
         late.start()

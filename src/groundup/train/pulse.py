@@ -326,8 +326,10 @@ class Deadline:
         while number := self._ours.recv(1):
             if number[0] not in (signal.SIGTERM, signal.SIGINT):
                 continue
+            text = "interrupted while it waited for the others"
+            if self.training:
+                text = "no agreement to stop in time; nothing is saved, the last checkpoint stands"
             step = self.training.step_seconds if self.training else 0.0
             if not self._done.wait(GRACE + min(LONGEST, step)):
-                text = "no agreement to stop in time; nothing is saved, the last checkpoint stands"
                 os.write(2, f"groundup: {text}\n".encode())
                 os._exit(128 + number[0])
