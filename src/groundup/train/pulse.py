@@ -35,6 +35,8 @@ GRACE, LONGEST = 5.0, 15.0
 launchers kill after 30."""
 ANSWER = 5.0
 """Seconds that the store may take to answer."""
+AGAIN = 1.0
+"""The same where it has not answered for a while: it is asked again and again."""
 
 
 class RankLost(RunError):  # noqa: N818 - "rank 1 lost" is what the message says
@@ -180,8 +182,9 @@ class Pulse:
                 answer.set_exception(error)
 
         threading.Thread(target=wait, daemon=True).start()
+        silent = time.monotonic() - self._answered > SILENCE
         try:
-            found = answer.result(timeout=ANSWER)
+            found = answer.result(timeout=AGAIN if silent else ANSWER)
         except TimeoutError:
             return unanswered
         except Exception as error:
