@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from torch.distributed import HashStore
 
 from groundup.base.errors import UsageError
+from groundup.train.distributed import _own_part
 from groundup.train.launch import Place, place
 
 TOLD = {
@@ -54,3 +58,13 @@ def test_a_wrong_place_is_refused(
         place()
     assert str(caught.value).startswith(said)
     assert len(str(caught.value)) < 300
+
+
+def test_processes_that_are_started_again_do_not_hear_what_was_said_before() -> None:
+    store, places = HashStore(), [Place(rank, 3, rank, "first-host", 29500) for rank in range(3)]
+    with ThreadPoolExecutor() as pool:
+        for _ in range(3):  # a launcher may keep its store
+            parts = list(pool.map(lambda place: _own_part(store, place), places))
+            assert not any(part.check(["said"]) for part in parts)
+            parts[0].set("said", "something")
+            assert all(part.check(["said"]) for part in parts)

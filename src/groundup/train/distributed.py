@@ -17,6 +17,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -241,7 +242,7 @@ def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Itera
         late = threading.Timer(LATE, notice, [text])
         late.daemon = True
         late.start()
-        store = _store(place)
+        store = _own_part(_store(place), place)
         pulse = Pulse(cast("Any", store), place.rank, place.size, timeout)  # its stubs lack clone()
         with pulse.guarded():
             late.cancel()
@@ -284,3 +285,26 @@ def _store(place: Place) -> Store:
             f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
             f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
         ) from error
+
+
+def _own_part(store: Store, place: Place) -> Store:
+    """Return a part of the store that these processes alone use, once all of them are there.
+
+    A launcher that starts all again may keep its store, with what was said there before. So each
+    process takes a name, and follows the first one when that has called it by this name.
+    """
+    own, others = uuid.uuid4().hex, range(1, place.size)
+    if place.rank == 0:
+        while not store.check([f"{own}/{rank}" for rank in others]):
+            here = [rank for rank in others if store.check([f"name/{rank}"])]
+            names = {rank: store.get(f"name/{rank}").decode() for rank in here}
+            store.set("called", json.dumps({"part": own, "names": names}))
+            time.sleep(0.02)
+        return PrefixStore(own, store)
+    store.set(f"name/{place.rank}", own)
+    while True:
+        called = json.loads(store.get("called")) if store.check(["called"]) else {"names": {}}
+        if called["names"].get(str(place.rank)) == own:
+            store.set(f"{called['part']}/{place.rank}", "")
+            return PrefixStore(called["part"], store)
+        time.sleep(0.02)

@@ -246,7 +246,7 @@ class Pulse:
         return self.training.steps_done if self.training else 0
 
     def _store_lost(self) -> RankLost:
-        return _lost(0, self._step(), "was killed or cut off, and its store is gone")
+        return _lost(0, self._step(), "was killed or cut off")
 
 
 def one_line(error: BaseException) -> str:
