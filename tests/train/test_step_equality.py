@@ -74,10 +74,11 @@ def test_every_gradient_and_parameter_is_that_of_the_plain_step(
         seen.update({n: p.grad.clone() for n, p in ours.model.named_parameters()})
         forget()
 
-    forget, ours.optimizer.zero_grad = ours.optimizer.zero_grad, keep
+    our_optimizer = ours.learner.optimizer
+    forget, our_optimizer.zero_grad = our_optimizer.zero_grad, keep
     for _ in range(config.steps):
         norm = plain_step(plain, theirs, ours)
-        _, our_norm = ours._optimizer_step()
+        our_norm = ours._learn()
         torch.testing.assert_close(our_norm, norm, atol=1e-5, rtol=1e-5)
         for name, parameter in plain.named_parameters():
             torch.testing.assert_close(
