@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup import GPT, GPTConfig, preset
-from groundup.config import PRESETS, parameter_shapes
+from groundup import GPT, GPTConfig
 from groundup.model import CAUSAL, LayerNorm, Mask, fused_attention, plain_attention
 from tests.model.helpers import SHAPES, random_gpt, randomise
 
@@ -37,16 +36,6 @@ def test_the_workshop_dictionary_works_as_it_is() -> None:
     assert sum(p.numel() for p in model.blocks[0].ffn.parameters()) == 4_722_432
     assert sum(p.numel() for p in model.blocks[0].attn.parameters()) == 2_360_064
     assert "163,009,536 parameters (untied)" in repr(model)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("tied", [True, False])
-def test_shapes_of_every_preset_are_those_of_the_model(name: str, tied: bool) -> None:
-    config = preset(name, tie_embeddings=tied)
-    with torch.device("meta"):
-        model = GPT(config)
-    expected = [(p.name, p.shape) for p in parameter_shapes(config)]
-    assert [(n, tuple(p.shape)) for n, p in model.named_parameters()] == expected
 
 
 @pytest.mark.parametrize("shape", SHAPES)
