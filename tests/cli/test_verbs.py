@@ -142,6 +142,14 @@ def test_data_prepare_finds_what_is_prepared(groundup: Groundup, story: Path) ->
     assert manifest["fingerprint"] in first.out
 
 
+def test_training_finds_what_data_prepare_prepared(groundup: Groundup, story: Path) -> None:
+    assert groundup("data", "prepare", "story.txt").status == 0
+    before = sorted(Path("data").iterdir())
+    done = groundup("train", "story.txt", "--preset", "pico", "--set", "steps=1")
+    assert done.status == 0
+    assert sorted(Path("data").iterdir()) == before
+
+
 def test_plan_is_exact(groundup: Groundup) -> None:
     workshop = ["plan", "gpt2-124m", "--set", "tie_embeddings=false", "--set", "qkv_bias=false"]
     for words, expected in (
@@ -265,6 +273,17 @@ def test_a_signal_while_the_text_is_prepared(tmp_path: Path, number: int, status
     done = start(tmp_path, *words, "--verify")
     _, err = done.communicate(timeout=60)
     assert (done.returncode, err) == (0, "")
+
+
+def test_a_library_that_ends_the_process_says_where(tmp_path: Path) -> None:
+    text_file(tmp_path, 600_000)
+    process = start(tmp_path, "data", "prepare", "story.txt", "--tokenizer", "chars")
+    wait_for(process, lambda: any(tmp_path.glob("data/*/tokenizer.json")))
+    process.send_signal(signal.SIGABRT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in err
+    assert "groundup/data/prepare.py" in err
 
 
 def wait_for(process: subprocess.Popen[str], happened: Any) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.scale import scaled
+
 ROOT = Path(__file__).parents[2]
 LEDGER = Path(os.environ.get("GROUNDUP_FAULTS", ROOT / ".faults.jsonl"))
-SCALE = float(os.environ.get("SCALE", "1"))
 PAGE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- counted: begin -->", "<!-- counted: end -->"
 GOALS = {
@@ -47,7 +48,7 @@ class Campaign:
     def seeds(self, at_once: int = 1) -> Iterator[int]:
         """Yield the seeds of this call: whole groups of `at_once` that follow on those tried."""
         tried = sum(record["faults"] for record in ledger() if record["campaign"] == self.name)
-        groups = max(1, round(self.goal * SCALE / at_once))
+        groups = scaled(self.goal / at_once)
         begun = tried // at_once
         yield from range(begun, begun + groups)
 

@@ -20,9 +20,9 @@ import pytest
 
 import groundup
 from tests.faults.pickles import BOMB, MARKER
+from tests.scale import scaled
 
 ROOT = Path(__file__).parents[2]
-SCALE = float(os.environ.get("SCALE", "1"))
 FEW, MANY = 1500, 20_000
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 OBJECTS = re.compile(r"(broadcast|all_gather|gather|scatter|send|recv)_object(_list)?")
@@ -71,7 +71,7 @@ def test_mutated_files_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_mutated_files_do_no_harm(tmp_path: Path) -> None:
-    check_mutations(tmp_path, int(MANY * SCALE))
+    check_mutations(tmp_path, scaled(MANY))
 
 
 @pytest.mark.slow

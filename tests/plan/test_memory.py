@@ -17,6 +17,7 @@ from groundup.plan.memory import LOSS_CHUNK, MUON_LOT, PROCESS
 from groundup.train.checkpointing import checkpoint_blocks
 from groundup.train.loss import CHUNK_VALUES
 from groundup.train.muon import VALUES_AT_ONCE
+from tests.scale import scaled
 
 SHAPES: list[dict[str, Any]] = [
     {"emb_dim": 24, "n_heads": 3, "n_layers": 3, "tie_embeddings": True},
@@ -278,7 +279,7 @@ LLAMA = {
         ),
     ],
 )
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("tied", [True, False][: scaled(2)])
 def test_peak_of_a_real_process(model: dict[str, Any], train: dict[str, Any], tied: bool) -> None:
     model = {"context_length": 128, "tie_embeddings": tied} | model
     planned = training_memory(GPTConfig(**model), TrainConfig(**train)).total - PROCESS

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from groundup.tokenizer import JSONTokenizer, byte_level, json_file, patterns, ranks
 from groundup.tokenizer.byte_level import visible
 from groundup.tokenizer.ranks import RankEncoder
+from tests.scale import scaled
 from tests.tokenizer.families import FAMILIES, ours
 from tests.tokenizer.helpers import MIXED, SPEECH, small_bpe, texts
 
@@ -157,7 +158,9 @@ def test_both_engines_read_a_pattern_alike(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CUTS)
 def test_both_engines_read_every_character_alike(name: str) -> None:
-    assert_read_alike(name, [*range(0x32000), *range(0xE0000, 0xE0200)])
+    codes = [*range(0x32000), *range(0xE0000, 0xE0200)]
+    tried = min(len(codes), scaled(len(codes)))
+    assert_read_alike(name, random.Random(name).sample(codes, tried))
 
 
 def test_a_shifted_cut_is_noticed() -> None:

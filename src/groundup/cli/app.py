@@ -7,6 +7,7 @@ SIGTERM, with everything saved. An error is one line on standard error.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import os
 import signal
@@ -73,6 +74,8 @@ def main() -> None:
         for number in STOPS:
             signal.signal(number, _interrupt)
         hold_back()
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)  # where a library ends the process, it says in which line
         for verbs in VERBS:
             importlib.import_module(f"groundup.cli.{verbs}")
         for stream in (sys.stdout, sys.stderr):

@@ -52,7 +52,9 @@ def prepare(
     tokenizer: Annotated[
         str, typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json.")
     ] = "bpe",
-    vocab_size: Annotated[int, typer.Option(help="Size of a trained BPE.")] = 2048,
+    vocab_size: Annotated[
+        int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
+    ] = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
@@ -67,11 +69,12 @@ def prepare(
     What was interrupted goes on, what was done is found again.
     """
     from groundup import data
+    from groundup.config import PRESETS
 
     prepared = data.prepare(
         texts,
         tokenizer,
-        vocab_size,
+        PRESETS["nano"]["vocab_size"] if vocab_size is None else vocab_size,
         data_folder,
         text_field=text_field,
         split_on=split_on,
