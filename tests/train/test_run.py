@@ -18,6 +18,7 @@ from torch import nn
 
 from groundup import TrainConfig, UsageError
 from groundup.base.errors import GroundupError, RunError
+from groundup.base.files import UNFINISHED
 from groundup.runs import RunFolder, read_lines, run_lock
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
@@ -152,6 +153,15 @@ def test_a_finished_run_says_so_and_stays(tmp_path: Path) -> None:
     again = train_run(request(tmp_path), quiet())
     assert again.was_finished
     assert again.folder.metrics.read_bytes() == before
+
+
+def test_a_run_killed_while_its_report_was_written_gets_it(tmp_path: Path) -> None:
+    ask = request(tmp_path)
+    run = train_run(ask, quiet()).folder
+    run.report.rename(run.path / f"{UNFINISHED}{run.report.name}.a1b2c3d4")
+    assert train_run(ask, quiet()).was_finished
+    assert run.report.exists()
+    assert not list(run.path.rglob(".*"))
 
 
 def test_other_settings_in_an_existing_run_are_refused_and_listed(tmp_path: Path) -> None:

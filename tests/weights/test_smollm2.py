@@ -120,7 +120,8 @@ def test_quantized_it_reads_plain_text_nearly_as_well(run: Path, bits: int) -> N
         files = sorted(corpus_files("factbook").glob("*.txt"))
     except GroundupError as error:
         pytest.skip(str(error))
-    text = "".join(file.read_text(encoding="utf-8")[5_000:9_000] for file in files[:8])[:16_000]
+    files = files[: scaled(4, least=2)]
+    text = "".join(file.read_text(encoding="utf-8")[5_000:9_000] for file in files)
 
     def measure(loaded: LoadedRun) -> float:
         return evaluate_text(candidate(loaded), text).loss
@@ -192,7 +193,7 @@ def test_training_on_begins_with_the_loss_of_the_import(
     loaded: LoadedRun, run: Path, tmp_path: Path
 ) -> None:
     text = text_file(tmp_path)
-    settings = ["steps=2", "context_length=64", "batch_size=1", "sample_tokens=0"]
+    settings = ["steps=2", "context_length=64", "batch_size=1", "sample_tokens=0", "save_every=2"]
     flags = [word for setting in settings for word in ("--set", setting)]
     places = ["--runs", str(tmp_path / "runs"), "--data", str(tmp_path / "data")]
     groundup("train", str(text), "--from", str(run), "--run", "on", *flags, *places)

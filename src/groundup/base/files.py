@@ -17,6 +17,8 @@ from groundup.base.errors import GroundupError, shown
 from groundup.base.parse import parse_json, parse_toml
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNFINISHED = ".unfinished-"
+"""Begins the name of what is being written, and of what a killed process left."""
 LARGEST = 4 << 20
 """Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
 
@@ -73,7 +75,9 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     make_folder(path.parent)
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f"{UNFINISHED}{path.name}."
+        )
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()

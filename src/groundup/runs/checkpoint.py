@@ -11,6 +11,7 @@ The folder is filled under a temporary name, flushed to the device and renamed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from groundup.base.errors import GroundupError, RunError, quoted, shown
 from groundup.base.files import (
+    UNFINISHED,
     file_error,
     file_sha256,
     make_folder,
@@ -41,7 +43,6 @@ MODEL, TRAINER, STATE, MANIFEST = (
     "state.json",
     "manifest.json",
 )
-UNFINISHED = ".unfinished-"
 REPLACED = ".replaced-"
 FORMAT = 1
 """Version of a checkpoint's layout; a newer one is passed over rather than misread."""
@@ -224,7 +225,11 @@ def remove_unfinished(folder: Path) -> None:
         if not final.exists():
             os.replace(path, final)
     for path in [*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def prune(folder: Path, keep: int, every: int | None = None) -> None:

@@ -67,7 +67,8 @@ def train_run(
         run = _Run(request, screen, started, requests, ranks)
         decided = ranks.share(lambda: run.decide(held))
         outcome = run.train(**decided)
-        if ranks.rank == 0 and not outcome.was_finished:
+        complete = outcome.was_finished and outcome.folder.report.exists()
+        if ranks.rank == 0 and not complete:
             write_report(outcome.folder.path)
     return outcome
 
@@ -120,7 +121,8 @@ class _Run:
             tables = compatible(folder, asked, request.extend, self.screen.notice)
         else:
             tables = _new_tables(request, asked, config, choices, data)
-        remove_unfinished(folder.checkpoints)
+        for written in (folder.path, folder.checkpoints):
+            remove_unfinished(written)
         checkpoint, damaged = newest_intact(folder.checkpoints)
         for line in damaged:
             self.screen.notice(f"{line}; going on from the newest intact checkpoint")
