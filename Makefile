@@ -16,7 +16,7 @@ demo: $(INSTALLED)  ## train a small GPT on Shakespeare and let it write (about 
 	$(BIN)/groundup train
 
 test: $(DEVELOPED) lint package  ## lint, build, and every quick test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-long: $(DEVELOPED)  ## the tests that take minutes; builds llama.cpp to compare with
 	$(PIP) install --quiet --constraint constraints.txt llama-cpp-python

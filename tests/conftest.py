@@ -12,6 +12,9 @@ CHECKED = ["groundup.model", "groundup.train.loss", "groundup.train.step"]
 if not torch.cuda.is_available():  # there tests compile these, which the checks prevent
     install_import_hook(CHECKED, "beartype.beartype")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # where threads would wait for each other's cores
+    torch.set_num_threads(1)
+
 # Before a test imports transformers: it must not look for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
