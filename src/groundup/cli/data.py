@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,8 @@ def prepare(
         workers=workers,
         verify=verify,
     )
+    for line in prepared.notices:
+        print(f"groundup: {line}", file=sys.stderr)
     if as_json:
         print(json.dumps(prepared.manifest, indent=2))
         return

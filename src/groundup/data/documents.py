@@ -21,6 +21,7 @@ from typing import BinaryIO
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
 from groundup.data.corpora import CORPORA, corpus_files
+from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, parquet_texts, record_texts
 from groundup.data.streams import CHUNK_SIZE, COMPRESSIONS, byte_pieces, text_pieces
 
@@ -49,6 +50,7 @@ class _Reader:
     encoding: str
     stdin: BinaryIO | None
     chunk_size: int
+    log: ReadingLog
 
     def documents(self, path: Path) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
@@ -87,13 +89,14 @@ def read_documents(
     encoding: str = "utf-8",
     stdin: BinaryIO | None = None,
     chunk_size: int = CHUNK_SIZE,
+    log: ReadingLog | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of `sources`, in their order and sorted by name within each.
 
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
     from its start where it can be rewound (see `standard_input`). `text_field` names the text of a
     record, `split_on` cuts plain texts at that string, `chunk_size` is the most characters a piece
-    of text has. Blank documents are skipped. Raises `UsageError` for a source that is not there,
+    of text has. `log` receives what was guessed and skipped. Blank documents are skipped. Raises `UsageError` for a source that is not there,
     and `DataError` for a text that cannot be used or where all is blank.
     """
     if split_on == "":
@@ -105,6 +108,7 @@ def read_documents(
         encoding=encoding,
         stdin=stdin,
         chunk_size=chunk_size,
+        log=ReadingLog() if log is None else log,
     )
     return _at_least_one(itertools.chain.from_iterable(map(reader.documents, paths)), sources)
 

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +30,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
+from groundup.data.reading import ReadingLog
 from groundup.data.shards import JOURNAL, Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
@@ -55,7 +56,7 @@ TRAINED = ("bpe", "chars")
 Progress = Callable[[str, int, int], None]
 """Receives a stage (scan, tokenizer, encode, waiting), bytes done and bytes in all, 0: unknown."""
 
-Reader = Callable[[], Iterator[Document]]
+Reader = Callable[[ReadingLog | None], Iterator[Document]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class PreparedData:
 
     folder: Path
     manifest: dict[str, Any]
+    notices: tuple[str, ...] = ()
+    """What was guessed and skipped while the text was read, where it has just been read."""
 
     @property
     def fingerprint(self) -> str:
@@ -134,14 +137,17 @@ def prepare(
             raise UsageError(f"{name} = {value}: expected 1 or more")
     with standard_input(sources, stdin) as spooled:
 
-        def documents() -> Iterator[Document]:
+        def documents(log: ReadingLog | None = None) -> Iterator[Document]:
             return read_documents(
                 sources,
                 text_field=text_field,
                 split_on=split_on,
                 encoding=encoding,
                 stdin=spooled,
+                log=log,
             )
+
+        log = ReadingLog()
 
         request = _Request(
             sources=list(sources),
@@ -152,9 +158,10 @@ def prepare(
             shard_tokens=shard_tokens,
             workers=workers or _cpus(),
             progress=progress or (lambda stage, done, total: None),
+            log=log,
         )
         folder = request.run(Path(out))
-    return open_prepared(folder, verify=verify)
+    return replace(open_prepared(folder, verify=verify), notices=tuple(log.lines()))
 
 
 def _no_texts() -> Iterator[str]:
@@ -191,12 +198,13 @@ class _Request:
     shard_tokens: int
     workers: int
     progress: Progress
+    log: ReadingLog
 
     def run(self, out: Path) -> Path:
         """Return the folder, having filled it where it was not yet complete."""
         # A tokenizer that needs no text is looked at first: its errors should not cost a pass.
         given = None if self.spec in TRAINED else self._build(_no_texts)
-        seen = scan(self.documents(), _sparse(lambda done: self.progress("scan", done, 0)))
+        seen = scan(self.documents(self.log), _sparse(lambda done: self.progress("scan", done, 0)))
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
         with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
@@ -285,7 +293,7 @@ class _Request:
         write_json(folder / MANIFEST, manifest)
 
     def _pieces(self, rule: SplitRule, split: str) -> Iterator[str | None]:
-        return rule.pieces(self.documents(), split)
+        return rule.pieces(self.documents(None), split)
 
 
 def _split_record(entry: dict[str, Any]) -> dict[str, Any]:

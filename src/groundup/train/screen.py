@@ -65,6 +65,8 @@ class ConsoleScreen(Screen):
         self.line("Text", f"{size:,.1f} MB in {documents}; {data.split_rule}")
         tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
         self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
+        for line in data.notices:
+            self.notice(line)
 
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
         """Show the plan of the run."""
