@@ -96,8 +96,9 @@ def read_documents(
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
     from its start where it can be rewound (see `standard_input`). `text_field` names the text of a
     record, `split_on` cuts plain texts at that string, `chunk_size` is the most characters a piece
-    of text has. `log` receives what was guessed and skipped. Blank documents are skipped. Raises `UsageError` for a source that is not there,
-    and `DataError` for a text that cannot be used or where all is blank.
+    of text has. `log` receives what was guessed and skipped. Blank documents are skipped. Raises
+    `UsageError` for a source that is not there, and `DataError` for a text that cannot be used or
+    where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
