@@ -167,11 +167,12 @@ class HarnessModel(TemplateLM):
             **{key: settings[key] for key in ("top_k", "top_p", "min_p") if key in settings},
         )
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        texts = [TextStream(tokenizer, stop, self.stop_tokens) for _ in contexts]
-        written = [""] * len(contexts)
+        rows = [self.tok_encode(context)[-room:] for context in contexts]
+        texts = [TextStream(tokenizer, stop, self.stop_tokens, before=row) for row in rows]
+        written = [""] * len(rows)
         steps = generate_tokens(
             model,
-            [self.tok_encode(context)[-room:] for context in contexts],
+            rows,
             sampling,
             ended=lambda row: texts[row].ended,
             vocab_size=tokenizer.vocab_size,

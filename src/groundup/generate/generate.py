@@ -178,7 +178,7 @@ def _pieces(
             f"the tokenizer has {known} tokens, but the model was made for {expected}; use the "
             "tokenizer that it was trained with"
         )
-    texts = [TextStream(tokenizer, sampling.stop, sampling.stop_tokens) for _ in rows]
+    texts = [TextStream(tokenizer, sampling.stop, sampling.stop_tokens, before=row) for row in rows]
     steps = generate_tokens(
         model,
         rows,

@@ -10,14 +10,21 @@ from groundup.tokenizer import StreamDecoder, Tokenizer
 class TextStream:
     """Decodes one row as it is written, up to a token that ends it or the first stop string.
 
-    A piece never ends inside a character, nor inside what may become a stop string.
+    The text is what the row adds to the ids `before` it (see `StreamDecoder`). A piece never ends
+    inside a character, nor inside what may become a stop string. A stop string counts where all of
+    it is written; one that begins in `before` does not.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, stop: Sequence[str] = (), stop_tokens: Sequence[int] = ()
+        self,
+        tokenizer: Tokenizer,
+        stop: Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
+        *,
+        before: Sequence[int] = (),
     ) -> None:
         self.ends = {tokenizer.end_of_text, *stop_tokens}
-        self.decoder = StreamDecoder(tokenizer)
+        self.decoder = StreamDecoder(tokenizer, before)
         self.stop = stop
         self.held = ""
         self.ended = False

@@ -21,6 +21,9 @@ Ids = npt.NDArray[np.uint32]
 
 END_OF_TEXT = "<|endoftext|>"
 
+REPLACEMENT = "\ufffd"
+"""What stands for bytes that are not UTF-8."""
+
 MARK = "\U000f0000"
 """A character without meaning (private use) that stands in a special token's name to defuse it."""
 
@@ -93,6 +96,10 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """Decode `ids` to text; bytes that are not UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def is_partial(self, token: int) -> bool:
+        """Return whether `token` may be a part of a character, read together with others only."""
+        return REPLACEMENT in self.decode([token])
 
     def checked(self, ids: Iterable[int]) -> list[int]:
         """Return `ids` as a list of Python integers, each inside the vocabulary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
 """What the special token that ends a text is called, the likeliest first."""
+
+ONE_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
+"""A token of one byte, also an ASCII one: the library decodes a run of them whole or not at all."""
 
 PATIENCE = 1 << 18
 """Characters to be encoded before it is worth the time to make ready for speed."""
@@ -134,8 +138,12 @@ class JSONTokenizer(Tokenizer):
         if self.joins_bytes:
             return super().decode(ids)
         shown = [token for token in self.checked(ids) if token not in self._silent]
-        text: str = self._library.decode(shown)
+        text: str = told(lambda: self._library.decode(shown))
         return text
+
+    def is_partial(self, token: int) -> bool:
+        """Return whether `token` may be a part of a character, read together with others only."""
+        return bool(ONE_BYTE.fullmatch(self._pieces.get(token, ""))) or super().is_partial(token)
 
     def to_json(self) -> str:
         """Return the file's content, its keys sorted."""

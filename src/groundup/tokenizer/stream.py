@@ -3,42 +3,130 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from os.path import commonprefix
 
-from groundup.tokenizer.interface import Tokenizer
+from groundup.tokenizer.interface import REPLACEMENT, Tokenizer
 
-REPLACEMENT = "\ufffd"
+LONGEST_RUN = 64
+"""Parts of characters that wait for each other; a run of more is divided between characters."""
 
 
 class StreamDecoder:
-    """Turns ids into text as they come; all that it gives, joined, is `tokenizer.decode(all ids)`.
+    """Turns ids into text as they come, behind the ids that are there `before` them.
 
-    Bytes that may be the beginning of a character wait for the rest of it.
+    All that it gives, joined, is a difference: `decode(before + ids)`, from where that first
+    differs from `decode(before)`. So a space between the two is kept, which many tokenizers drop
+    at the beginning of a text, and a character that `before` only begins is given whole.
+    What may be a part of a character waits for the rest of it. An id costs the same however many
+    came before it.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._ids: list[int] = []
-        self._given = 0
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int] = ()) -> None:
+        kind = _ByBytes if tokenizer.joins_bytes else _ByDifference
+        self._decoder = kind(tokenizer, before)
 
     def feed(self, ids: Iterable[int]) -> str:
         """Take further ids and return the text that is certain by now, which may be empty."""
-        if self._tokenizer.joins_bytes:
-            return self._utf8.decode(self._tokenizer.decode_bytes(ids))
-        self._ids += ids
-        return self._rest(self._tokenizer.decode(self._ids).rstrip(REPLACEMENT))
+        return self._decoder.feed(ids)
 
     def flush(self) -> str:
         """Return what still waits, an unfinished character as U+FFFD, and begin anew."""
-        if self._tokenizer.joins_bytes:
-            rest = self._utf8.decode(b"", final=True)  # which also resets it
-        else:
-            rest = self._rest(self._tokenizer.decode(self._ids))
-            self._ids, self._given = [], 0
+        return self._decoder.flush()
+
+
+class _ByBytes:
+    """For tokenizers whose text is the bytes of the tokens, one after the other."""
+
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        last, n = b"", len(before)
+        while n and len(last) < 3:  # as many bytes as an unfinished character may have
+            n -= 1
+            last = tokenizer.decode_bytes([before[n]]) + last
+        self._utf8.decode(last)
+        self._there = REPLACEMENT if self._utf8.getstate()[0] else ""
+
+    def feed(self, ids: Iterable[int]) -> str:
+        return self._new(self._utf8.decode(self._tokenizer.decode_bytes(ids)))
+
+    def flush(self) -> str:
+        return self._new(self._utf8.decode(b"", final=True))  # which also resets it
+
+    def _new(self, text: str) -> str:
+        if self._there and text:
+            text, self._there = text.removeprefix(self._there), ""
+        return text
+
+
+class _ByDifference:
+    """For tokenizers that decode ids only together: each is decoded behind the last ones before it.
+
+    Those are the *anchor*, as many as it takes to show something. Whatever a decoder does to the
+    beginning of a text, such as to drop spaces, it does to the anchor, alone and with more behind.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._silent = frozenset(tokenizer.special_tokens.values())
+        self._anchor: list[int] = []
+        self._there = [""]
+        self._waiting: list[int] = []
+        self.feed(self._last_of(before))
+        ends = (len(self._waiting), self._n_whole())  # with and without an unfinished character
+        self._there = [tokenizer.decode(self._anchor + self._waiting[:end]) for end in ends]
+
+    def feed(self, ids: Iterable[int]) -> str:
+        n_certain = 0
+        for token in self._shown(ids):
+            self._waiting.append(token)
+            if not self._tokenizer.is_partial(token):
+                n_certain = len(self._waiting)
+        if len(self._waiting) - n_certain > LONGEST_RUN:
+            n_certain = self._n_whole()
+        return self._give(n_certain)
+
+    def flush(self) -> str:
+        rest = self._give(len(self._waiting))
+        self._anchor, self._there = [], [""]
         return rest
 
-    def _rest(self, text: str) -> str:
-        rest = text[self._given :]
-        self._given += len(rest)
-        return rest
+    def _give(self, n_certain: int) -> str:
+        """Return the text of the first that wait, from where it differs from what was there."""
+        if not n_certain:
+            return ""
+        certain, self._waiting = self._waiting[:n_certain], self._waiting[n_certain:]
+        text = self._tokenizer.decode(self._anchor + certain)
+        n_there = max(len(commonprefix([there, text])) for there in self._there)
+        self._anchor = self._visible_end(certain) or (self._anchor + certain)[:LONGEST_RUN]
+        self._there = [self._tokenizer.decode(self._anchor)]
+        return text[n_there:]
+
+    def _visible_end(self, ids: list[int]) -> list[int]:
+        """Return the fewest last ids that show something, without half a character; or none."""
+        for n in range(1, min(len(ids), LONGEST_RUN) + 1):
+            text = self._tokenizer.decode(ids[-n:])
+            if text.strip() and REPLACEMENT not in text:
+                return ids[-n:]
+        return []
+
+    def _last_of(self, before: Sequence[int]) -> list[int]:
+        """Return the last ids from one that shows something on; a run of parts is not divided."""
+        ids = self._shown(before)
+        end = len(ids)
+        while end and self._tokenizer.is_partial(ids[end - 1]):
+            end -= 1
+        n_anchor = len(self._visible_end(ids[:end])) or LONGEST_RUN
+        return ids[max(end - n_anchor, 0) :]
+
+    def _shown(self, ids: Iterable[int]) -> list[int]:
+        return [token for token in ids if token not in self._silent]
+
+    def _n_whole(self) -> int:
+        """Return how many that wait end with a whole character: all, where it is no character."""
+        n = len(self._waiting)
+        for end in range(n, n - 4, -1):
+            if not self._tokenizer.decode(self._waiting[: max(end, 0)]).endswith(REPLACEMENT):
+                return max(end, 0)
+        return n
