@@ -79,6 +79,22 @@ def sentencepiece() -> Library:
     return library
 
 
+@cache
+def llama2() -> Library:
+    """As above, but a line's end is a byte, and decoding drops the space that encoding puts first.
+
+    Its special tokens leave the space behind them alone.
+    """
+    document = json.loads(sentencepiece().to_str())
+    vocab = document["model"]["vocab"]
+    vocab["#"] = vocab.pop("\n")
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    document["decoder"]["decoders"].append(strip)
+    for token in document["added_tokens"]:
+        token["rstrip"] = False
+    return Library.from_str(json.dumps(document))
+
+
 FAMILIES = {"smollm": smollm, "llama3": llama3, "qwen2": qwen2, "sentencepiece": sentencepiece}
 
 

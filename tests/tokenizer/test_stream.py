@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
-from os.path import commonprefix
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from groundup.tokenizer import (
 )
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.tokenizer.stream import LONGEST_RUN
-from tests.tokenizer.families import FAMILIES, byte_level, sentencepiece
+from tests.tokenizer.families import FAMILIES, byte_level, llama2, ours
 from tests.tokenizer.helpers import by_library, small_bpe
 
 SPACES, BYTES, FUSE = decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()
@@ -84,13 +83,16 @@ def byte_level_in_a_sequence() -> Library:
 @cache
 def tokenizers() -> dict[str, Tokenizer]:
     libraries = {name: words_with(decoder) for name, decoder in DECODERS.items()}
-    libraries |= {name: family() for name, family in FAMILIES.items()}
+    libraries |= {name: family() for name, family in FAMILIES.items()} | {"llama2": llama2()}
     libraries["joined-by-spaces"] = words_with(None)
     libraries["byte-level-prefix"] = byte_level_with_prefix()
     libraries["byte-level-sequence"] = byte_level_in_a_sequence()
     own = {"bpe": small_bpe(), "bytes": ByteTokenizer(), "chars": CharTokenizer(" ab\né🎈")}
     read = {n: tokenizer_from_document(json.loads(lib.to_str())) for n, lib in libraries.items()}
     return {**own, **read}
+
+
+LLAMA = ours(llama2())
 
 
 def difference(decode: Callable[[list[int]], str], before: list[int], new: list[int]) -> str:
@@ -103,7 +105,11 @@ def difference(decode: Callable[[list[int]], str], before: list[int], new: list[
         return whole[len(there) :]
     shorter = (decode(before[: len(before) - n]) for n in range(4))
     finished = next((text for text in shorter if not text.endswith(REPLACEMENT)), "")
-    return whole[max(len(commonprefix([text, whole])) for text in (there, finished)) :]
+    return whole[max(n_common(text, whole) for text in (there, finished)) :]
+
+
+def n_common(left: str, right: str) -> int:
+    return next(n for n in range(len(left), -1, -1) if right.startswith(left[:n]))
 
 
 def fed(tokenizer: Tokenizer, before: list[int], new: list[int]) -> list[str]:
@@ -136,11 +142,11 @@ def test_pieces_are_the_difference_that_the_library_gives(name: str, data: st.Da
     assert at_once.feed(new) + at_once.flush() == given
 
 
-@pytest.mark.parametrize("name", ["strip", "sentencepiece", "byte-level-sequence", "bpe", "bytes"])
+@pytest.mark.parametrize("name", ["llama2", "sentencepiece", "byte-level-sequence", "bpe", "bytes"])
 @given(st.text(st.sampled_from("ab é🎈\n"), min_size=1, max_size=40), st.data())
 def test_a_text_that_is_cut_anywhere_goes_on(name: str, text: str, data: st.DataObject) -> None:
     """Also inside a character, which then comes whole."""
-    tokenizer = tokenizers()[name] if name != "strip" else llama()
+    tokenizer = tokenizers()[name]
     ids = tokenizer.encode(text)
     at = data.draw(st.integers(0, len(ids)))
     rest = "".join(fed(tokenizer, ids[:at], ids[at:]))
@@ -149,40 +155,21 @@ def test_a_text_that_is_cut_anywhere_goes_on(name: str, text: str, data: st.Data
     assert REPLACEMENT not in rest
 
 
-@cache
-def llama() -> JSONTokenizer:
-    """Llama 2's decoder, which drops the space that its encoder puts before a text."""
-    document = json.loads(sentencepiece().to_str())
-    document["decoder"] = json.loads(DECODERS["strip"].__getstate__())
-    return JSONTokenizer(document)
-
-
-@cache
-def newlines_as_bytes() -> JSONTokenizer:
-    """The same without a token for a line's end, as in Llama 2's vocabulary."""
-    document = json.loads(llama().to_json())
-    vocab = document["model"]["vocab"]
-    vocab["#"] = vocab.pop("\n")
-    return JSONTokenizer(document)
-
-
 def test_the_space_between_prompt_and_continuation_is_kept() -> None:
-    before, new = llama().encode("the end"), llama().encode("of it")
-    assert llama().decode(new) == "of it"
-    assert "".join(fed(llama(), before, new)) == " of it"
-    start = llama().special_tokens["<s>"]
-    assert "".join(fed(llama(), [start], new)) == "of it"
-    assert "".join(fed(llama(), [start, *before, start], [start, *new])) == " of it"
+    before, new = LLAMA.encode("the end"), LLAMA.encode("of it")
+    assert LLAMA.decode(new) == "of it"
+    assert "".join(fed(LLAMA, before, new)) == " of it"
+    start = LLAMA.special_tokens["<s>"]
+    assert "".join(fed(LLAMA, [start], new)) == "of it"
+    assert "".join(fed(LLAMA, [start, *before, start], [start, *new])) == " of it"
 
 
 @pytest.mark.parametrize("text", ["the cat\n", "🎈é", "\n", " ", "a 🎈\n ", "<0x41>"])
 @pytest.mark.parametrize("before", ["", "x", "the cat ", "🎈", "\n", " "])
 def test_long_texts_equal_the_whole(text: str, before: str) -> None:
     """Longer than what waits: also of nothing but bytes, and of nothing to see."""
-    for tokenizer in (llama(), newlines_as_bytes()):
-        new, there = tokenizer.encode(text * 300), tokenizer.encode(before * 300)
-        expected = difference(tokenizer.decode, there, new)
-        assert "".join(fed(tokenizer, there, new)) == expected
+    new, there = LLAMA.encode(text * 300), LLAMA.encode(before * 300)
+    assert "".join(fed(LLAMA, there, new)) == difference(LLAMA.decode, there, new)
 
 
 class Counting(JSONTokenizer):
@@ -199,7 +186,7 @@ class Counting(JSONTokenizer):
 @pytest.mark.parametrize("text", ["the cat ", "🎈", "\n", " ", "a 🎈\n "])
 @pytest.mark.parametrize("before", ["", "the ", "🎈", "\n", " "])
 def test_an_id_costs_the_same_however_many_came_before(text: str, before: str) -> None:
-    tokenizer = Counting(json.loads(newlines_as_bytes().to_json()))
+    tokenizer = Counting(json.loads(LLAMA.to_json()))
     new = tokenizer.encode(text * 800)
     new = new[: len(new) // 200 * 200]
     costs: list[list[int]] = []

@@ -14,6 +14,7 @@ from groundup.generate.template import ChatTemplate, Message
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
 from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.interface import REPLACEMENT
 
 
 def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Conversation:
@@ -35,7 +36,8 @@ class Chat:
     """A running text that the user and the model write in turn; `settings` are `generate`'s.
 
     Each of the user's lines begins on a line of its own and the model goes on right behind it; an
-    empty line lets it go on from where it stopped.
+    empty line lets it go on from where it stopped. The model reads `text` anew at each turn; a
+    character that it had no tokens left to finish is shown, but not a part of it.
     With a seed, turn t (from 0) draws from seed + t.
     """
 
@@ -56,9 +58,11 @@ class Chat:
         self.text += line
         settings = _of_turn(self.turns, self.settings)
         self.turns += 1
+        n_read = len(self.text)
         for piece in stream(self.model, self.tokenizer, self.text, **settings):
             self.text += piece
             yield piece
+        self.text = self.text[:n_read] + self.text[n_read:].rstrip(REPLACEMENT)
 
 
 class Conversation:

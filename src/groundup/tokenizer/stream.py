@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
 
 from groundup.tokenizer.interface import REPLACEMENT, Tokenizer
 
@@ -98,7 +98,7 @@ class _ByDifference:
             return ""
         certain, self._waiting = self._waiting[:n_certain], self._waiting[n_certain:]
         text = self._tokenizer.decode(self._anchor + certain)
-        n_there = max(len(commonprefix([there, text])) for there in self._there)
+        n_there = max(_n_common(there, text) for there in self._there)
         self._anchor = self._visible_end(certain) or (self._anchor + certain)[:LONGEST_RUN]
         self._there = [self._tokenizer.decode(self._anchor)]
         return text[n_there:]
@@ -130,3 +130,9 @@ class _ByDifference:
             if not self._tokenizer.decode(self._waiting[: max(end, 0)]).endswith(REPLACEMENT):
                 return max(end, 0)
         return n
+
+
+def _n_common(left: str, right: str) -> int:
+    """Return how many characters two texts begin with in common."""
+    equal = (a == b for a, b in zip(left, right, strict=False))
+    return sum(itertools.takewhile(bool, equal))

@@ -10,6 +10,7 @@ from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
 from groundup.train.listener import Listener
 from groundup.train.loop import Between, Trainer
@@ -96,7 +97,7 @@ def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:
     """Return the beginning of a line from the middle of `split`, for the model to continue."""
     start = split.n_tokens // 2
     ids = split.read(start, min(32 * PROMPT_CHARACTERS, split.n_tokens - start)).tolist()
-    text = tokenizer.decode(ids)
+    text = tokenizer.decode(ids).lstrip(REPLACEMENT)  # the middle may be that of a character
     text = (text.partition("\n\n")[2] or text.partition("\n")[2] or text).strip()
     end = text.find(" ", PROMPT_CHARACTERS)
     return text[: end if end > 0 else PROMPT_CHARACTERS] or " "
