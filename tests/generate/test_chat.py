@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from groundup.base.errors import ConfigError, TokenizerError, UsageError
 from groundup.generate import (
@@ -28,7 +30,7 @@ from groundup.tokenizer import ByteTokenizer, JSONTokenizer, Tokenizer
 from tests.generate.templates import ALTERNATING, CHATML
 from tests.generate.test_generate import random_model
 from tests.generate.test_template import reference
-from tests.tokenizer.families import FAMILIES, ours
+from tests.tokenizer.families import FAMILIES, llama2, ours
 
 TOKENIZER: JSONTokenizer = ours(FAMILIES["smollm"]())
 END = TOKENIZER.special_tokens["<|im_end|>"]
@@ -261,3 +263,50 @@ def test_a_tokenizer_of_bytes_can_hold_a_conversation() -> None:
         stream_from(gpt, ByteTokenizer(), ids, SamplingConfig(max_tokens=5, temperature=0))
     )
     assert "".join(talk.say("a<|endoftext|>")) == expected
+
+
+LLAMA = ours(llama2())
+
+
+def test_an_answer_is_what_transformers_decodes_behind_the_prompt() -> None:
+    theirs = PreTrainedTokenizerFast(tokenizer_object=llama2())
+    gpt = random_model(4, n_layers=1, vocab_size=LLAMA.vocab_size, context_length=256)
+    templates = [TEMPLATE, ChatTemplate("{% for m in messages %}[{{ m.content }}]{% endfor %}")]
+    for seed, template in enumerate(templates * 3):
+        settings: dict[str, Any] = {"max_tokens": 20, "temperature": 1.5, "seed": seed}
+        talk = Conversation(gpt, LLAMA, template, stop_tokens=[2], **settings)
+        answer = "".join(talk.say("the end"))
+        prompt = template.encode(LLAMA, talk.messages[:1])
+        steps = generate_tokens(gpt, [prompt], SamplingConfig(**settings))
+        written = [token for (token,) in steps if token is not None]
+        written = written[: written.index(2)] if 2 in written else written
+        there, whole = (
+            theirs.decode(ids, skip_special_tokens=True) for ids in (prompt, prompt + written)
+        )
+        assert answer == whole[len(there) :]
+
+
+def test_a_chat_reads_again_what_it_has_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = LLAMA.encode("the end of it\nthe 🎈")
+    read: list[list[int]] = []
+
+    def write(model: GPT, prompts: list[list[int]], *_: Any, **__: Any) -> Iterator[list[int]]:
+        """Go on as `whole` does, with four tokens at most; the balloon takes as many bytes."""
+        read.extend(prompts)
+        n_read = len(prompts[0])
+        yield from ([token] for token in whole[n_read : n_read + 4])
+
+    module = sys.modules["groundup.generate.generate"]  # its name is the function's, too
+    monkeypatch.setattr(module, "generate_tokens", write)
+    talk = Chat(random_model(vocab_size=LLAMA.vocab_size), LLAMA)
+    said = ["".join(talk.say(line)) for line in ("the end", "", "", "")]
+    assert said == [" of ", "it\nt", "he \ufffd\ufffd", "🎈"]
+    assert read == [whole[:n] for n in (5, 9, 13, 15)]
+    assert talk.text == "the end of it\nthe 🎈"
+    assert LLAMA.encode(talk.text) == whole
+
+
+def test_a_chat_keeps_what_the_user_says() -> None:
+    talk = Chat(random_model(vocab_size=LLAMA.vocab_size), LLAMA, max_tokens=0)
+    assert list(talk.say(" odd \ufffd")) == []
+    assert talk.text == " odd \ufffd"

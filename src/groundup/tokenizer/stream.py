@@ -15,9 +15,9 @@ LONGEST_RUN = 64
 class StreamDecoder:
     """Turns ids into text as they come, behind the ids that are there `before` them.
 
-    All that it gives, joined, is a difference: `decode(before + ids)`, from where that first
-    differs from `decode(before)`. So a space between the two is kept, which many tokenizers drop
-    at the beginning of a text, and a character that `before` only begins is given whole.
+    All that it gives, joined, is a difference: `decode(before + ids)` less the characters that
+    `decode(before)` has. So a space between the two is kept, which many tokenizers drop at the
+    beginning of a text. A character that `before` only begins is not there yet: it is given whole.
     What may be a part of a character waits for the rest of it. An id costs the same however many
     came before it.
     """
@@ -65,17 +65,18 @@ class _ByDifference:
 
     Those are the *anchor*, as many as it takes to show something. Whatever a decoder does to the
     beginning of a text, such as to drop spaces, it does to the anchor, alone and with more behind.
+    `_there` is the text of all that is there, `_finished` that without an unfinished character.
     """
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._silent = frozenset(tokenizer.special_tokens.values())
         self._anchor: list[int] = []
-        self._there = [""]
+        self._there = self._finished = ""
         self._waiting: list[int] = []
         self.feed(self._last_of(before))
-        ends = (len(self._waiting), self._n_whole())  # with and without an unfinished character
-        self._there = [tokenizer.decode(self._anchor + self._waiting[:end]) for end in ends]
+        self._there = tokenizer.decode(self._anchor + self._waiting)
+        self._finished = tokenizer.decode(self._anchor + self._waiting[: self._n_whole()])
 
     def feed(self, ids: Iterable[int]) -> str:
         n_certain = 0
@@ -84,12 +85,12 @@ class _ByDifference:
             if not self._tokenizer.is_partial(token):
                 n_certain = len(self._waiting)
         if len(self._waiting) - n_certain > LONGEST_RUN:
-            n_certain = self._n_whole()
+            n_certain = self._n_whole() or len(self._waiting)
         return self._give(n_certain)
 
     def flush(self) -> str:
         rest = self._give(len(self._waiting))
-        self._anchor, self._there = [], [""]
+        self._anchor, self._there, self._finished = [], "", ""
         return rest
 
     def _give(self, n_certain: int) -> str:
@@ -98,9 +99,9 @@ class _ByDifference:
             return ""
         certain, self._waiting = self._waiting[:n_certain], self._waiting[n_certain:]
         text = self._tokenizer.decode(self._anchor + certain)
-        n_there = max(_n_common(there, text) for there in self._there)
+        n_there = max(len(self._finished), _n_common(self._there, text))
         self._anchor = self._visible_end(certain) or (self._anchor + certain)[:LONGEST_RUN]
-        self._there = [self._tokenizer.decode(self._anchor)]
+        self._there = self._finished = self._tokenizer.decode(self._anchor)
         return text[n_there:]
 
     def _visible_end(self, ids: list[int]) -> list[int]:
@@ -124,12 +125,12 @@ class _ByDifference:
         return [token for token in ids if token not in self._silent]
 
     def _n_whole(self) -> int:
-        """Return how many that wait end with a whole character: all, where it is no character."""
+        """Return how many of those that wait end with a whole character, or 0."""
         n = len(self._waiting)
-        for end in range(n, n - 4, -1):
-            if not self._tokenizer.decode(self._waiting[: max(end, 0)]).endswith(REPLACEMENT):
-                return max(end, 0)
-        return n
+        for end in range(n, max(n - 4, 0), -1):
+            if not self._tokenizer.decode(self._waiting[:end]).endswith(REPLACEMENT):
+                return end
+        return 0
 
 
 def _n_common(left: str, right: str) -> int:
