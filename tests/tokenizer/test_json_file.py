@@ -259,6 +259,14 @@ def test_a_pattern_that_never_ends_is_given_up(tmp_path: Path) -> None:
         load_tokenizer(path).encode("a" * 99 + "!")
 
 
+def test_a_decoder_that_panics_is_told_of(tmp_path: Path) -> None:
+    library = words()
+    library.decoder = decoders.Sequence([decoders.Fuse(), decoders.Strip("a", 9, 9)])
+    library.add_tokens(["aa"])
+    with pytest.raises(TokenizerError, match="the tokenizers library says"):
+        saved(library, tmp_path).decode([4])
+
+
 class Interrupted(BaseException):
     """What a signal raises, which is not for the library to say."""
 

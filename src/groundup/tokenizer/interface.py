@@ -98,7 +98,7 @@ class Tokenizer(ABC):
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def is_partial(self, token: int) -> bool:
-        """Return whether `token` may be a part of a character, read together with others only."""
+        """Return whether `token` may hold a part of a character, which its neighbours complete."""
         return REPLACEMENT in self.decode([token])
 
     def checked(self, ids: Iterable[int]) -> list[int]:

@@ -142,7 +142,7 @@ class JSONTokenizer(Tokenizer):
         return text
 
     def is_partial(self, token: int) -> bool:
-        """Return whether `token` may be a part of a character, read together with others only."""
+        """Return whether `token` may hold a part of a character, which its neighbours complete."""
         return bool(ONE_BYTE.fullmatch(self._pieces.get(token, ""))) or super().is_partial(token)
 
     def to_json(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from groundup.tokenizer.interface import REPLACEMENT, Tokenizer
 
 LONGEST_RUN = 64
-"""Parts of characters that wait for each other; a run of more is divided between characters."""
+"""Tokens that wait for each other; a run of more is divided between characters."""
 
 
 class StreamDecoder:
@@ -94,7 +94,7 @@ class _ByDifference:
         return rest
 
     def _give(self, n_certain: int) -> str:
-        """Return the text of the first that wait, from where it differs from what was there."""
+        """Return the text of the first that wait, less what was there."""
         if not n_certain:
             return ""
         certain, self._waiting = self._waiting[:n_certain], self._waiting[n_certain:]
