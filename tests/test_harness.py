@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from groundup.generate import generate
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
+from groundup.tokenizer import Tokenizer
 from tests.evaluate.test_tasks import DOCUMENTS
 from tests.model.helpers import FAMILIES, random_gpt
+from tests.tokenizer.families import llama2, ours
 from tests.tokenizer.helpers import SPEECH, small_bpe
 
 lm_eval = pytest.importorskip("lm_eval", reason="needs the extra lm-eval")
@@ -33,10 +36,15 @@ VARIED: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = RunFolder(tmp_path_factory.mktemp("run"))
-    model = random_gpt(**FAMILIES["qwen3"] | {"vocab_size": 700, "context_length": 64})
-    small_bpe().save(folder.tokenizer)
-    data = {"tokenizer_fingerprint": small_bpe().fingerprint}
+    return run_with(small_bpe(), tmp_path_factory.mktemp("run"))
+
+
+def run_with(tokenizer: Tokenizer, path: Path) -> Path:
+    folder = RunFolder(path)
+    sizes = {"vocab_size": tokenizer.vocab_size, "context_length": 64}
+    model = random_gpt(**FAMILIES["qwen3"] | sizes)
+    tokenizer.save(folder.tokenizer)
+    data = {"tokenizer_fingerprint": tokenizer.fingerprint}
     folder.write({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
     tensors = dict(model.named_parameters())
     save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})  # type: ignore[arg-type]
@@ -110,6 +118,23 @@ def test_writing(run: Path, adapter: Any) -> None:
         stop=["e", "\n\n"],
     )
     assert found == expected
+
+
+def test_writing_keeps_the_space_behind_a_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from groundup.harness import HarnessModel
+
+    tokenizer = ours(llama2())
+    adapter = HarnessModel(run=str(run_with(tokenizer, tmp_path)))
+
+    def write(model: Any, rows: list[list[int]], *_: Any, **__: Any) -> Iterator[list[int]]:
+        return ([token] * len(rows) for token in tokenizer.encode("of\nit"))
+
+    monkeypatch.setattr("groundup.harness.generate_tokens", write)
+    settings = {"until": ["\n"], "max_gen_toks": 8, "do_sample": False}
+    asked = instances("generate_until", ("the end", settings), ("a", settings))
+    assert adapter.generate_until(asked) == [" of", " of"]
 
 
 def test_special_tokens_and_contexts_that_are_empty(adapter: Any) -> None:
