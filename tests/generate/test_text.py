@@ -14,7 +14,7 @@ from groundup.generate.generate import start_ids
 from groundup.generate.text import TextStream
 from groundup.tokenizer import ByteTokenizer
 from tests.generate.test_generate import random_model
-from tests.tokenizer.families import llama2, ours
+from tests.tokenizer.families import llama2, metaspace, ours
 
 
 class Words(ByteTokenizer):
@@ -59,8 +59,8 @@ def test_pieces_do_not_matter(words: list[str], stop: list[str]) -> None:
     assert cut(words, stop) == naive("".join(words), stop)
 
 
-LLAMA = ours(llama2())
-PROMPTS = ["the end", "a ", "the", " x", ""]
+LLAMA, SPACED = ours(llama2()), ours(metaspace())
+PROMPTS = ["the end", "a ", "the old king", "of", ""]
 
 
 def difference(decode: Callable[[list[int]], str], prompt: list[int], new: list[int]) -> str:
@@ -72,21 +72,22 @@ def difference(decode: Callable[[list[int]], str], prompt: list[int], new: list[
 @pytest.mark.parametrize("lookup", [True, False])
 def test_what_is_written_is_the_whole_less_the_prompt(lookup: bool) -> None:
     """Alone, streamed, and several prompts at once."""
-    model = random_model(3, vocab_size=LLAMA.vocab_size, context_length=64)
+    model = random_model(3, vocab_size=SPACED.vocab_size, context_length=64)
     settings: dict[str, Any] = {"max_tokens": 30, "temperature": 1.5, "seed": 4, "lookup": lookup}
-    ids = [start_ids(LLAMA, prompt, 1) for prompt in PROMPTS]
+    ids = [start_ids(SPACED, prompt, 1) for prompt in PROMPTS]
     sampling = SamplingConfig(max_tokens=30, temperature=1.5, seed=4)
     steps = zip(*generate_tokens(model, ids, sampling, ended=lambda row: False), strict=True)
     expected = []
     for prompt, step in zip(ids, steps, strict=True):
         written = [token for token in step if token is not None]
         end = written.index(2) if 2 in written else len(written)
-        expected.append(difference(LLAMA.decode, prompt, written[:end]))
-    assert generate(model, LLAMA, PROMPTS, start_token=1, **settings) == expected
+        expected.append(difference(SPACED.decode, prompt, written[:end]))
+    assert sum(text.startswith(" ") for text in expected) > 2
+    assert generate(model, SPACED, PROMPTS, start_token=1, **settings) == expected
     for n, prompt in enumerate(PROMPTS):
         alone = settings | {"seed": 4 + n, "start_token": 1}
-        assert generate(model, LLAMA, prompt, **alone) == expected[n]
-        assert "".join(stream(model, LLAMA, prompt, **alone)) == expected[n]
+        assert generate(model, SPACED, prompt, **alone) == expected[n]
+        assert "".join(stream(model, SPACED, prompt, **alone)) == expected[n]
 
 
 @pytest.mark.parametrize(

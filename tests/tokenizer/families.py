@@ -95,6 +95,18 @@ def llama2() -> Library:
     return Library.from_str(json.dumps(document))
 
 
+@cache
+def metaspace() -> Library:
+    """Ten words, each with the space before it, which decoding drops from the first."""
+    words = ["the", "a", "end", "king", "of", "it", "was", "and", "sees", "old"]
+    vocab = {word: n for n, word in enumerate(["<unk>", "<s>", "</s>", *(f"▁{w}" for w in words)])}
+    library = Library(models.WordLevel(vocab, unk_token="<unk>"))
+    library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    library.decoder = decoders.Metaspace(prepend_scheme="always")
+    library.add_special_tokens(["<unk>", "<s>", "</s>"])
+    return library
+
+
 FAMILIES = {"smollm": smollm, "llama3": llama3, "qwen2": qwen2, "sentencepiece": sentencepiece}
 
 
