@@ -24,7 +24,18 @@ from groundup.base.files import file_error
 from groundup.base.output import harmless, lasting, open_closed_streams
 from groundup.base.signals import STOPS, Interrupted, hold_back
 
-VERBS = ["train", "write", "evaluate", "weights", "quantize", "plan", "runs", "replay", "data"]
+VERBS = [
+    "train",
+    "write",
+    "chat",
+    "evaluate",
+    "weights",
+    "quantize",
+    "plan",
+    "runs",
+    "replay",
+    "data",
+]
 """Modules beside this one, each of which adds to `app`."""
 OUTPUT = "standard output"
 
