@@ -147,7 +147,7 @@ class Session:
         if command.name not in COMMANDS:
             hint = nearest(f"/{command.name}", [f"/{name}" for name in COMMANDS])
             raise UsageError(
-                f"no command '/{shown(command.name)}' (a text that begins with / is typed //); {hint}"
+                f"no command '/{shown(command.name)}' (type // to begin a text with /); {hint}"
             )
         takes, _, obey = COMMANDS[command.name]
         if command.text and not takes:
