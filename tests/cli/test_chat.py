@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +208,9 @@ def at_terminal(folder: Path, *words: object) -> Any:
 
 def test_a_chat_at_a_terminal(trained: Path, tmp_path: Path) -> None:
     """Typing, editing, pasting, Ctrl-C in an answer and at the prompt, and the history."""
+    history = tmp_path / "cache/chat_history"
+    history.parent.mkdir()
+    history.write_text("once\n" * 1200)
     terminal = at_terminal(tmp_path, "chat", trained, "--temperature", 0, "--max-tokens", 10**6)
     terminal.expect_exact("/help lists the commands.")
     terminal.expect_exact("> ")
@@ -239,15 +241,17 @@ def test_a_chat_at_a_terminal(trained: Path, tmp_path: Path) -> None:
     assert said.startswith("The queen")
     assert "\none\n/two" in said
     assert "no line" not in said
-    history = tmp_path / "cache/chat_history"
-    assert history.read_text().splitlines()[0] == "The queen"
+    typed = history.read_text().splitlines()
+    assert len(typed) == 1000
+    assert typed[-6:] == ["The queen", "one", "/two", "", "/unheard of", "/save talk"]
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
 
 
-def test_control_characters_do_not_reach_a_terminal(trained: Path, tmp_path: Path) -> None:
+def test_control_characters_do_not_reach_a_terminal(
+    groundup: Groundup, trained: Path, tmp_path: Path
+) -> None:
     words = ["generate", trained, "\x1b[31mred", "--max-tokens", 0]
     terminal = at_terminal(tmp_path, *words)
     terminal.expect(pexpect.EOF)
     assert terminal.before == "\u241b[31mred\r\n"
-    done = subprocess.run(command_line(*words), capture_output=True, text=True, check=True)
-    assert done.stdout == "\x1b[31mred\n", "a pipe gets every character"
+    assert groundup(*words).out == "\x1b[31mred\n", "a pipe gets every character"

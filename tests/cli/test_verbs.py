@@ -214,7 +214,7 @@ def test_help_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
     assert min(times) < 3
 
 
-def in_shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+def in_shell(folder: Path, line: str, unbuffered: bool = False) -> subprocess.CompletedProcess[str]:
     """Run `groundup LINE`, which may pipe or redirect; the status is that of groundup."""
     line = f"{shlex.join(command_line())} {line}; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(
@@ -222,7 +222,7 @@ def in_shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        env=environment(PYTHONUNBUFFERED=""),
+        env=environment(PYTHONUNBUFFERED="1" * unbuffered),
         check=False,
     )
 
@@ -237,10 +237,11 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, words: str) -> None
 
 @pytest.mark.parametrize("words", ["data list", "plan", "train --help", "runs"])
 def test_an_output_that_is_full_or_closed(tmp_path: Path, words: str) -> None:
-    done = in_shell(tmp_path, f"{words} > /dev/full")
-    assert done.returncode == 1
-    assert done.stderr.startswith("groundup: standard output: No space left on device; send it")
-    assert done.stderr.count("\n") == 1
+    for unbuffered in (False, True):
+        done = in_shell(tmp_path, f"{words} > /dev/full", unbuffered)
+        assert done.returncode == 1
+        assert done.stderr.startswith("groundup: standard output: No space left on device; send it")
+        assert done.stderr.count("\n") == 1
     assert in_shell(tmp_path, f"{words} > /dev/full 2> /dev/full").returncode == 1
     done = in_shell(tmp_path, f"{words} >&-")
     assert (done.returncode, done.stderr) == (0, "")

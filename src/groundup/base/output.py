@@ -51,6 +51,8 @@ class _LastingFile:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
+        if text == "":  # typer tries a file so, and would not hear that it fails
+            return 0
         with self._lasting():
             self._file.write(text)
         return len(text)

@@ -127,11 +127,11 @@ def _run(words: list[str]) -> int:
         status = app(words, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
-        return 0
+    except BrokenPipeError as error:
+        return _broken_pipe(error)
     except SystemExit as end:  # so typer and rich leave then
         if isinstance(end.__context__, BrokenPipeError):
-            return 0
+            return _broken_pipe(end.__context__)
         raise
     except _WrongWords as error:
         where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
@@ -148,6 +148,11 @@ def _run(words: list[str]) -> int:
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status
+
+
+def _broken_pipe(error: BrokenPipeError) -> int:
+    """Return 0 where the reader of our output has gone, as in `... | head`: it has seen enough."""
+    return 0 if error.filename == OUTPUT else _fail(*_explained(error))
 
 
 def _explained(error: Exception) -> tuple[str, int]:

@@ -101,6 +101,7 @@ class History:
     def __init__(self, readline: ModuleType, path: Path) -> None:
         make_folder(path.parent)
         path.touch(mode=0o600)
+        path.chmod(0o600)
         readline.read_history_file(path)
         readline.set_history_length(LONGEST)
         self.readline = readline
@@ -111,9 +112,13 @@ class History:
         """Write to the file what `input` has added: nothing where the last line was typed again."""
         length, before = self.readline.get_current_history_length(), self.length
         self.length = length
-        if length > before:
-            with contextlib.suppress(OSError):  # a full disk is no reason to end a chat
+        if length == before:
+            return
+        with contextlib.suppress(OSError):  # a full disk is no reason to end a chat
+            if hasattr(self.readline, "append_history_file"):
                 self.readline.append_history_file(length - before, self.path)
+            else:  # as where macOS's libedit stands in for GNU's library
+                self.readline.write_history_file(self.path)
 
 
 def _readline() -> ModuleType | None:
