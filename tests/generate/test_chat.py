@@ -311,8 +311,8 @@ def test_a_line_that_cannot_be_read_changes_no_text() -> None:
 
 
 def test_what_is_forgotten_is_in_the_transcript_until_the_chat_is_cleared() -> None:
-    talk = Conversation(model(48), TOKENIZER, SHORT, system="S", max_tokens=8, seed=5)
-    lines = [f"line {n}" for n in range(6)]
+    talk = Conversation(model(32), TOKENIZER, SHORT, system="S", max_tokens=4, seed=5)
+    lines = [f"line {n}" for n in range(3)]
     for line in lines:
         list(talk.say(line))
     assert talk.forgotten

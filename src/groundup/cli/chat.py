@@ -39,7 +39,6 @@ from groundup.cli.streams import show
 
 if TYPE_CHECKING:
     from groundup.generate import Chat, Conversation
-    from groundup.runs.load import LoadedRun
 
 
 @verb(app, "chat")
@@ -76,10 +75,11 @@ def chat(
         "lookup": lookup,
     }
     loaded = load_run(run, checkpoint, device)
-    session = Session(loaded, open_chat(loaded, system=system, **options), options)
-    if not session.answers:
+    talk = open_chat(loaded, system=system, **options)
+    if loaded.chat_template is None:
         tell(f"{run} has no chat template: it continues text instead of answering.")
-    session.run()
+    _say(f"{sampling_line(loaded, talk.sampling, options)}; /set changes it")
+    Session(talk).run()
 
 
 class Session:
@@ -88,17 +88,16 @@ class Session:
     At a terminal an error is shown and the chat goes on; in a pipe the first one ends it.
     """
 
-    def __init__(self, run: LoadedRun, talk: Chat | Conversation, asked: dict[str, Any]) -> None:
-        self.loaded = run
+    def __init__(self, talk: Chat | Conversation) -> None:
+        from groundup.generate import Conversation
+
         self.talk = talk
-        self.asked = asked
-        self.answers = run.chat_template is not None
+        self.answers = isinstance(talk, Conversation)
         self.at_terminal = sys.stdin.isatty()
 
     def run(self) -> None:
         """Take turns until the input ends, or `/bye`."""
         lines: Lines = Keyboard() if self.at_terminal else piped
-        _say(f"{self._sampling()}; /set changes it")
         if self.at_terminal:
             _say(("" if self.answers else "An empty line lets it go on. ") + HOW_TO_END)
         interrupted = False
@@ -188,15 +187,12 @@ class Session:
         """Change a setting, or show them."""
         from groundup.generate.chat import CHANGEABLE
 
-        if text:
-            name, _, value = text.replace("=", " ").partition(" ")
-            self.talk.change(name, value.strip())
-            self.asked[name] = value
-            _say(self._sampling())
-            return
-        for name in CHANGEABLE:
-            value = getattr(self.talk.sampling, name)
-            _say(f"{name} {'new each time' if value is None else value}")
+        name, _, typed = text.replace("=", " ").partition(" ")
+        if name:
+            self.talk.change(name, typed.strip())
+        for setting in [name] if name else CHANGEABLE:
+            value = getattr(self.talk.sampling, setting)
+            _say(f"{setting} {'new each time' if value is None else value}")
 
     def save(self, text: str) -> None:
         """Write the conversation as JSON, or the text, to a file that is not there yet."""
@@ -216,9 +212,6 @@ class Session:
             raise UsageError(f"/save: {shown(str(path))} exists; choose another name")
         write_text(path, written)
         _say(f"Saved {what} as {path}")
-
-    def _sampling(self) -> str:
-        return sampling_line(self.loaded, self.talk.sampling, self.asked)
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[Session, str], None]]] = {
