@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import typer
 
+from groundup.cli.chat import COMMANDS
 from groundup.config import PRESETS, GPTConfig, TrainConfig, preset
+from groundup.generate.chat import CHANGEABLE
 from groundup.plan import count_parameters
 
 ROOT = Path(__file__).parent.parent
@@ -140,6 +142,14 @@ def test_every_preset_is_listed_with_its_numbers() -> None:
         flags = ("yes" if flag else "no" for flag in (c.tie_embeddings, c.qkv_bias))
         cells = [f"`{name}`", *(f"{n:,}" for n in sizes), *flags, f"{count_parameters(c).total:,}"]
         assert f"| {' | '.join(cells)} |" in text
+
+
+def test_every_command_of_a_chat_is_listed_with_what_can_be_set() -> None:
+    text = (ROOT / "docs/generation.md").read_text(encoding="utf-8")
+    for name, (takes, _, _) in COMMANDS.items():
+        typed = f"/{name} {takes.strip('[]')}".rstrip()
+        assert f"`{typed}`" in text
+    assert all(f"`{name}`" in text for name in CHANGEABLE)
 
 
 def test_every_page_is_reached_from_the_index() -> None:

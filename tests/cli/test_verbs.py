@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -213,14 +214,57 @@ def test_help_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
     assert min(times) < 3
 
 
+def in_shell(folder: Path, line: str, unbuffered: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `groundup LINE`, which may pipe or redirect; the status is that of groundup."""
+    line = f"{shlex.join(command_line())} {line}; exit ${{PIPESTATUS[0]}}"
+    return subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED="1" * unbuffered),
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("words", ["data list", "plan", "train --help", "runs"])
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, words: str) -> None:
-    line = f"{' '.join(command_line())} {words} | head -c 1; sleep 0.1"
-    done = subprocess.run(
-        ["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.stderr == ""
+    done = in_shell(tmp_path, f"{words} | head -c 1")
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout) == 1
+    assert in_shell(tmp_path, f"{words} | true").returncode == 0
+
+
+@pytest.mark.parametrize("words", ["plan", "train --help"])
+def test_an_output_that_is_full_or_closed(tmp_path: Path, words: str) -> None:
+    for unbuffered in (False, True):
+        done = in_shell(tmp_path, f"{words} > /dev/full", unbuffered)
+        assert done.returncode == 1
+        assert done.stderr.startswith("groundup: standard output: No space left on device; send it")
+        assert done.stderr.count("\n") == 1
+    assert in_shell(tmp_path, f"{words} > /dev/full 2> /dev/full").returncode == 1
+    done = in_shell(tmp_path, f"{words} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+LOST = {
+    "| head -n 1": "groundup: standard output: nobody reads; the run goes on",
+    "> /dev/full": "groundup: standard output: No space left on device; the run goes on",
+    ">&- 2>&-": "",
+}
+
+
+@pytest.mark.parametrize("redirection", LOST)
+def test_a_run_goes_on_without_its_output(tmp_path: Path, redirection: str) -> None:
+    text_file(tmp_path)
+    done = in_shell(tmp_path, f"{shlex.join(TRAIN)} story.txt --steps 12 {redirection}")
+    assert done.returncode == 0
+    assert done.stderr.startswith(LOST[redirection])
+    assert done.stderr.count("\n") == bool(LOST[redirection]), "it is said once"
+    states = (tmp_path / "runs/story-pico/checkpoints").glob("*/state.json")
+    assert any(json.loads(path.read_text())["finished"] for path in states)
+    lines = (tmp_path / "runs/story-pico/metrics.jsonl").read_text().splitlines()
+    assert all(map(json.loads, lines)), "nothing else was printed into a file of the run"
 
 
 def start(tmp_path: Path, *words: object) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from groundup.generate.settings import run_template
 from groundup.generate.text import TextStream
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
-from groundup.tokenizer import ByteTokenizer, JSONTokenizer, Tokenizer
+from groundup.tokenizer import ByteTokenizer, CharTokenizer, JSONTokenizer, Tokenizer
 from tests.generate.templates import ALTERNATING, CHATML
 from tests.generate.test_generate import random_model
 from tests.generate.test_template import reference
@@ -311,3 +311,102 @@ def test_a_chat_keeps_what_the_user_says() -> None:
     talk = Chat(random_model(vocab_size=LLAMA.vocab_size), LLAMA, max_tokens=0)
     assert list(talk.say(" odd \ufffd")) == []
     assert talk.text == " odd \ufffd"
+
+
+def test_an_answer_again_takes_the_place_of_the_last_and_the_next_seed() -> None:
+    gpt, settings = model(), {"max_tokens": 9, "temperature": 2.0}
+    talk = Conversation(gpt, TOKENIZER, SHORT, seed=3, **settings)
+    with pytest.raises(UsageError, match="nothing was said yet"):
+        talk.retry()
+    list(talk.say("A"))
+    before = [dict(message) for message in talk.messages]
+    first = "".join(talk.say("B"))
+    again = "".join(talk.retry())
+    assert talk.messages == [
+        *before,
+        {"role": "user", "content": "B"},
+        {"role": "assistant", "content": again},
+    ]
+    ids = SHORT.encode(TOKENIZER, talk.messages[:-1])
+    expected = "".join(stream_from(gpt, TOKENIZER, ids, SamplingConfig(seed=5, **settings)))
+    assert first != again == expected
+
+
+def test_a_text_is_written_again_from_where_it_was() -> None:
+    run = a_run(None)
+    talk = open_chat(run, max_tokens=5, temperature=2.0, seed=3)
+    assert isinstance(talk, Chat)
+    with pytest.raises(UsageError, match="nothing was said yet"):
+        talk.retry()
+    list(talk.say("A"))
+    begun = talk.text + "\nB"
+    first = "".join(talk.say("B"))
+    assert talk.text == begun + first.rstrip("\ufffd")
+    again = "".join(talk.retry())
+    assert talk.text == begun + again.rstrip("\ufffd")
+    expected = generate(run.model, TOKENIZER, begun, max_tokens=5, temperature=2.0, seed=5)
+    assert first != again == expected
+    talk.clear()
+    assert talk.text == ""
+    with pytest.raises(UsageError, match="nothing was said yet"):
+        talk.retry()
+
+
+def test_a_line_that_cannot_be_read_changes_no_text() -> None:
+    talk = Chat(random_model(1, vocab_size=2), CharTokenizer("ab"), max_tokens=3)
+    list(talk.say("a"))
+    before = talk.text
+    with pytest.raises(TokenizerError):
+        talk.say("x")
+    assert (talk.text, talk.turns) == (before, 1)
+
+
+def test_what_is_forgotten_is_in_the_transcript_until_the_chat_is_cleared() -> None:
+    talk = Conversation(model(32), TOKENIZER, SHORT, system="S", max_tokens=4, seed=5)
+    lines = [f"line {n}" for n in range(3)]
+    for line in lines:
+        list(talk.say(line))
+    assert talk.forgotten
+    kept = [message["content"] for message in talk.transcript]
+    assert [kept[0], *kept[1::2]] == ["S", *lines]
+    talk.clear()
+    assert talk.transcript == [{"role": "system", "content": "S"}]
+    assert talk.forgotten == 0
+
+
+def test_a_system_message_needs_a_place_in_the_template() -> None:
+    deaf = ChatTemplate("{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}")
+    with pytest.raises(UsageError, match="has no place for a system message"):
+        Conversation(model(), TOKENIZER, deaf, system="S")
+    talk = Conversation(model(), TOKENIZER, TEMPLATE, system="S")
+    talk.tell("T")
+    assert talk.system == [{"role": "system", "content": "T"}]
+    talk.template = deaf
+    with pytest.raises(UsageError, match="has no place for a system message"):
+        talk.tell("U")
+    assert talk.system == [{"role": "system", "content": "T"}]
+
+
+def test_settings_change_between_turns() -> None:
+    talk = Conversation(model(), TOKENIZER, SHORT, max_tokens=3, seed=1)
+    list(talk.say("A"))
+    talk.change("temperature", "0")
+    talk.change("max_tokens", "1_0")
+    assert (talk.sampling.temperature, talk.sampling.max_tokens, talk.sampling.seed) == (0, 10, 2)
+    talk.change("seed", "7")
+    assert talk.sampling.seed == 7
+    talk.change("seed", "none")
+    assert talk.sampling.seed is None
+    before = talk.sampling
+    for name, value in [("temperature", "hot"), ("top_k", "1.5"), ("top_p", "0"), ("stop", "x")]:
+        with pytest.raises(ConfigError):
+            talk.change(name, value)
+    assert talk.sampling == before
+
+
+def test_an_answer_begins_cooler_where_nobody_names_a_temperature() -> None:
+    assert open_chat(a_run()).sampling.temperature == 0.3
+    assert open_chat(a_run(top_k=5)).sampling.temperature == 0.3
+    assert open_chat(a_run(temperature=0.9)).sampling.temperature == 0.9
+    assert open_chat(a_run(temperature=0.9), temperature=0).sampling.temperature == 0
+    assert open_chat(a_run(None)).sampling.temperature == 0.8

@@ -21,10 +21,23 @@ import typer
 from groundup import __version__
 from groundup.base.errors import GroundupError
 from groundup.base.files import file_error
+from groundup.base.output import harmless, lasting, open_closed_streams
 from groundup.base.signals import STOPS, Interrupted, hold_back
 
-VERBS = ["train", "write", "evaluate", "weights", "quantize", "plan", "runs", "replay", "data"]
+VERBS = [
+    "train",
+    "write",
+    "chat",
+    "evaluate",
+    "weights",
+    "quantize",
+    "plan",
+    "runs",
+    "replay",
+    "data",
+]
 """Modules beside this one, each of which adds to `app`."""
+OUTPUT = "standard output"
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -70,22 +83,36 @@ def verb(group: typer.Typer, name: str) -> Callable[[Verb], Verb]:
 
 def main() -> None:
     """Run the command line and exit."""
-    try:
-        for number in STOPS:
-            signal.signal(number, _interrupt)
-        hold_back()
-        if not faulthandler.is_enabled():
-            faulthandler.enable(2)  # where a library ends the process, it says in which line
-        for verbs in VERBS:
-            importlib.import_module(f"groundup.cli.{verbs}")
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError):  # what the terminal lacks is no failure
-                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-        words = sys.argv[1:]
-        status = _run([*words, "--help"] if words in ([], ["data"]) else words)
-    except Interrupted as error:  # before a verb was under way, or again while it was ending
-        status = _fail("interrupted", 128 + error.number)
+    open_closed_streams()
+    with (
+        contextlib.redirect_stdout(lasting(sys.stdout, _output_lost)),
+        contextlib.redirect_stderr(lasting(sys.stderr, lambda error: None)),
+    ):
+        try:
+            _prepare()
+            words = sys.argv[1:]
+            status = _run([*words, "--help"] if words in ([], ["data"]) else words)
+        except Interrupted as error:  # before a verb was under way, or again while it was ending
+            status = _fail("interrupted", 128 + error.number)
     sys.exit(status)
+
+
+def _prepare() -> None:
+    """Listen to signals, load the verbs, and print whatever the terminal can show."""
+    for number in STOPS:
+        signal.signal(number, _interrupt)
+    hold_back()
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2)  # where a library ends the process, it says in which line
+    for verbs in VERBS:
+        importlib.import_module(f"groundup.cli.{verbs}")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # what the terminal lacks is no failure
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _output_lost(error: OSError) -> None:
+    raise OSError(error.errno, error.strerror, OUTPUT) from error
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -100,9 +127,12 @@ def _run(words: list[str]) -> int:
         status = app(words, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError as error:
+        return _broken_pipe(error)
+    except SystemExit as end:  # so typer and rich leave then
+        if isinstance(end.__context__, BrokenPipeError):
+            return _broken_pipe(end.__context__)
+        raise
     except _WrongWords as error:
         where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
         return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
@@ -120,6 +150,11 @@ def _run(words: list[str]) -> int:
         return status
 
 
+def _broken_pipe(error: BrokenPipeError) -> int:
+    """Return 0 where the reader of our output has gone, as in `... | head`: it has seen enough."""
+    return 0 if error.filename == OUTPUT else _fail(*_explained(error))
+
+
 def _explained(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error that ended a verb."""
     if isinstance(error, GroundupError):
@@ -128,6 +163,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
         return "out of memory; a smaller batch_size or context_length needs less", 1
     if isinstance(error, OSError):
+        if error.filename == OUTPUT:
+            return f"{OUTPUT}: {error.strerror}; send it to another place", 1
         return str(file_error(Path(error.filename or "."), error)), 1
     reason = f"{kind}: {error}" if str(error) else kind
     return f"unexpected {reason}; 'groundup --debug ...' shows where it happened", 1
@@ -135,5 +172,11 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 def _fail(message: str, status: int) -> int:
     """Print one line to standard error and return the exit code."""
-    print(f"groundup: {' '.join(message.split())}", file=sys.stderr)
+    tell(message)
     return status
+
+
+def tell(message: str) -> None:
+    """Print one line to standard error, whatever stands in `message`."""
+    line = harmless(" ".join(message.split()), sys.stderr)
+    print(f"groundup: {line}", file=sys.stderr)

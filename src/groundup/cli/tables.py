@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from groundup.base.output import harmless
+
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under their column names; columns of numbers are aligned to the right."""
@@ -15,9 +17,9 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     for i, column in enumerate(columns):
         numeric = i > 0 and all(row[i][:1].isdigit() or not row[i] for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
     console = Console(highlight=False)
+    for row in rows:
+        table.add_row(*(Text(harmless(cell, console.file)) for cell in row))
     if not console.is_terminal:
         console.width = 1 << 16  # a table is never measured wider than its console
         console.width = max(80, console.measure(table).maximum)

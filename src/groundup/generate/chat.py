@@ -6,33 +6,82 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from groundup.base.errors import UsageError
-from groundup.generate.generate import stream, stream_from
+from groundup.base.errors import ConfigError, UsageError, nearest, shown
+from groundup.config.fields import build, field_types, parse_value
+from groundup.generate.generate import start_ids, stream_from
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.settings import run_settings, run_template
+from groundup.generate.settings import NUMBERS, run_settings, run_template
 from groundup.generate.template import ChatTemplate, Message
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 
+TEMPERATURE = 0.3
+"""Of answers, where nobody names another: small models lose the thread, or the language, at 0.8."""
+CHANGEABLE = (*NUMBERS, "max_tokens", "seed")
+"""Settings that may change between two turns."""
+NOTHING_YET = "nothing was said yet that could be answered again"
+
 
 def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Conversation:
     """Begin to talk with a run's model, in the turns of its chat template where it has one.
 
-    `settings` are `generate`'s; where they say nothing (or None), the run's own count. `system` is
-    what the model is told beforehand; without a template it is a `UsageError`.
+    `settings` are `generate`'s; where they say nothing (or None), the run's own count, and where
+    these name no temperature either, answers are written at `TEMPERATURE`. `system` is what the
+    model is told beforehand; without a template that has a place for it, it is a `UsageError`.
     """
     settings = run_settings(run, **settings)
     template = run_template(run)
     if template is not None:
+        settings.setdefault("temperature", TEMPERATURE)
         return Conversation(run.model, run.tokenizer, template, system=system, **settings)
+    chat = Chat(run.model, run.tokenizer, **settings)
     if system:
-        raise UsageError("a system message needs a chat template, and this run has none")
-    return Chat(run.model, run.tokenizer, **settings)
+        chat.tell(system)
+    return chat
 
 
-class Chat:
+class _Talk:
+    """What both ways of talking have in common: settings that may change on the way."""
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        *,
+        use_cache: bool = True,
+        lookup: bool = True,
+        **settings: Any,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.reading = {"use_cache": use_cache, "lookup": lookup}
+        self.turns = 0
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The settings of the next turn: with a seed, turn t (from 0) draws from seed + t."""
+        sampling = SamplingConfig(**self.settings)
+        seed = sampling.seed
+        return sampling if seed is None else replace(sampling, seed=seed + self.turns)
+
+    def change(self, name: str, value: str) -> None:
+        """Set one of `CHANGEABLE`, as it is typed, from the next turn on.
+
+        A name or a value that makes no sense is a `ConfigError` that changes nothing.
+        """
+        if name not in CHANGEABLE:
+            raise ConfigError(f"no setting '{shown(name)}'; {nearest(name, CHANGEABLE)}")
+        parsed = parse_value(name, value, field_types(SamplingConfig)[name])
+        build(SamplingConfig, {name: parsed})
+        self.settings = self.settings | {name: parsed}
+        if name == "seed":
+            self.turns = 0
+
+
+class Chat(_Talk):
     """A running text that the user and the model write in turn; `settings` are `generate`'s.
 
     Each of the user's lines begins on a line of its own and the model goes on right behind it; an
@@ -45,27 +94,51 @@ class Chat:
     """No turn is: past the context, the window moves over the text."""
 
     def __init__(self, model: GPT, tokenizer: Tokenizer, **settings: Any) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.settings = settings
+        super().__init__(model, tokenizer, **settings)
         self.text = ""
-        self.turns = 0
+        self.asked: str | None = None
+        """The text that the last turn went on from."""
 
     def say(self, line: str) -> Iterator[str]:
-        """Add `line` to the text and yield what the model writes next, in pieces as it comes."""
-        if line and self.text and not self.text.endswith("\n"):
-            self.text += "\n"
-        self.text += line
-        settings = _of_turn(self.turns, self.settings)
+        """Add `line` to the text and return what the model writes next, in pieces as it comes.
+
+        A line that cannot be read is an error that changes nothing.
+        """
+        newline = "\n" if line and self.text and not self.text.endswith("\n") else ""
+        return self._go_on(self.text + newline + line)
+
+    def retry(self) -> Iterator[str]:
+        """Write the last turn again, from the next seed; before the first it is a `UsageError`."""
+        if self.asked is None:
+            raise UsageError(NOTHING_YET)
+        return self._go_on(self.asked)
+
+    def clear(self) -> None:
+        """Begin a new text."""
+        self.text, self.asked = "", None
+
+    def tell(self, system: str) -> None:
+        """Raise `UsageError`: a text has no place for a system message."""
+        raise UsageError("a system message needs a chat template, and this run has none")
+
+    def _go_on(self, text: str) -> Iterator[str]:
+        ids = start_ids(self.tokenizer, text, self.sampling.start_token)
+        pieces = stream_from(self.model, self.tokenizer, ids, self.sampling, **self.reading)
+        self.text = self.asked = text
         self.turns += 1
+        return self._kept(pieces)
+
+    def _kept(self, pieces: Iterator[str]) -> Iterator[str]:
         n_read = len(self.text)
-        for piece in stream(self.model, self.tokenizer, self.text, **settings):
-            self.text += piece
-            yield piece
-        self.text = self.text[:n_read] + self.text[n_read:].rstrip(REPLACEMENT)
+        try:
+            for piece in pieces:
+                self.text += piece
+                yield piece
+        finally:  # also where it is interrupted
+            self.text = self.text[:n_read] + self.text[n_read:].rstrip(REPLACEMENT)
 
 
-class Conversation:
+class Conversation(_Talk):
     """Messages that the user and the model write in turn, in the form of a chat template.
 
     `settings` are `generate`'s; with a seed, turn t (from 0) draws from seed + t. The model always
@@ -80,34 +153,65 @@ class Conversation:
         template: ChatTemplate,
         *,
         system: str = "",
-        use_cache: bool = True,
-        lookup: bool = True,
         **settings: Any,
     ) -> None:
         settings.pop("start_token", None)  # the template writes it where it belongs
-        self.model = model
-        self.tokenizer = tokenizer
+        super().__init__(model, tokenizer, **settings)
         self.template = template
-        self.settings = settings
-        self.reading = {"use_cache": use_cache, "lookup": lookup}
-        self.system: list[Message] = [_message("system", system)] if system else []
+        self.system: list[Message] = []
+        self.past: list[Message] = []
+        """What the model no longer sees."""
         self.messages: list[Message] = []
-        self.turns = 0
-        self.forgotten = 0
+        if system:
+            self.tell(system)
+
+    @property
+    def forgotten(self) -> int:
+        """How many questions the model no longer sees, nor their answers."""
+        return len(self.past) // 2
+
+    @property
+    def transcript(self) -> list[Message]:
+        """All messages, with those that are forgotten."""
+        return [*self.system, *self.past, *self.messages]
 
     def say(self, line: str) -> Iterator[str]:
         """Put `line` to the model and return the pieces of its answer, which come as it writes.
 
         A line that the context cannot hold even alone is a `UsageError` that changes nothing.
         """
-        sampling = SamplingConfig(**_of_turn(self.turns, self.settings))
-        messages = [*self.messages, _message("user", line)]
+        return self._put(self.messages, line)
+
+    def retry(self) -> Iterator[str]:
+        """Answer the last question again, from the next seed; before the first, a `UsageError`."""
+        if not self.messages:
+            raise UsageError(NOTHING_YET)
+        *before, question, _ = self.messages
+        return self._put(before, question["content"])
+
+    def clear(self) -> None:
+        """Forget the conversation, but not the system message."""
+        self.past, self.messages = [], []
+
+    def tell(self, system: str) -> None:
+        """Set the system message; a template without a place for it is a `UsageError`."""
+        told, question = _message("system", system), _message("user", "?")
+        if self.template.render([told, question]) == self.template.render([question]):
+            raise UsageError(
+                "the chat template has no place for a system message; say it in the first line"
+            )
+        self.system = [told]
+
+    def _put(self, before: list[Message], line: str) -> Iterator[str]:
+        """Put `line` to the model behind the messages `before`."""
+        sampling = self.sampling
+        messages = [*before, _message("user", line)]
         ids, n_dropped = self._fitted(messages, sampling.max_tokens)
         room = self.model.config.context_length - len(ids)
         sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
         answer = _message("assistant", "")
+        self.past = [*self.past, *messages[:n_dropped]]
         self.messages = [*messages[n_dropped:], answer]
-        self.forgotten += n_dropped // 2
         self.turns += 1
         return self._answer(ids, sampling, answer)
 
@@ -139,9 +243,3 @@ class Conversation:
 
 def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
-
-
-def _of_turn(turn: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with the seed of turn `turn`."""
-    seed = settings.get("seed")
-    return settings if seed is None else settings | {"seed": seed + turn}

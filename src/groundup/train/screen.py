@@ -5,6 +5,7 @@ It prints through a rich console that the caller chooses; the loop itself prints
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from statistics import median
 from typing import Any
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from groundup.base.output import harmless, lasting
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
 from groundup.plan import Plan, plan_rows
@@ -30,9 +32,14 @@ SLOWER = 3
 
 
 class ConsoleScreen(Screen):
-    """A screen on a rich console: a live line in a terminal, plain lines elsewhere."""
+    """A screen on a rich console: a live line in a terminal, plain lines elsewhere.
+
+    A run needs no screen: where the console's file is full or nobody reads it, the run goes on,
+    and one line on standard error says so.
+    """
 
     def __init__(self, console: Console) -> None:
+        console.file = lasting(console.file, _tell_lost)
         self.console = console
         self.live = console.is_terminal and not console.is_jupyter
         self.steps = 0
@@ -46,6 +53,7 @@ class ConsoleScreen(Screen):
 
     def line(self, label: str, text: str, style: str = "") -> None:
         """Print one labelled line."""
+        text = harmless(text, self.console.file)
         self.console.print(Text.assemble((f"{label:<12}", "bold"), (text, style)), soft_wrap=True)
 
     def preparing(self, stage: str, done: int, total: int) -> None:
@@ -142,6 +150,7 @@ class ConsoleScreen(Screen):
 
     def sample(self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES) -> None:
         """Show the first lines of what the model wrote."""
+        prompt, text = (harmless(part, self.console.file) for part in (prompt, text))
         written = Text.assemble((prompt, "dim"), text)
         filled = [line for line in written.split("\n") if line.plain.strip()]
         for line in filled[:lines]:
@@ -169,3 +178,11 @@ class ConsoleScreen(Screen):
             self._task = self._bar.add_task(what, total=total, figures=figures)
             self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total, figures=figures)
+
+
+def _tell_lost(error: OSError) -> None:
+    """Say on standard error, where it can be written, that the rest of the screen is not shown."""
+    reason = "nobody reads" if isinstance(error, BrokenPipeError) else error.strerror
+    file = lasting(sys.stderr, lambda error: None)
+    line = f"groundup: standard output: {reason}; the run goes on without showing how far it is"
+    Console(file=file, highlight=False).print(Text(line), soft_wrap=True)

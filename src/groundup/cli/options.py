@@ -1,0 +1,85 @@
+"""Options that several verbs share, and the run that they name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.base.errors import UsageError
+from groundup.cli.app import tell
+
+if TYPE_CHECKING:
+    from groundup.generate import SamplingConfig
+    from groundup.runs.load import LoadedRun
+
+Run = Annotated[Path, typer.Argument(help="A run folder, such as runs/shakespeare-nano.")]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="0 is greedy, above 1 is wild; the run's own, or 0.8 (0.3 for answers)."),
+]
+TopK = Annotated[
+    int | None, typer.Option(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
+]
+TopP = Annotated[
+    float | None, typer.Option(help="Choose among the likeliest with this share; likewise, or 1.")
+]
+MinP = Annotated[
+    float | None, typer.Option(help="Drop tokens below this fraction of the best; likewise, or 0.")
+]
+Penalty = Annotated[float | None, typer.Option(help="Above 1 repeats less; likewise, or 1 (off).")]
+Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed without it.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
+System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
+Lookup = Annotated[
+    bool,
+    typer.Option(
+        "--lookup/--no-lookup",
+        help="Guess ahead where a text repeats itself: the same text, sooner.",
+    ),
+]
+Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+
+
+def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
+    """Load a run, with a notice on standard error of what is damaged."""
+    import torch
+
+    from groundup.runs.load import load
+
+    devices = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not devices.get(device):
+        usable = ", ".join(name for name, there in devices.items() if there)
+        raise UsageError(f"--device {device}: not on this machine; expected {usable}")
+    loaded = load(run, checkpoint, device)
+    for notice in loaded.notices:
+        tell(f"{notice}; using step {loaded.step}")
+    return loaded
+
+
+def sampling_line(run: LoadedRun, sampling: SamplingConfig, asked: Mapping[str, Any]) -> str:
+    """Say how tokens are chosen and who said so; filters that are off are left out."""
+    from groundup.generate import SamplingConfig
+    from groundup.generate.settings import NUMBERS
+
+    def source(name: str) -> str:
+        if asked.get(name) is not None:
+            return ""
+        return " (the model's own)" if name in run.generation else " (the model names none)"
+
+    off = {name: getattr(SamplingConfig(), name) for name in NUMBERS if name != "temperature"}
+    values = {name: getattr(sampling, name) for name in NUMBERS}
+    named = [name for name in NUMBERS if values[name] != off.get(name)]
+    groups = itertools.groupby(named, source)
+    return "Sampling: " + ", ".join(
+        ", ".join(f"{name} {values[name]:g}" for name in names) + who for who, names in groups
+    )
