@@ -9,7 +9,7 @@ from typing import Any
 from groundup.base.errors import UsageError
 from groundup.generate.generate import stream, stream_from
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.settings import run_settings, run_template
+from groundup.generate.settings import chat_settings, run_settings, run_template
 from groundup.generate.template import ChatTemplate, Message
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
@@ -22,13 +22,13 @@ def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Co
     `settings` are `generate`'s; where they say nothing (or None), the run's own count. `system` is
     what the model is told beforehand; without a template it is a `UsageError`.
     """
-    settings = run_settings(run, **settings)
     template = run_template(run)
     if template is not None:
+        settings = chat_settings(run, template, **settings)
         return Conversation(run.model, run.tokenizer, template, system=system, **settings)
     if system:
         raise UsageError("a system message needs a chat template, and this run has none")
-    return Chat(run.model, run.tokenizer, **settings)
+    return Chat(run.model, run.tokenizer, **run_settings(run, **settings))
 
 
 class Chat:

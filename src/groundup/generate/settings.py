@@ -11,8 +11,8 @@ from groundup.generate.template import ChatTemplate
 from groundup.runs.load import LoadedRun
 
 NUMBERS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-TOKENS = ("start_token", "bos_token", "eos_token")
-"""Ids: what stands before every text, and what a chat template calls by these two words."""
+TOKENS = ("end_of_text", "start_token", "bos_token", "eos_token")
+"""Ids: what ends and what begins every text, and what a chat template calls by these two words."""
 
 
 def run_settings(run: LoadedRun, **asked: Any) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     if run.chat_template is None:
         return None
     given, tokenizer = run.generation, run.tokenizer
+    if (named := given.get("special_tokens")) is not None:
+        return ChatTemplate(run.chat_template, special_tokens=named)
     names: dict[Any, str] = {token: name for name, token in tokenizer.special_tokens.items()}
     begin = given.get("bos_token", given.get("start_token"))
     stops = given.get("stop_tokens") or [tokenizer.end_of_text]
@@ -41,14 +43,24 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     return ChatTemplate(run.chat_template, names.get(begin, ""), names.get(end, ""))
 
 
+def chat_settings(run: LoadedRun, template: ChatTemplate, **asked: Any) -> dict[str, Any]:
+    """Return `run_settings`, with what ends an assistant's turn among the stop tokens."""
+    settings = run_settings(run, **asked)
+    stops = [*settings.get("stop_tokens", []), *template.turn_ends(run.tokenizer)]
+    return settings | {"stop_tokens": list(dict.fromkeys(stops))}
+
+
 def _check(run: LoadedRun) -> None:
     """Refuse keys that mean nothing, numbers that make no sense and ids beyond the vocabulary."""
     given = run.generation
-    known = (*NUMBERS, *TOKENS, "stop_tokens")
+    known = (*NUMBERS, *TOKENS, "stop_tokens", "special_tokens")
     if unknown := given.keys() - known:
         key = min(unknown)
         raise ConfigError(f"unknown key '{shown(key)}'; {nearest(key, known)}")
     build(SamplingConfig, {key: given[key] for key in NUMBERS if key in given})
+    named = given.get("special_tokens", {})
+    if not isinstance(named, dict) or not all(isinstance(text, str) for text in named.values()):
+        raise ConfigError(f"special_tokens = {quoted(named)}: expected a table of texts")
     stop = given.get("stop_tokens", [])
     if not isinstance(stop, list):
         raise ConfigError(f"stop_tokens = {quoted(stop)}: expected a list of token ids")

@@ -31,6 +31,8 @@ class Start:
     identity: dict[str, Any] = field(default_factory=dict)
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
+    text_options: dict[str, Any] = field(default_factory=dict)
+    """What the base tells of the end of a text, as `prepare` takes it."""
     rate_share: float = 1.0
 
 
@@ -58,15 +60,25 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
             )
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
+    generation = folder.read_generation()
     return Start(
         config=_changed(folder.model_config(tables), changes),
         tokenizer=str(folder.tokenizer),
         model=lambda config, seed: _learnt_model(base, config),
         identity={"from": identity},
         chat_template=folder.read_chat_template(),
-        generation=folder.read_generation(),
+        generation=generation,
+        text_options=_end_of_base(generation),
         rate_share=SLOWER,
     )
+
+
+def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
+    """Return the end of text that a base was given, else the ids that it is known to stop at."""
+    if (end := generation.get("end_of_text")) is not None:
+        return {"end_of_text": str(end)}
+    stops = generation.get("stop_tokens")
+    return {"known_ends": stops if isinstance(stops, list) else []}
 
 
 def _origin(tables: dict[str, Any]) -> dict[str, Any]:
