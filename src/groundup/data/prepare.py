@@ -144,8 +144,8 @@ def prepare(
 
     `sources`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
     `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as in
-    `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was killed, or ran out of disk, goes on when it is
-    repeated, with the same result to the byte.
+    `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was killed,
+    or ran out of disk, goes on when it is repeated, with the same result to the byte.
     """
     for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
         if value is not None and value < 1:

@@ -20,11 +20,7 @@ def run_settings(run: LoadedRun, **asked: Any) -> dict[str, Any]:
 
     None asks for nothing. What generation.toml has no use for is a one-line `ConfigError`.
     """
-    given = run.generation
-    try:
-        _check(run)
-    except GroundupError as error:
-        raise ConfigError(f"generation.toml: {error}; correct or remove it") from None
+    given = _checked(run)
     advised = {key: given[key] for key in (*NUMBERS, "stop_tokens", "start_token") if key in given}
     return advised | {key: value for key, value in asked.items() if value is not None}
 
@@ -33,7 +29,7 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     """Return the run's chat template, where there is one, with the names of its special tokens."""
     if run.chat_template is None:
         return None
-    given, tokenizer = run.generation, run.tokenizer
+    given, tokenizer = _checked(run), run.tokenizer
     if (named := given.get("special_tokens")) is not None:
         return ChatTemplate(run.chat_template, special_tokens=named)
     names: dict[Any, str] = {token: name for name, token in tokenizer.special_tokens.items()}
@@ -48,6 +44,14 @@ def chat_settings(run: LoadedRun, template: ChatTemplate, **asked: Any) -> dict[
     settings = run_settings(run, **asked)
     stops = [*settings.get("stop_tokens", []), *template.turn_ends(run.tokenizer)]
     return settings | {"stop_tokens": list(dict.fromkeys(stops))}
+
+
+def _checked(run: LoadedRun) -> dict[str, Any]:
+    try:
+        _check(run)
+    except GroundupError as error:
+        raise ConfigError(f"generation.toml: {error}; correct or remove it") from None
+    return run.generation
 
 
 def _check(run: LoadedRun) -> None:

@@ -34,8 +34,9 @@ class ChatTemplate:
 
     `bos_token` and `eos_token` are the names of the special tokens that it may write by these
     words, `special_tokens` those that it may write by others (`pad_token` …). As in transformers, a
-    word without a token is undefined: it writes nothing, and nothing can be added to it. A template that fails, or takes too much time or memory, is a one-line `RunError`;
-    messages that it has no form for (another role, another order) are a `UsageError`.
+    word without a token is undefined: it writes nothing, and nothing can be added to it. A template
+    that fails, or takes too much time or memory, is a one-line `RunError`; messages that it has no
+    form for (another role, another order) are a `UsageError`.
     """
 
     source: str

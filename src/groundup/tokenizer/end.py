@@ -120,7 +120,8 @@ def with_found_end(
         token_id(tokenizer, content) if (content := named.get(name)) else None
         for name in ("bos_token", "eos_token")
     )
-    ends = [end, tokenizer.end_of_text, *map(special.get, MORE_ENDS)]
+    added = [end] if end in tokenizer.added_tokens.values() else []
+    ends = [*added, tokenizer.end_of_text, *map(special.get, MORE_ENDS), end]
     inside = [n for n in known if type(n) is int and 0 <= n < tokenizer.vocab_size]
     starts = [begin, *map(special.get, STARTS)]
     names = {token: name for name, token in special.items()}
