@@ -265,10 +265,11 @@ def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
 
 def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
     """Return what must be the same for a run to go on: every setting, and the text itself."""
+    end = data.tokenizer.given_end
     return {
         "model": as_table(config),
         "train": as_table(request.train),
-        "data": {"fingerprint": data.fingerprint},
+        "data": ending({"fingerprint": data.fingerprint}, end),
     }
 
 

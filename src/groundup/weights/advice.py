@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from groundup.base.errors import shown
+from groundup.base.errors import quoted
 from groundup.tokenizer import Tokenizer
 
 LARGEST = 1 << 31
@@ -42,13 +42,13 @@ def read_sampling(fields: Mapping[str, Any], source: object) -> tuple[dict[str, 
         kinds = (int,) if name == "top_k" else (int, float)
         if type(value) not in kinds or not is_right(value):
             notices.append(
-                f"{source}: {name} = {shown(value)} is taken as off: expected {expected}"
+                f"{source}: {name} = {quoted(value)} is taken as off: expected {expected}"
             )
         elif value != OFF.get(name):
             found[name] = value if name == "top_k" else float(value)
     does_sample = fields.get("do_sample")
     if not isinstance(does_sample, bool | None):
-        told = f"do_sample = {shown(does_sample)} is passed over: expected true or false"
+        told = f"do_sample = {quoted(does_sample)} is passed over: expected true or false"
         notices.append(f"{source}: {told}")
     elif does_sample is False:
         kept = {name: found[name] for name in found if name == "repetition_penalty"}
@@ -68,7 +68,7 @@ def read_ids(value: Any, vocab_size: int, what: str) -> tuple[list[int], list[st
     right = [n for n in listed if type(n) is int and 0 <= n < vocab_size]
     wrong = [n for n in listed if not (type(n) is int and 0 <= n < vocab_size)]
     expected = f"a token id from 0 to {vocab_size - 1:,}"
-    notices = [f"{what} = {shown(n)} is passed over: expected {expected}" for n in wrong[:3]]
+    notices = [f"{what} = {quoted(n)} is passed over: expected {expected}" for n in wrong[:3]]
     notices += [f"{what}: {len(wrong) - 3:,} more are passed over"] * (len(wrong) > 3)
     return list(dict.fromkeys(right)), notices
 
