@@ -29,7 +29,9 @@ NAMED = tuple(f"{role}_token" for role in ROLES)
 MORE_ENDS = ("<|eos|>", "[EOS]", "<EOS>", "<end_of_text>", "<|end_of_document|>")
 """Beside those of `json_file.ENDS`, which every tokenizer.json is read by."""
 STARTS = ("<|bos|>", "<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<BOS>")
-_TURN_END = re.compile(r"im_end|im_sep|eot\b|eom\b|turn|message|assistant|user|^<\|end\|>$", re.I)
+_TURN_END = re.compile(
+    r"im_end|im_sep|eo[tm](?![a-z])|turn|message|assistant|user|^<\|end\|>$", re.I
+)
 
 LISTED = 8
 """Special tokens that a refusal lists."""
@@ -94,10 +96,11 @@ def with_asked_end(tokenizer: Tokenizer, asked: str) -> Tokenizer:
         ids = tokenizer.encode(asked) if token is None else [token]
     except TokenizerError as error:
         raise UsageError(f"--end-of-text {shown(asked)}: {error}") from None
-    if len(ids) == 1:
+    if len(ids) == 1 and (token is not None or tokenizer.decode(ids) == asked):
         return tokenizer.ending(ids[0])
     raise UsageError(
-        f"--end-of-text {shown(asked)}: {len(ids)} tokens, expected the text or the id of one; "
+        f"--end-of-text {shown(asked)}: no token of this tokenizer, expected the text or the id of "
+        f"one; "
         f"{_near(asked, tokenizer.special_tokens)}"
     )
 
