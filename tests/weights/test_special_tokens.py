@@ -58,7 +58,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "bos is null": {"tokenizer_config": {"bos_token": None, "eos_token": "<|im_end|>"}},
     "bos is absent": {"tokenizer_config": {"eos_token": "<|im_end|>"}},
     "eos is null": {"tokenizer_config": {"bos_token": "<|im_start|>", "eos_token": None}},
-    "nothing is named": {"tokenizer_config": {}},
+    "nothing is named": {"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}},
     "as objects": {"tokenizer_config": {"bos_token": added("<|endoftext|>"),
                                         "eos_token": added("<|im_end|>")}},
     "one for both": {"tokenizer_config": {"bos_token": "<|endoftext|>",
@@ -131,3 +131,11 @@ def test_an_end_beyond_the_vocabulary_is_told_and_passed_over(tmp_path: Path) ->
     loaded = load(done.path)
     assert "stop_tokens" not in loaded.generation
     assert loaded.tokenizer.end_of_text == 0
+
+
+def test_gpt2_whose_class_tells_its_tokens_keeps_them(tmp_path: Path) -> None:
+    ids = {"bos_token_id": 0, "eos_token_id": 0}
+    source = a_model(tmp_path / "hf", ids, tokenizer_config={"model_max_length": 256})
+    export_model(import_model(source, tmp_path / "run").path, tmp_path / "out")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (theirs.bos_token, theirs.eos_token) == ("<|endoftext|>", "<|endoftext|>")

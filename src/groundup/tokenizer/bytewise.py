@@ -16,7 +16,6 @@ from groundup.tokenizer.interface import (
     tokenizer_json,
 )
 
-
 SPECIAL = 256
 """The id of the end of a text."""
 

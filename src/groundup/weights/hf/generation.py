@@ -23,7 +23,7 @@ from groundup.weights.json_file import read_object
 
 TOKENIZER, GENERATION = "tokenizer.json", "generation_config.json"
 LARGEST_CONFIG = 16 << 20
-GENERIC = (None, "PreTrainedTokenizerFast", "TokenizersBackend")
+GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes of tokenizers that have no special tokens but those that the files name."""
 
 
@@ -38,9 +38,9 @@ def read_generation(
     notices += odd + more
     names = token_names(document := json.loads(tokenizer.to_json())) if tokenizer else {}
     start = start_token(document) if tokenizer else None
-    begin = _begin(settings, config, vocab_size)
+    begin, odd = _begin(folder, settings, config, vocab_size)
     named, unknown = _named(folder, names, begin, ends)
-    notices += unknown
+    notices += odd + unknown
     end = next((n for n, name in names.items() if name == (named or {}).get("eos_token")), None)
     if ends or end is not None:
         found["stop_tokens"] = ends or [end]
@@ -102,9 +102,14 @@ def _ends(
     return first, odd + [apart] * (bool(first) and not {*second} <= {*first})
 
 
-def _begin(settings: Fields, config: Fields, vocab_size: int) -> int | None:
-    ids, _ = read_ids(settings.get("bos_token_id", config.get("bos_token_id")), vocab_size, "")
-    return ids[0] if ids else None
+def _begin(
+    folder: Path, settings: Fields, config: Fields, vocab_size: int
+) -> tuple[int | None, list[str]]:
+    """Return the id that the settings say begins a text, found likewise."""
+    key = "bos_token_id"
+    values, file = (settings, GENERATION) if key in settings else (config, "config.json")
+    ids, odd = read_ids(values.get(key), vocab_size, f"{folder / file}: {key}")
+    return ids[0] if ids else None, odd
 
 
 def _named(
@@ -120,7 +125,10 @@ def _named(
         return None, []
     stated, notices = named_tokens(folder)
     config = read_object(files[0], LARGEST_CONFIG) if files[0].is_file() else {}
-    if config.get("tokenizer_class") not in GENERIC:
+    kind = config.get("tokenizer_class")
+    if kind is None and not stated:
+        return None, notices
+    if kind not in (None, *GENERIC):
         ids = {"bos_token": begin, "eos_token": ends[0] if ends else None}
         stated = {name: names.get(n) for name, n in ids.items() if n is not None} | stated
     found = {name: content for name, content in stated.items() if content}
