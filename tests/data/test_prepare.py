@@ -188,4 +188,4 @@ def test_one_document_needs_no_end(tmp_path):
 
 def test_an_end_that_is_no_token_is_refused_before_the_text_is_read(tmp_path):
     with pytest.raises(UsageError, match="--end-of-text <stop>: no token"):
-        prepare(["-"], "bytes", 0, tmp_path, end_of_text="<stop>")
+        prepare(["nowhere.txt"], "bytes", 0, tmp_path, end_of_text="<stop>")

@@ -109,7 +109,7 @@ def test_a_message_writes_no_special_token(family: str) -> None:
     ("family", "source", "named", "expected"),
     [
         ("smollm", CHATML, {}, ["<|im_end|>"]),
-        ("llama3", HEADERS, {}, ["<|eot_id|>"]),
+        ("llama3", HEADERS, {"bos_token": "<|begin_of_text|>"}, ["<|eot_id|>"]),
         ("sentencepiece", ALTERNATING, {"eos_token": "</s>"}, ["</s>"]),
         ("qwen2", "{% for m in messages %}{{ m.content }} \n<think>{% endfor %}", {}, ["<think>"]),
         ("smollm", "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}", {}, []),
