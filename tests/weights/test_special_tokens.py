@@ -13,6 +13,7 @@ from groundup.generate import open_chat
 from groundup.generate.settings import run_template
 from groundup.runs.load import LoadedRun, load
 from groundup.weights import export_model, import_model
+from groundup.weights.hf.manners import read_tokenizer
 from tests.weights.gguf.making import byte_level
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<pad>", "<unk>")
@@ -100,6 +101,37 @@ def test_templates_render_as_in_transformers_at_every_stage(tmp_path: Path, case
         export_model(tmp_path / "run", tmp_path / "a.gguf", "gguf", verify=False)
         back = comes_as(tmp_path / "a.gguf", "gguf")
         assert sorted(back.generation["stop_tokens"]) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"eos_token": "<|im_end|>"},
+        {"added_tokens_decoder": {"2": {"content": "<|im_end|>", "special": True}}},
+        {"added_tokens_decoder": {"2": {"content": "<|im_end|>", "special": False}}},
+        {"additional_special_tokens": ["<|im_end|>"]},
+        {"added_tokens_decoder": {"NEW": {"content": "<new>", "special": True}}},
+        {"added_tokens_decoder": {"9999": {"content": "<far>", "special": True}}},
+    ],
+)
+def test_tokens_that_only_the_tokenizers_config_lists(tmp_path: Path, config: Any) -> None:
+    source = a_model(tmp_path / "hf", {})
+    path = source / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["added_tokens"] = [t for t in document["added_tokens"] if t["id"] != 2]
+    path.write_text(json.dumps(document))
+    n = len(document["model"]["vocab"])
+    values = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **config})
+    (source / "tokenizer_config.json").write_text(values.replace("NEW", str(n)))
+    found, notices = read_tokenizer(source, n + 1)
+    assert found is not None
+    if "<far>" in values:
+        assert notices == []
+        return
+    theirs = AutoTokenizer.from_pretrained(source)
+    text = "a<|im_end|>b<new> c"
+    assert found.encode_markup(text) == theirs(text, add_special_tokens=False)["input_ids"]
+    assert "added the tokens that only tokenizer_config.json lists" in notices[0]
 
 
 def test_a_name_that_is_no_token_is_told(tmp_path: Path) -> None:

@@ -91,17 +91,6 @@ class PreparedData:
         end = self.manifest["tokenizer"].get("end_of_text")
         return tokenizer if end is None else tokenizer.ending(end)
 
-    @property
-    def glued(self) -> str:
-        """Say that no token parts the documents, where there are several and that is so."""
-        count = self.manifest["documents"]
-        if count < 2 or self.tokenizer.end_of_text is not None:
-            return ""
-        return (
-            f"{count:,} documents follow each other with no token between them: this tokenizer has "
-            "none that ends a text; name one with --end-of-text"
-        )
-
     def tokens(self, split: str, *, verify: bool = False) -> TokenSplit:
         """Return the tokens of "train" or "val", with `verify` after checking every byte."""
         return open_tokens(self.folder, split, verify=verify)
@@ -178,10 +167,7 @@ def prepare(
             log=log,
         )
         folder = request.run(Path(out))
-    prepared = open_prepared(folder, verify=verify)
-    if prepared.glued:
-        log.chose("end of text", prepared.glued)
-    return replace(prepared, notices=tuple(log.lines()))
+    return replace(open_prepared(folder, verify=verify), notices=tuple(log.lines()))
 
 
 def _no_texts() -> Iterator[str]:
@@ -230,12 +216,18 @@ class _Request:
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
         with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
+            tokenizer = given or self._trained(folder, seen)
             if not (folder / MANIFEST).exists():
-                tokenizer = given or self._trained(folder, seen)
                 tokenizer.save(folder / TOKENIZER)
                 self._fill(folder, seen, tokenizer)
             with suppress(FileNotFoundError):
                 (folder / JOURNAL).unlink()
+        if seen.n_documents > 1 and tokenizer.end_of_text is None:
+            self.log.chose(
+                "end of text",
+                f"{seen.n_documents:,} documents follow each other with no token between them: "
+                "this tokenizer has none that ends a text; name one with --end-of-text",
+            )
         return folder
 
     def _fingerprint(self, seen: Scan, given: Tokenizer | None) -> str:

@@ -51,11 +51,15 @@ def read_sampling(fields: Mapping[str, Any], source: object) -> tuple[dict[str, 
         told = f"do_sample = {quoted(does_sample)} is passed over: expected true or false"
         notices.append(f"{source}: {told}")
     elif does_sample is False:
-        kept = {name: found[name] for name in found if name == "repetition_penalty"}
-        found = {"temperature": 0.0, **kept}
+        found = {"temperature": 0.0, **_penalty(found)}
     elif does_sample:
         found = {"temperature": 1.0, **found}
     return found, notices
+
+
+def _penalty(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the one setting that changes what greedy writing takes."""
+    return {name: found[name] for name in found if name == "repetition_penalty"}
 
 
 def read_ids(value: Any, vocab_size: int, what: str) -> tuple[list[int], list[str]]:
@@ -80,8 +84,7 @@ def written_sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {name: generation[name] for name in CHECKS if name in generation}
     if found.get("temperature") == 0:
-        kept = {name: found[name] for name in found if name == "repetition_penalty"}
-        return {"do_sample": False, **kept}
+        return {"do_sample": False, **_penalty(found)}
     return (
         {"do_sample": True, "top_k": 0, **found} if found.keys() - {"repetition_penalty"} else found
     )

@@ -18,11 +18,11 @@ from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import SPECIAL_MAP, named_tokens, token_names
 from groundup.weights.advice import read_ids, read_sampling
+from groundup.weights.hf.added import LARGEST_CONFIG
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_file import read_object
 
 TOKENIZER, GENERATION = "tokenizer.json", "generation_config.json"
-LARGEST_CONFIG = 16 << 20
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes of tokenizers that have no special tokens but those that the files name."""
 
@@ -98,7 +98,8 @@ def _ends(
     second, odd_too = read_ids(config.get(key), vocab_size, f"{folder / 'config.json'}: {key}")
     if key not in settings or (odd and not first):
         return second, odd + odd_too
-    apart = f"{path}: {key} = {settings[key]} counts, where config.json says {config.get(key)}"
+    others = shown(config.get(key))
+    apart = f"{path}: {key} = {shown(settings[key])} counts, where config.json says {others}"
     return first, odd + [apart] * (bool(first) and not {*second} <= {*first})
 
 

@@ -12,9 +12,9 @@ from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_documen
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import token_names
 from groundup.weights.advice import special_names, stop_ids, written_sampling
+from groundup.weights.hf.added import LARGEST_CONFIG, complete
 from groundup.weights.hf.generation import (
     GENERATION,
-    LARGEST_CONFIG,
     TOKENIZER,
     start_token,
 )
@@ -36,7 +36,7 @@ def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, lis
         return None, [f"{folder} has no {TOKENIZER}: a tokenizer must be given"]
     tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size <= vocab_size:
-        return tokenizer, []
+        return _completed(tokenizer, folder, vocab_size)
     document = json.loads(tokenizer.to_json())
     added = document.get("added_tokens") or []
     beyond = [token["content"] for token in added if token["id"] >= vocab_size and token["special"]]
@@ -51,6 +51,14 @@ def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, lis
         f"{path}: left out {', '.join(map(shown, beyond))}, for which the model has no vector"
     )
     return tokenizer_from_document(document), [left_out]
+
+
+def _completed(tokenizer: Tokenizer, folder: Path, vocab_size: int) -> tuple[Tokenizer, list[str]]:
+    document = json.loads(tokenizer.to_json())
+    if not (missing := complete(document, folder, vocab_size)):
+        return tokenizer, []
+    told = f"added the tokens that only {TOKENIZER_CONFIG} lists: {', '.join(map(shown, missing))}"
+    return tokenizer_from_document(document), [f"{folder / TOKENIZER}: {shown(told, 200)}"]
 
 
 def read_template(folder: Path) -> str | None:
@@ -80,7 +88,9 @@ def write_manners(
     """Write all that goes with the weights; return the special ids for config.json."""
     names = _write_tokenizer(folder / TOKENIZER, tokenizer, generation.get("start_token"))
     ends = stop_ids(tokenizer, generation)
-    named = special_names(generation, ends, names)
+    # Only added tokens are named: transformers would cut any other out of the words it stands in.
+    added = {n: name for name, n in tokenizer.added_tokens.items()}
+    named = special_names(generation, ends, added)
     settings: Fields = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
