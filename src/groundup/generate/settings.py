@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.base.errors import ConfigError, GroundupError, nearest, quoted, shown
+from groundup.base.errors import ConfigError, GroundupError, nearest, shown
 from groundup.config.fields import build
 from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
+from groundup.runs.generation import TOKENS, check_tokens
 from groundup.runs.load import LoadedRun
 
 NUMBERS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-TOKENS = ("end_of_text", "start_token", "bos_token", "eos_token")
-"""Ids: what ends and what begins every text, and what a chat template calls by these two words."""
 
 
 def run_settings(run: LoadedRun, **asked: Any) -> dict[str, Any]:
@@ -62,14 +61,4 @@ def _check(run: LoadedRun) -> None:
         key = min(unknown)
         raise ConfigError(f"unknown key '{shown(key)}'; {nearest(key, known)}")
     build(SamplingConfig, {key: given[key] for key in NUMBERS if key in given})
-    named = given.get("special_tokens", {})
-    if not isinstance(named, dict) or not all(isinstance(text, str) for text in named.values()):
-        raise ConfigError(f"special_tokens = {quoted(named)}: expected a table of texts")
-    stop = given.get("stop_tokens", [])
-    if not isinstance(stop, list):
-        raise ConfigError(f"stop_tokens = {quoted(stop)}: expected a list of token ids")
-    tokens = [("stop_tokens", token) for token in stop]
-    for key, token in [*tokens, *((key, given[key]) for key in TOKENS if key in given)]:
-        if type(token) is not int or not 0 <= token < run.model.config.vocab_size:
-            last = run.model.config.vocab_size - 1
-            raise ConfigError(f"{key} = {quoted(token)}: expected a token id from 0 to {last}")
+    check_tokens(given, run.model.config.vocab_size)

@@ -159,12 +159,6 @@ class RunFolder:
             write_text(self.generation, tomli_w.dumps(generation))
 
 
-def ending(generation: dict[str, Any], end_of_text: int | None) -> dict[str, Any]:
-    """Return generation.toml's settings with the end of text that tokenizer.json does not tell."""
-    others = {key: value for key, value in generation.items() if key != "end_of_text"}
-    return others if end_of_text is None else {"end_of_text": end_of_text, **others}
-
-
 @contextlib.contextmanager
 def run_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a run folder, or raise `RunError` naming the process that trains there."""

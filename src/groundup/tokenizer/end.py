@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError, TokenizerError, UsageError, shown
-from groundup.base.files import read_bytes
+from groundup.base.files import file_error, read_bytes
 from groundup.base.parse import parse_object
 from groundup.tokenizer.interface import Tokenizer
 
@@ -64,6 +64,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         return parse_object(read_bytes(path, LARGEST), path)
+    except OSError as error:
+        raise file_error(path, error) from error
     except ValueError as error:
         raise RunError(f"{path}: {error}; get it anew") from None
 
@@ -100,8 +102,7 @@ def with_asked_end(tokenizer: Tokenizer, asked: str) -> Tokenizer:
         return tokenizer.ending(ids[0])
     raise UsageError(
         f"--end-of-text {shown(asked)}: no token of this tokenizer, expected the text or the id of "
-        f"one; "
-        f"{_near(asked, tokenizer.special_tokens)}"
+        f"one; {_near(asked, tokenizer.special_tokens)}"
     )
 
 

@@ -18,7 +18,7 @@ from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
-from groundup.runs.folder import ending
+from groundup.runs.generation import ending
 from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble

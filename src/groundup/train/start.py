@@ -13,6 +13,7 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.model import GPT, filled_gpt
 from groundup.runs import RunFolder
+from groundup.runs.generation import checked
 from groundup.runs.load import choose_checkpoint, load
 
 CHANGEABLE = ("context_length", "drop_rate", "attention_drop_rate")
@@ -60,9 +61,10 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
             )
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
-    generation = folder.read_generation()
+    config = folder.model_config(tables)
+    generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
-        config=_changed(folder.model_config(tables), changes),
+        config=_changed(config, changes),
         tokenizer=str(folder.tokenizer),
         model=lambda config, seed: _learnt_model(base, config),
         identity={"from": identity},
@@ -77,8 +79,7 @@ def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
     """Return the end of text that a base was given, else the ids that it is known to stop at."""
     if (end := generation.get("end_of_text")) is not None:
         return {"end_of_text": str(end)}
-    stops = generation.get("stop_tokens")
-    return {"known_ends": stops if isinstance(stops, list) else []}
+    return {"known_ends": generation.get("stop_tokens", [])}
 
 
 def _origin(tables: dict[str, Any]) -> dict[str, Any]:

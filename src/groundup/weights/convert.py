@@ -18,7 +18,7 @@ from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, STATE, save_files
-from groundup.runs.folder import ending
+from groundup.runs.generation import checked, ending
 from groundup.runs.load import choose_checkpoint, run_tokenizer
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
@@ -126,12 +126,13 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     config = folder.model_config(tables)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
     check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
+    generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
         config=config,
         tensors=tensors,
         tokenizer=run_tokenizer(folder, tables),
         chat_template=folder.read_chat_template(),
-        generation=folder.read_generation(),
+        generation=generation,
         name=folder.path.resolve().name,
     )
     if bits := tables.get("quantization", {}).get("bits"):
@@ -210,11 +211,11 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
             f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1:,}, but the model "
             f"has vocab_size = {found.config.vocab_size:,}; give the model's own tokenizer"
         )
-    end = found.generation.get("end_of_text", tokenizer.given_end)
+    told = checked(found.generation, found.config.vocab_size, source)
+    end = told.get("end_of_text", tokenizer.given_end)
     if end is not None:
         return tokenizer.ending(end)
-    named, known = (found.generation.get(key) for key in ("special_tokens", "stop_tokens"))
-    return with_found_end(tokenizer, named or {}, known or [])
+    return with_found_end(tokenizer, told.get("special_tokens", {}), told.get("stop_tokens", []))
 
 
 def _absent(path: Path) -> Path:
