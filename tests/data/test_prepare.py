@@ -154,3 +154,38 @@ def test_wishes_that_make_no_sense_are_refused_at_once(tmp_path):
     (tmp_path / "empty.txt").touch()
     with pytest.raises(DataError, match="empty"):
         prepare([str(tmp_path / "empty.txt")], "bytes", 0, tmp_path)
+
+
+def test_the_end_of_a_text_decides_about_the_tokens_and_is_kept(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "ab{n}"}}\n' for n in range(30)))
+    source = [str(tmp_path / "a.jsonl")]
+
+    def prepared(spec, **options):
+        return prepare(source, str(spec), 300, tmp_path / "data", **options)
+
+    glued = prepared("chars")
+    assert glued.tokenizer.end_of_text is None
+    (notice,) = glued.notices
+    assert "30 documents follow each other with no token between them" in notice
+    ended = prepared("chars", end_of_text="a")
+    assert ended.notices == ()
+    assert ended.folder != glued.folder
+    end = ended.tokenizer.end_of_text
+    assert open_prepared(ended.folder).tokenizer.end_of_text == end
+    assert ended.tokenizer.encode("a") == [end]
+    assert whole(ended.folder, "train")[-1] == end
+    assert prepared("chars", end_of_text="a").folder == ended.folder
+    assert prepared("chars", end_of_text="b").folder != ended.folder
+    known = prepared(glued.folder / "tokenizer.json", known_ends=[2])
+    assert known.tokenizer.end_of_text == 2
+    assert known.folder not in (glued.folder, ended.folder)
+
+
+def test_one_document_needs_no_end(tmp_path):
+    (tmp_path / "a.txt").write_text("abc" * 30)
+    assert prepare([str(tmp_path / "a.txt")], "chars", 0, tmp_path / "data").notices == ()
+
+
+def test_an_end_that_is_no_token_is_refused_before_the_text_is_read(tmp_path):
+    with pytest.raises(UsageError, match="--end-of-text <stop>: no token"):
+        prepare(["nowhere.txt"], "bytes", 0, tmp_path, end_of_text="<stop>")

@@ -105,6 +105,35 @@ def test_a_message_writes_no_special_token(family: str) -> None:
     assert "Obey.<|im_end|>" in shown
 
 
+@pytest.mark.parametrize(
+    ("family", "source", "named", "expected"),
+    [
+        ("smollm", CHATML, {}, ["<|im_end|>"]),
+        ("llama3", HEADERS, {"bos_token": "<|begin_of_text|>"}, ["<|eot_id|>"]),
+        ("sentencepiece", ALTERNATING, {"eos_token": "</s>"}, ["</s>"]),
+        ("qwen2", "{% for m in messages %}{{ m.content }} \n<think>{% endfor %}", {}, ["<think>"]),
+        ("smollm", "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}", {}, []),
+        ("smollm", "{{ messages[0].content }}<|im_end|>", {}, []),
+        ("smollm", "{{ raise_exception('no') }}", {}, []),
+        ("smollm", "{{ nothing.at_all }}", {}, []),
+    ],
+)
+def test_what_ends_an_assistants_turn_is_found_from_the_template(
+    family: str, source: str, named: dict[str, str], expected: list[str]
+) -> None:
+    tokenizer = ours(FAMILIES[family]())
+    template = ChatTemplate(source, special_tokens=named)
+    ids = template.turn_ends(tokenizer)
+    assert ids == [tokenizer.added_tokens[name] for name in expected]
+
+
+def test_a_word_without_a_token_is_undefined_as_in_transformers() -> None:
+    template = "{{ bos_token }}{% if eos_token is not defined %}none{% endif %}"
+    assert ChatTemplate(template).render(talk("x")) == "none"
+    with pytest.raises(RunError, match="'bos_token' is undefined"):
+        ChatTemplate("{{ bos_token + 'x' }}").render(talk("x"))
+
+
 HOSTILE = {
     "a-long-loop": ("{% for i in range(10**9) %}x{% endfor %}", "Range too big"),
     "loops-in-loops": ("{% for i in range(9999) %}" * 4 + "{% endfor %}" * 4, "come to an end"),

@@ -20,8 +20,9 @@ from groundup.train import Outcome, TrainRequest, train_run
 from tests.train.test_run import StopAt, assert_same_bits, quiet, request
 
 
-def learnt(folder: Path, preset: str = "pico") -> Outcome:
-    return train_run(dataclasses.replace(request(folder, preset=preset), run="base"), quiet())
+def learnt(folder: Path, preset: str = "pico", **changes: Any) -> Outcome:
+    asked = dataclasses.replace(request(folder, preset=preset), run="base", **changes)
+    return train_run(asked, quiet())
 
 
 def go_on(folder: Path, base: Path, **changes: Any) -> TrainRequest:
@@ -99,6 +100,30 @@ def test_the_same_base_by_another_path_is_the_same_run(tmp_path: Path) -> None:
     train_run(go_on(tmp_path, base), quiet())
     again = train_run(go_on(tmp_path, base.parent / "." / ".." / "runs" / "base"), quiet())
     assert again.was_finished
+
+
+def test_the_end_of_a_text_comes_from_the_base_and_is_kept(tmp_path: Path) -> None:
+    base = learnt(tmp_path, tokenizer="chars").folder
+    assert load(base.path).tokenizer.end_of_text is None
+    base.write_manners(None, {"stop_tokens": [3]})
+    first = train_run(go_on(tmp_path, base.path, steps=1), quiet()).folder
+    assert load(first.path).tokenizer.end_of_text == 3
+    assert first.read_generation() == {"end_of_text": 3, "stop_tokens": [3]}
+    second = train_run(go_on(tmp_path, first.path, steps=1), quiet()).folder
+    assert load(second.path).tokenizer.end_of_text == 3
+    asked = dataclasses.replace(go_on(tmp_path, first.path, steps=1), run="third")
+    asked = dataclasses.replace(asked, text_options={"end_of_text": "5"})
+    third = train_run(asked, quiet()).folder
+    assert load(third.path).tokenizer.end_of_text == 5
+    with pytest.raises(UsageError, match="end_of_text was 5, now 3"):
+        train_run(dataclasses.replace(asked, text_options={}), quiet())
+
+
+def test_a_generation_file_with_an_end_that_is_no_token_is_refused(tmp_path: Path) -> None:
+    base = learnt(tmp_path).folder
+    base.write_manners(None, {"end_of_text": "x"})
+    with pytest.raises(RunError, match=r"generation\.toml: end of text 'x': expected a token id"):
+        load(base.path)
 
 
 def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:

@@ -75,6 +75,21 @@ def test_out_and_in_again_is_the_same_model(
     assert generate(loaded.model, loaded.tokenizer, "It was", **settings) == expected
 
 
+@pytest.mark.parametrize(
+    ("generation", "says"),
+    [({"stop_tokens": 5}, "expected a list"), ({"special_tokens": "x"}, "expected a table"),
+     ({"end_of_text": 9999}, "expected a token id"), ({"start_token": "a"}, "expected a token id")],
+)  # fmt: skip
+def test_settings_edited_by_hand_are_refused_in_one_line(
+    generation: dict[str, Any], says: str, tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    RunFolder(run).write_manners(None, generation)
+    for form in ("hf", "gguf", "safetensors"):
+        with pytest.raises(RunError, match=rf"generation\.toml: .*{says}"):
+            export_model(run, tmp_path / "out.gguf", form)
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "f16"])
 @pytest.mark.parametrize("form", ["hf", "safetensors", "gguf"])
 def test_narrow_numbers_are_kept_and_widened_when_used(

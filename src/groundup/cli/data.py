@@ -60,6 +60,10 @@ def prepare(
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
+    end_of_text: Annotated[
+        str | None,
+        typer.Option(help="The token that ends a document: its text or id [default: found]."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
     data_folder: Annotated[Path, typer.Option("--data", help="Where shards go.")] = Path("data"),
@@ -81,6 +85,7 @@ def prepare(
         split_on=split_on,
         encoding=encoding,
         unknown=unknown,
+        end_of_text=end_of_text,
         workers=workers,
         verify=verify,
     )
@@ -96,4 +101,4 @@ def prepare(
         for name in splits
     ]
     print_rows("", ["split", "documents", "bytes", "tokens"], rows)
-    print(f"{prepared.split_rule}\n{prepared.tokenizer!r}")
+    print(f"{prepared.split_rule}\n{prepared.tokenizer!r}\n{prepared.tokenizer.ending_rule}")

@@ -75,6 +75,10 @@ def train(
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
+    end_of_text: Annotated[
+        str | None,
+        typer.Option(help="The token that ends a document: its text or id [default: found]."),
+    ] = None,
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
     data_folder: Annotated[Path, typer.Option("--data", help="Where shards are.")] = Path("data"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
@@ -106,6 +110,7 @@ def train(
         model_changes["vocab_size"] = vocab_size
     options = {"text_field": text_field, "split_on": split_on}
     options |= {"encoding": encoding, "unknown": unknown}
+    options |= {} if end_of_text is None else {"end_of_text": end_of_text}
     config = build(TrainConfig, settings)  # refused before torch is loaded
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.

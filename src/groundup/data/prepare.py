@@ -44,6 +44,7 @@ from groundup.data.tokens import (
 )
 from groundup.data.units import cut_safely, units
 from groundup.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+from groundup.tokenizer.end import with_asked_end
 
 SHARD_TOKENS = 64 << 20
 """Tokens in a shard: what a process that is killed may have to encode again."""
@@ -87,7 +88,8 @@ class PreparedData:
                 f"{self.folder / TOKENIZER}: not the tokenizer that made these shards; "
                 f"{remedy(self.folder)}"
             )
-        return tokenizer
+        end = self.manifest["tokenizer"].get("end_of_text")
+        return tokenizer if end is None else tokenizer.ending(end)
 
     def tokens(self, split: str, *, verify: bool = False) -> TokenSplit:
         """Return the tokens of "train" or "val", with `verify` after checking every byte."""
@@ -119,6 +121,8 @@ def prepare(
     split_on: str | None = None,
     unknown: str = "error",
     encoding: str = "utf-8",
+    end_of_text: str | None = None,
+    known_ends: Sequence[int] = (),
     workers: int | None = None,
     progress: Progress | None = None,
     shard_tokens: int = SHARD_TOKENS,
@@ -128,9 +132,9 @@ def prepare(
     """Encode `sources` into token shards under `out`, or find that it was done before.
 
     `sources`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
-    `tokenizer_spec`, `vocab_size` and `unknown` as in `build_tokenizer`. `workers` threads encode;
-    None is one for each CPU. A call that was killed, or ran out of disk, goes on when it is
-    repeated, with the same result to the byte.
+    `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as in
+    `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was killed,
+    or ran out of disk, goes on when it is repeated, with the same result to the byte.
     """
     for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
         if value is not None and value < 1:
@@ -155,6 +159,8 @@ def prepare(
             spec=tokenizer_spec,
             vocab_size=vocab_size,
             unknown=unknown,
+            end_of_text=end_of_text,
+            known_ends=known_ends,
             shard_tokens=shard_tokens,
             workers=workers or _cpus(),
             progress=progress or (lambda stage, done, total: None),
@@ -195,6 +201,8 @@ class _Request:
     spec: str
     vocab_size: int
     unknown: str
+    end_of_text: str | None
+    known_ends: Sequence[int]
     shard_tokens: int
     workers: int
     progress: Progress
@@ -208,12 +216,18 @@ class _Request:
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
         with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
+            tokenizer = given or self._trained(folder, seen)
             if not (folder / MANIFEST).exists():
-                tokenizer = given or self._trained(folder, seen)
                 tokenizer.save(folder / TOKENIZER)
                 self._fill(folder, seen, tokenizer)
             with suppress(FileNotFoundError):
                 (folder / JOURNAL).unlink()
+        if seen.n_documents > 1 and tokenizer.end_of_text is None:
+            self.log.chose(
+                "end of text",
+                f"{seen.n_documents:,} documents follow each other with no token between them: "
+                "this tokenizer has none that ends a text; name one with --end-of-text",
+            )
         return folder
 
     def _fingerprint(self, seen: Scan, given: Tokenizer | None) -> str:
@@ -225,15 +239,21 @@ class _Request:
         tokenizer = given.fingerprint if given else self.spec
         size = self.vocab_size if self.spec == "bpe" else None
         decides = [FORMAT, seen.fingerprint, tokenizer, size, self.unknown, self.shard_tokens]
+        end = given.given_end if given else self.end_of_text
+        decides += [] if end is None else [end]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
     def _build(self, texts: Callable[[], Iterator[str]]) -> Tokenizer:
-        return build_tokenizer(self.spec, texts, self.vocab_size, self.unknown)
+        return build_tokenizer(
+            self.spec, texts, self.vocab_size, self.unknown, self.end_of_text, self.known_ends
+        )
 
     def _trained(self, folder: Path, seen: Scan) -> Tokenizer:
         """Return the tokenizer of an earlier attempt, or train it."""
         if (folder / TOKENIZER).exists():
-            return load_tokenizer(folder / TOKENIZER)
+            earlier = load_tokenizer(folder / TOKENIZER)
+            asked = self.end_of_text
+            return earlier if asked is None else with_asked_end(earlier, asked)
         # Words are learnt from what trains; an alphabet must have what validates, too.
         splits = ["train"] if self.spec == "bpe" else list(SPLITS)
 
@@ -303,4 +323,5 @@ def _split_record(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _tokenizer_record(tokenizer: Tokenizer) -> dict[str, Any]:
     names = ("kind", "fingerprint", "vocab_size")
-    return {name: getattr(tokenizer, name) for name in names}
+    end = {} if tokenizer.given_end is None else {"end_of_text": tokenizer.given_end}
+    return {name: getattr(tokenizer, name) for name in names} | end

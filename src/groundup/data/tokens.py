@@ -149,6 +149,8 @@ def _check(manifest: dict[str, Any]) -> None:
     for text in (manifest["fingerprint"], tokenizer, manifest["split_rule"]):
         _expect(isinstance(text, str), text, "a text")
     _expect(manifest["dtype"] in DTYPES, manifest["dtype"], f"one of {', '.join(DTYPES)}")
+    end = manifest["tokenizer"].get("end_of_text", 0)
+    _expect(type(end) is int and 0 <= end < 1 << 32, end, "a token id")
     width = np.dtype(manifest["dtype"]).itemsize
     for entry in (manifest["splits"][split] for split in SPLITS):
         numbers = [entry[unit] for unit in ("tokens", "bytes", "documents")]

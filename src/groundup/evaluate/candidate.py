@@ -49,6 +49,8 @@ class Candidate:
     def fingerprint(self) -> str:
         """The SHA-256 of everything that decides what it answers."""
         start = f"{self.model.config} {self.tokenizer.fingerprint} {list(self.start)}"
+        if (end := self.tokenizer.given_end) is not None:
+            start += f" {end}"
         digest = hashlib.sha256(start.encode())
         for name, parameter in self.model.named_parameters():
             digest.update(f"{name} {parameter.dtype}".encode())

@@ -10,7 +10,7 @@ from groundup.base.errors import ConfigError, UsageError, nearest, shown
 from groundup.config.fields import build, field_types, parse_value
 from groundup.generate.generate import start_ids, stream_from
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.settings import NUMBERS, run_settings, run_template
+from groundup.generate.settings import NUMBERS, chat_settings, run_settings, run_template
 from groundup.generate.template import ChatTemplate, Message
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
@@ -31,12 +31,11 @@ def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Co
     these name no temperature either, answers are written at `TEMPERATURE`. `system` is what the
     model is told beforehand; without a template that has a place for it, it is a `UsageError`.
     """
-    settings = run_settings(run, **settings)
     template = run_template(run)
     if template is not None:
-        settings.setdefault("temperature", TEMPERATURE)
+        settings = {"temperature": TEMPERATURE} | chat_settings(run, template, **settings)
         return Conversation(run.model, run.tokenizer, template, system=system, **settings)
-    chat = Chat(run.model, run.tokenizer, **settings)
+    chat = Chat(run.model, run.tokenizer, **run_settings(run, **settings))
     if system:
         chat.tell(system)
     return chat

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.base.errors import ConfigError, GroundupError, nearest, quoted, shown
+from groundup.base.errors import ConfigError, GroundupError, nearest, shown
 from groundup.config.fields import build
 from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
+from groundup.runs.generation import TOKENS, check_tokens
 from groundup.runs.load import LoadedRun
 
 NUMBERS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-TOKENS = ("start_token", "bos_token", "eos_token")
-"""Ids: what stands before every text, and what a chat template calls by these two words."""
 
 
 def run_settings(run: LoadedRun, **asked: Any) -> dict[str, Any]:
@@ -20,11 +19,7 @@ def run_settings(run: LoadedRun, **asked: Any) -> dict[str, Any]:
 
     None asks for nothing. What generation.toml has no use for is a one-line `ConfigError`.
     """
-    given = run.generation
-    try:
-        _check(run)
-    except GroundupError as error:
-        raise ConfigError(f"generation.toml: {error}; correct or remove it") from None
+    given = _checked(run)
     advised = {key: given[key] for key in (*NUMBERS, "stop_tokens", "start_token") if key in given}
     return advised | {key: value for key, value in asked.items() if value is not None}
 
@@ -33,7 +28,9 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     """Return the run's chat template, where there is one, with the names of its special tokens."""
     if run.chat_template is None:
         return None
-    given, tokenizer = run.generation, run.tokenizer
+    given, tokenizer = _checked(run), run.tokenizer
+    if (named := given.get("special_tokens")) is not None:
+        return ChatTemplate(run.chat_template, special_tokens=named)
     names: dict[Any, str] = {token: name for name, token in tokenizer.special_tokens.items()}
     begin = given.get("bos_token", given.get("start_token"))
     stops = given.get("stop_tokens") or [tokenizer.end_of_text]
@@ -41,19 +38,27 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     return ChatTemplate(run.chat_template, names.get(begin, ""), names.get(end, ""))
 
 
+def chat_settings(run: LoadedRun, template: ChatTemplate, **asked: Any) -> dict[str, Any]:
+    """Return `run_settings`, with what ends an assistant's turn among the stop tokens."""
+    settings = run_settings(run, **asked)
+    stops = [*settings.get("stop_tokens", []), *template.turn_ends(run.tokenizer)]
+    return settings | {"stop_tokens": list(dict.fromkeys(stops))}
+
+
+def _checked(run: LoadedRun) -> dict[str, Any]:
+    try:
+        _check(run)
+    except GroundupError as error:
+        raise ConfigError(f"generation.toml: {error}; correct or remove it") from None
+    return run.generation
+
+
 def _check(run: LoadedRun) -> None:
     """Refuse keys that mean nothing, numbers that make no sense and ids beyond the vocabulary."""
     given = run.generation
-    known = (*NUMBERS, *TOKENS, "stop_tokens")
+    known = (*NUMBERS, *TOKENS, "stop_tokens", "special_tokens")
     if unknown := given.keys() - known:
         key = min(unknown)
         raise ConfigError(f"unknown key '{shown(key)}'; {nearest(key, known)}")
     build(SamplingConfig, {key: given[key] for key in NUMBERS if key in given})
-    stop = given.get("stop_tokens", [])
-    if not isinstance(stop, list):
-        raise ConfigError(f"stop_tokens = {quoted(stop)}: expected a list of token ids")
-    tokens = [("stop_tokens", token) for token in stop]
-    for key, token in [*tokens, *((key, given[key]) for key in TOKENS if key in given)]:
-        if type(token) is not int or not 0 <= token < run.model.config.vocab_size:
-            last = run.model.config.vocab_size - 1
-            raise ConfigError(f"{key} = {quoted(token)}: expected a token id from 0 to {last}")
+    check_tokens(given, run.model.config.vocab_size)

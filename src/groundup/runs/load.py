@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.errors import RunError, TokenizerError, UsageError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
@@ -90,7 +90,11 @@ def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
             f"{folder.tokenizer} is not the tokenizer that this run was made with; restore the "
             f"run's own{f', which also lies in {shown(kept, 200)}' if kept else ''}"
         )
-    return tokenizer
+    end = folder.read_generation().get("end_of_text")
+    try:
+        return tokenizer if end is None else tokenizer.ending(end)
+    except TokenizerError as error:
+        raise RunError(f"{folder.generation}: {error}; correct or remove it") from None
 
 
 def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:

@@ -16,18 +16,21 @@ from groundup.tokenizer.interface import (
     tokenizer_json,
 )
 
+SPECIAL = 256
+"""The id of the end of a text."""
+
 
 class ByteTokenizer(Tokenizer):
     """The 256 bytes as ids 0 to 255, and 256 for the end of a text: nothing is beyond it."""
 
     kind = "bytes"
     vocab_size = 257
-    end_of_text = 256
+    end_of_text = SPECIAL
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
         """The end of a text alone."""
-        return {END_OF_TEXT: self.end_of_text}
+        return {END_OF_TEXT: SPECIAL}
 
     def encode_bytes(self, data: bytes) -> Ids:
         """Encode any bytes, of text or not, to ids (n,) uint32."""
@@ -43,7 +46,7 @@ class ByteTokenizer(Tokenizer):
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Decode `ids` to bytes; an id outside the vocabulary is a TokenizerError."""
-        return bytes([token for token in self.checked(ids) if token != self.end_of_text])
+        return bytes([token for token in self.checked(ids) if token != SPECIAL])
 
     def to_json(self) -> str:
         """Return the text of a tokenizer.json with which other libraries encode the same."""

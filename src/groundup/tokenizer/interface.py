@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -9,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from groundup.base.errors import TokenizerError
+from groundup.base.errors import TokenizerError, quoted
 from groundup.base.files import write_text
 
 Ids = npt.NDArray[np.uint32]
@@ -37,6 +38,9 @@ class Tokenizer(ABC):
     kind: str
     vocab_size: int
     end_of_text: int | None
+
+    given_end: int | None = None
+    """The end of text where it is not the vocabulary's own: its tokenizer.json does not tell it."""
 
     joins_bytes = True
     """Whether decoding is nothing but the bytes of the tokens, one after the other."""
@@ -62,6 +66,33 @@ class Tokenizer(ABC):
     def special_tokens(self) -> Mapping[str, int]:
         """The ids of the special tokens by name."""
         return {}
+
+    @property
+    def added_tokens(self) -> Mapping[str, int]:
+        """The ids of all tokens that markup finds whole: the special ones, and ordinary ones."""
+        return self.special_tokens
+
+    def ending(self, token: int) -> Self:
+        """Return this tokenizer with the end of text `token`; what is no id is a TokenizerError."""
+        if type(token) is not int or not 0 <= token < self.vocab_size:
+            expected = f"a token id from 0 to {self.vocab_size - 1}"
+            raise TokenizerError(f"end of text {quoted(token)}: expected {expected}")
+        return self if token == self.end_of_text else self._ending(token)
+
+    def _ending(self, token: int) -> Self:
+        other = copy.copy(self)
+        other.end_of_text = other.given_end = token
+        return other
+
+    @property
+    def ending_rule(self) -> str:
+        """Say in words which token ends a document."""
+        end = self.end_of_text
+        if end is None:
+            return "no token ends a document"
+        names = {token: name for name, token in self.special_tokens.items()}
+        name = names.get(end) or repr(self.decode([end]))
+        return f"each document ends with {name} (id {end})"
 
     def defuse(self, text: str) -> str:
         """Return `text` with a `MARK` in every special token that it spells.

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -31,15 +31,20 @@ PATIENCE = 1 << 18
 class JSONTokenizer(Tokenizer):
     """A tokenizer.json of any model. Where its decoder alters text, a round trip may not be exact.
 
-    `document` is the parsed file; what is wrong with it is a TokenizerError.
+    `document` is the parsed file; what is wrong with it is a TokenizerError. `end` is the end of
+    text where it is not the one that the file's own names tell.
     """
 
     kind = "json"
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], end: int | None = None) -> None:
         self._document = document
         added = document.get("added_tokens") or []
-        special = {a["content"]: a["id"] for a in added if a["special"] or a["content"] in ENDS}
+        special = {
+            a["content"]: a["id"]
+            for a in added
+            if a["special"] or a["content"] in ENDS or a["id"] == end
+        }
         self._special = special
         self._library = _load({**document, "added_tokens": _mark_special(added, special)})
         self._library.encode_special_tokens = True
@@ -50,13 +55,14 @@ class JSONTokenizer(Tokenizer):
         self._pieces = {n: piece for piece, n in self._library.get_vocab().items()}
         self._plain = {a["content"] for a in added if a["content"] not in special}
         self.vocab_size = max(self._pieces) + 1
-        self.end_of_text = next((special[end] for end in ENDS if end in special), None)
+        own = next((special[name] for name in ENDS if name in special), None)
+        self.end_of_text = own if end is None else end
+        self.given_end = None if end == own else end
         self.joins_bytes = (document.get("decoder") or {}).get("type") == "ByteLevel"
         model = document["model"]
         unknown = (special.get(model.get("unk_token")), model.get("unk_id"))
         self._silent = set(special.values())
-        end = self.end_of_text
-        self._forbidden = {n for n in self._silent if n not in unknown or n == end}
+        self._forbidden = {n for n in self._silent if n not in unknown or n == self.end_of_text}
         self._encoded = 0
 
     def encode_array(self, text: str) -> Ids:
@@ -68,6 +74,9 @@ class JSONTokenizer(Tokenizer):
             if known is not None:
                 return known
         return self._encode_by_library(text)
+
+    def _ending(self, token: int) -> Self:
+        return type(self)(self._document, token)
 
     def _encode_by_library(self, text: str) -> Ids:
         # The call for many texts, even for one: it is twice as fast, and holds no lock.
@@ -89,6 +98,12 @@ class JSONTokenizer(Tokenizer):
     def special_tokens(self) -> Mapping[str, int]:
         """The ids of the special tokens by name."""
         return self._special
+
+    @property
+    def added_tokens(self) -> Mapping[str, int]:
+        """The ids of the special tokens, and of those that a text finds whole, but white space."""
+        added = self._document.get("added_tokens") or []
+        return {a["content"]: a["id"] for a in added if not a["content"].isspace()}
 
     def encode_markup(self, text: str) -> list[int]:
         """Encode `text` with its special tokens; those that are defused stay text.
@@ -149,9 +164,9 @@ class JSONTokenizer(Tokenizer):
         """Return the file's content, its keys sorted."""
         return json.dumps(self._document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
-    def __reduce__(self) -> tuple[type[JSONTokenizer], tuple[dict[str, Any]]]:
+    def __reduce__(self) -> tuple[type[JSONTokenizer], tuple[dict[str, Any], int | None]]:
         # The library forgets on copying that special tokens are not to be found in text.
-        return JSONTokenizer, (self._document,)
+        return JSONTokenizer, (self._document, self.given_end)
 
 
 def _mark_special(added: list[dict[str, Any]], special: dict[str, int]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
+from groundup.runs.generation import ending
 from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
@@ -137,7 +138,7 @@ class _Run:
             self.start.config.vocab_size,
             self.request.data_folder,
             progress=self.screen.preparing,
-            **self.request.text_options,
+            **{**self.start.text_options, **self.request.text_options},
         )
 
     def train(self, tables: dict[str, Any], saved: int | None) -> Outcome:
@@ -181,7 +182,8 @@ class _Run:
         if world.rank == 0:
             folder.write(tables)
             data.tokenizer.save(folder.tokenizer)
-            folder.write_manners(self.start.chat_template, self.start.generation)
+            generation = ending(self.start.generation, data.tokenizer.given_end)
+            folder.write_manners(self.start.chat_template, generation)
             recorder.resume_from(None if saved is None else self._checkpoint(saved))
         screen.planned(plan, choices, folder)
         trainer.timed = "seconds_per_step" in tables["plan"]
@@ -263,10 +265,11 @@ def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
 
 def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
     """Return what must be the same for a run to go on: every setting, and the text itself."""
+    end = data.tokenizer.given_end
     return {
         "model": as_table(config),
         "train": as_table(request.train),
-        "data": {"fingerprint": data.fingerprint},
+        "data": ending({"fingerprint": data.fingerprint}, end),
     }
 
 

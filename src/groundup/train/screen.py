@@ -73,6 +73,7 @@ class ConsoleScreen(Screen):
         self.line("Text", f"{size:,.1f} MB in {documents}; {data.split_rule}")
         tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
         self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
+        self.line("", data.tokenizer.ending_rule)
         for line in data.notices:
             self.notice(line)
 

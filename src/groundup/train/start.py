@@ -13,6 +13,7 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.model import GPT, filled_gpt
 from groundup.runs import RunFolder
+from groundup.runs.generation import checked
 from groundup.runs.load import choose_checkpoint, load
 
 CHANGEABLE = ("context_length", "drop_rate", "attention_drop_rate")
@@ -31,6 +32,8 @@ class Start:
     identity: dict[str, Any] = field(default_factory=dict)
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
+    text_options: dict[str, Any] = field(default_factory=dict)
+    """What the base tells of the end of a text, as `prepare` takes it."""
     rate_share: float = 1.0
 
 
@@ -58,15 +61,25 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
             )
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
+    config = folder.model_config(tables)
+    generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
-        config=_changed(folder.model_config(tables), changes),
+        config=_changed(config, changes),
         tokenizer=str(folder.tokenizer),
         model=lambda config, seed: _learnt_model(base, config),
         identity={"from": identity},
         chat_template=folder.read_chat_template(),
-        generation=folder.read_generation(),
+        generation=generation,
+        text_options=_end_of_base(generation),
         rate_share=SLOWER,
     )
+
+
+def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
+    """Return the end of text that a base was given, else the ids that it is known to stop at."""
+    if (end := generation.get("end_of_text")) is not None:
+        return {"end_of_text": str(end)}
+    return {"known_ends": generation.get("stop_tokens", [])}
 
 
 def _origin(tables: dict[str, Any]) -> dict[str, Any]:

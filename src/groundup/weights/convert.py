@@ -18,9 +18,11 @@ from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, STATE, save_files
+from groundup.runs.generation import checked, ending
 from groundup.runs.load import choose_checkpoint, run_tokenizer
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
@@ -124,12 +126,13 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     config = folder.model_config(tables)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
     check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
+    generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
         config=config,
         tensors=tensors,
         tokenizer=run_tokenizer(folder, tables),
         chat_template=folder.read_chat_template(),
-        generation=folder.read_generation(),
+        generation=generation,
         name=folder.path.resolve().name,
     )
     if bits := tables.get("quantization", {}).get("bits"):
@@ -173,7 +176,8 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         },
     )
     tokenizer.save(folder.tokenizer)
-    folder.write_manners(found.chat_template, found.generation)
+    generation = ending(found.generation, tokenizer.given_end)
+    folder.write_manners(found.chat_template, generation)
     tables = {
         "model": as_table(found.config),
         "data": {
@@ -207,7 +211,11 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
             f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1:,}, but the model "
             f"has vocab_size = {found.config.vocab_size:,}; give the model's own tokenizer"
         )
-    return tokenizer
+    told = checked(found.generation, found.config.vocab_size, source)
+    end = told.get("end_of_text", tokenizer.given_end)
+    if end is not None:
+        return tokenizer.ending(end)
+    return with_found_end(tokenizer, told.get("special_tokens", {}), told.get("stop_tokens", []))
 
 
 def _absent(path: Path) -> Path:

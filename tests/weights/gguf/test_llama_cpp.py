@@ -18,8 +18,8 @@ import torch
 from groundup import GPT
 from groundup.tokenizer import StreamDecoder, Tokenizer
 from groundup.weights.gguf import write_gguf
+from groundup.weights.gguf.special import ENDING
 from groundup.weights.gguf.splits import SPLITS
-from groundup.weights.gguf.tokenizer import ENDING
 from tests.weights.gguf.making import TEXTS, byte_level, exported, model_of, scored
 
 pytestmark = pytest.mark.slow

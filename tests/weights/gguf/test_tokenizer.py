@@ -128,18 +128,87 @@ def test_a_file_that_names_no_split_gets_gpt2s_and_says_so(name: str) -> None:
     assert "GPT-2's" in words.notices[0]
 
 
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<pad>")
+
+
 def test_special_tokens_say_where_a_text_begins_and_ends() -> None:
-    tokenizer = byte_level("smollm", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
-    assert there_and_back(tokenizer).generation == {"stop_tokens": [0]}
+    tokenizer = byte_level("smollm", SPECIAL)
+    end = {"special_tokens": {"eos_token": "<|endoftext|>"}}  # and no bos, though llama.cpp has one
+    assert there_and_back(tokenizer).generation == {"stop_tokens": [0], **end}
     generation = {"stop_tokens": [2, 0], "start_token": 1}
-    assert there_and_back(tokenizer, **generation).generation == generation
+    named = {"special_tokens": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}}
+    assert there_and_back(tokenizer, **generation).generation == generation | named
     many = metadata_of(tokenizer, eos_token_id=2, eot_token_id=2, eom_token_id=0)
-    assert read(many, 1000).generation == {"stop_tokens": [2, 0]}
+    assert read(many, 1000).generation["stop_tokens"] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {},
+        {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
+        {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<pad>",
+         "unk_token": "<|endoftext|>", "sep_token": "<pad>", "mask_token": "<pad>"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", [{}, {"start_token": 0}])
+def test_special_tokens_and_sampling_come_back(
+    named: dict[str, str], start: dict[str, int]
+) -> None:
+    tokenizer = byte_level("smollm", SPECIAL)
+    sampling = {"temperature": 0.6, "top_k": 20, "top_p": 0.95, "repetition_penalty": 1.1}
+    generation = {**sampling, **start, "stop_tokens": [0, 2], "special_tokens": named}
+    metadata, notices = tokenizer_metadata(tokenizer, tokenizer.vocab_size, generation)
+    assert notices == []
+    back = read(rounded(metadata), 1000).generation
+    if start:
+        named = {"bos_token": "<|endoftext|>"} | named  # a GGUF file knows one token for both
+        named["bos_token"] = "<|endoftext|>"
+    if "eos_token" not in named:
+        named = named | {"eos_token": "<|endoftext|>"}
+    assert back.pop("special_tokens") == named
+    assert sorted(back.pop("stop_tokens")) == [0, 2]
+    assert back == {**sampling, **start}
+
+
+def rounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata with numbers as a file keeps them."""
+    return {
+        key: float(np.float32(value)) if isinstance(value, float) else value
+        for key, value in metadata.items()
+    }
+
+
+def test_a_fourth_end_is_left_out_with_a_remark() -> None:
+    tokenizer = byte_level("smollm", SPECIAL)
+    _, (notice,) = tokenizer_metadata(tokenizer, 1000, {"stop_tokens": [2, 1, 0, 3]})
+    assert "<pad> left out" in notice
+
+
+ODD: dict[str, Any] = {
+    K + "eos_token_id": 5000,
+    K + "eot_token_id": "x",
+    K + "padding_token_id": -1,
+    K + "bos_token_id": True,
+    K + "add_bos_token": 1,
+    "general.sampling.top_k": -1,
+    "general.sampling.temp": "hot",
+    "general.sampling.top_p": 0.0,
+}
+
+
+@pytest.mark.parametrize(("key", "value"), ODD.items())
+def test_what_makes_no_sense_is_told_and_passed_over(key: str, value: Any) -> None:
+    words = read(metadata_of(byte_level("smollm")) | {key: value}, 1000)
+    (notice,) = words.notices
+    assert "a.gguf: " in notice
+    assert "expected" in notice
+    assert words.generation.keys() <= {"stop_tokens", "special_tokens"}
 
 
 def test_the_start_token_follows_the_split_where_the_file_is_silent() -> None:
     metadata = metadata_of(byte_level("llama-bpe"), bos_token_id=0)
-    del metadata[K + "add_bos_token"]
+    del metadata[K + "add_bos_token"], metadata[K + "has_bos_token"]
     assert read(metadata, 1000).generation["start_token"] == 0
     assert "start_token" not in read(metadata | {K + "pre": "qwen2"}, 1000).generation
 
@@ -204,7 +273,8 @@ def test_a_sentencepiece_vocabulary_comes_back_as_itself(has_prefix: bool) -> No
     words = there_and_back(tokenizer, spare=2, stop_tokens=[2], start_token=1)
     assert words.tokenizer is not None
     assert words.tokenizer.fingerprint == tokenizer.fingerprint
-    assert words.generation == {"stop_tokens": [2], "start_token": 1}
+    assert words.generation["special_tokens"] == {"bos_token": "<s>", "eos_token": "</s>"}
+    assert (words.generation["stop_tokens"], words.generation["start_token"]) == ([2], 1)
     for text in (text for text in TEXTS if sentencepiece.SPACE not in text):
         assert tokenizer.decode(words.tokenizer.encode(text)) == text
 
@@ -231,9 +301,6 @@ def test_what_a_file_says_of_its_tokenizer_is_checked() -> None:
     assert "'rwkv'" in refusal(good | {K + "model": "rwkv"})
     assert "room for 100" in refusal(good, vocab_size=100)
     assert "stands twice" in refusal(good | {K + "tokens": [*tokens[:-1], tokens[5]]})
-    assert "eos_token_id: 5000" in refusal(good | {K + "eos_token_id": 5000})
-    assert "eos_token_id" in refusal(good | {K + "eos_token_id": "x"})
-    assert "add_bos_token" in refusal(good | {K + "add_bos_token": 1})
     assert "merges" in refusal(good | {K + "merges": 3})
     assert "merges" in refusal({key: good[key] for key in good if key != K + "merges"})
     assert "token_type" in refusal(good | {K + "token_type": [1, 2]})

@@ -64,6 +64,8 @@ def test_what_goes_with_the_weights_comes_back(tmp_path: Path) -> None:
             name="tiny one")  # fmt: skip
     back = read_gguf(tmp_path / "a.gguf")
     assert back.chat_template == template
+    named = back.generation.pop("special_tokens")
+    assert named.keys() == {"bos_token", "eos_token"}
     assert back.generation == generation
     assert back.source["name"] == "tiny one"
     assert back.tokenizer is not None

@@ -362,16 +362,78 @@ def start_with(folder: Path, special: dict[str, Any]) -> None:
     )
 
 
+ODD: dict[str, list[Any]] = {
+    "eos_token_id": [-1, 97, "3", True, 2.0, [True], [], [None], {}, [[3]], 50256],
+    "temperature": ["hot", -1, 10**40, float("nan"), float("inf"), True, [], {}, [0.5], "0.5"],
+    "top_k": [-1, 1.5, 50.0, "50", True, 1 << 40],
+    "top_p": [0, 0.0, -0.5, 1.5, True, "0.9"],
+    "min_p": [-0.1, 1.1, "x"],
+    "repetition_penalty": [0, -1.0, "1.1", float("inf")],
+    "do_sample": ["false", 0, 1, []],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, odd in ODD.items() for v in odd])
+def test_an_odd_setting_is_off_and_told(llama: Path, name: str, value: Any) -> None:
+    (llama / "generation_config.json").write_text(
+        json.dumps({name: value, "top_p": 0.5} | {name: value})
+    )
+    found = read_hf(llama)
+    assert found.generation == ({} if name == "top_p" else {"top_p": 0.5})
+    (told,) = (line for line in found.notices if "generation_config.json: " in line)
+    assert f"{name} = " in told
+    assert "expected" in told
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{"eos_token_id": -1}, {"eos_token_id": 97}, {"eos_token_id": "3"}, {"eos_token_id": [True]},
-     {"temperature": "hot"}, {"temperature": -1}, {"top_k": 1.5}, {"top_p": True},
-     {"temperature": 10**40}],
+    "content", [b"{", b"[]", b"3", b"\xff", b'{"a": 1' + b"0" * 5000 + b"}", b"[" * 10**5]
+)
+def test_a_damaged_generation_config_costs_no_import(llama: Path, content: bytes) -> None:
+    retell(llama, eos_token_id=5)
+    (llama / "generation_config.json").write_bytes(content)
+    found = read_hf(llama)
+    assert found.generation == {"stop_tokens": [5]}
+    assert any("generation_config.json: passed over" in line for line in found.notices)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"do_sample": False, "temperature": 0.6, "top_p": 0.9}, {"temperature": 0.0}),
+        ({"do_sample": False, "repetition_penalty": 1.5},
+         {"temperature": 0.0, "repetition_penalty": 1.5}),
+        ({"do_sample": True}, {"temperature": 1.0}),
+        ({"do_sample": True, "temperature": 0.6}, {"temperature": 0.6}),
+        ({"do_sample": None, "temperature": None, "top_p": None}, {}),
+        ({"top_k": 20}, {"top_k": 20}),
+    ],
 )  # fmt: skip
-def test_hostile_sampling_is_refused(llama: Path, settings: dict[str, Any]) -> None:
+def test_without_sampling_it_is_greedy(
+    llama: Path, settings: dict[str, Any], expected: dict[str, Any]
+) -> None:
     (llama / "generation_config.json").write_text(json.dumps(settings))
-    (name,) = settings
-    assert f"generation_config.json: {name} = " in refusal(llama)
+    assert read_hf(llama).generation == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stops", "is_told"),
+    [
+        ([3, 9], 5, [3, 9], True),
+        ([3, 5], 5, [3, 5], False),
+        (3, [3], [3], False),
+        ("3", 5, [5], True),
+        (None, 5, None, False),
+        (96, 97, [96], False),
+    ],
+)
+def test_the_generation_config_counts_before_the_config(
+    llama: Path, first: Any, second: Any, stops: list[int] | None, is_told: bool
+) -> None:
+    retell(llama, eos_token_id=second)
+    (llama / "generation_config.json").write_text(json.dumps({"eos_token_id": first}))
+    found = read_hf(llama)
+    assert found.generation.get("stop_tokens") == stops
+    assert any("eos_token_id" in line for line in found.notices) == is_told
 
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"

@@ -85,7 +85,7 @@ def test_a_start_token_is_put_before_every_text(tmp_path: Path) -> None:
     assert theirs(SPEECH)["input_ids"] == [tokenizer.end_of_text, *tokenizer.encode(SPEECH)]
     assert theirs.bos_token_id == tokenizer.end_of_text
     found = read_hf(tmp_path / "out")
-    assert found.generation == manners
+    assert found.generation == {**manners, "special_tokens": {"bos_token": "<|endoftext|>"}}
     assert found.tokenizer is not None
     again = exported(tokenizer=found.tokenizer, generation=found.generation)
     write_hf(again, tmp_path / "again")
@@ -104,23 +104,38 @@ def test_a_start_token_is_put_before_every_text(tmp_path: Path) -> None:
         {"stop_tokens": [4, 9], "temperature": 0.5, "top_k": 7, "top_p": 0.75, "min_p": 0.25,
          "repetition_penalty": 1.5},
         {"repetition_penalty": 1.25},
+        {"temperature": 0.5, "stop_tokens": [4]},
     ],
 )  # fmt: skip
 def test_sampling_settings_go_there_and_back(tmp_path: Path, generation: dict[str, Any]) -> None:
     write_hf(exported(generation=generation), tmp_path / "out")
     ends = generation.get("stop_tokens", [small_bpe().end_of_text])
-    assert read_hf(tmp_path / "out").generation == {**generation, "stop_tokens": ends}
+    found = read_hf(tmp_path / "out").generation
+    assert found.pop("special_tokens").keys() == ({"eos_token"} if ends == [699] else set())
+    assert found == {**generation, "stop_tokens": ends}
     theirs = GenerationConfig.from_pretrained(tmp_path / "out")
     theirs.validate(strict=True)
     assert bool(theirs.do_sample) == ("temperature" in generation)
     assert theirs.eos_token_id == (ends[0] if len(ends) == 1 else ends)
+    if theirs.do_sample:  # by itself, transformers would keep 50
+        assert theirs.top_k == generation.get("top_k", 0)
+
+
+def test_an_ordinary_end_stays_ordinary(tmp_path: Path) -> None:
+    tokenizer = small_bpe()
+    (end,) = tokenizer.encode("s")
+    write_hf(exported(tokenizer.ending(end)), tmp_path / "out")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert theirs(SPEECH)["input_ids"] == tokenizer.encode(SPEECH)
+    assert GenerationConfig.from_pretrained(tmp_path / "out").eos_token_id == end
 
 
 def test_greedy_stays_greedy(tmp_path: Path) -> None:
     write_hf(exported(generation={"temperature": 0.0, "top_k": 3}), tmp_path / "out")
     theirs = GenerationConfig.from_pretrained(tmp_path / "out")
     theirs.validate(strict=True)
-    assert not theirs.do_sample
+    assert theirs.do_sample is False
+    assert read_hf(tmp_path / "out").generation["temperature"] == 0
 
 
 def test_the_chat_template_goes_along(tmp_path: Path) -> None:

@@ -14,15 +14,11 @@ from groundup.tokenizer import Tokenizer, byte_level, tokenizer_from_document
 from groundup.tokenizer.interface import bpe_model
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.header import Header
+from groundup.weights.gguf.special import K, read_generation
 from groundup.weights.gguf.splits import SPLITS, SYNONYMS, UNNAMED
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """GGUF's types of tokens."""
-
-ENDING = ("eos", "eot", "eom")
-"""The special tokens that end a text, an answer, or a call of a tool."""
-
-K = "tokenizer.ggml."
 
 MOST_PAIRS = 1 << 27
 """Sum of the squares of the tokens' lengths; that of SmolLM2's 49,152 tokens is 2,766,339."""
@@ -60,7 +56,7 @@ class _Vocabulary(NamedTuple):
 
 
 def read_tokenizer(header: Header, vocab_size: int) -> Words:
-    """Return the tokenizer of a GGUF file, its chat template and where texts begin and end.
+    """Return the tokenizer of a GGUF file, its chat template and how it is sampled.
 
     One that is unknown, damaged, or has more ids than the model's `vocab_size` is a TokenizerError.
     """
@@ -76,11 +72,12 @@ def read_tokenizer(header: Header, vocab_size: int) -> Words:
                 f"{K}tokens: {len(vocabulary.tokens):,}, but the model has room for {vocab_size:,}"
             )
         document, starts, notices = READERS[model](header.metadata, vocabulary)
+        generation, odd = read_generation(header.metadata, starts, vocabulary.tokens, header.path)
         return Words(
             tokenizer_from_document(document),
             _text(header.metadata, "tokenizer.chat_template") or None,
-            _generation(header.metadata, starts, len(vocabulary.tokens)),
-            notices,
+            generation,
+            notices + odd,
         )
     except TokenizerError as error:
         raise TokenizerError(f"{header.path}: {error}; convert the model again") from None
@@ -144,27 +141,6 @@ def _scored(metadata: Mapping[str, Any], words: _Vocabulary) -> tuple[Any, bool,
 
 
 READERS = {"gpt2": _byte_level, "llama": _scored}
-
-
-def _generation(metadata: Mapping[str, Any], starts: bool, n_tokens: int) -> dict[str, Any]:
-    found = {name: _special(metadata, name, n_tokens) for name in ("bos", *ENDING)}
-    stops = dict.fromkeys(found[name] for name in ENDING if found[name] is not None)
-    generation: dict[str, Any] = {"stop_tokens": list(stops)} if stops else {}
-    begin = found["bos"]
-    if begin is not None and _flag(metadata, "add_bos_token", starts):
-        generation["start_token"] = begin
-    elif begin is not None and begin not in stops:  # where there is none, the end is named
-        generation["bos_token"] = begin
-    return generation
-
-
-def _special(metadata: Mapping[str, Any], name: str, n_tokens: int) -> int | None:
-    token = metadata.get(f"{K}{name}_token_id")
-    if token is not None and not (type(token) is int and 0 <= token < n_tokens):
-        raise TokenizerError(
-            f"{K}{name}_token_id: {repr(token)[:60]}, expected 0 to {n_tokens - 1}"
-        )
-    return token
 
 
 def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:

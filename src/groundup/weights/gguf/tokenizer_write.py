@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from groundup.base.errors import TokenizerError
 from groundup.tokenizer import Tokenizer
-from groundup.tokenizer.json_file import ENDS
 from groundup.weights.gguf import sentencepiece
+from groundup.weights.gguf.special import K, special_metadata
 from groundup.weights.gguf.splits import SPLITS, name_of
 from groundup.weights.gguf.tokenizer import (
     BYTE,
     CONTROL,
-    ENDING,
     NORMAL,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
-    K,
 )
 
 SPACES = "llama.cpp puts a space before a text, and after special tokens, even where one stands"
@@ -39,7 +38,7 @@ def tokenizer_metadata(
             f"a tokenizer of kind {tokenizer.kind} ({kind}) cannot be written as GGUF; {INSTEAD}"
         )
     added = document.get("added_tokens") or []
-    _check_added(added)
+    _check_added(added, tokenizer.special_tokens)
     tokens, types = _tokens(tokenizer, model, added, vocab_size)
     has_prefix = sentencepiece.prefix_of(document)
     if has_prefix is None:
@@ -48,21 +47,17 @@ def tokenizer_metadata(
         found = _scored(model, tokens, types) | {"add_space_prefix": has_prefix}
         notices = [SPACES] if has_prefix and document.get("pre_tokenizer") else []
     found |= {"tokens": tokens, "token_type": types}
-    found |= _special(tokenizer, generation)
-    return {K + key: value for key, value in found.items()}, notices
+    special, more = special_metadata(tokenizer, generation, tokens)
+    return {K + key: value for key, value in found.items()} | special, notices + more
 
 
-def _check_added(added: list[dict[str, Any]]) -> None:
+def _check_added(added: list[dict[str, Any]], special: Mapping[str, int]) -> None:
     for token in added:
         takes_more = [key for key in ("lstrip", "rstrip", "single_word") if token.get(key)]
-        if takes_more and not _is_special(token):
+        if takes_more and token["content"] not in special:
             raise TokenizerError(
                 f"token {token['content']!r} has {takes_more[0]}, which GGUF cannot say; {INSTEAD}"
             )
-
-
-def _is_special(token: dict[str, Any]) -> bool:
-    return bool(token["special"]) or token["content"] in ENDS
 
 
 def _tokens(
@@ -80,7 +75,7 @@ def _tokens(
         is_byte = model.get("byte_fallback") and len(token) == 6 and token.startswith("<0x")
         tokens[n], types[n] = token, BYTE if is_byte else NORMAL
     for entry in added:
-        kind = CONTROL if _is_special(entry) else USER_DEFINED
+        kind = CONTROL if entry["content"] in tokenizer.special_tokens else USER_DEFINED
         kind = UNKNOWN if entry["content"] == model.get("unk_token") else kind
         tokens[entry["id"]], types[entry["id"]] = entry["content"], kind
     if len(set(tokens)) < len(tokens):
@@ -123,14 +118,3 @@ def _scored(model: dict[str, Any], tokens: list[str], types: list[int]) -> dict[
         "pre": "default",
         "scores": [scores.get(token, 0.0) for token in tokens],
     }
-
-
-def _special(tokenizer: Tokenizer, generation: dict[str, Any]) -> dict[str, Any]:
-    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    stops = generation.get("stop_tokens") or end
-    start = generation.get("start_token")
-    begin = [token for token in (start, generation.get("bos_token"), *stops) if token is not None]
-    found = {f"{name}_token_id": token for name, token in zip(ENDING, stops, strict=False)}
-    if begin:
-        found["bos_token_id"] = begin[0]
-    return found | {"add_bos_token": start is not None}

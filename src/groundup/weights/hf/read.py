@@ -10,7 +10,8 @@ import torch
 from groundup.base.errors import RunError, shown
 from groundup.runs.tensor_file import Stored, read_safetensors
 from groundup.weights.hf.families import family_of
-from groundup.weights.hf.manners import read_generation, read_template, read_tokenizer
+from groundup.weights.hf.generation import read_generation
+from groundup.weights.hf.manners import read_template, read_tokenizer
 from groundup.weights.json_file import read_object
 from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained
@@ -36,12 +37,13 @@ def read_hf(folder: Path) -> Pretrained:
     tokenizer, notices = read_tokenizer(folder, config.vocab_size)
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
+    generation, odd = read_generation(folder, values, tokenizer, config.vocab_size)
     return Pretrained(
         config=config,
         tensors={name: _narrowed(stored) for name, stored in tensors.items()},
         tokenizer=tokenizer,
         chat_template=read_template(folder),
-        generation=read_generation(folder, values, tokenizer, config.vocab_size),
+        generation=generation,
         source={
             "format": "hf",
             "path": str(folder),
@@ -49,7 +51,7 @@ def read_hf(folder: Path) -> Pretrained:
             "name": folder.resolve().name,
             **_licence(folder),
         },
-        notices=notices,
+        notices=notices + odd,
     )
 
 

@@ -1,0 +1,97 @@
+"""What begins, ends and samples texts, as the metadata of a GGUF file say it; both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groundup.base.errors import shown
+from groundup.tokenizer import Tokenizer
+from groundup.weights.advice import CHECKS, read_ids, read_sampling, special_names, stop_ids
+
+K = "tokenizer.ggml."
+
+ENDING = ("eos", "eot", "eom")
+"""The special tokens that end a text, an answer, or a call of a tool."""
+
+CALLED = {
+    "bos_token": "bos",
+    "eos_token": "eos",
+    "unk_token": "unknown",
+    "sep_token": "seperator",  # as GGUF spells it
+    "pad_token": "padding",
+    "cls_token": "cls",
+    "mask_token": "mask",
+}
+"""GGUF's names of the special tokens, by those that a chat template calls them by."""
+
+HAS_BOS = K + "has_bos_token"
+"""Ours: false where the file must name a token that begins texts, as llama.cpp would take just any,
+and the model has none."""
+
+SAMPLING = {"temperature": "temp", "repetition_penalty": "penalty_repeat"}
+S = "general.sampling."
+
+
+def read_generation(
+    metadata: Mapping[str, Any], starts: bool, tokens: Sequence[str], source: object
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings of generation.toml, and what of it makes no sense and is passed over.
+
+    `starts` says whether a text begins with the bos token where the file is silent.
+    """
+    told = {name: metadata.get(S + SAMPLING.get(name, name)) for name in CHECKS}
+    generation, notices = read_sampling({k: _short(v) for k, v in told.items()}, source)
+    found: dict[str, int] = {}
+    for name in dict.fromkeys((*CALLED.values(), *ENDING)):
+        key = f"{K}{name}_token_id"
+        ids, odd = read_ids(metadata.get(key), len(tokens), f"{source}: {key}")
+        found |= {name: ids[0]} if ids else {}
+        notices += odd
+    if metadata.get(HAS_BOS) is False:
+        found.pop("bos", None)
+    if stops := list(dict.fromkeys(found[name] for name in ENDING if name in found)):
+        generation["stop_tokens"] = stops
+    adds = metadata.get(K + "add_bos_token", starts)
+    if not isinstance(adds, bool):
+        expected = "expected true or false"
+        notices.append(f"{source}: {K}add_bos_token = {shown(adds)} is passed over: {expected}")
+        adds = starts
+    if adds and "bos" in found:
+        generation["start_token"] = found["bos"]
+    generation["special_tokens"] = {
+        word: tokens[found[name]] for word, name in CALLED.items() if name in found
+    }
+    return generation, notices
+
+
+def _short(value: Any) -> Any:
+    """Return a number of 32 bits as it was written."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def special_metadata(
+    tokenizer: Tokenizer, generation: dict[str, Any], tokens: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the metadata that say what begins, ends and samples texts, and remarks."""
+    numbers = {token: n for n, token in enumerate(tokens)}
+    ends = stop_ids(tokenizer, generation)
+    named = {
+        word: numbers[token]
+        for word, token in special_names(generation, ends, dict(enumerate(tokens))).items()
+        if token in numbers and word in CALLED
+    }
+    ends = list(dict.fromkeys([*([named["eos_token"]] if "eos_token" in named else []), *ends]))
+    start = generation.get("start_token")
+    begin = named.get("bos_token") if start is None else start
+    ids = {CALLED[word]: n for word, n in named.items()} | dict(zip(ENDING, ends, strict=False))
+    if begin is not None or ends:
+        ids["bos"] = ends[0] if begin is None else begin
+    found: dict[str, Any] = {f"{K}{name}_token_id": n for name, n in ids.items()}
+    found[K + "add_bos_token"] = start is not None
+    if begin is None:
+        found[HAS_BOS] = False
+    found |= {S + SAMPLING.get(key, key): generation[key] for key in CHECKS if key in generation}
+    beyond = ", ".join(tokens[n] for n in ends[len(ENDING) :])
+    notices = [f"llama.cpp knows three tokens that end a text: {beyond} left out"] if beyond else []
+    return found, notices
