@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from groundup.base.errors import DataError, UsageError
 from groundup.data import streams
 from groundup.data.documents import read_documents
-from groundup.data.streams import byte_pieces, lines, text_pieces
+from groundup.data.packed import byte_pieces
+from groundup.data.streams import lines, text_pieces
 from tests.data.reading import (
     MEBI,
     PACKERS,

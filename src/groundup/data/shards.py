@@ -19,6 +19,10 @@ from groundup.data.units import Unit, in_order
 from groundup.tokenizer import Tokenizer
 
 JOURNAL = "unfinished.json"
+LOCK = "lock"
+TOKENIZER = "tokenizer.json"
+SHARD = rf"({'|'.join(SPLITS)})-\d{{5,}}\.bin"
+"""Names of what stands beside the manifest; the last is a pattern."""
 
 
 @dataclass
