@@ -26,8 +26,7 @@ ShardFolder = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        show_default="data",
-        help="Where token shards are kept; the text itself is the argument.",
+        help="Where token shards are kept; the text itself is the argument. [default: data]",
     ),
 ]
 

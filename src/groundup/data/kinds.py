@@ -81,7 +81,9 @@ def wide_encoding(head: bytes) -> str | None:
 
 def unmarked_utf_16(piece: bytes) -> str | None:
     """Return "utf-16-le" or "utf-16-be" where every other byte of `piece` is mostly a NUL."""
-    pairs = max(len(piece) // 2, 1)
+    if len(piece) < 8:
+        return None
+    pairs = len(piece) // 2
     low, high = piece[0::2].count(0) / pairs, piece[1::2].count(0) / pairs
     if min(low, high) < 0.05 and max(low, high) > 0.4:
         return "utf-16-le" if high > low else "utf-16-be"

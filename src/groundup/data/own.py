@@ -9,8 +9,7 @@ from typing import Any
 from groundup.base.errors import UsageError, shown
 from groundup.base.files import UNFINISHED, read_bytes
 from groundup.base.parse import parse_json, parse_toml
-from groundup.data.shards import JOURNAL, LOCK, SHARD, TOKENIZER
-from groundup.data.tokens import MANIFEST
+from groundup.data.tokens import JOURNAL, LOCK, MANIFEST, SHARD, TOKENIZER
 
 PREPARED, RUN = "token shards", "a run"
 RUN_MANIFEST = "run.toml"

@@ -156,49 +156,50 @@ COMPRESSIONS: dict[str, Callable[[StoredFile], _Packing]] = {
 
 
 def _unpacked(path: StoredFile, packing: _Packing, size: int) -> Iterator[bytes]:
-    frame, begun, number, offset = packing.frame(), False, 0, 0
+    """Yield what all frames of a file unpack to; zeros between them only fill up a block."""
+    frame, first, start, offset = packing.frame(), b"", 0, 0
     for packed in _stored(path, packing.step or size):
         offset += len(packed)
-        while packed or begun:
-            if not begun and number:  # zeros that fill a block of a tape or a disk
-                packed = packed.lstrip(b"\0")
+        while True:
+            if not first:  # between two frames
+                packed = packed.lstrip(b"\0") if start else packed
+                start = offset - len(packed)
                 if not packed:
                     break
+            first += packed[: len(packing.magic) - len(first)]
             try:
                 text = frame.decompress(packed, size)
             except packing.failure as error:
-                at = None if begun or not number else offset - len(packed)
-                raise _not_unpacked(path, packing, str(error), at) from error
-            begun, packed = True, b""
+                raise _not_unpacked(path, packing, first, start, str(error)) from error
+            packed = b""
             yield from (text[at : at + size] for at in range(0, len(text), size))
             if frame.eof:
-                packed, frame, begun = frame.unused_data, packing.frame(), False
-                number += 1
+                packed, frame, first = frame.unused_data, packing.frame(), b""
+                start = offset
             elif frame.needs_input:
                 break
-    if begun:
-        raise _not_unpacked(path, packing, "")
+    if first:
+        raise _not_unpacked(path, packing, first, start)
 
 
 def _not_unpacked(
-    path: StoredFile, packing: _Packing, reason: str, follows: int | None = None
+    path: StoredFile, packing: _Packing, first: bytes, start: int, reason: str = ""
 ) -> DataError:
-    """Tell a file that is something else, or followed by something else, from a damaged one.
+    """Tell what is no frame, or is followed by none, from one that is damaged or cut short.
 
-    `follows` is the offset of the first byte after a frame that begins no other one.
+    `first` are the first bytes of the frame that begins at byte `start`.
     """
-    head = next(_stored(path, HEAD), b"")
-    if not head.startswith(packing.magic[: len(head)]):
-        return _not_as_named(path, packing.name, head)
-    if follows is not None:
+    if packing.magic.startswith(first):
+        return _damaged(path, reason) if reason else _cut_short(path)
+    if start:
         return DataError(
-            f"{path}: what follows byte {follows:,} is not {packing.name}; cut it off, as with "
-            f"head -c {follows}, or compress the text again"
+            f"{path}: what follows byte {start:,} is not {packing.name}; cut it off, as with "
+            f"head -c {start}, or compress the text again"
         )
-    return _damaged(path, reason) if reason else cut_short(path)
+    return _not_as_named(path, packing.name, next(_stored(path, HEAD), b""))
 
 
-def cut_short(path: StoredFile) -> DataError:
+def _cut_short(path: StoredFile) -> DataError:
     """Say that a file ends too early."""
     return DataError(f"{path}: cut short (it ends in the middle); fetch it or compress it again")
 

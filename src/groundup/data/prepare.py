@@ -31,12 +31,15 @@ from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.reading import ReadingLog
-from groundup.data.shards import JOURNAL, LOCK, TOKENIZER, Journal, ShardWriter
+from groundup.data.shards import Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
     FORMAT,
+    JOURNAL,
+    LOCK,
     MANIFEST,
     SPLITS,
+    TOKENIZER,
     TokenSplit,
     open_tokens,
     read_manifest,

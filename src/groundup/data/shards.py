@@ -14,15 +14,9 @@ import numpy as np
 
 from groundup.base.errors import DataError, GroundupError
 from groundup.base.files import atomic_writer, read_json, write_json
-from groundup.data.tokens import SPLITS, Tokens
+from groundup.data.tokens import JOURNAL, SPLITS, Tokens
 from groundup.data.units import Unit, in_order
 from groundup.tokenizer import Tokenizer
-
-JOURNAL = "unfinished.json"
-LOCK = "lock"
-TOKENIZER = "tokenizer.json"
-SHARD = rf"({'|'.join(SPLITS)})-\d{{5,}}\.bin"
-"""Names of what stands beside the manifest; the last is a pattern."""
 
 
 @dataclass
