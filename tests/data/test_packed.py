@@ -51,7 +51,7 @@ def test_an_archive_tells_what_it_skips(tmp_path: Path) -> None:
     path = zipped(tmp_path / "z.zip", members)
     log = ReadingLog()
     assert read(path, log=log) == ["one"]
-    assert log.lines() == [f"{path}: skipped 5: 2 hidden, 1 .py, 1 .png, 1 .zip"]
+    assert log.lines() == [f"{path}: skipped 5: 2 hidden files, 1 .py, 1 .png, 1 .zip"]
     assert read(path, include=["*.py"]) == ["one", "two"]
 
 
