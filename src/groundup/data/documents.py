@@ -131,17 +131,19 @@ def read_documents(
         selection=selection,
     )
     documents = itertools.chain.from_iterable(map(reader.documents, paths))
-    return _at_least_one(documents, sources, selection.log)
+    return _at_least_one(documents, sources, selection)
 
 
 def _at_least_one(
-    documents: Iterator[Document], sources: Sequence[str], log: ReadingLog
+    documents: Iterator[Document], sources: Sequence[str], selection: Selection
 ) -> Iterator[Document]:
     document = None
     for document in documents:
         yield document
+    selection.check_met(sources)
     if document is None:
-        told = f" ({'; '.join(log.lines())})" if log.lines() else ""
+        lines = selection.log.lines()
+        told = f" ({'; '.join(lines)})" if lines else ""
         raise DataError(f"{' '.join(sources)}: empty; expected some text{told}")
 
 
