@@ -110,13 +110,13 @@ def read_documents(
     """Yield the documents of `sources`, in their order and sorted by name within each.
 
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
-    from its start where it can be rewound (see `standard_input`). `include` are patterns of names,
-    or of paths inside a folder, of files that are read as plain text beside those of known endings;
-    a zip archive is a folder of its members. `text_field` names the text of a
-    record, `split_on` cuts plain texts at that string, `chunk_size` is the most characters a piece
-    of text has. `log` receives what was guessed and skipped. Blank documents are skipped. Raises
-    `UsageError` for a source that is not there, and `DataError` for a text that cannot be used or
-    where all is blank.
+    from its start where it can be rewound (see `standard_input`); a zip archive is a folder of its
+    members. `include` are patterns of names, or of paths inside a folder: such files are read as
+    plain text beside those of known endings. `text_field` names the text of a record, `split_on`
+    cuts plain texts at that string, `chunk_size` is the most characters a piece of text has. `log`
+    receives what was guessed and skipped. Blank documents are skipped. Raises `UsageError` for a
+    source that is not there or a pattern that no file meets, and `DataError` for a text that cannot
+    be used or where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")

@@ -139,7 +139,7 @@ def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     sieve = Sieve(pattern, selection)
     matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - absolute too
     files = sorted({match for match in matches if match.is_file()})
-    kinds = {folder: _kind_of(folder) for path in files for folder in path.parents}
+    kinds = {folder: _kind_of(folder) for folder in {f for path in files for f in path.parents}}
     sieve.left_out = [f"{folder} ({kind})" for folder, kind in kinds.items() if kind]
     files = [path for path in files if not any(map(kinds.get, path.parents))]
     if not files:
