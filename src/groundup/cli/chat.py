@@ -34,7 +34,7 @@ from groundup.cli.options import (
     load_run,
     sampling_line,
 )
-from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, piped, read_turn
+from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
 from groundup.cli.streams import show
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Session:
 
     def run(self) -> None:
         """Take turns until the input ends, or `/bye`."""
-        lines: Lines = Keyboard() if self.at_terminal else piped
+        lines: Lines = Keyboard() if self.at_terminal else Pipe()
         if self.at_terminal:
             _say(("" if self.answers else "An empty line lets it go on. ") + HOW_TO_END)
         interrupted = False

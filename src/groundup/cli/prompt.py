@@ -12,7 +12,7 @@ from types import ModuleType
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import cache_folder, make_folder
 from groundup.cli.app import tell
-from groundup.cli.streams import not_text, read_line
+from groundup.cli.streams import input_lines, not_text, typed_line
 
 QUOTES = '"""'
 LONGEST = 1000
@@ -61,9 +61,17 @@ def _quoted(first: str, lines: Lines) -> str:
     return text.removeprefix("\n").removesuffix("\n")
 
 
-def piped(prompt: str) -> str:
-    """Return the next line of a file or a pipe, which needs no prompt."""
-    return read_line()
+class Pipe:
+    """Lines of a file or a pipe, which needs no prompt."""
+
+    def __init__(self) -> None:
+        self.lines = input_lines()
+
+    def __call__(self, prompt: str) -> str:
+        """Return the next line."""
+        if (line := next(self.lines, None)) is None:
+            raise EOFError
+        return line
 
 
 class Keyboard:
@@ -85,7 +93,7 @@ class Keyboard:
         """Show a prompt and return what is typed, which has several lines if it was pasted."""
         if not sys.stdout.isatty():  # `input` would write the prompt among the answers
             print(prompt, end="", file=sys.stderr, flush=True)
-            return read_line()
+            return typed_line()
         try:
             line = input(prompt)
         except UnicodeDecodeError as error:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
 
 from groundup.base.errors import DataError
 from groundup.base.output import harmless
 
+if TYPE_CHECKING:
+    import io
+
+
+PIPE = "standard input"
+
 
 def read_input() -> str:
-    """Return all of standard input; what is not text is a `DataError`."""
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise not_text(error) from error
+    """Return all of standard input as text; see `plain_text`."""
+    from groundup.data.streams import plain_text
+
+    return plain_text(sys.stdin.buffer.read(), PIPE)
 
 
-def read_line() -> str:
-    """Return the next line of standard input without its newline, or raise `EOFError`."""
+def input_lines() -> Iterator[str]:
+    """Yield the lines of a pipe as they come, without their ends; see `text_pieces`."""
+    from groundup.data.streams import CHUNK_SIZE, CONVERT, lines, text_pieces
+
+    pipe = cast("io.BufferedReader", sys.stdin.buffer)
+    pieces = iter(lambda: pipe.read1(CHUNK_SIZE), b"")
+    yield from lines(text_pieces(pieces, PIPE, remedy=CONVERT), PIPE)
+
+
+def typed_line() -> str:
+    """Return the next line that is typed, without its end, or raise `EOFError` after the last."""
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError as error:
@@ -29,8 +44,8 @@ def read_line() -> str:
 
 
 def not_text(error: UnicodeDecodeError) -> DataError:
-    """Return the error for standard input that is not in its encoding."""
-    return DataError(f"standard input: expected {error.encoding} text, but {error.reason}; mend it")
+    """Return the error for what was typed and is not in the terminal's encoding."""
+    return DataError(f"what was typed is not {error.encoding}; mend it")
 
 
 def show(pieces: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ import typer
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.cli.app import app, verb
+from groundup.cli.data import Include, ShardFolder, shard_folder
 
 if TYPE_CHECKING:
     from groundup.train import ConsoleScreen, Outcome
@@ -71,6 +72,7 @@ def train(
     exact: Annotated[
         bool, typer.Option("--exact", help="The same bits from any number of processes.")
     ] = False,
+    include: Include = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
@@ -80,7 +82,7 @@ def train(
         typer.Option(help="The token that ends a document: its text or id [default: found]."),
     ] = None,
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    data_folder: Annotated[Path, typer.Option("--data", help="Where shards are.")] = Path("data"),
+    data_folder: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
 ) -> None:
     """Train a GPT on a text. The same command again goes on where it was stopped.
@@ -108,10 +110,11 @@ def train(
         settings.setdefault("minutes", DEFAULT_MINUTES)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
-    options = {"text_field": text_field, "split_on": split_on}
-    options |= {"encoding": encoding, "unknown": unknown}
+    options: dict[str, Any] = {"text_field": text_field, "split_on": split_on}
+    options |= {"include": include or [], "encoding": encoding, "unknown": unknown}
     options |= {} if end_of_text is None else {"end_of_text": end_of_text}
     config = build(TrainConfig, settings)  # refused before torch is loaded
+    shards = shard_folder(data_folder)
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -130,7 +133,7 @@ def train(
         command=shlex.join(["groundup", *sys.argv[1:]]),
         own_process=True,
         runs_folder=runs_folder,
-        data_folder=data_folder,
+        data_folder=shards,
     )
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:

@@ -31,12 +31,15 @@ from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.reading import ReadingLog
-from groundup.data.shards import JOURNAL, Journal, ShardWriter
+from groundup.data.shards import Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
     FORMAT,
+    JOURNAL,
+    LOCK,
     MANIFEST,
     SPLITS,
+    TOKENIZER,
     TokenSplit,
     open_tokens,
     read_manifest,
@@ -48,8 +51,6 @@ from groundup.tokenizer.end import with_asked_end
 
 SHARD_TOKENS = 64 << 20
 """Tokens in a shard: what a process that is killed may have to encode again."""
-
-TOKENIZER = "tokenizer.json"
 
 TRAINED = ("bpe", "chars")
 """Tokenizers that are made of the text."""
@@ -117,6 +118,7 @@ def prepare(
     vocab_size: int,
     out: str | Path,
     *,
+    include: Sequence[str] = (),
     text_field: str | None = None,
     split_on: str | None = None,
     unknown: str = "error",
@@ -131,7 +133,7 @@ def prepare(
 ) -> PreparedData:
     """Encode `sources` into token shards under `out`, or find that it was done before.
 
-    `sources`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
+    `sources`, `include`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
     `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as in
     `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was killed,
     or ran out of disk, goes on when it is repeated, with the same result to the byte.
@@ -144,6 +146,7 @@ def prepare(
         def documents(log: ReadingLog | None = None) -> Iterator[Document]:
             return read_documents(
                 sources,
+                include=include,
                 text_field=text_field,
                 split_on=split_on,
                 encoding=encoding,
@@ -215,7 +218,7 @@ class _Request:
         seen = scan(self.documents(self.log), _sparse(lambda done: self.progress("scan", done, 0)))
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
-        with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
+        with file_lock(folder / LOCK, lambda holder: self.progress("waiting", 0, 0)):
             tokenizer = given or self._trained(folder, seen)
             if not (folder / MANIFEST).exists():
                 tokenizer.save(folder / TOKENIZER)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from groundup.base.errors import DataError
-from groundup.base.files import file_error
-from groundup.data.streams import (
-    COMPRESSIONS,
-    LARGEST_RECORD,
-    byte_pieces,
-    lines,
-    longer_than,
-    optional,
-)
+from groundup.data.packed import StoredFile, seekable
+from groundup.data.streams import LARGEST_RECORD, lines, longer_than, optional, plain_newlines
 
 Records = Iterator[tuple[str, Any]]  # where it stands ("data.jsonl, line 3"), and what it is
 
@@ -136,14 +127,14 @@ def clean(text: str, label: str) -> str:
             f"{label}: half of a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
             f"{error.start}, which no text can hold; mend or remove the record"
         ) from error
-    return text.replace("\r\n", "\n")
+    return plain_newlines(text)
 
 
-def parquet_texts(path: Path, text_field: str | None, size: int) -> Iterator[tuple[str, str]]:
+def parquet_texts(path: StoredFile, text_field: str | None, size: int) -> Iterator[tuple[str, str]]:
     """Yield where each record of a Parquet file stands, and its text, reading only that column."""
     parquet = optional("pyarrow.parquet", "parquet", str(path))
     failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
-    with _seekable(path, size) as plain:
+    with seekable(path, size) as plain:
         try:
             with parquet.ParquetFile(plain, buffer_size=size) as file:
                 yield from _column_texts(file, str(path), text_field)
@@ -152,18 +143,6 @@ def parquet_texts(path: Path, text_field: str | None, size: int) -> Iterator[tup
             raise DataError(
                 f"{path}: expected a Parquet file, but {reason}; fetch or write it again"
             ) from error
-
-
-def _seekable(path: Path, size: int) -> IO[bytes]:
-    """Open a file that can be read from its end, as Parquet must: a compressed one unpacked."""
-    try:
-        if path.suffix.lower() not in COMPRESSIONS:
-            return path.open("rb")
-        plain = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        plain.writelines(byte_pieces(path, size))
-        return plain
-    except OSError as error:
-        raise file_error(path, error) from error
 
 
 def _column_texts(file: Any, name: str, text_field: str | None) -> Iterator[tuple[str, str]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import DataError, UsageError
+from groundup.data.packed import COMPRESSIONS, byte_pieces
 from groundup.data.records import RECORD_FORMATS, Records
-from groundup.data.streams import COMPRESSIONS, byte_pieces, optional, text_pieces
+from groundup.data.streams import optional, text_pieces
 from groundup.evaluate.tasks import TASKS, Question, question_of, task_named
 
 ENDINGS = (*(f"{e}{c}" for e in RECORD_FORMATS for c in ("", *COMPRESSIONS)), ".parquet")
@@ -21,8 +22,8 @@ def read_questions(
 ) -> tuple[list[str], list[Question]]:
     """Return where the first `limit` documents of a task stand, and their questions.
 
-    `data` is a file, or a folder with TASK.jsonl (or .json, .csv, .parquet; .gz and .zst too), or
-    with a folder TASK of files that have the split in their name; None asks the hub. What is not
+    `data` is a file, or a folder with TASK.jsonl (or .json, .csv, .parquet; packed too), or with
+    a folder TASK of files that have the split in their name; None asks the hub. What is not
     there is a `UsageError`; what cannot be read or asked is a `DataError` that names it.
     """
     task = task_named(name)
