@@ -57,6 +57,9 @@ def prepare(
         int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
     ] = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    on_bad_record: Annotated[
+        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+    ] = "stop",
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
@@ -78,6 +81,7 @@ def prepare(
         PRESETS["nano"]["vocab_size"] if vocab_size is None else vocab_size,
         data_folder,
         text_field=text_field,
+        on_bad_record=on_bad_record,
         split_on=split_on,
         encoding=encoding,
         unknown=unknown,

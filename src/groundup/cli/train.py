@@ -72,6 +72,9 @@ def train(
         bool, typer.Option("--exact", help="The same bits from any number of processes.")
     ] = False,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    on_bad_record: Annotated[
+        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+    ] = "stop",
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
@@ -105,7 +108,7 @@ def train(
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
     options = {"text_field": text_field, "split_on": split_on}
-    options |= {"encoding": encoding, "unknown": unknown}
+    options |= {"encoding": encoding, "unknown": unknown, "on_bad_record": on_bad_record}
     config = build(TrainConfig, settings)  # refused before torch is loaded
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from groundup.base.errors import DataError, UsageError, nearest
+from groundup.base.errors import DataError, UsageError, nearest, shown
 from groundup.base.files import file_error
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.reading import ReadingLog
-from groundup.data.records import RECORD_FORMATS, parquet_texts, record_texts
+from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, COMPRESSIONS, byte_pieces, text_pieces
+from groundup.data.texts import ON_BAD_RECORD, Reading
 
 STANDARD_INPUT = "-"
-ENDINGS = (".txt", ".md", *RECORD_FORMATS, ".parquet")
+ENDINGS = (".txt", ".md", *RECORD_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,28 @@ class Document:
 class _Reader:
     """How the sources are to be read."""
 
-    text_field: str | None
+    records: Reading
     split_on: str | None
     encoding: str
     stdin: BinaryIO | None
     chunk_size: int
-    log: ReadingLog
 
     def documents(self, path: Path) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
         if path == Path(STANDARD_INPUT):
             yield from self._texts(_input_pieces(self.stdin, self.chunk_size), "standard input")
-        elif kind == ".parquet":
-            yield from self._records(parquet_texts(path, self.text_field, self.chunk_size))
         elif kind in RECORD_FORMATS:
-            pieces = text_pieces(byte_pieces(path, self.chunk_size), name, self.encoding)
-            records = RECORD_FORMATS[kind](pieces, name)
-            yield from self._records(record_texts(records, self.text_field))
+            yield from self._records(
+                file_texts(path, kind, self.records, self.encoding, self.chunk_size)
+            )
         else:
             yield from self._texts(byte_pieces(path, self.chunk_size), name)
 
     def _records(self, texts: Iterator[tuple[str, str]]) -> Iterator[Document]:
         size = self.chunk_size
         for label, text in texts:
-            if text and not text.isspace():
-                starts = range(0, len(text), size)
-                yield Document(label, map(text.__getitem__, (slice(i, i + size) for i in starts)))
+            starts = range(0, len(text), size)
+            yield Document(label, map(text.__getitem__, (slice(i, i + size) for i in starts)))
 
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
         pieces = text_pieces(raw, name, self.encoding)
@@ -85,6 +82,7 @@ def read_documents(
     sources: Sequence[str],
     *,
     text_field: str | None = None,
+    on_bad_record: str = "stop",
     split_on: str | None = None,
     encoding: str = "utf-8",
     stdin: BinaryIO | None = None,
@@ -95,21 +93,29 @@ def read_documents(
 
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
     from its start where it can be rewound (see `standard_input`). `text_field` names the text of a
-    record, `split_on` cuts plain texts at that string, `chunk_size` is the most characters a piece
-    of text has. `log` receives what was guessed and skipped. Blank documents are skipped. Raises
-    `UsageError` for a source that is not there, and `DataError` for a text that cannot be used or
-    where all is blank.
+    record (without it see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what
+    becomes of one that is broken or has something else there, `split_on` cuts plain texts at that
+    string, `chunk_size` is the most characters a piece of text has. `log` receives what was guessed
+    and skipped. Blank documents are skipped. Raises `UsageError` for a source that is not there,
+    and `DataError` for a text that cannot be used or where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
+    if on_bad_record not in ON_BAD_RECORD:
+        raise UsageError(
+            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
+        )
     paths = [path for source in sources for path in source_files(source)]
     reader = _Reader(
-        text_field=text_field,
+        records=Reading(
+            text_field=text_field,
+            on_bad_record=on_bad_record,
+            log=ReadingLog() if log is None else log,
+        ),
         split_on=split_on.replace("\r\n", "\n") if split_on else None,
         encoding=encoding,
         stdin=stdin,
         chunk_size=chunk_size,
-        log=ReadingLog() if log is None else log,
     )
     return _at_least_one(itertools.chain.from_iterable(map(reader.documents, paths)), sources)
 

@@ -116,6 +116,7 @@ def prepare(
     out: str | Path,
     *,
     text_field: str | None = None,
+    on_bad_record: str = "stop",
     split_on: str | None = None,
     unknown: str = "error",
     encoding: str = "utf-8",
@@ -127,10 +128,10 @@ def prepare(
 ) -> PreparedData:
     """Encode `sources` into token shards under `out`, or find that it was done before.
 
-    `sources`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
-    `tokenizer_spec`, `vocab_size` and `unknown` as in `build_tokenizer`. `workers` threads encode;
-    None is one for each CPU. A call that was killed, or ran out of disk, goes on when it is
-    repeated, with the same result to the byte.
+    `sources`, `text_field`, `on_bad_record`, `split_on`, `encoding` and `stdin` as in
+    `read_documents`; `tokenizer_spec`, `vocab_size` and `unknown` as in `build_tokenizer`.
+    `workers` threads encode; None is one for each CPU. A call that was killed, or ran out of disk,
+    goes on when it is repeated, with the same result to the byte.
     """
     for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
         if value is not None and value < 1:
@@ -141,6 +142,7 @@ def prepare(
             return read_documents(
                 sources,
                 text_field=text_field,
+                on_bad_record=on_bad_record,
                 split_on=split_on,
                 encoding=encoding,
                 stdin=spooled,
