@@ -38,7 +38,7 @@ def message(*sources: object, kind: type[GroundupError] = DataError, **options: 
 
 
 def plain(text: str) -> str:
-    return text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def text_bytes(records: Texts) -> bytes:
@@ -54,7 +54,7 @@ def raw_jsonl_bytes(records: Texts) -> bytes:
 
 
 def json_bytes(records: Texts) -> bytes:
-    return json.dumps([{"body": text} for text in records], ensure_ascii=False).encode()
+    return json.dumps([{"text": text} for text in records], ensure_ascii=False).encode()
 
 
 def csv_bytes(records: Texts) -> bytes:

@@ -101,7 +101,7 @@ class TestSources:
         (tmp_path / "a.png").write_bytes(b"x")
         error = message(tmp_path)
         assert "no text in this folder" in error
-        assert ".txt .md .jsonl .json .csv .parquet, or these and .gz or .zst" in error
+        assert ".txt .md .jsonl .ndjson .json .csv .tsv .parquet, or these and .gz or .zst" in error
 
     def test_pipe_by_name(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
