@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable
 from typing import Any
 
@@ -84,4 +86,6 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("", bytes),
     (".gz", gzip.compress),
     (".zst", zstandard.compress),
+    (".bz2", bz2.compress),
+    (".xz", lzma.compress),
 ]

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.base.errors import GroundupError, UsageError
-from groundup.data.documents import read_documents, source_files, split_pieces, standard_input
+from groundup.data.documents import read_documents, split_pieces, standard_input
+from groundup.data.folders import source_files
 from tests.data.reading import (
     message,
     names,
@@ -101,7 +102,10 @@ class TestSources:
         (tmp_path / "a.png").write_bytes(b"x")
         error = message(tmp_path)
         assert "no text in this folder" in error
-        assert ".txt .md .jsonl .ndjson .json .csv .tsv .parquet, or these and .gz or .zst" in error
+        assert "(skipped 1: 1 .png)" in error
+        assert ".txt .md .jsonl .ndjson .json .csv .tsv .parquet" in error
+        assert ", or these and .gz or .bz2 or .xz or .zst; others are read" in error
+        assert "--include '*.py'" in error
 
     def test_pipe_by_name(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")

@@ -158,7 +158,7 @@ def test_called_like_others(name: str) -> None:
 class TestWhatIsLookedAt:
     def test_the_first_records_decide(self, tmp_path: Path) -> None:
         early, late = tmp_path / "early.jsonl", tmp_path / "late.jsonl"
-        body = '{"body": "a body"}\n'
+        body = '{"body": "the body of a record"}\n'
         early.write_text(body * (MOST_RECORDS - 1) + '{"text": "x"}\n')
         late.write_text(body * MOST_RECORDS + '{"text": "x", "body": "y"}\n')
         assert "only 1 of 10,000 records have a text in the field 'text'" in message(early)

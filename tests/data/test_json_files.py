@@ -51,7 +51,7 @@ def test_a_line_is_named_by_its_number(tmp_path: Path) -> None:
     "content",
     [
         {"data": RECORDS},
-        {"version": "v2.0", "name": "My data", "data": RECORDS},
+        {"version": "v2.0", "name": "Data", "data": RECORDS},
         {"data": RECORDS, "empty": [], "tags": ["a"]},
         {"texts": ["one", "two"]},
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import itertools
 import json
+import lzma
 import os
 import sys
 import tracemalloc
@@ -17,9 +20,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data import streams
+from groundup.data import packed
 from groundup.data.documents import read_documents
-from groundup.data.streams import byte_pieces, lines, text_pieces
+from groundup.data.packed import byte_pieces
+from groundup.data.streams import lines, text_pieces
 from tests.data.reading import (
     MEBI,
     PACKERS,
@@ -29,6 +33,9 @@ from tests.data.reading import (
     read,
 )
 
+PACKED = pytest.mark.parametrize(
+    ("packing", "pack"), PACKERS[1:], ids=[name for name, _ in PACKERS[1:]]
+)
 any_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
@@ -44,7 +51,9 @@ class TestDecoding:
         assert all(decoded)
 
     @given(
-        before=st.text("aé😀\n", max_size=12), after=st.binary(max_size=4), size=st.integers(1, 7)
+        before=st.text("aé😀\n", min_size=1, max_size=12),
+        after=st.binary(max_size=4),
+        size=st.integers(1, 7),
     )
     def test_bad_byte_is_named_with_its_offset(self, before: str, after: bytes, size: int) -> None:
         raw = before.encode() + b"\xff" + after
@@ -93,7 +102,7 @@ class TestUnusable:
             with pytest.raises(DataError, match="x, line 1"):
                 list(lines([*pieces, "\n"], "x", limit=100))
 
-    @pytest.mark.parametrize(("packing", "pack"), PACKERS[1:], ids=[".gz", ".zst"])
+    @PACKED
     @pytest.mark.parametrize("ending", [".txt", ".jsonl"])
     @pytest.mark.parametrize("keep", [3, 20, -1, -9])
     def test_cut_short(
@@ -101,12 +110,29 @@ class TestUnusable:
     ) -> None:
         path = tmp_path / f"a{ending}{packing}"
         path.write_bytes(pack(os.urandom(3000).hex().encode())[:keep])
-        assert message(path).startswith(f"{path}: damaged or cut short (")
+        assert message(path).startswith(f"{path}: cut short (it ends in the middle)")
 
-    @pytest.mark.parametrize("packing", [".gz", ".zst"])
-    def test_not_compressed_at_all(self, tmp_path: Path, packing: str) -> None:
-        (tmp_path / f"a.txt{packing}").write_text("plain words")
-        assert "damaged or cut short" in message(tmp_path)
+    @pytest.mark.parametrize(("packing", "pack"), [PACKERS[1], *PACKERS[3:]])
+    def test_damaged(self, tmp_path: Path, packing: str, pack: Callable[[bytes], bytes]) -> None:
+        raw = bytearray(pack(os.urandom(3000).hex().encode()))
+        raw[len(raw) // 2] ^= 0xFF
+        (tmp_path / f"a.txt{packing}").write_bytes(raw)
+        assert f"a.txt{packing}: damaged (" in message(tmp_path)
+
+    @pytest.mark.parametrize("packing", [name for name, _ in PACKERS[1:]])
+    @pytest.mark.parametrize(
+        ("content", "what"),
+        [(b"plain words", "plain text"), (b"w", "plain text"), (b"%PDF-1.7\n", "a PDF")],
+    )
+    def test_not_packed_as_its_ending_says(
+        self, tmp_path: Path, packing: str, content: bytes, what: str
+    ) -> None:
+        (tmp_path / f"a.txt{packing}").write_bytes(content)
+        assert f"though it ends in {packing}, but {what}; rename it" in message(tmp_path)
+
+    def test_packed_though_its_ending_does_not_say_so(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_bytes(gzip.compress(b"words"))
+        assert "a.txt: packed with gzip, not text; unpack it" in message(tmp_path)
 
     @pytest.mark.parametrize(
         ("name", "package", "extra"),
@@ -131,7 +157,25 @@ class TestUnusable:
         (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one ") + gzip.compress(b"two"))
         frames = zstandard.compress(b"three ") + zstandard.compress(b"four")
         (tmp_path / "b.txt.zst").write_bytes(frames)
-        assert read(tmp_path) == ["one two", "three four"]
+        (tmp_path / "c.txt.bz2").write_bytes(bz2.compress(b"five ") + bz2.compress(b"six"))
+        (tmp_path / "d.txt.xz").write_bytes(lzma.compress(b"seven ") + lzma.compress(b"eight"))
+        expected = ["one two", "three four", "five six", "seven eight"]
+        for size in (1, 7, MEBI):
+            assert read(tmp_path, chunk_size=size) == expected
+
+    @PACKED
+    @pytest.mark.parametrize("size", [3, MEBI])
+    def test_what_follows_the_end(
+        self, tmp_path: Path, packing: str, pack: Callable[[bytes], bytes], size: int
+    ) -> None:
+        path = tmp_path / f"a.txt{packing}"
+        path.write_bytes(pack(b"one ") + bytes(5) + pack(b"two") + bytes(1000))
+        assert read(path, chunk_size=size) == ["one two"], "zeros fill a block"
+        whole = pack(b"words")
+        path.write_bytes(whole + b"<html>and something else")
+        error = message(path, chunk_size=size)
+        assert f"a.txt{packing}: what follows byte " in error
+        assert f"head -c {len(whole)}" in error
 
 
 def open_files() -> int:
@@ -153,7 +197,7 @@ class TestBounds:
         finally:
             tracemalloc.stop()
 
-    @pytest.mark.parametrize(("packing", "pack"), PACKERS, ids=["-", ".gz", ".zst"])
+    @pytest.mark.parametrize(("packing", "pack"), PACKERS[:3], ids=["-", ".gz", ".zst"])
     @pytest.mark.parametrize("split_on", [None, "<|endoftext|>"])
     def test_one_long_line(
         self, tmp_path: Path, packing: str, pack: Callable[[bytes], bytes], split_on: str | None
@@ -189,4 +233,20 @@ def test_zstd_bombs_unfold_in_steps(tmp_path: Path) -> None:
     path = tmp_path / "a.txt.zst"
     path.write_bytes(zstandard.compress(b"a" * (256 * MEBI), 19))
     assert path.stat().st_size < 64 << 10
-    assert max(map(len, byte_pieces(path))) <= streams.ZSTD_STEP // 4 * (128 << 10)
+    assert max(map(len, byte_pieces(path))) <= packed.ZSTD_STEP // 4 * (128 << 10)
+
+
+@pytest.mark.parametrize(("packing", "pack"), [PACKERS[1], *PACKERS[3:]])
+def test_bombs_unfold_a_piece_at_a_time(
+    tmp_path: Path, packing: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"a.txt{packing}"
+    path.write_bytes(pack(b"a" * (64 * MEBI)))
+    assert path.stat().st_size < 80 << 10
+    tracemalloc.start()
+    try:
+        sizes = [len(piece) for piece in itertools.islice(byte_pieces(path), 20)]
+        assert tracemalloc.get_traced_memory()[1] / MEBI < 16  # of which xz takes 8 to look back
+    finally:
+        tracemalloc.stop()
+    assert max(sizes) <= MEBI

@@ -15,6 +15,30 @@ from groundup.cli.tables import print_rows
 Texts = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, - or named texts; they are read as one.")
 ]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Read these files of a folder too, as plain text: '*.py'; may be repeated.",
+    ),
+]
+ShardFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Where token shards are kept; the text itself is the argument. [default: data]",
+    ),
+]
+
+
+def shard_folder(given: Path | None) -> Path:
+    """Return the folder of shards; one that was named may hold nothing else."""
+    if given is None:
+        return Path("data")
+    from groundup.data.own import check_shard_folder
+
+    check_shard_folder(given)
+    return given
 
 
 @verb(data_app, "list")
@@ -56,6 +80,7 @@ def prepare(
     vocab_size: Annotated[
         int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
     ] = None,
+    include: Include = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
     on_bad_record: Annotated[
         str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
@@ -65,21 +90,22 @@ def prepare(
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
-    data_folder: Annotated[Path, typer.Option("--data", help="Where shards go.")] = Path("data"),
+    data: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Make token shards of a text.
 
     What was interrupted goes on, what was done is found again.
     """
-    from groundup import data
     from groundup.config import PRESETS
+    from groundup.data import prepare as prepare_data
 
-    prepared = data.prepare(
+    prepared = prepare_data(
         texts,
         tokenizer,
         PRESETS["nano"]["vocab_size"] if vocab_size is None else vocab_size,
-        data_folder,
+        shard_folder(data),
+        include=include or [],
         text_field=text_field,
         on_bad_record=on_bad_record,
         split_on=split_on,

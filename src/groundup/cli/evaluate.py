@@ -17,7 +17,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.cli.app import app, verb
 from groundup.cli.tables import print_rows
-from groundup.cli.write import Device, Run, Which, load_run
+from groundup.cli.write import PIPE, Device, Run, Which, load_run
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
@@ -115,14 +115,14 @@ def candidate(loaded: LoadedRun) -> Candidate:
 
 def read_text(path: Path) -> str:
     """Return the text of a file, or of standard input for -."""
-    name = "standard input" if path == Path("-") else path
+    from groundup.data.streams import plain_text
+
+    name = PIPE if path == Path("-") else str(path)
     try:
         raw = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-        text = raw.decode("utf-8")
     except OSError as error:
         raise file_error(path, error) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: expected UTF-8 text, but {error.reason}; convert it") from error
+    text = plain_text(raw, name)
     if not text:
         raise DataError(f"{name}: an empty text; give one with something to predict")
     return text

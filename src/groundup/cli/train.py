@@ -15,6 +15,7 @@ import typer
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.cli.app import app, verb
+from groundup.cli.data import Include, ShardFolder, shard_folder
 
 if TYPE_CHECKING:
     from groundup.train import ConsoleScreen, Outcome
@@ -71,6 +72,7 @@ def train(
     exact: Annotated[
         bool, typer.Option("--exact", help="The same bits from any number of processes.")
     ] = False,
+    include: Include = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
     on_bad_record: Annotated[
         str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
@@ -79,7 +81,7 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    data_folder: Annotated[Path, typer.Option("--data", help="Where shards are.")] = Path("data"),
+    data: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
 ) -> None:
     """Train a GPT on a text. The same command again goes on where it was stopped.
@@ -107,8 +109,9 @@ def train(
         settings.setdefault("minutes", DEFAULT_MINUTES)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
-    options = {"text_field": text_field, "split_on": split_on}
-    options |= {"encoding": encoding, "unknown": unknown, "on_bad_record": on_bad_record}
+    options: dict[str, Any] = {"text_field": text_field, "split_on": split_on}
+    options |= {"include": include or [], "on_bad_record": on_bad_record}
+    options |= {"encoding": encoding, "unknown": unknown}
     config = build(TrainConfig, settings)  # refused before torch is loaded
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
@@ -128,7 +131,7 @@ def train(
         command=shlex.join(["groundup", *sys.argv[1:]]),
         own_process=True,
         runs_folder=runs_folder,
-        data_folder=data_folder,
+        data_folder=shard_folder(data),
     )
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:

@@ -45,6 +45,8 @@ Lookup = Annotated[
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
+PIPE = "standard input"
+
 
 @verb(app, "generate")
 def generate(
@@ -157,28 +159,27 @@ def chat(
 
 
 def _lines(hint: str) -> Iterator[str]:
-    """Yield the lines that the user types, or those of a pipe."""
-    at_terminal = sys.stdin.isatty()
-    if at_terminal:
-        print(hint, file=sys.stderr)
+    """Yield the lines that the user types, or those of a pipe as they come."""
+    if not sys.stdin.isatty():
+        from groundup.data.streams import CHUNK_SIZE, CONVERT, lines, text_pieces
+
+        pieces = iter(lambda: sys.stdin.buffer.read1(CHUNK_SIZE), b"")
+        yield from lines(text_pieces(pieces, PIPE, remedy=CONVERT), PIPE)
+        return
+    print(hint, file=sys.stderr)
     while True:
         try:
-            yield input("> ") if at_terminal else next(sys.stdin).rstrip("\n")
-        except (EOFError, StopIteration):
+            yield input("> ")
+        except EOFError:
             return
         except UnicodeDecodeError as error:
-            raise _not_text(error) from error
+            raise DataError(f"what was typed is not {error.encoding}; mend it") from error
 
 
 def _read_input() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise _not_text(error) from error
+    from groundup.data.streams import plain_text
 
-
-def _not_text(error: UnicodeDecodeError) -> DataError:
-    return DataError(f"standard input: expected {error.encoding} text, but {error.reason}; mend it")
+    return plain_text(sys.stdin.buffer.read(), PIPE)
 
 
 def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:

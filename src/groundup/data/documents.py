@@ -7,9 +7,7 @@ text comes in pieces, so that memory stays bounded however long a document or a 
 from __future__ import annotations
 
 import contextlib
-import glob
 import itertools
-import os
 import shutil
 import sys
 import tempfile
@@ -18,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from groundup.base.errors import DataError, UsageError, nearest, shown
+from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.files import file_error
-from groundup.data.corpora import CORPORA, corpus_files
+from groundup.data.folders import ARCHIVE, STANDARD_INPUT, Selection, Sieve, format_of
+from groundup.data.markup import MARKUP
+from groundup.data.packed import StoredFile, byte_pieces, zip_members
 from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, file_texts
-from groundup.data.streams import CHUNK_SIZE, COMPRESSIONS, byte_pieces, text_pieces
+from groundup.data.streams import CHUNK_SIZE, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
-
-STANDARD_INPUT = "-"
-ENDINGS = (".txt", ".md", *RECORD_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,19 @@ class _Reader:
     encoding: str
     stdin: BinaryIO | None
     chunk_size: int
+    selection: Selection
 
-    def documents(self, path: Path) -> Iterator[Document]:
+    def documents(self, path: StoredFile) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
         if path == Path(STANDARD_INPUT):
             yield from self._texts(_input_pieces(self.stdin, self.chunk_size), "standard input")
+        elif kind == ARCHIVE:
+            yield from self._members(path)
+        elif kind in MARKUP:
+            self.selection.log.chose(kind, f"{kind} files are read as text, without their markup")
+            texts = MARKUP[kind](path, self.encoding)
+            pieces = (piece for text in texts for piece in _cut(text, self.chunk_size))
+            yield from self._parts(pieces, name)
         elif kind in RECORD_FORMATS:
             yield from self._records(
                 file_texts(path, kind, self.records, self.encoding, self.chunk_size)
@@ -63,14 +68,22 @@ class _Reader:
         else:
             yield from self._texts(byte_pieces(path, self.chunk_size), name)
 
+    def _members(self, path: StoredFile) -> Iterator[Document]:
+        with zip_members(path) as members:
+            sieve = Sieve(str(path), self.selection)
+            wanted = [m for m in members.values() if sieve.takes(m.inside, archives=False)]
+            sieve.tell()
+            for member in wanted:
+                yield from self.documents(member)
+
     def _records(self, texts: Iterator[tuple[str, str]]) -> Iterator[Document]:
-        size = self.chunk_size
         for label, text in texts:
-            starts = range(0, len(text), size)
-            yield Document(label, map(text.__getitem__, (slice(i, i + size) for i in starts)))
+            yield Document(label, _cut(text, self.chunk_size))
 
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
-        pieces = text_pieces(raw, name, self.encoding)
+        yield from self._parts(text_pieces(raw, name, self.encoding), name)
+
+    def _parts(self, pieces: Iterator[str], name: str) -> Iterator[Document]:
         if self.split_on is None:
             yield from _unless_blank(name, pieces, self.chunk_size)
             return
@@ -78,9 +91,14 @@ class _Reader:
             yield from _unless_blank(f"{name}, part {number}", part, self.chunk_size)
 
 
+def _cut(text: str, size: int) -> Iterator[str]:
+    return (text[at : at + size] for at in range(0, len(text), size))
+
+
 def read_documents(
     sources: Sequence[str],
     *,
+    include: Sequence[str] = (),
     text_field: str | None = None,
     on_bad_record: str = "stop",
     split_on: str | None = None,
@@ -92,12 +110,14 @@ def read_documents(
     """Yield the documents of `sources`, in their order and sorted by name within each.
 
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
-    from its start where it can be rewound (see `standard_input`). `text_field` names the text of a
-    record (without it see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what
-    becomes of one that is broken or has something else there, `split_on` cuts plain texts at that
-    string, `chunk_size` is the most characters a piece of text has. `log` receives what was guessed
-    and skipped. Blank documents are skipped. Raises `UsageError` for a source that is not there,
-    and `DataError` for a text that cannot be used or where all is blank.
+    from its start where it can be rewound (see `standard_input`). `include` are patterns of names,
+    or of paths inside a folder, of files that are read as plain text beside those of known endings;
+    a zip archive is a folder of its members. `text_field` names the text of a record (without it
+    see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what becomes of one that is
+    broken or has something else there, `split_on` cuts plain texts at that string, `chunk_size` is
+    the most characters a piece of text has. `log` receives what was guessed and skipped. Blank
+    documents are skipped. Raises `UsageError` for a source that is not there, and `DataError` for a
+    text that cannot be used or where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
@@ -105,76 +125,29 @@ def read_documents(
         raise UsageError(
             f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
         )
-    paths = [path for source in sources for path in source_files(source)]
+    selection = Selection(include, ReadingLog() if log is None else log)
+    paths = selection.files(sources)
     reader = _Reader(
-        records=Reading(
-            text_field=text_field,
-            on_bad_record=on_bad_record,
-            log=ReadingLog() if log is None else log,
-        ),
-        split_on=split_on.replace("\r\n", "\n") if split_on else None,
+        records=Reading(text_field=text_field, on_bad_record=on_bad_record, log=selection.log),
+        split_on=plain_newlines(split_on) if split_on else None,
         encoding=encoding,
         stdin=stdin,
         chunk_size=chunk_size,
+        selection=selection,
     )
-    return _at_least_one(itertools.chain.from_iterable(map(reader.documents, paths)), sources)
+    documents = itertools.chain.from_iterable(map(reader.documents, paths))
+    return _at_least_one(documents, sources, selection.log)
 
 
-def _at_least_one(documents: Iterator[Document], sources: Sequence[str]) -> Iterator[Document]:
+def _at_least_one(
+    documents: Iterator[Document], sources: Sequence[str], log: ReadingLog
+) -> Iterator[Document]:
     document = None
     for document in documents:
         yield document
     if document is None:
-        raise DataError(f"{' '.join(sources)}: empty; expected some text")
-
-
-def format_of(path: Path) -> str:
-    """Return the ending that says how a file is read, below that of a compression."""
-    inner = Path(path.stem) if path.suffix.lower() in COMPRESSIONS else path
-    return inner.suffix.lower()
-
-
-def source_files(source: str) -> list[Path]:
-    """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
-    path = Path(source)
-    try:
-        if source == STANDARD_INPUT or path.is_file():
-            return [path]
-        if path.is_dir():
-            return _folder_files(path)
-        exists = path.exists()
-    except OSError as error:
-        raise file_error(path, error) from error
-    if exists:
-        raise UsageError(f"{source}: not a regular file; pipe it in and name it '-'")
-    if source in CORPORA:
-        return sorted(corpus_files(source).glob("*.txt"))
-    if glob.has_magic(source):
-        matches = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207 - absolute too
-        if files := sorted({match for match in matches if match.is_file()}):
-            return files
-        raise UsageError(f"{source}: no file matches; check the pattern and the folder")
-    raise UsageError(
-        f"{source}: no such file or folder, nor a named corpus ({nearest(source, CORPORA)}); "
-        "check the path"
-    )
-
-
-def _folder_files(root: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise error
-
-    files: list[Path] = []
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        files += (path for path in paths if format_of(path) in ENDINGS and path.is_file())
-    if not files:
-        raise DataError(
-            f"{root}: no text in this folder; expected files ending in {' '.join(ENDINGS)}, or "
-            f"these and {' or '.join(COMPRESSIONS)}"
-        )
-    return sorted(files)
+        told = f" ({'; '.join(log.lines())})" if log.lines() else ""
+        raise DataError(f"{' '.join(sources)}: empty; expected some text{told}")
 
 
 @contextlib.contextmanager

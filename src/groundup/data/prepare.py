@@ -31,12 +31,15 @@ from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.reading import ReadingLog
-from groundup.data.shards import JOURNAL, Journal, ShardWriter
+from groundup.data.shards import Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
     FORMAT,
+    JOURNAL,
+    LOCK,
     MANIFEST,
     SPLITS,
+    TOKENIZER,
     TokenSplit,
     open_tokens,
     read_manifest,
@@ -47,8 +50,6 @@ from groundup.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
 SHARD_TOKENS = 64 << 20
 """Tokens in a shard: what a process that is killed may have to encode again."""
-
-TOKENIZER = "tokenizer.json"
 
 TRAINED = ("bpe", "chars")
 """Tokenizers that are made of the text."""
@@ -115,6 +116,7 @@ def prepare(
     vocab_size: int,
     out: str | Path,
     *,
+    include: Sequence[str] = (),
     text_field: str | None = None,
     on_bad_record: str = "stop",
     split_on: str | None = None,
@@ -128,7 +130,7 @@ def prepare(
 ) -> PreparedData:
     """Encode `sources` into token shards under `out`, or find that it was done before.
 
-    `sources`, `text_field`, `on_bad_record`, `split_on`, `encoding` and `stdin` as in
+    `sources`, `include`, `text_field`, `on_bad_record`, `split_on`, `encoding` and `stdin` as in
     `read_documents`; `tokenizer_spec`, `vocab_size` and `unknown` as in `build_tokenizer`.
     `workers` threads encode; None is one for each CPU. A call that was killed, or ran out of disk,
     goes on when it is repeated, with the same result to the byte.
@@ -141,6 +143,7 @@ def prepare(
         def documents(log: ReadingLog | None = None) -> Iterator[Document]:
             return read_documents(
                 sources,
+                include=include,
                 text_field=text_field,
                 on_bad_record=on_bad_record,
                 split_on=split_on,
@@ -209,7 +212,7 @@ class _Request:
         seen = scan(self.documents(self.log), _sparse(lambda done: self.progress("scan", done, 0)))
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
-        with file_lock(folder / "lock", lambda holder: self.progress("waiting", 0, 0)):
+        with file_lock(folder / LOCK, lambda holder: self.progress("waiting", 0, 0)):
             if not (folder / MANIFEST).exists():
                 tokenizer = given or self._trained(folder, seen)
                 tokenizer.save(folder / TOKENIZER)

@@ -8,7 +8,8 @@ from pathlib import Path
 from groundup.base.errors import DataError
 from groundup.data.fields import Records
 from groundup.data.json_files import json_records, jsonl_records
-from groundup.data.streams import byte_pieces, text_pieces
+from groundup.data.packed import StoredFile, byte_pieces
+from groundup.data.streams import text_pieces
 from groundup.data.tables import csv_records, parquet_texts, tsv_records
 from groundup.data.texts import Reading, Texts, chosen_texts
 
@@ -23,7 +24,7 @@ TEXT_FORMATS: dict[str, Callable[[Iterator[str], str, Reading], Records]] = {
 RECORD_FORMATS = (*TEXT_FORMATS, PARQUET)
 
 
-def file_texts(path: Path, kind: str, reading: Reading, encoding: str, size: int) -> Texts:
+def file_texts(path: StoredFile, kind: str, reading: Reading, encoding: str, size: int) -> Texts:
     """Yield where each record of a file stands, and its text, reading about `size` bytes at once.
 
     `kind` is one of `RECORD_FORMATS`.

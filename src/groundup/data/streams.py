@@ -1,22 +1,28 @@
-"""From a file to pieces of text, a bounded amount at a time: decompress, decode, cut into lines."""
+"""From bytes to pieces of text, a bounded amount at a time: decode, cut into lines.
+
+Text is the same wherever it comes in, whole (`plain_text`) or in pieces (`text_pieces`): each line
+ends in a plain newline, however it was written, and no byte-order mark stands at its start.
+"""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import importlib
 import itertools
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from groundup.base.errors import DataError, UsageError
-from groundup.base.files import file_error
+from groundup.data.kinds import LEAVE, is_binary, kind_of, unmarked_utf_16, wide_encoding
 
 CHUNK_SIZE = 1 << 20  # bytes read at a time, and so the most characters in a piece of text
 LARGEST_RECORD = 64 << 20  # bytes of a line of JSON Lines, of a JSON file, or of a CSV field
-ZSTD_STEP = 1 << 10  # zstd packs up to 128 KiB into 4 bytes: 1 KiB makes at most 32 MiB
+
+NAME_ENCODING = (
+    "give the encoding of the file, such as --encoding {}, or convert the file with iconv"
+)
+CONVERT = "convert it to UTF-8, as with iconv -f {} -t utf-8"
+"""Remedies for bytes that are not UTF-8, where there is a choice of encodings and where not."""
 
 
 def optional(module: str, extra: str, name: str) -> Any:
@@ -30,82 +36,53 @@ def optional(module: str, extra: str, name: str) -> Any:
         ) from error
 
 
-def byte_pieces(path: Path, size: int = CHUNK_SIZE) -> Iterator[bytes]:
-    """Yield the bytes of a file, decompressed if it ends in .gz or .zst, about `size` at a time."""
-    try:
-        yield from COMPRESSIONS.get(path.suffix.lower(), _stored)(path, size)
-    except OSError as error:
-        raise file_error(path, error) from error
+def plain_text(raw: bytes, name: str) -> str:
+    """Return UTF-8 bytes, or UTF-16 with a byte-order mark, as text; for texts known to be small.
+
+    Raises what `text_pieces` raises.
+    """
+    return "".join(text_pieces([raw], name, remedy=CONVERT))
 
 
-def _stored(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(size):
-            yield piece
+def plain_newlines(text: str) -> str:
+    """Return `text` with each line end, "\\r\\n" or "\\r" alone, as a plain newline."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _gzip(path: Path, size: int) -> Iterator[bytes]:
-    try:
-        with gzip.open(path) as file:
-            while piece := file.read(size):
-                yield piece
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise _damaged(path, error) from error
-
-
-def _zstd(path: Path, size: int) -> Iterator[bytes]:
-    zstandard = optional("zstandard", "zstd", str(path))
-    decoder = zstandard.ZstdDecompressor().decompressobj()
-    try:
-        for packed in _stored(path, size):
-            for start in range(0, len(packed), ZSTD_STEP):
-                step = packed[start : start + ZSTD_STEP]
-                while step:
-                    if decoder.eof:  # one frame ends and another begins
-                        decoder = zstandard.ZstdDecompressor().decompressobj()
-                    text = decoder.decompress(step)  # any number of bytes, if it packs well
-                    yield from (text[at : at + size] for at in range(0, len(text), size))
-                    step = decoder.unused_data if decoder.eof else b""
-    except zstandard.ZstdError as error:
-        raise _damaged(path, error) from error
-    if not decoder.eof and path.stat().st_size:
-        raise _damaged(path, "the file ends in the middle")
-
-
-COMPRESSIONS: dict[str, Callable[[Path, int], Iterator[bytes]]] = {".gz": _gzip, ".zst": _zstd}
-
-
-def _damaged(path: Path, reason: object) -> DataError:
-    return DataError(
-        f"{path}: damaged or cut short ({str(reason).rstrip('.')}); fetch it or compress it again"
-    )
-
-
-def text_pieces(pieces: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
+def text_pieces(
+    pieces: Iterable[bytes], name: str, encoding: str = "utf-8", remedy: str = NAME_ENCODING
+) -> Iterator[str]:
     """Decode bytes to non-empty pieces of text, with plain newlines and no byte-order mark.
 
-    Raises `DataError` that names `name` and the offset of the first byte that is not `encoding`, or
-    of a NUL, and `UsageError` for an unknown encoding.
+    The mark of UTF-16 or UTF-32 makes it that where UTF-8 is expected. Raises `DataError` that
+    names `name` and what it is, where it begins like no text, or the offset of the first byte that
+    is not `encoding`, or of a NUL, and `UsageError` for an unknown encoding.
     """
     decoder = _incremental_decoder(encoding)
+    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
     offset = 0
     mark, held = "\ufeff", ""  # what to drop at the start; a "\r" that a "\n" may follow
     for piece in itertools.chain(filter(None, pieces), [b""]):
+        if not offset and (kind := kind_of(piece)):
+            raise DataError(f"{name}: {kind.what}, not text; {kind.remedy}")
+        if not offset and is_utf_8 and (wide := wide_encoding(piece)):
+            encoding, decoder = wide, _incremental_decoder(wide)
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             start = offset + len(piece) - len(error.object) + error.start
-            raise _not_encoded(name, encoding, error.object[error.start], start) from error
+            bad = error.object[error.start :]
+            raise _not_encoded(name, encoding, bad, piece, start, remedy) from error
         except UnicodeError as error:
-            raise DataError(f"{name}: {error}; name its encoding with --encoding") from error
+            raise DataError(f"{name}: {error}; {remedy.format('utf-16-le')}") from error
         if "\0" in text:
-            raise _nul(name, offset + max(piece.find(0), 0))
+            raise _nul(name, piece, offset + max(piece.find(0), 0), remedy)
         offset += len(piece)
         if text:
             text, mark = text.removeprefix(mark), ""
-        text = (held + text).replace("\r\n", "\n")
+        text = held + text
         held = "\r" if piece and text.endswith("\r") else ""
-        if text := text[: len(text) - len(held)]:
+        if text := plain_newlines(text[: len(text) - len(held)]):
             yield text
 
 
@@ -119,18 +96,21 @@ def _incremental_decoder(encoding: str) -> codecs.IncrementalDecoder:
         ) from error
 
 
-def _not_encoded(name: str, encoding: str, byte: int, offset: int) -> DataError:
-    return DataError(
-        f"{name}: byte 0x{byte:02x} at offset {offset} is not {encoding}; give the encoding of the "
-        "file, such as --encoding latin-1 (or utf-16), or convert the file with iconv"
-    )
+def _not_encoded(
+    name: str, encoding: str, bad: bytes, piece: bytes, offset: int, remedy: str
+) -> DataError:
+    wide = unmarked_utf_16(piece)
+    advice = f"it looks like a binary file: {LEAVE}"
+    if wide or not is_binary(piece):
+        advice = remedy.format(wide or "latin-1")
+    return DataError(f"{name}: byte 0x{bad[0]:02x} at offset {offset} is not {encoding}; {advice}")
 
 
-def _nul(name: str, offset: int) -> DataError:
-    return DataError(
-        f"{name}: looks like a binary file (a NUL at offset {offset}); expected text, or its "
-        "encoding, such as --encoding utf-16"
-    )
+def _nul(name: str, piece: bytes, offset: int, remedy: str) -> DataError:
+    wide = unmarked_utf_16(piece)
+    looks = f"{wide} without a byte-order mark" if wide else "a binary file"
+    advice = remedy.format(wide) if wide else LEAVE
+    return DataError(f"{name}: looks like {looks} (a NUL at offset {offset}); {advice}")
 
 
 def longer_than(text: str, limit: int) -> bool:

@@ -5,22 +5,15 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from contextlib import suppress
+from typing import Any
 
 from groundup.base.errors import DataError, shown
-from groundup.base.files import file_error
 from groundup.data.fields import Field, Records, Survey, choose_field
-from groundup.data.streams import (
-    COMPRESSIONS,
-    LARGEST_RECORD,
-    byte_pieces,
-    lines,
-    optional,
-)
+from groundup.data.packed import StoredFile, seekable
+from groundup.data.streams import LARGEST_RECORD, lines, optional
 from groundup.data.texts import Reading, Texts, texts_of
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -87,14 +80,21 @@ def find_separator(start: list[str], expected: str) -> str:
     """
 
     def fitness(separator: str) -> tuple[bool, float, bool, int]:
-        widths = [len(row) for row in csv.reader(start, delimiter=separator) if row]
-        header, *others = widths or [0]
+        header, *others = _widths(start, separator) or [0]
         others = others[:-1] or others  # the last one may be cut short
         fit = others.count(header) / len(others) if others else 1.0
         return header > 1 and fit > 0.5, fit, separator == expected, header
 
     best = max(SEPARATORS, key=fitness)
     return best if fitness(best)[0] else expected
+
+
+def _widths(start: list[str], separator: str) -> list[int]:
+    """Return the number of cells of each row that is not blank, up to one that is no CSV."""
+    widths = []
+    with suppress(csv.Error):
+        widths += (len(row) for row in csv.reader(start, delimiter=separator) if row)
+    return widths
 
 
 def _parsed(text: Iterator[str], separator: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
@@ -144,11 +144,11 @@ def _no_csv(label: str, error: csv.Error) -> DataError:
     return DataError(f"{label}: expected CSV, but {error}; mend its quotes or remove it")
 
 
-def parquet_texts(path: Path, reading: Reading, size: int) -> Texts:
+def parquet_texts(path: StoredFile, reading: Reading, size: int) -> Texts:
     """Yield where each record of a Parquet file stands, and its text, reading only that column."""
     parquet = optional("pyarrow.parquet", "parquet", str(path))
     failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
-    with _seekable(path, size) as plain:
+    with seekable(path, size) as plain:
         try:
             with parquet.ParquetFile(plain, buffer_size=size) as file:
                 yield from _column_texts(file, str(path), reading)
@@ -157,18 +157,6 @@ def parquet_texts(path: Path, reading: Reading, size: int) -> Texts:
             raise DataError(
                 f"{path}: expected a Parquet file, but {reason}; fetch or write it again"
             ) from error
-
-
-def _seekable(path: Path, size: int) -> IO[bytes]:
-    """Open a file that can be read from its end, as Parquet must: a compressed one unpacked."""
-    try:
-        if path.suffix.lower() not in COMPRESSIONS:
-            return path.open("rb")
-        plain = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        plain.writelines(byte_pieces(path, size))
-        return plain
-    except OSError as error:
-        raise file_error(path, error) from error
 
 
 def _column_texts(file: Any, name: str, reading: Reading) -> Texts:

@@ -10,6 +10,7 @@ from typing import Any
 from groundup.base.errors import DataError
 from groundup.data.fields import Records, Survey, choose_field, decoded, look_up
 from groundup.data.reading import ReadingLog
+from groundup.data.streams import plain_newlines
 
 Texts = Iterator[tuple[str, str]]
 
@@ -108,4 +109,4 @@ def clean(text: str, label: str) -> str:
             f"{label}: half of a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
             f"{error.start}, which no text can hold; mend or remove it"
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return plain_newlines(text)

@@ -10,8 +10,9 @@ from typing import Any
 
 from groundup.base.errors import DataError, UsageError
 from groundup.data.fields import Records
+from groundup.data.packed import COMPRESSIONS
 from groundup.data.records import TEXT_FORMATS, file_records
-from groundup.data.streams import COMPRESSIONS, optional
+from groundup.data.streams import optional
 from groundup.evaluate.tasks import TASKS, Question, question_of, task_named
 
 ENDINGS = (*(f"{e}{c}" for e in TEXT_FORMATS for c in ("", *COMPRESSIONS)), ".parquet")
@@ -22,8 +23,8 @@ def read_questions(
 ) -> tuple[list[str], list[Question]]:
     """Return where the first `limit` documents of a task stand, and their questions.
 
-    `data` is a file, or a folder with TASK.jsonl (or .json, .csv, .parquet; .gz and .zst too), or
-    with a folder TASK of files that have the split in their name; None asks the hub. What is not
+    `data` is a file, or a folder with TASK.jsonl (or .json, .csv, .parquet; packed too), or with
+    a folder TASK of files that have the split in their name; None asks the hub. What is not
     there is a `UsageError`; what cannot be read or asked is a `DataError` that names it.
     """
     task = task_named(name)

@@ -1,0 +1,203 @@
+"""The files of a source: which of a folder, glob or archive are read, and what is told of the rest.
+
+A folder's files are chosen by their endings, or by the patterns of `include`. Left out and told by
+number are other endings, hidden files, links to folders, whatever is no regular file or cannot be
+listed, and folders of our own (`own.py`).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+
+from groundup.base.errors import DataError, UsageError, nearest
+from groundup.base.files import file_error
+from groundup.data.corpora import CORPORA, corpus_files
+from groundup.data.markup import MARKUP
+from groundup.data.own import own_kind
+from groundup.data.packed import COMPRESSIONS, StoredFile
+from groundup.data.reading import ReadingLog
+from groundup.data.records import RECORD_FORMATS
+
+STANDARD_INPUT = "-"
+ARCHIVE = ".zip"
+ENDINGS = (".txt", ".md", *RECORD_FORMATS, *MARKUP, ARCHIVE)
+
+
+def format_of(path: StoredFile | PurePath) -> str:
+    """Return the ending that says how a file is read, below that of a compression."""
+    if path.suffix.lower() in COMPRESSIONS:
+        return PurePath(path.stem).suffix.lower()
+    return path.suffix.lower()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files are wanted beside those of known endings, and where the rest is told."""
+
+    include: Sequence[str] = ()
+    log: ReadingLog = field(default_factory=ReadingLog)
+    matched: set[str] = field(default_factory=set)
+    """The patterns of `include` that some file has met so far."""
+
+    def files(self, sources: Sequence[str]) -> list[Path]:
+        """Return the files of all sources, in their order, sorted within each.
+
+        A pattern that no file meets is a `UsageError`.
+        """
+        files = [path for source in sources for path in source_files(source, self)]
+        unmet = [pattern for pattern in self.include if pattern not in self.matched]
+        if unmet and not any(format_of(path) == ARCHIVE for path in files):
+            raise UsageError(
+                f"--include '{unmet[0]}': no file in {' '.join(sources)} matches; give a pattern "
+                "of names or paths inside a folder, such as '*.py' or 'docs/*'"
+            )
+        return files
+
+
+@dataclass
+class Sieve:
+    """Parts the files of one folder or archive, and counts by reason what is not read."""
+
+    source: str
+    selection: Selection
+    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
+
+    def takes(self, inside: PurePath, *, archives: bool = True) -> bool:
+        """Whether the file at the path `inside` is read."""
+        if any(part.startswith(".") for part in inside.parts):
+            self.skipped["hidden"] += 1
+            return False
+        patterns = {pattern for pattern in self.selection.include if _meets(inside, pattern)}
+        self.selection.matched.update(patterns)
+        kind = format_of(inside)
+        if patterns or (kind in ENDINGS and (archives or kind != ARCHIVE)):
+            return True
+        packed = inside.suffix if inside.suffix.lower() in COMPRESSIONS else ""
+        self.skipped[f"{kind}{packed}" or "without an ending"] += 1
+        return False
+
+    def found(self) -> str:
+        """Return what is not read, in words; an empty string where there is nothing."""
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.most_common())
+        parts = [f"skipped {self.skipped.total():,}: {counts}"] if counts else []
+        if self.left_out:
+            names = [*self.left_out[:3], *["…"] * (len(self.left_out) > 3)]
+            parts.append(f"left out {len(self.left_out):,} of groundup's own: {', '.join(names)}")
+        return "; ".join(parts)
+
+    def tell(self) -> None:
+        """Write down what is not read."""
+        if found := self.found():
+            self.selection.log.chose(f"files of {self.source}", f"{self.source}: {found}")
+
+
+def _meets(inside: PurePath, pattern: str) -> bool:
+    return fnmatchcase(inside.name, pattern) or fnmatchcase(inside.as_posix(), pattern)
+
+
+def source_files(source: str, selection: Selection | None = None) -> list[Path]:
+    """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
+    selection = selection or Selection()
+    path = Path(source)
+    try:
+        if source == STANDARD_INPUT or path.is_file():
+            return [path]
+        if path.is_dir():
+            return _folder_files(path, selection)
+        exists = path.exists()
+    except OSError as error:
+        raise file_error(path, error) from error
+    if exists:
+        raise UsageError(f"{source}: not a regular file; pipe it in and name it '-'")
+    if source in CORPORA:
+        return sorted(corpus_files(source).glob("*.txt"))
+    if glob.has_magic(source):
+        if files := _glob_files(source, selection):
+            return files
+        raise UsageError(f"{source}: no file matches; check the pattern and the folder")
+    raise UsageError(
+        f"{source}: no such file or folder, nor a named corpus ({nearest(source, CORPORA)}); "
+        "check the path"
+    )
+
+
+def _glob_files(pattern: str, selection: Selection) -> list[Path]:
+    """Return the files that meet a pattern, whatever their endings, but none of our own."""
+    sieve = Sieve(pattern, selection)
+    matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - absolute too
+    files = sorted({match for match in matches if match.is_file()})
+    kinds = {folder: _kind_of(folder) for path in files for folder in path.parents}
+    sieve.left_out = [f"{folder} ({kind})" for folder, kind in sorted(kinds.items()) if kind]
+    sieve.tell()
+    return [path for path in files if not any(map(kinds.get, path.parents))]
+
+
+def _kind_of(folder: Path) -> str | None:
+    try:
+        return own_kind(folder, {path.name for path in folder.iterdir()})
+    except OSError:  # it may be passed through, but not listed
+        return None
+
+
+def _folder_files(root: Path, selection: Selection) -> list[Path]:
+    sieve = Sieve(str(root), selection)
+    files = sorted(_walk(root, sieve))
+    if not files:
+        found = sieve.found()
+        raise DataError(
+            f"{root}: no text in this folder{f' ({found})' if found else ''}; expected files "
+            f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "
+            "read as plain text with --include, such as --include '*.py'"
+        )
+    sieve.tell()
+    return files
+
+
+def _walk(root: Path, sieve: Sieve) -> Iterator[Path]:
+    def unlisted(error: OSError) -> None:
+        if error.filename == str(root):
+            raise error
+        sieve.skipped["unreadable folders"] += 1
+
+    for place, folders, names in os.walk(root, onerror=unlisted):
+        folder = Path(place)
+        if kind := own_kind(folder, {*folders, *names}):
+            if folder == root:
+                raise UsageError(
+                    f"{root}: it holds {kind} of groundup's own, not text; name the text itself"
+                )
+            sieve.left_out.append(f"{folder} ({kind})")
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if _enters(folder / name, sieve)]
+        for path in (folder / name for name in names):
+            if sieve.takes(path.relative_to(root)):
+                if _is_regular(path):
+                    yield path
+                else:
+                    sieve.skipped["no regular files"] += 1
+
+
+def _enters(folder: Path, sieve: Sieve) -> bool:
+    """Whether a folder is walked; a link, which may lead in a circle, is not."""
+    if folder.name.startswith("."):
+        sieve.skipped["hidden folders"] += 1
+    elif folder.is_symlink():
+        sieve.skipped["links to folders"] += 1
+    else:
+        return True
+    return False
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed, but not entered
+        return False

@@ -1,0 +1,70 @@
+"""Folders of our own, known by what is in them: they are no text, wherever they lie."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import UsageError, shown
+from groundup.base.files import UNFINISHED, read_bytes
+from groundup.base.parse import parse_json, parse_toml
+from groundup.data.tokens import JOURNAL, LOCK, MANIFEST, SHARD, TOKENIZER
+
+PREPARED, RUN = "token shards", "a run"
+RUN_MANIFEST = "run.toml"
+
+
+def own_kind(folder: Path, names: set[str]) -> str | None:
+    """Return what of ours the folder with the files `names` is, None where it is not ours.
+
+    A run has a `run.toml` with its tables. Shards have our manifest; until that is written, there
+    is nothing in their folder but what we put there, and a lock or a journal is.
+    """
+    if RUN_MANIFEST in names and _has(folder / RUN_MANIFEST, "format", "model", "data"):
+        return RUN
+    if MANIFEST in names and _has(folder / MANIFEST, "format", "shard_tokens", "splits"):
+        return PREPARED
+    unfinished = {LOCK, JOURNAL} & names and all(map(_is_ours, names))
+    return PREPARED if unfinished else None
+
+
+def _has(path: Path, *keys: str) -> bool:
+    parse = parse_toml if path.name == RUN_MANIFEST else parse_json
+    try:
+        tables: Any = parse(read_bytes(path))
+    except (OSError, ValueError):
+        return False
+    return isinstance(tables, dict) and tables.keys() >= set(keys)
+
+
+def _is_ours(name: str) -> bool:
+    return (
+        name in (LOCK, JOURNAL, TOKENIZER)
+        or name.startswith(UNFINISHED)
+        or re.fullmatch(SHARD, name) is not None
+    )
+
+
+def check_shard_folder(folder: Path) -> None:
+    """Raise `UsageError` where a folder named for shards holds anything else, as texts do.
+
+    One that is absent or empty is fine, and so are hidden files.
+    """
+    if not folder.exists():
+        return
+    entries = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    others = [p.name for p in entries if not p.name.startswith(".") and not _holds_shards(p)]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise UsageError(
+            f"--data {folder}: token shards are kept there, but it holds {shown(others[0])}{more}; "
+            f"to train on a text, name it as the argument: groundup train {folder}"
+        )
+
+
+def _holds_shards(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return not names or own_kind(folder, names) == PREPARED
