@@ -80,7 +80,7 @@ def test_takes(expected: str, records: Records) -> None:
     ("reason", "records"),
     [
         ("found title (text), body (text);", rows(title=prose, body=prose)),
-        ("such as --text-field body", rows(title="x", headline=prose, body=lambda n: prose(n) * 9)),
+        ("as in --text-field body", rows(title="x", headline=prose, body=lambda n: prose(n) * 9)),
         ("found id (ids);", rows(id=lambda n: f"doc-{n:05}")),
         ("found url (links);", rows(url=lambda n: f"https://example.org/{n}")),
         ("found n (numbers);", rows(n=lambda n: f"{n},5")),

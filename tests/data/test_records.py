@@ -121,7 +121,7 @@ class TestUnusable:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         limit = csv.field_size_limit()
-        monkeypatch.setattr("groundup.data.tables.LARGEST_RECORD", 1000)
+        monkeypatch.setattr("groundup.data.csv_files.LARGEST_RECORD", 1000)
         (tmp_path / "a.csv").write_text('id,text\n1,"' + "one\n" * 500)
         assert "expected CSV, but field larger than field limit" in message(tmp_path)
         csv.field_size_limit(limit)

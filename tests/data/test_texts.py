@@ -72,7 +72,7 @@ def test_all_broken_is_no_file_of_records(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("once upon a time\nthere was a text\n")
     assert "line 1: expected JSON" in message(path)
-    assert "only 0 of 2 records have a text" in message(path, on_bad_record="skip")
+    assert "none of 2 records has a text" in message(path, on_bad_record="skip")
 
 
 def test_another_word_than_stop_or_skip(tmp_path: Path) -> None:

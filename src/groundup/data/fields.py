@@ -16,7 +16,7 @@ rule 1 decides. So every pass over a file decides alike, in bounded memory.
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,9 +26,12 @@ from groundup.base.errors import DataError, shown
 Records = Iterator[tuple[str, Any]]
 """Where it stands ("data.jsonl, line 3"), and what it is: a `DataError` where it is broken."""
 
+Parts = Iterator[tuple[str, Any, int]]
+
 MOST_RECORDS = 10_000
 MOST_CHARACTERS = 32 << 20
 MOST_FIELDS = 1_000  # some files have ids as keys
+MOST_ELEMENTS = 1_000  # of a list
 JUDGED = 1_000  # values of a field that are compared with the patterns
 MOST_LABELS = 50
 NOT_TEXT = {
@@ -132,18 +135,19 @@ class Survey:
 
     def _count(self, record: Any) -> None:
         present, texts = set(), set()
-        for name, value, top in _parts(record):
+        outer = record if isinstance(record, dict) else ()
+        for name, value, weight in _parts(record):
             if name not in self.fields and len(self.fields) == MOST_FIELDS:
                 continue
-            found = self.fields.setdefault(name, Field(top))
+            found = self.fields.setdefault(name, Field(top=name in outer))
             present.add(name)
             text = value if isinstance(value, str) else decoded(value)
-            self.characters += 8 + len(text or "")
+            self.characters += weight * (8 + len(text or ""))
             if text is None:
                 found.kinds.add(type(value).__name__)
             elif text and not text.isspace():
                 texts.add(name)
-                found.characters += len(text)
+                found.characters += weight * len(text)
                 if found.judged < JUDGED:
                     found.judge(text)
         for name in present:
@@ -165,18 +169,30 @@ class Survey:
         return {n: f for n, f in self.fields.items() if 2 * f.n_present > self.n_records}
 
 
-def _parts(record: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Yield the name of each value in a record that is not null, it, and if it is an outer one."""
-    items = record.items() if isinstance(record, dict) else [("", record)]
-    parts = deque((name, value, True) for name, value in items)
-    while parts:
-        name, value, top = parts.popleft()
-        if value and isinstance(value, dict):
-            parts.extend((f"{name}.{inner}", item, False) for inner, item in value.items())
-        elif value and isinstance(value, list):
-            parts.extend((f"{name}[]", item, False) for item in value)
-        elif value is not None:
-            yield name, value, top
+def _parts(record: Any) -> Parts:
+    """Yield the name of each value in a record that is not null, it, and for how many it stands."""
+    outer = record.items() if isinstance(record, dict) else [("", record)]
+    stack: list[Parts] = [((name, value, 1) for name, value in outer)]
+    while stack:
+        for name, value, weight in stack[-1]:
+            if value and isinstance(value, dict | list):
+                stack.append(_inside(name, value, weight))
+                break
+            if value is not None:
+                yield name, value, weight
+        else:
+            stack.pop()
+
+
+def _inside(name: str, value: dict[str, Any] | list[Any], weight: int) -> Parts:
+    """Yield the same of what is in an object or a list; of a long one, some thousand elements."""
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            yield f"{name}.{inner}", item, weight
+        return
+    inner, step = f"{name}[]", 1 + len(value) // MOST_ELEMENTS
+    for item in value[::step]:
+        yield inner, item, weight * step
 
 
 def decoded(value: Any) -> str | None:
@@ -218,11 +234,11 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
             "as one string in a field 'text', or name a field that is plain text with --text-field"
         )
     texts = [n for n, f in survey.fields.items() if f.holds(n) == "text" and "[]" not in n]
-    such = max(texts, key=lambda n: survey.fields[n].characters, default="")
-    remedy = f"choose with --text-field, such as --text-field {shown(such)}"
+    such = max(texts, key=lambda n: survey.fields[n].characters, default="NAME")
+    remedy = f"choose with --text-field, as in --text-field {shown(such)}"
     raise DataError(
         f"{name}: which field is the text? expected a field 'text', or one only that holds texts, "
-        f"but found {listed}; {remedy if such else 'write each text as a string in a field text'}"
+        f"but found {listed}; {remedy}, or write each text as a string into a field 'text'"
     )
 
 

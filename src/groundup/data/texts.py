@@ -42,13 +42,14 @@ def texts_of(records: Records, name: str, field: str, reading: Reading) -> Texts
     So is a file where more than half is passed over, unless "skip" takes what is there.
     """
     n_records, n_texts, has_fields, first = 0, 0, False, ""
+    stops = reading.on_bad_record == "stop"
     for label, record in records:
         n_records += 1
         has_fields = has_fields or isinstance(record, dict)
         try:
             text = text_of(record, field, label)
         except DataError as error:
-            if reading.on_bad_record == "stop":
+            if stops:
                 raise DataError(f"{error}, or pass such over with --on-bad-record skip") from error
             reading.log.skip("records that cannot be used", label)
             continue
@@ -58,16 +59,17 @@ def texts_of(records: Records, name: str, field: str, reading: Reading) -> Texts
             continue
         n_texts += 1
         yield label, text
+    what = f"a text in the field '{field}'" if has_fields else "a text"
+    if n_records and not n_texts:
+        raise DataError(f"{name}: none of {n_records:,} records has {what}; mend or leave it out")
+    if stops and 2 * n_texts < n_records:
+        raise DataError(
+            f"{name}: only {n_texts:,} of {n_records:,} records have {what} (not {first}, for "
+            "one); choose another with --text-field, or take what is there with --on-bad-record "
+            "skip"
+        )
     if has_fields:
         reading.log.read(name, f"the text is the field '{field}'", n_texts, n_records)
-    enough = (n_records + 1) // 2 if reading.on_bad_record == "stop" else 1
-    if n_texts < min(enough, n_records):
-        where = f" in the field '{field}'" if has_fields else ""
-        raise DataError(
-            f"{name}: only {n_texts:,} of {n_records:,} records have a text{where} (not {first}, "
-            "for one); choose another with --text-field, or take what is there with "
-            "--on-bad-record skip"
-        )
 
 
 def text_of(record: Any, field: str, label: str) -> str | None:

@@ -1,4 +1,4 @@
-"""CSV and TSV whatever separates their cells, and the columns of Parquet."""
+"""CSV and TSV whatever separates their cells."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from groundup.data.csv_files import Style, column_names, find_style
 from groundup.data.reading import ReadingLog
-from groundup.data.tables import column_names, find_separator
 from tests.data.reading import message, read
 
 TEXTS = ["One; two, three|four\tfive.", 'He said "no",\nand left.', "Plain.", "A, b, c; d."]
@@ -55,11 +53,11 @@ class TestSeparators:
         ],
     )
     def test_header_and_first_rows_decide(self, expected: str, lines: list[str]) -> None:
-        assert find_separator([f"{line}\n" for line in lines], ",") == expected
+        assert find_style([f"{line}\n" for line in lines], ",") == Style(expected)
 
     def test_a_row_that_is_cut_off_does_not_count(self) -> None:
         start = ["text;label\n", "One.;1\n", '"Two, and\n', "three\n"]
-        assert find_separator(start, ",") == ";"
+        assert find_style(start, ",") == Style(";")
 
 
 class TestRows:
@@ -70,18 +68,42 @@ class TestRows:
         path = tmp_path / "a.csv"
         path.write_text(f"id,text\n1,one\n{row}\n\n3,three\n")
         error = message(path)
-        assert error.startswith(f"{path}, record 2 (line 3): expected 2 cells as in the header")
-        assert f"but found {found};" in error
+        assert error.startswith(f"{path}, record 2 (line 3): the header has 2 cells (id, text)")
+        assert f"this row has {found};" in error
         log = ReadingLog()
         assert read(path, log=log, on_bad_record="skip") == ["one", "three"]
         assert log.skipped == {"records that cannot be used": 1}
 
-    @pytest.mark.parametrize("row", ['2,"two', '2,"two" too', '2,"t\\"wo"'])
+    @pytest.mark.parametrize("row", ['2,"two" too', '2,"t\\"wo"'])
     def test_quotes_that_do_not_match(self, tmp_path: Path, row: str) -> None:
         path = tmp_path / "a.csv"
-        path.write_text(f"id,text\n1,one\n{row}\n")
-        assert message(path).startswith(f"{path}, record 2 (line 3): expected CSV, but")
-        assert read(path, on_bad_record="skip") == ["one"]
+        path.write_text(f"id,text\n1,one\n{row}\n3,three\n")
+        assert message(path).startswith(f"{path}, line 3: expected CSV, but")
+        assert read(path, on_bad_record="skip") == ["one", "three"]
+
+    @pytest.mark.parametrize("rest", ["", '4,"four"\n'])
+    def test_a_quote_that_takes_further_rows_along_is_not_skipped(
+        self, tmp_path: Path, rest: str
+    ) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text(f'id,text\n1,one\n2,"two\n3,three\n{rest}')
+        error = message(path, on_bad_record="skip")
+        assert error.startswith(f"{path}, line 3: expected CSV, but")
+
+    def test_a_space_after_each_separator(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text('id, text\n1, "one, two"\n2, three\n')
+        assert read(path) == ["one, two", "three"]
+
+    def test_tabs_without_quoting(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tsv"
+        path.write_text('text\tn\n"One" is one.\t1\nA "two" too.\t2\n"\t3\n"Open.\t4\n')
+        log = ReadingLog()
+        expected = ['"One" is one.', 'A "two" too.', '"', '"Open.']
+        assert read(path, log=log) == expected
+        assert "a.tsv: quotes are part of the cells" in log.lines()[0]
+        path.write_text('text\tn\n"One ""and"" two."\t1\n"Two\nlines."\t2\n')
+        assert read(path) == ['One "and" two.', "Two\nlines."]
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_line_ends_in_cells(self, tmp_path: Path, end: str) -> None:
@@ -124,82 +146,5 @@ class TestHeaders:
         path = tmp_path / "a.csv"
         path.write_text("The fox sleeps near the old river.,1\nThe owl wakes.,0\n")
         assert "the first row should name the columns, but found 'The fox" in message(path)
-
-
-def strings(kind: pa.DataType) -> pa.Array:
-    return pa.array(["one fox", None, "two owls"], pa.string()).cast(kind)
-
-
-class TestParquet:
-    def write(self, path: Path, **columns: Any) -> Path:
-        pq.write_table(pa.table(columns), path)
-        return path
-
-    @pytest.mark.parametrize("name", ["text", "body"])
-    @pytest.mark.parametrize(
-        "kind",
-        [
-            pa.string(),
-            pa.large_string(),
-            pa.string_view(),
-            pa.binary(),
-            pa.large_binary(),
-            pa.dictionary(pa.int32(), pa.string()),
-        ],
-        ids=str,
-    )
-    def test_kinds_of_strings(self, tmp_path: Path, kind: pa.DataType, name: str) -> None:
-        stamps = pa.array([10**9 + 1] * 3, pa.timestamp("ns"))
-        columns = {"id": ["a-1", "a-2", "a-3"], name: strings(kind), "at": stamps, "n": [1, 2, 3]}
-        path = self.write(tmp_path / "a.parquet", **columns)
-        log = ReadingLog()
-        assert read(path, log=log) == ["one fox", "two owls"]
-        assert f"the text is the field '{name}', in 2 of 3 records" in " ".join(log.lines())
-        assert ("read as UTF-8" in log.lines()[0]) == ("binary" in str(kind))
-        assert log.skipped == {"records without a text": 1}
-
-    def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
-        path = self.write(tmp_path / "a.parquet", text=[b"\xff\xfe", b"\x89PNG"])
-        assert "found text (bytes);" in message(path)
-        path = self.write(path, text=[b"fine", b"\xff"])
-        assert "record 2: expected a string in the field 'text', but found bytes" in message(path)
-        assert read(path, on_bad_record="skip") == ["fine"]
-
-    def test_nested(self, tmp_path: Path) -> None:
-        path = self.write(tmp_path / "a.parquet", data=[{"text": "one fox", "n": 1}], id=["a-1"])
-        assert "--text-field data.text" in message(path)
-        assert read(path, text_field="data.text") == ["one fox"]
-
-    def test_chats_and_tokens(self, tmp_path: Path) -> None:
-        chats = [[{"role": "user", "content": "one fox"}]]
-        assert "are chats" in message(self.write(tmp_path / "a.parquet", id=["x"], messages=chats))
-        assert "are tokens" in message(self.write(tmp_path / "a.parquet", id=["x"], tokens=[[1]]))
-
-    def test_named(self, tmp_path: Path) -> None:
-        stamps = pa.array([10**9 + 1], pa.timestamp("ns"))
-        columns = {"title": ["one fox"], "body": ["two owls"], "n": [3], "at": stamps}
-        path = self.write(tmp_path / "a.parquet", **columns)
-        assert read(path, text_field="body") == ["two owls"]
-        assert "found title (text), body (text), n (int), at (timestamp[ns])" in message(path)
-        for name in ("nobody", "n", "at"):
-            assert f"no text in the field '{name}'" in message(path, text_field=name)
-
-    def test_the_same_name_twice(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.parquet"
-        pq.write_table(pa.table([pa.array(["a b"]), pa.array(["c"])], names=["text", "text"]), path)
-        assert "text (the same name twice)" in message(path)
-
-    def test_only_what_is_needed_is_read(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        path = self.write(tmp_path / "a.parquet", text=["one"], image=[b"x" * 99])
-        asked = []
-        plain = pq.ParquetFile.iter_batches
-
-        def spy(self: Any, **options: Any) -> Any:
-            asked.append(options["columns"])
-            return plain(self, **options)
-
-        monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
-        assert read(path) == ["one"]
-        assert asked == [["text"], ["text"]]
+        path.write_text("The owl wakes.,0\nThe fox sleeps.,1\n")
+        assert "but found 'The owl wakes.'" in message(path)
