@@ -68,8 +68,10 @@ class TestRows:
         path = tmp_path / "a.csv"
         path.write_text(f"id,text\n1,one\n{row}\n\n3,three\n")
         error = message(path)
-        assert error.startswith(f"{path}, record 2 (line 3): the header has 2 cells (id, text)")
-        assert f"this row has {found};" in error
+        assert error.startswith(
+            f"{path}, record 2 (line 3): expected 2, as in the header (id, text)"
+        )
+        assert f"but found {found} cells;" in error
         log = ReadingLog()
         assert read(path, log=log, on_bad_record="skip") == ["one", "three"]
         assert log.skipped == {"records that cannot be used": 1}
@@ -94,6 +96,11 @@ class TestRows:
         path = tmp_path / "a.csv"
         path.write_text('id, text\n1, "one, two"\n2, three\n')
         assert read(path) == ["one, two", "three"]
+
+    def test_a_spreadsheet_says_its_separator(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("sep=;\ntext;n\none;1\ntwo;2\n")
+        assert read(path) == ["one", "two"]
 
     def test_tabs_without_quoting(self, tmp_path: Path) -> None:
         path = tmp_path / "a.tsv"

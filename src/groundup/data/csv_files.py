@@ -20,6 +20,7 @@ SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 STYLE_LINES = 10_000
 STYLE_CHARACTERS = 1 << 20
 """The most lines, or characters, by which the style is found."""
+SAID = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
 SENTENCE = re.compile(r"(\S+\s+){6}\S.*|.*[.!]", re.DOTALL)
 
 
@@ -73,11 +74,13 @@ def _records(pieces: Iterator[str], name: str, reading: Reading, expected: str) 
     csv.field_size_limit(LARGEST_RECORD)  # of the whole process; its default is 128 KiB
     text = (line + "\n" for line in lines(pieces, name))
     start = _start(text)
+    if start and (said := SAID.fullmatch(start[0])):  # by a spreadsheet, above the header
+        expected, start[0] = said[1], "\n"
     style = find_style(start, expected)
     for notice in style.notices(expected):
         reading.log.read(name, notice)
     rows = _rows(itertools.chain(start, text), name, style)
-    _, header = next(rows, (0, []))
+    _, header = next(rows, (0, list[str]()))
     if isinstance(header, DataError):
         raise header
     columns = column_names(header)
@@ -122,8 +125,8 @@ def find_style(start: list[str], expected: str) -> Style:
     best = max(map(Style, SEPARATORS), key=fitness)
     if not fitness(best)[0]:
         best = Style(expected)
-    header = next(best.rows(start[:1]), [])
-    spaced = len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])
+    _, *others = next(filter(str.strip, start), "").split(best.separator)
+    spaced = bool(others) and all(cell.startswith(" ") for cell in others)
     raw = best.separator == "\t" and _has_raw_quotes(start)
     return Style(best.separator, quoted=not raw, spaced=spaced)
 
@@ -184,6 +187,6 @@ def _refuse_sentences(columns: list[str], name: str) -> None:
 
 def _ragged(label: str, found: int, columns: list[str], style: Style) -> DataError:
     return DataError(
-        f"{label}: the header has {len(columns)} cells ({shown(', '.join(columns))}), but this row "
-        f"has {found}; quote what holds {SEPARATORS[style.separator]}, or mend or remove the row"
+        f"{label}: expected {len(columns)}, as in the header ({shown(', '.join(columns))}), "
+        f"but found {found} cells; quote what holds {SEPARATORS[style.separator]}, or mend or remove the row"
     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from groundup.base.errors import DataError
@@ -13,18 +12,14 @@ from groundup.data.fields import Records, Survey, find_field
 from groundup.data.streams import LARGEST_RECORD, lines, longer_than
 from groundup.data.texts import Reading
 
-NOT_BLANK = re.compile(r"\s*\S")
-WHOLE = re.compile(r"(?!)")  # nowhere
-FIRST_OF_LINES = re.compile(r"\s*(\S[^\n]*)\n\s*\S")
-
 
 def jsonl_records(pieces: Iterator[str], name: str, reading: Reading) -> Records:
     """Yield the value on each line that is not blank; or the elements, where one list is all."""
-    head = _head(pieces, name, NOT_BLANK)
+    head = _head(pieces, name, str.strip)
     pieces = itertools.chain([head], pieces)
     if not head.lstrip().startswith("["):
         return _on_lines(pieces, name)
-    head = _head(pieces, name, FIRST_OF_LINES)
+    head = _head(pieces, name, _first_of_lines)
     pieces = itertools.chain([head], pieces)
     if _begins_with_a_value(head):
         return _on_lines(pieces, name)
@@ -38,7 +33,7 @@ def json_records(pieces: Iterator[str], name: str, reading: Reading) -> Records:
     A file of several values, each on a line, is JSON Lines whatever its ending. Any other is read
     whole, and may hold 64 MiB.
     """
-    head = _head(pieces, name, FIRST_OF_LINES)
+    head = _head(pieces, name, _first_of_lines)
     pieces = itertools.chain([head], pieces)
     if _begins_with_a_value(head):
         reading.log.read(name, "read as JSON Lines, a record a line")
@@ -46,8 +41,8 @@ def json_records(pieces: Iterator[str], name: str, reading: Reading) -> Records:
     return _in_one_value(pieces, name, reading)
 
 
-def _head(pieces: Iterator[str], name: str, until: re.Pattern[str]) -> str:
-    """Return the first pieces in which `until` matches, or all of them."""
+def _head(pieces: Iterator[str], name: str, until: Callable[[str], object]) -> str:
+    """Return the text up to the first piece with which `until` is true, or all of it."""
     text = ""
     for piece in pieces:
         text += piece
@@ -56,15 +51,21 @@ def _head(pieces: Iterator[str], name: str, until: re.Pattern[str]) -> str:
                 f"{name}: a JSON file is read whole and may hold {LARGEST_RECORD >> 20} MiB; write "
                 "it as .jsonl, a record a line, which may be of any size"
             )
-        if until.match(text):
+        if until(text):
             break
     return text
 
 
+def _first_of_lines(text: str) -> str | None:
+    """Return the first line that is not blank, if another one follows it."""
+    first, _, rest = text.lstrip().partition("\n")
+    return first if rest and not rest.isspace() else None
+
+
 def _begins_with_a_value(head: str) -> bool:
     """Say whether the first of several lines is JSON by itself."""
-    first = FIRST_OF_LINES.match(head)
-    return first is not None and not isinstance(_parse(first[1], ""), DataError)
+    first = _first_of_lines(head)
+    return first is not None and not isinstance(_parse(first, ""), DataError)
 
 
 def _on_lines(pieces: Iterator[str], name: str) -> Records:
@@ -75,7 +76,7 @@ def _on_lines(pieces: Iterator[str], name: str) -> Records:
 
 
 def _in_one_value(pieces: Iterator[str], name: str, reading: Reading) -> Records:
-    text = _head(pieces, name, WHOLE)
+    text = _head(pieces, name, lambda text: False)
     if not text or text.isspace():
         return
     value = _parse(text, name)
