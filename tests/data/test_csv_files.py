@@ -68,9 +68,7 @@ class TestRows:
         path = tmp_path / "a.csv"
         path.write_text(f"id,text\n1,one\n{row}\n\n3,three\n")
         error = message(path)
-        assert error.startswith(
-            f"{path}, record 2 (line 3): expected 2, as in the header (id, text)"
-        )
+        assert error.startswith(f"{path}, record 2 (line 3): expected 2, as in the header (")
         assert f"but found {found} cells;" in error
         log = ReadingLog()
         assert read(path, log=log, on_bad_record="skip") == ["one", "three"]

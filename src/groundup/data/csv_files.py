@@ -188,5 +188,6 @@ def _refuse_sentences(columns: list[str], name: str) -> None:
 def _ragged(label: str, found: int, columns: list[str], style: Style) -> DataError:
     return DataError(
         f"{label}: expected {len(columns)}, as in the header ({shown(', '.join(columns))}), "
-        f"but found {found} cells; quote what holds {SEPARATORS[style.separator]}, or mend or remove the row"
+        f"but found {found} cells; quote what holds {SEPARATORS[style.separator]}, "
+        "or mend or remove the row"
     )
