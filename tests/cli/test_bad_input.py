@@ -250,12 +250,20 @@ def test_prompts_and_options_that_cannot_be_followed(
 
 
 def test_standard_input_that_is_no_text(groundup: Groundup, trained: Path) -> None:
-    done = groundup("generate", trained, "-", stdin=b"\xff\xfe")
+    for words in (
+        ["generate", trained, "-"],
+        ["chat", trained],
+        ["evaluate", trained, "--text", "-"],
+    ):
+        done = groundup(*words, stdin=b"a \xffb")
+        assert done.status == FAILED
+        assert "standard input: byte 0xff at offset 2 is not utf-8; convert it" in done.error
+        done = groundup(*words, stdin=b"%PDF-1.7\n")
+        assert done.status == FAILED
+        assert "standard input: a PDF, not text" in done.error
+    done = groundup("train", "-", *TRAIN[1:], stdin=b"a \xffb")
     assert done.status == FAILED
-    assert "standard input: expected utf-8 text" in done.error
-    done = groundup("train", "-", *TRAIN[1:], stdin=b"\xff\xfe")
-    assert done.status == FAILED
-    assert "standard input" in done.error
+    assert "standard input: byte 0xff at offset 2 is not utf-8; give" in done.error
 
 
 def test_a_run_with_the_tokenizer_of_another(

@@ -54,7 +54,7 @@ def test_the_runs_own_validation_text(groundup: Groundup, trained: Path) -> None
 
 
 def test_a_text_from_a_file_or_from_standard_input(groundup: Groundup, trained: Path) -> None:
-    text = sentences(40, seed=9) + "ünd\r\n"
+    text = sentences(40, seed=9) + "ünd\n"
     Path("other.txt").write_bytes(text.encode())
     found = report(groundup("evaluate", trained, "--text", "other.txt", "--stride", 5, "--json"))
     loaded = load(trained)
@@ -141,7 +141,7 @@ BAD_REQUESTS: list[tuple[list[Any], int, str]] = [
     (["--stride", 4], 2, "--stride is how the window moves over --text"),
     (["--text", "story.txt", "--stride", 17], 2, "stride = 17: expected 1 to 16"),
     (["--text", "absent.txt"], 1, "absent.txt: No such file or directory"),
-    (["--text", "raw"], 1, "raw: expected UTF-8 text, but invalid start byte"),
+    (["--text", "raw"], 1, "raw: byte 0xff at offset 5 is not utf-8; convert it to UTF-8"),
     (["--text", "empty.txt"], 1, "empty.txt: an empty text"),
     (["--text", "story.txt", "--device", "tpu"], 2, "--device tpu: not on this machine"),
     (["--checkpoint", "7"], 2, "has no checkpoint of step 7"),

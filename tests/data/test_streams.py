@@ -86,6 +86,16 @@ class TestDecoding:
             tmp_path, encoding=encoding, kind=UsageError
         )
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+    @pytest.mark.parametrize("order", ["le", "be"])
+    def test_wide_text_is_known_by_its_mark(
+        self, tmp_path: Path, encoding: str, order: str
+    ) -> None:
+        (tmp_path / "a.txt").write_bytes("\ufeffé€\r😀".encode(f"{encoding}-{order}"))
+        for size in (4, 5, 100):
+            assert read(tmp_path, chunk_size=size) == ["é€\n😀"]
+            assert read(tmp_path, chunk_size=size, encoding="UTF8") == ["é€\n😀"]
+
     def test_utf_16_without_a_mark(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes("text".encode("utf-16-le"))
         assert "BOM" in message(tmp_path, encoding="utf-16")

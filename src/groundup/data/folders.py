@@ -1,8 +1,8 @@
 """The files of a source: which of a folder, glob or archive are read, and what is told of the rest.
 
 A folder's files are chosen by their endings, or by the patterns of `include`. Left out and told by
-number are other endings, hidden files, links to folders, whatever is no regular file or cannot be
-listed, and folders of our own (`own.py`).
+number are other endings, what is hidden, linked folders, what cannot be listed or is no regular
+file (a pipe, a socket, a broken link), and folders of our own (`own.py`).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Sieve:
     def takes(self, inside: PurePath, *, archives: bool = True) -> bool:
         """Whether the file at the path `inside` is read."""
         if any(part.startswith(".") for part in inside.parts):
-            self.skipped["hidden"] += 1
+            self.skipped["hidden file"] += 1
             return False
         patterns = {pattern for pattern in self.selection.include if _meets(inside, pattern)}
         self.selection.matched.update(patterns)
@@ -80,12 +80,15 @@ class Sieve:
         if patterns or (kind in ENDINGS and (archives or kind != ARCHIVE)):
             return True
         packed = inside.suffix if inside.suffix.lower() in COMPRESSIONS else ""
-        self.skipped[f"{kind}{packed}" or "without an ending"] += 1
+        self.skipped[f"{kind}{packed}" or "extensionless file"] += 1
         return False
 
     def found(self) -> str:
         """Return what is not read, in words; an empty string where there is nothing."""
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.most_common())
+        counts = ", ".join(
+            f"{count:,} {reason}{'' if count == 1 or reason.startswith('.') else 's'}"
+            for reason, count in self.skipped.most_common()
+        )
         parts = [f"skipped {self.skipped.total():,}: {counts}"] if counts else []
         if self.left_out:
             names = [*self.left_out[:3], *["…"] * (len(self.left_out) > 3)]
@@ -164,7 +167,7 @@ def _walk(root: Path, sieve: Sieve) -> Iterator[Path]:
     def unlisted(error: OSError) -> None:
         if error.filename == str(root):
             raise error
-        sieve.skipped["unreadable folders"] += 1
+        sieve.skipped["unreadable folder"] += 1
 
     for place, folders, names in os.walk(root, onerror=unlisted):
         folder = Path(place)
@@ -182,15 +185,15 @@ def _walk(root: Path, sieve: Sieve) -> Iterator[Path]:
                 if _is_regular(path):
                     yield path
                 else:
-                    sieve.skipped["no regular files"] += 1
+                    sieve.skipped["irregular file"] += 1
 
 
 def _enters(folder: Path, sieve: Sieve) -> bool:
     """Whether a folder is walked; a link, which may lead in a circle, is not."""
     if folder.name.startswith("."):
-        sieve.skipped["hidden folders"] += 1
+        sieve.skipped["hidden folder"] += 1
     elif folder.is_symlink():
-        sieve.skipped["links to folders"] += 1
+        sieve.skipped["linked folder"] += 1
     else:
         return True
     return False
