@@ -164,14 +164,12 @@ class TestWhatIsLookedAt:
         assert "only 1 of 10,000 records have a text in the field 'text'" in message(early)
         assert len(read(late)) == MOST_RECORDS + 1
 
-    def test_records_are_held_up_to_so_many_characters(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("groundup.data.fields.MOST_CHARACTERS", 1000)
+    def test_records_are_held_up_to_so_many_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("groundup.data.fields.LARGEST_SAMPLE", 1000)
         survey = Survey()
         records = iter([("", {"body": "x" * 99})] * 100)
-        assert len(survey.add_until(records, "text")) == 10
-        assert len(list(records)) == 90
+        assert len(survey.add_until(records, "text")) == 7
+        assert len(list(records)) == 93
         nested = iter([("", {"a": [[1, 2, [3]] * 10]})] * 100)
         assert len(Survey().add_until(nested, "text")) < 10
 

@@ -133,8 +133,8 @@ def find_style(start: list[str], expected: str) -> Style:
 
 def _has_raw_quotes(start: list[str]) -> bool:
     rows = [line.rstrip("\n").split("\t") for line in start if line.strip()]
-    if len({len(row) for row in rows[:-1]}) > 1:
-        return False
+    if len({len(row) for row in rows}) != 1 or len(rows[0]) == 1:
+        return False  # a cell that quotes hold together has line ends in it
     cells = itertools.chain.from_iterable(rows)
     return any(c.startswith('"') and not (c.endswith('"') and len(c) > 1) for c in cells)
 

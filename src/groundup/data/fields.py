@@ -9,8 +9,8 @@ The rule, where records are objects:
    field may hold more text.
 4. Else a refusal that lists the fields.
 
-What is looked at is the first 10,000 records, or fewer that hold 32 Mi characters, or fewer where
-rule 1 decides. So every pass over a file decides alike, in bounded memory.
+What is looked at is the first 10,000 records, or fewer that take 32 MiB, or fewer where rule 1
+decides. So every pass over a file decides alike, in bounded memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Records = Iterator[tuple[str, Any]]
 Parts = Iterator[tuple[str, Any, int]]
 
 MOST_RECORDS = 10_000
-MOST_CHARACTERS = 32 << 20
+LARGEST_SAMPLE = 32 << 20  # bytes
+VALUE_SIZE = 64  # what a value takes in memory beside its characters
 MOST_FIELDS = 1_000  # some files have ids as keys
 MOST_ELEMENTS = 1_000  # of a list
 JUDGED = 1_000  # values of a field that are compared with the patterns
@@ -112,7 +113,7 @@ class Survey:
         self.fields: dict[str, Field] = {}
         self.n_seen = 0
         self.n_records = 0  # that are neither strings nor broken
-        self.characters = 0
+        self.size = 0  # in bytes, about
 
     def add_until(self, records: Records, wanted: str) -> list[tuple[str, Any]]:
         """Take records until one has a text in the field `wanted`, or enough were seen."""
@@ -128,7 +129,7 @@ class Survey:
         """Count one more record; a `DataError` in its place is a broken one."""
         self.n_seen += 1
         if isinstance(record, str):
-            self.characters += len(record)
+            self.size += VALUE_SIZE + len(record)
         elif not isinstance(record, DataError):
             self.n_records += 1
             self._count(record)
@@ -142,7 +143,7 @@ class Survey:
             found = self.fields.setdefault(name, Field(top=name in outer))
             present.add(name)
             text = value if isinstance(value, str) else decoded(value)
-            self.characters += weight * (8 + len(text or ""))
+            self.size += weight * (VALUE_SIZE + len(text or ""))
             if text is None:
                 found.kinds.add(type(value).__name__)
             elif text and not text.isspace():
@@ -158,7 +159,7 @@ class Survey:
     @property
     def full(self) -> bool:
         """Whether enough was seen."""
-        return self.n_seen >= MOST_RECORDS or self.characters >= MOST_CHARACTERS
+        return self.n_seen >= MOST_RECORDS or self.size >= LARGEST_SAMPLE
 
     def has_text(self, name: str) -> bool:
         """Say whether any record has a text in this field."""
