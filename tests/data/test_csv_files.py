@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from groundup.data.csv_files import Style, column_names, find_style
 from groundup.data.reading import ReadingLog
@@ -54,6 +56,20 @@ class TestSeparators:
     )
     def test_header_and_first_rows_decide(self, expected: str, lines: list[str]) -> None:
         assert find_style([f"{line}\n" for line in lines], ",") == Style(expected)
+
+    @given(
+        separator=st.sampled_from(",;\t|"),
+        cells=st.lists(
+            st.tuples(*[st.text('ab ,;|"\n', min_size=1).filter(str.strip)] * 2), min_size=1
+        ),
+        quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    )
+    def test_what_was_written_is_read(
+        self, separator: str, cells: list[tuple[str, str]], quoting: Any
+    ) -> None:
+        written = [["one", "two"], *map(list, cells)]
+        start = [f"{line}\n" for line in table(written, separator, quoting).splitlines()]
+        assert list(find_style(start, ",").rows(start, strict=True)) == written
 
     def test_a_row_that_is_cut_off_does_not_count(self) -> None:
         start = ["text;label\n", "One.;1\n", '"Two, and\n', "three\n"]
