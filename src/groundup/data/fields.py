@@ -31,7 +31,7 @@ Parts = Iterator[tuple[str, Any, int]]
 MOST_RECORDS = 10_000
 LARGEST_SAMPLE = 32 << 20  # bytes
 VALUE_SIZE = 64  # what a value takes in memory beside its characters
-MOST_FIELDS = 1_000  # some files have ids as keys
+MOST_FIELDS = 20_000  # some files have ids as keys
 MOST_ELEMENTS = 1_000  # of a list
 JUDGED = 1_000  # values of a field that are compared with the patterns
 MOST_LABELS = 50
@@ -138,12 +138,12 @@ class Survey:
         present, texts = set(), set()
         outer = record if isinstance(record, dict) else ()
         for name, value, weight in _parts(record):
+            text = value if isinstance(value, str) else decoded(value)
+            self.size += weight * (VALUE_SIZE + len(text or ""))
             if name not in self.fields and len(self.fields) == MOST_FIELDS:
                 continue
             found = self.fields.setdefault(name, Field(top=name in outer))
             present.add(name)
-            text = value if isinstance(value, str) else decoded(value)
-            self.size += weight * (VALUE_SIZE + len(text or ""))
             if text is None:
                 found.kinds.add(type(value).__name__)
             elif text and not text.isspace():

@@ -50,7 +50,9 @@ def texts_of(records: Records, name: str, field: str, reading: Reading) -> Texts
             text = text_of(record, field, label)
         except DataError as error:
             if stops:
-                raise DataError(f"{error}, or pass such over with --on-bad-record skip") from error
+                raise DataError(
+                    f"{error}, or skip such records with --on-bad-record skip"
+                ) from error
             reading.log.skip("records that cannot be used", label)
             continue
         if text is None or text.isspace() or not text:
