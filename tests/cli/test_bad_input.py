@@ -262,10 +262,10 @@ def test_standard_input_that_is_no_text(groundup: Groundup, trained: Path) -> No
     ):
         done = groundup(*words, stdin=b"a \xffb")
         assert done.status == FAILED
-        assert "standard input: byte 0xff at offset 2 is not utf-8; convert it" in done.error
+        assert "standard input: byte 0xff at offset 2 is not utf-8; convert it" in done.err
         done = groundup(*words, stdin=b"%PDF-1.7\n")
         assert done.status == FAILED
-        assert "standard input: a PDF, not text" in done.error
+        assert "standard input: a PDF, not text" in done.err
     done = groundup("train", "-", *TRAIN[1:], stdin=b"a \xffb")
     assert done.status == FAILED
     assert "standard input: byte 0xff at offset 2 is not utf-8; give" in done.error

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,6 +15,8 @@ from groundup.base.errors import DataError, UsageError
 from groundup.cli.app import app, verb
 
 if TYPE_CHECKING:
+    import io
+
     from groundup.runs.load import LoadedRun
 
 Run = Annotated[Path, typer.Argument(help="A run folder, such as runs/shakespeare-nano.")]
@@ -163,7 +165,8 @@ def _lines(hint: str) -> Iterator[str]:
     if not sys.stdin.isatty():
         from groundup.data.streams import CHUNK_SIZE, CONVERT, lines, text_pieces
 
-        pieces = iter(lambda: sys.stdin.buffer.read1(CHUNK_SIZE), b"")
+        pipe = cast("io.BufferedReader", sys.stdin.buffer)
+        pieces = iter(lambda: pipe.read1(CHUNK_SIZE), b"")
         yield from lines(text_pieces(pieces, PIPE, remedy=CONVERT), PIPE)
         return
     print(hint, file=sys.stderr)

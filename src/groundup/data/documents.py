@@ -58,9 +58,8 @@ class _Reader:
             yield from self._members(path)
         elif kind in MARKUP:
             self.selection.log.chose(kind, f"{kind} files are read as text, without their markup")
-            texts = MARKUP[kind](path, self.encoding)
-            pieces = (piece for text in texts for piece in _cut(text, self.chunk_size))
-            yield from self._parts(pieces, name)
+            texts = (_cut(text, self.chunk_size) for text in MARKUP[kind](path, self.encoding))
+            yield from self._parts(itertools.chain.from_iterable(texts), name)
         elif kind in RECORD_FORMATS:
             yield from self._records(
                 file_texts(path, kind, self.records, self.encoding, self.chunk_size)
