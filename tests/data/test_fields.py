@@ -80,7 +80,7 @@ def test_takes(expected: str, records: Records) -> None:
     ("reason", "records"),
     [
         ("found title (text), body (text);", rows(title=prose, body=prose)),
-        ("as in --text-field body", rows(title="x", headline=prose, body=lambda n: prose(n) * 9)),
+        ("as with --text-field body", rows(title="x", headline=prose, body=lambda n: prose(n) * 9)),
         ("found id (ids);", rows(id=lambda n: f"doc-{n:05}")),
         ("found url (links);", rows(url=lambda n: f"https://example.org/{n}")),
         ("found n (numbers);", rows(n=lambda n: f"{n},5")),
@@ -95,6 +95,9 @@ def test_takes(expected: str, records: Records) -> None:
         ("--text-field data.text", rows(title=prose, data=lambda n: {"text": prose(n) * 9})),
         ("paragraphs[].context (text)", rows(title=prose, paragraphs=[{"context": "w " * 50}])),
         ("title (text), lines[] (text)", rows(title=prose, lines=PROSE)),
+        ("found title (text), text[] (labels)", rows(title=prose, text=["a b", "c"])),
+        ("found title (text), text (int)", rows(title=prose, text=12)),
+        ("text.content (labels)", rows(title=prose, text={"content": "a b"})),
         ("found values (bool)", [True, False]),
         ("found no fields", [{}, None]),
         ("found text (blank);", [{"text": ""}, {"text": " "}]),

@@ -5,8 +5,8 @@ The rule, where records are objects:
 1. The field `text`, if any of the records looked at has a string there that is not blank.
 2. Chats, instructions, preferences and tokens are refused by name: no one field is their text.
 3. Else the only field with strings in most records, setting aside those that hold ids, numbers,
-   links, labels or JSON, or are called like these. It must not be called so itself, and no nested
-   field may hold more text.
+   links, labels or JSON, or are called like these. It must not be called so itself, no nested field
+   may hold more text, and `text` may not be there as something else than a string.
 4. Else a refusal that lists the fields.
 
 What is looked at is the first 10,000 records, or fewer that take 32 MiB, or fewer where rule 1
@@ -236,10 +236,10 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
         )
     texts = [n for n, f in survey.fields.items() if f.holds(n) == "text" and "[]" not in n]
     such = max(texts, key=lambda n: survey.fields[n].characters, default="NAME")
-    remedy = f"choose with --text-field, as in --text-field {shown(such)}"
     raise DataError(
         f"{name}: which field is the text? expected a field 'text', or one only that holds texts, "
-        f"but found {listed}; {remedy}, or write each text as a string into a field 'text'"
+        f"but found {listed}; choose, as with --text-field {shown(such)}, or write each text as a "
+        "string into a field 'text'"
     )
 
 
@@ -248,7 +248,7 @@ def find_field(survey: Survey, text_field: str | None = None) -> str | None:
     wanted = text_field or "text"
     if survey.has_text(wanted) or not survey.n_records:
         return wanted
-    if text_field is not None or record_format(survey):
+    if text_field is not None or record_format(survey) or _is_no_string(survey, "text"):
         return None
     texts = {n: f for n, f in survey.fields.items() if f.holds(n) == "text"}
     most = [n for n, f in texts.items() if f.top and n and 2 * f.n_texts > survey.n_records]
@@ -256,6 +256,13 @@ def find_field(survey: Survey, text_field: str | None = None) -> str | None:
         return None
     nested = max((f.characters for f in texts.values() if not f.top), default=0)
     return most[0] if texts[most[0]].characters >= nested else None
+
+
+def _is_no_string(survey: Survey, name: str) -> bool:
+    """Say whether most records have something in a field, but no string: a list, a number."""
+    inner = (f"{name}[", f"{name}.")
+    found = survey.in_most().items()
+    return any((n == name and f.kinds) or n.startswith(inner) for n, f in found)
 
 
 def record_format(survey: Survey) -> str | None:
