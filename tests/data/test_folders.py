@@ -176,6 +176,8 @@ class TestOwn:
             f"left out 1 of groundup's own: {tmp_path}/runs/x (a run)"
         )
         assert read(f"{tmp_path}/**/*.*") == ["a.txt"]
+        error = message(f"{tmp_path}/**/*.jsonl", kind=UsageError)
+        assert "no file matches (left out 1 of groundup's own: " in error
 
     def test_ours_alone_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "t").write_text(prose(100))

@@ -113,7 +113,7 @@ def test_utf_16_without_a_mark_is_recognised(tmp_path: Path, encoding: str, text
 @pytest.mark.parametrize(
     "text",
     [WORDS, "BZh is a magic", "PK", "RIFF", "PAR1 is Paris", "GGUF is a format", "MZ", "%PDF",
-     "7z", "ID3 tags", "{\\r", "OggS", "mean ftyp", "AT&T", "<?xml version='1.0'?>"],
+     "7z", "ID3 tags", "{\\r", "OggS", "the ftyp", "RIFF or WAVE", "-" * 257 + "ustar is tar", "AT&T", "<?xml version='1.0'?>"],
 )  # fmt: skip
 def test_text_is_text(text: str) -> None:
     assert kind_of(text.encode()) is None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from groundup.base.errors import DataError
 from groundup.data.markup import page_text
 from groundup.data.reading import ReadingLog
 from tests.data.reading import message, names, read
@@ -33,7 +36,23 @@ from tests.data.reading import message, names, read
     ],
 )
 def test_page(html: str, text: str) -> None:
-    assert page_text(html) == text
+    assert page_text(html, "x") == text
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["<", "<a ", "<!", "</", "<!--", "<?", '<a href="', "<![CDATA[", "<script>", "&", "<p>x"],
+)
+def test_what_never_ends_takes_little_time(unit: str) -> None:
+    begun = time.perf_counter()
+    with contextlib.suppress(DataError):
+        page_text(unit * (100_000 // len(unit)), "x")
+    assert time.perf_counter() - begun < 10
+
+
+def test_a_page_that_breaks_off(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>one</p><script>" + "x = 1;" * 1000)
+    assert "a.html: the page breaks off inside x = 1;x = 1;" in message(tmp_path)
 
 
 def test_pages_are_read_in_pieces_and_said(tmp_path: Path) -> None:

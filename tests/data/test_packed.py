@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from groundup.base.errors import UsageError
 from groundup.data import packed
 from groundup.data.packed import zip_members
 from groundup.data.reading import ReadingLog
@@ -51,8 +52,9 @@ def test_an_archive_tells_what_it_skips(tmp_path: Path) -> None:
     path = zipped(tmp_path / "z.zip", members)
     log = ReadingLog()
     assert read(path, log=log) == ["one"]
-    assert log.lines() == [f"{path}: skipped 5: 2 hidden files, 1 .py, 1 .png, 1 .zip"]
+    assert log.lines() == [f"{path}: skipped 5: 2 hidden files, 1 .png, 1 .py, 1 .zip"]
     assert read(path, include=["*.py"]) == ["one", "two"]
+    assert "--include '*.rs': no file" in message(path, include=["*.rs"], kind=UsageError)
 
 
 def test_an_archive_without_text(tmp_path: Path) -> None:

@@ -90,21 +90,21 @@ def prepare(
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
-    data: ShardFolder = None,
+    data_folder: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Make token shards of a text.
 
     What was interrupted goes on, what was done is found again.
     """
+    from groundup import data
     from groundup.config import PRESETS
-    from groundup.data import prepare as prepare_data
 
-    prepared = prepare_data(
+    prepared = data.prepare(
         texts,
         tokenizer,
         PRESETS["nano"]["vocab_size"] if vocab_size is None else vocab_size,
-        shard_folder(data),
+        shard_folder(data_folder),
         include=include or [],
         text_field=text_field,
         on_bad_record=on_bad_record,

@@ -81,7 +81,7 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    data: ShardFolder = None,
+    data_folder: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
 ) -> None:
     """Train a GPT on a text. The same command again goes on where it was stopped.
@@ -110,9 +110,10 @@ def train(
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
     options: dict[str, Any] = {"text_field": text_field, "split_on": split_on}
-    options |= {"include": include or [], "on_bad_record": on_bad_record}
-    options |= {"encoding": encoding, "unknown": unknown}
+    options |= {"include": include or [], "encoding": encoding, "unknown": unknown}
+    options |= {"on_bad_record": on_bad_record}
     config = build(TrainConfig, settings)  # refused before torch is loaded
+    shards = shard_folder(data_folder)
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -131,7 +132,7 @@ def train(
         command=shlex.join(["groundup", *sys.argv[1:]]),
         own_process=True,
         runs_folder=runs_folder,
-        data_folder=shard_folder(data),
+        data_folder=shards,
     )
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:

@@ -109,14 +109,14 @@ def read_documents(
     """Yield the documents of `sources`, in their order and sorted by name within each.
 
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
-    from its start where it can be rewound (see `standard_input`). `include` are patterns of names,
-    or of paths inside a folder, of files that are read as plain text beside those of known endings;
-    a zip archive is a folder of its members. `text_field` names the text of a record (without it
+    from its start where it can be rewound (see `standard_input`); a zip archive is a folder of its
+    members. `include` are patterns of names, or of paths inside a folder: such files are read as
+    plain text beside those of known endings. `text_field` names the text of a record (without it
     see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what becomes of one that is
     broken or has something else there, `split_on` cuts plain texts at that string, `chunk_size` is
     the most characters a piece of text has. `log` receives what was guessed and skipped. Blank
-    documents are skipped. Raises `UsageError` for a source that is not there, and `DataError` for a
-    text that cannot be used or where all is blank.
+    documents are skipped. Raises `UsageError` for a source that is not there or a pattern that no
+    file meets, and `DataError` for a text that cannot be used or where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
@@ -135,17 +135,19 @@ def read_documents(
         selection=selection,
     )
     documents = itertools.chain.from_iterable(map(reader.documents, paths))
-    return _at_least_one(documents, sources, selection.log)
+    return _at_least_one(documents, sources, selection)
 
 
 def _at_least_one(
-    documents: Iterator[Document], sources: Sequence[str], log: ReadingLog
+    documents: Iterator[Document], sources: Sequence[str], selection: Selection
 ) -> Iterator[Document]:
     document = None
     for document in documents:
         yield document
+    selection.check_met(sources)
     if document is None:
-        told = f" ({'; '.join(log.lines())})" if log.lines() else ""
+        lines = selection.log.lines()
+        told = f" ({'; '.join(lines)})" if lines else ""
         raise DataError(f"{' '.join(sources)}: empty; expected some text{told}")
 
 

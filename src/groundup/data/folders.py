@@ -51,13 +51,18 @@ class Selection:
         A pattern that no file meets is a `UsageError`.
         """
         files = [path for source in sources for path in source_files(source, self)]
-        unmet = [pattern for pattern in self.include if pattern not in self.matched]
-        if unmet and not any(format_of(path) == ARCHIVE for path in files):
-            raise UsageError(
-                f"--include '{unmet[0]}': no file in {' '.join(sources)} matches; give a pattern "
-                "of names or paths inside a folder, such as '*.py' or 'docs/*'"
-            )
+        if not any(format_of(path) == ARCHIVE for path in files):  # whose members are yet unknown
+            self.check_met(sources)
         return files
+
+    def check_met(self, sources: Sequence[str]) -> None:
+        """Raise `UsageError` for a pattern that no file has met."""
+        for pattern in self.include:
+            if pattern not in self.matched:
+                raise UsageError(
+                    f"--include '{pattern}': no file in {' '.join(sources)} matches; give a "
+                    "pattern of names or paths inside a folder, such as '*.py' or 'docs/*'"
+                )
 
 
 @dataclass
@@ -87,11 +92,11 @@ class Sieve:
         """Return what is not read, in words; an empty string where there is nothing."""
         counts = ", ".join(
             f"{count:,} {reason}{'' if count == 1 or reason.startswith('.') else 's'}"
-            for reason, count in self.skipped.most_common()
+            for reason, count in sorted(self.skipped.items(), key=lambda item: (-item[1], item))
         )
         parts = [f"skipped {self.skipped.total():,}: {counts}"] if counts else []
         if self.left_out:
-            names = [*self.left_out[:3], *["…"] * (len(self.left_out) > 3)]
+            names = [*sorted(self.left_out)[:3], *["…"] * (len(self.left_out) > 3)]
             parts.append(f"left out {len(self.left_out):,} of groundup's own: {', '.join(names)}")
         return "; ".join(parts)
 
@@ -122,9 +127,7 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     if source in CORPORA:
         return sorted(corpus_files(source).glob("*.txt"))
     if glob.has_magic(source):
-        if files := _glob_files(source, selection):
-            return files
-        raise UsageError(f"{source}: no file matches; check the pattern and the folder")
+        return _glob_files(source, selection)
     raise UsageError(
         f"{source}: no such file or folder, nor a named corpus ({nearest(source, CORPORA)}); "
         "check the path"
@@ -136,10 +139,14 @@ def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     sieve = Sieve(pattern, selection)
     matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - absolute too
     files = sorted({match for match in matches if match.is_file()})
-    kinds = {folder: _kind_of(folder) for path in files for folder in path.parents}
-    sieve.left_out = [f"{folder} ({kind})" for folder, kind in sorted(kinds.items()) if kind]
+    kinds = {folder: _kind_of(folder) for folder in {f for path in files for f in path.parents}}
+    sieve.left_out = [f"{folder} ({kind})" for folder, kind in kinds.items() if kind]
+    files = [path for path in files if not any(map(kinds.get, path.parents))]
+    if not files:
+        but = f" ({sieve.found()})" if sieve.left_out else ""
+        raise UsageError(f"{pattern}: no file matches{but}; check the pattern and the folder")
     sieve.tell()
-    return [path for path in files if not any(map(kinds.get, path.parents))]
+    return files
 
 
 def _kind_of(folder: Path) -> str | None:

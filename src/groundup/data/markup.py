@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from groundup.base.errors import DataError
+from groundup.base.errors import DataError, shown
 from groundup.data.packed import Member, StoredFile, byte_pieces, zip_members
 from groundup.data.streams import LARGEST_RECORD, longer_than, plain_text, text_pieces
 
@@ -25,6 +25,8 @@ PARAGRAPHS = {
     *("p", "pre", "blockquote", "ul", "ol", "dl", "table", "hr", "figure", "form", "address"),
     *("article", "section", "header", "footer", "main", "nav", "aside", "details", "body"),
 }
+LONGEST_END = 1 << 10
+"""Characters of an unfinished tag at the end: the parser's time grows with the square of them."""
 GAPS = ["", " ", "\n", "\n\n"]
 SPACE, LINE, PARAGRAPH = 1, 2, 3
 
@@ -78,10 +80,13 @@ class _PageText(HTMLParser):
         self.gap = 0
 
 
-def page_text(html: str) -> str:
-    """Return the text of a page of HTML or XHTML."""
+def page_text(html: str, name: str) -> str:
+    """Return the text of a page of HTML or XHTML; one that breaks off in a tag is a `DataError`."""
     parser = _PageText()
     parser.feed(html)
+    if len(parser.rawdata) > LONGEST_END:
+        start = shown(parser.rawdata, 30)
+        raise DataError(f"{name}: the page breaks off inside {start}; fetch it again, or mend it")
     parser.close()
     return "".join(parser.parts) + "\n" * bool(parser.parts)
 
@@ -96,14 +101,14 @@ def html_text(path: StoredFile, encoding: str) -> Iterator[str]:
                 f"{path}: a page of HTML may have {LARGEST_RECORD >> 20} MiB; cut it into pages, "
                 "or give its text"
             )
-    yield page_text(html)
+    yield page_text(html, str(path))
 
 
 def epub_text(path: StoredFile, encoding: str) -> Iterator[str]:
     """Yield the text of an EPUB book, chapter by chapter in the order of reading."""
     with zip_members(path) as members:
         for chapter in _chapters(members, str(path)):
-            if text := page_text(plain_text(chapter.read(), str(chapter))):
+            if text := page_text(plain_text(chapter.read(), str(chapter)), str(chapter)):
                 yield text + "\n"
 
 

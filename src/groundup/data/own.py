@@ -53,14 +53,18 @@ def check_shard_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    entries = sorted(folder.iterdir()) if folder.is_dir() else [folder]
-    others = [p.name for p in entries if not p.name.startswith(".") and not _holds_shards(p)]
-    if others:
+    held = "is a file"
+    if folder.is_dir():
+        entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        others = [path.name for path in entries if not _holds_shards(path)]
+        if not others:
+            return
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        raise UsageError(
-            f"--data {folder}: token shards are kept there, but it holds {shown(others[0])}{more}; "
-            f"to train on a text, name it as the argument: groundup train {folder}"
-        )
+        held = f"holds {shown(others[0])}{more}"
+    raise UsageError(
+        f"--data {folder}: token shards are kept there, but it {held}; "
+        f"to train on a text, name it as the argument: groundup train {folder}"
+    )
 
 
 def _holds_shards(folder: Path) -> bool:

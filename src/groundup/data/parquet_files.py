@@ -44,7 +44,7 @@ def _column_texts(file: Any, name: str, reading: Reading) -> Texts:
         readable = [column for column in outer if not UNREADABLE.search(kinds[column])]
         survey = Survey()
         survey.add_until(_parquet_rows(file, name, readable), field)
-        for column in outer.keys() - set(readable):
+        for column in (column for column in outer if column not in readable):
             survey.fields[column] = Field(top=True, kinds={kinds[column]})
         field = choose_field(survey, name, reading.text_field)
     if "binary" in kinds.get(field, ""):
