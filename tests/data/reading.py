@@ -56,7 +56,7 @@ def raw_jsonl_bytes(records: Texts) -> bytes:
 
 
 def json_bytes(records: Texts) -> bytes:
-    return json.dumps([{"body": text} for text in records], ensure_ascii=False).encode()
+    return json.dumps([{"text": text} for text in records], ensure_ascii=False).encode()
 
 
 def csv_bytes(records: Texts) -> bytes:

@@ -103,7 +103,7 @@ class TestSources:
         error = message(tmp_path)
         assert "no text in this folder" in error
         assert "(skipped 1: 1 .png)" in error
-        assert ".txt .md .jsonl .json .csv .parquet" in error
+        assert ".txt .md .jsonl .ndjson .json .csv .tsv .parquet" in error
         assert ", or these and .gz or .bz2 or .xz or .zst; others are read" in error
         assert "--include '*.py'" in error
 

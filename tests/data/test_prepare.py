@@ -69,6 +69,21 @@ def test_records_divide_by_hash_and_each_ends_with_end_of_text(tmp_path):
     assert data.manifest["documents"] == 300
 
 
+def test_every_pass_takes_the_same_field_of_a_record(tmp_path):
+    texts = [prose(40, seed=n) for n in range(30)]
+    records = [record for text in texts for record in ({"body": "Not this."}, {"text": text})]
+    lines = [json.dumps(record) + "\n" for record in records]
+    (tmp_path / "late.jsonl").write_text("".join(lines))
+    (tmp_path / "plain.jsonl").write_text("".join(lines[1::2]))
+    late, plain = (
+        prepare([str(tmp_path / name)], "chars", 0, tmp_path / "out")
+        for name in ("late.jsonl", "plain.jsonl")
+    )
+    assert late.folder == plain.folder
+    assert "the text is the field 'text', in 30 of 60 records" in late.notices[0]
+    assert "skipped 30 records without a text" in late.notices[1]
+
+
 def test_the_number_of_workers_and_the_names_of_files_change_nothing(tmp_path):
     folders = []
     for number, workers in enumerate((1, 3)):

@@ -1,16 +1,13 @@
-"""Every format of file reads back, and the field of a record that is the text."""
+"""Every format of records reads back, and what is damaged is named."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -91,70 +88,6 @@ class TestFormats:
         assert read(tmp_path) == ["word " * 100_000]
 
 
-class TestTextField:
-    RECORD = '{"title": "one", "body": "two", "n": 3}'
-
-    def test_named(self, tmp_path: Path) -> None:
-        (tmp_path / "a.jsonl").write_text(self.RECORD)
-        assert read(tmp_path, text_field="body") == ["two"]
-
-    def test_only_string(self, tmp_path: Path) -> None:
-        (tmp_path / "a.jsonl").write_text('{"n": 3, "body": "two"}\n{"body": "x", "title": "y"}')
-        assert read(tmp_path) == ["two", "x"]
-
-    @pytest.mark.parametrize(
-        ("ending", "content", "found"),
-        [
-            (".jsonl", RECORD.encode(), "line 1: which field.*title .str., body .str., n .int."),
-            (".csv", b"title,body\none,two\n", "record 1: which field.*title .str., body .str."),
-            (
-                ".json",
-                b'[{"n": 3}]',
-                "record 1: which field.*n .int.",
-            ),
-        ],
-    )
-    def test_undecided(self, tmp_path: Path, ending: str, content: bytes, found: str) -> None:
-        path = tmp_path / f"a{ending}"
-        path.write_bytes(content)
-        error = message(path)
-        assert error.startswith(f"{path}, ")
-        assert re.search(found, error)
-        assert "--text-field" in error
-
-    @pytest.mark.parametrize("bad", ['{"title": "x"}', '{"text": null}', '{"text": ["x"]}'])
-    def test_missing_or_not_a_string(self, tmp_path: Path, bad: str) -> None:
-        (tmp_path / "a.jsonl").write_text(f'{{"text": "fine"}}\n\n{bad}\n')
-        error = message(tmp_path)
-        assert "a.jsonl, line 3: expected a string in the field 'text'" in error
-        assert bad.split('"')[1] in error
-
-    def test_value_that_is_no_record(self, tmp_path: Path) -> None:
-        (tmp_path / "a.json").write_text('["fine", 3]')
-        assert "record 2: expected a record or a string, but found a value (int)" in message(
-            tmp_path
-        )
-
-    def test_csv_row_cut_short(self, tmp_path: Path) -> None:
-        (tmp_path / "a.csv").write_text("id,text\n1,one\n2\n")
-        assert "record 2: expected a string in the field 'text'" in message(tmp_path)
-
-    def test_parquet(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.parquet"
-        table = pa.table({"title": ["one"], "body": pa.array(["two"], pa.large_string()), "n": [3]})
-        pq.write_table(table, path)
-        assert read(path, text_field="body") == ["two"]
-        assert "but found title, body, n; choose" in message(path)
-        assert "in the field 'nobody', but found title, body, n" in message(
-            path, text_field="nobody"
-        )
-        assert "record 1: expected a string in the field 'n'" in message(path, text_field="n")
-
-    def test_parquet_null(self, tmp_path: Path) -> None:
-        pq.write_table(pa.table({"text": ["one", None]}), tmp_path / "a.parquet")
-        assert "record 2: expected a string in the field 'text'" in message(tmp_path)
-
-
 class TestUnusable:
     @pytest.mark.parametrize("line", ['{"text": "x"', "nonsense", "[" * 100_000, "1" * 5000])
     def test_malformed_line(self, tmp_path: Path, line: str) -> None:
@@ -178,7 +111,7 @@ class TestUnusable:
             next(documents)
 
     def test_large_json(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("groundup.data.records.LARGEST_RECORD", MEBI)
+        monkeypatch.setattr("groundup.data.json_files.LARGEST_RECORD", MEBI)
         (tmp_path / "a.json").write_text(json.dumps(["x" * MEBI]))
         error = message(tmp_path)
         assert "may hold 1 MiB" in error
@@ -188,7 +121,7 @@ class TestUnusable:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         limit = csv.field_size_limit()
-        monkeypatch.setattr("groundup.data.records.LARGEST_RECORD", 1000)
+        monkeypatch.setattr("groundup.data.csv_files.LARGEST_RECORD", 1000)
         (tmp_path / "a.csv").write_text('id,text\n1,"' + "one\n" * 500)
         assert "expected CSV, but field larger than field limit" in message(tmp_path)
         csv.field_size_limit(limit)

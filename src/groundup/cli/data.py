@@ -82,6 +82,9 @@ def prepare(
     ] = None,
     include: Include = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    on_bad_record: Annotated[
+        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+    ] = "stop",
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
@@ -108,6 +111,7 @@ def prepare(
         shard_folder(data_folder),
         include=include or [],
         text_field=text_field,
+        on_bad_record=on_bad_record,
         split_on=split_on,
         encoding=encoding,
         unknown=unknown,

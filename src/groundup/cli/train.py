@@ -74,6 +74,9 @@ def train(
     ] = False,
     include: Include = None,
     text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
+    on_bad_record: Annotated[
+        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+    ] = "stop",
     split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
@@ -113,6 +116,7 @@ def train(
     options: dict[str, Any] = {"text_field": text_field, "split_on": split_on}
     options |= {"include": include or [], "encoding": encoding, "unknown": unknown}
     options |= {} if end_of_text is None else {"end_of_text": end_of_text}
+    options |= {"on_bad_record": on_bad_record}
     config = build(TrainConfig, settings)  # refused before torch is loaded
     shards = shard_folder(data_folder)
 

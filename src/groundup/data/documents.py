@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from groundup.base.errors import DataError, UsageError
+from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.data.folders import ARCHIVE, STANDARD_INPUT, Selection, Sieve, format_of
 from groundup.data.markup import MARKUP
 from groundup.data.packed import StoredFile, byte_pieces, zip_members
 from groundup.data.reading import ReadingLog
-from groundup.data.records import RECORD_FORMATS, parquet_texts, record_texts
+from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, plain_newlines, text_pieces
+from groundup.data.texts import ON_BAD_RECORD, Reading
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Document:
 class _Reader:
     """How the sources are to be read."""
 
-    text_field: str | None
+    records: Reading
     split_on: str | None
     encoding: str
     stdin: BinaryIO | None
@@ -59,12 +60,10 @@ class _Reader:
             self.selection.log.chose(kind, f"{kind} files are read as text, without their markup")
             texts = (_cut(text, self.chunk_size) for text in MARKUP[kind](path, self.encoding))
             yield from self._parts(itertools.chain.from_iterable(texts), name)
-        elif kind == ".parquet":
-            yield from self._records(parquet_texts(path, self.text_field, self.chunk_size))
         elif kind in RECORD_FORMATS:
-            pieces = text_pieces(byte_pieces(path, self.chunk_size), name, self.encoding)
-            records = RECORD_FORMATS[kind](pieces, name)
-            yield from self._records(record_texts(records, self.text_field))
+            yield from self._records(
+                file_texts(path, kind, self.records, self.encoding, self.chunk_size)
+            )
         else:
             yield from self._texts(byte_pieces(path, self.chunk_size), name)
 
@@ -78,8 +77,7 @@ class _Reader:
 
     def _records(self, texts: Iterator[tuple[str, str]]) -> Iterator[Document]:
         for label, text in texts:
-            if text and not text.isspace():
-                yield Document(label, _cut(text, self.chunk_size))
+            yield Document(label, _cut(text, self.chunk_size))
 
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
         yield from self._parts(text_pieces(raw, name, self.encoding), name)
@@ -101,6 +99,7 @@ def read_documents(
     *,
     include: Sequence[str] = (),
     text_field: str | None = None,
+    on_bad_record: str = "stop",
     split_on: str | None = None,
     encoding: str = "utf-8",
     stdin: BinaryIO | None = None,
@@ -112,18 +111,23 @@ def read_documents(
     A source is a file, a folder, a glob, the name of a corpus, or "-" for `stdin`, which is read
     from its start where it can be rewound (see `standard_input`); a zip archive is a folder of its
     members. `include` are patterns of names, or of paths inside a folder: such files are read as
-    plain text beside those of known endings. `text_field` names the text of a record, `split_on`
-    cuts plain texts at that string, `chunk_size` is the most characters a piece of text has. `log`
-    receives what was guessed and skipped. Blank documents are skipped. Raises `UsageError` for a
-    source that is not there or a pattern that no file meets, and `DataError` for a text that cannot
-    be used or where all is blank.
+    plain text beside those of known endings. `text_field` names the text of a record (without it
+    see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what becomes of one that is
+    broken or has something else there, `split_on` cuts plain texts at that string, `chunk_size` is
+    the most characters a piece of text has. `log` receives what was guessed and skipped. Blank
+    documents are skipped. Raises `UsageError` for a source that is not there or a pattern that no
+    file meets, and `DataError` for a text that cannot be used or where all is blank.
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
+    if on_bad_record not in ON_BAD_RECORD:
+        raise UsageError(
+            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
+        )
     selection = Selection(include, ReadingLog() if log is None else log)
     paths = selection.files(sources)
     reader = _Reader(
-        text_field=text_field,
+        records=Reading(text_field=text_field, on_bad_record=on_bad_record, log=selection.log),
         split_on=plain_newlines(split_on) if split_on else None,
         encoding=encoding,
         stdin=stdin,

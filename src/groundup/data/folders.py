@@ -26,7 +26,7 @@ from groundup.data.records import RECORD_FORMATS
 
 STANDARD_INPUT = "-"
 ARCHIVE = ".zip"
-ENDINGS = (".txt", ".md", *RECORD_FORMATS, ".parquet", *MARKUP, ARCHIVE)
+ENDINGS = (".txt", ".md", *RECORD_FORMATS, *MARKUP, ARCHIVE)
 
 
 def format_of(path: StoredFile | PurePath) -> str:

@@ -120,6 +120,7 @@ def prepare(
     *,
     include: Sequence[str] = (),
     text_field: str | None = None,
+    on_bad_record: str = "stop",
     split_on: str | None = None,
     unknown: str = "error",
     encoding: str = "utf-8",
@@ -133,10 +134,10 @@ def prepare(
 ) -> PreparedData:
     """Encode `sources` into token shards under `out`, or find that it was done before.
 
-    `sources`, `include`, `text_field`, `split_on`, `encoding` and `stdin` as in `read_documents`;
-    `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as in
-    `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was killed,
-    or ran out of disk, goes on when it is repeated, with the same result to the byte.
+    `sources`, `include`, `text_field`, `on_bad_record`, `split_on`, `encoding` and `stdin` as in
+    `read_documents`; `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as
+    in `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was
+    killed, or ran out of disk, goes on when it is repeated, with the same result to the byte.
     """
     for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
         if value is not None and value < 1:
@@ -148,6 +149,7 @@ def prepare(
                 sources,
                 include=include,
                 text_field=text_field,
+                on_bad_record=on_bad_record,
                 split_on=split_on,
                 encoding=encoding,
                 stdin=spooled,

@@ -3,6 +3,30 @@
 from __future__ import annotations
 
 
+class _Files:
+    """Files that were read alike: the first few by name, the others and their records counted."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._n_files = self._n_texts = self._n_records = 0
+
+    def add(self, file: str, texts: int, records: int) -> None:
+        if len(self._first) < 3:
+            self._first.append(file)
+        self._n_files += 1
+        self._n_texts += texts
+        self._n_records += records
+
+    @property
+    def names(self) -> str:
+        more = f", … ({self._n_files:,} files)" if self._n_files > len(self._first) else ""
+        return ", ".join(self._first) + more
+
+    @property
+    def share(self) -> str:
+        return f", in {self._n_texts:,} of {self._n_records:,} records" if self._n_records else ""
+
+
 class ReadingLog:
     """Collects choices and skips of one pass over the sources; each is told once, and counted."""
 
@@ -10,10 +34,20 @@ class ReadingLog:
         self._choices: dict[str, str] = {}
         self._skipped: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
+        self._files: dict[str, _Files] = {}
 
     def chose(self, subject: str, line: str) -> None:
         """Keep the line that says what was chosen for `subject`; a later line replaces it."""
         self._choices[subject] = line
+
+    def read(self, file: str, how: str, texts: int = 0, records: int = 0) -> None:
+        """Keep how `file` was read, and how many of its records have a text.
+
+        Files that were read alike share a line.
+        """
+        alike = self._files.setdefault(how, _Files())
+        alike.add(file, texts, records)
+        self.chose(how, f"{alike.names}: {how}{alike.share}")
 
     def skip(self, what: str, where: str) -> None:
         """Count one more of `what` ("records without a text"), found at `where`."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data.packed import COMPRESSIONS, byte_pieces
-from groundup.data.records import RECORD_FORMATS, Records
-from groundup.data.streams import optional, text_pieces
+from groundup.data.fields import Records
+from groundup.data.packed import COMPRESSIONS
+from groundup.data.records import TEXT_FORMATS, file_records
+from groundup.data.streams import optional
 from groundup.evaluate.tasks import TASKS, Question, question_of, task_named
 
-ENDINGS = (*(f"{e}{c}" for e in RECORD_FORMATS for c in ("", *COMPRESSIONS)), ".parquet")
+ENDINGS = (*(f"{e}{c}" for e in TEXT_FORMATS for c in ("", *COMPRESSIONS)), ".parquet")
 
 
 def read_questions(
@@ -33,7 +34,7 @@ def read_questions(
         records = _hub_records(name)
     else:
         files = task_files(name, data)
-        records = itertools.chain.from_iterable(map(file_records, files))
+        records = itertools.chain.from_iterable(map(task_records, files))
     labels, questions = [], []
     for label, document in itertools.islice(records, limit):
         labels.append(label)
@@ -60,15 +61,15 @@ def task_files(name: str, data: Path) -> list[Path]:
     )
 
 
-def file_records(path: Path) -> Records:
+def task_records(path: Path) -> Records:
     """Yield where each record of a file stands, and the record."""
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     kind = plain.suffix.lower()
     if kind == ".parquet":
         return _parquet_records(path)
-    if kind not in RECORD_FORMATS:
+    if kind not in TEXT_FORMATS:
         raise UsageError(f"{path}: expected a file ending in {', '.join(ENDINGS)}")
-    return RECORD_FORMATS[kind](text_pieces(byte_pieces(path), str(path)), str(path))
+    return file_records(path, kind)
 
 
 def _parquet_records(path: Path) -> Records:

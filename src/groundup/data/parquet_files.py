@@ -1,0 +1,70 @@
+"""Records in Parquet: the rows of its columns, of which only the text is read."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+from groundup.base.errors import DataError
+from groundup.data.fields import Field, Records, Survey, choose_field
+from groundup.data.packed import StoredFile, seekable
+from groundup.data.streams import optional
+from groundup.data.texts import Reading, Texts, texts_of
+
+TWICE = "the same name twice"
+HOLDS_TEXT = re.compile("string|binary")
+UNREADABLE = re.compile(f"time|duration|map<|union|{TWICE}")  # as Python values
+
+
+def parquet_texts(path: StoredFile, reading: Reading, size: int) -> Texts:
+    """Yield where each record of a Parquet file stands, and its text, reading only that column."""
+    parquet = optional("pyarrow.parquet", "parquet", str(path))
+    failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
+    with seekable(path, size) as plain:
+        try:
+            with parquet.ParquetFile(plain, buffer_size=size) as file:
+                yield from _column_texts(file, str(path), reading)
+        except failures as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise DataError(
+                f"{path}: expected a Parquet file, but {reason}; fetch or write it again"
+            ) from error
+
+
+def _column_texts(file: Any, name: str, reading: Reading) -> Texts:
+    """Look at the column called so first, and at the others only where that has no text."""
+    kinds = _kinds(file.schema_arrow)
+    field = reading.text_field or "text"
+    survey = Survey()
+    if HOLDS_TEXT.search(kinds.get(field, "")):
+        survey.add_until(_parquet_rows(file, name, [field]), field)
+    if not survey.has_text(field):
+        outer = dict.fromkeys(file.schema_arrow.names)
+        readable = [column for column in outer if not UNREADABLE.search(kinds[column])]
+        survey = Survey()
+        survey.add_until(_parquet_rows(file, name, readable), field)
+        for column in (column for column in outer if column not in readable):
+            survey.fields[column] = Field(top=True, kinds={kinds[column]})
+        field = choose_field(survey, name, reading.text_field)
+    if "binary" in kinds.get(field, ""):
+        reading.log.read(name, f"the bytes in the field '{field}' are read as UTF-8")
+    return texts_of(_parquet_rows(file, name, [field]), name, field, reading)
+
+
+def _kinds(fields: Any, outer: str = "") -> dict[str, str]:
+    """Return the type of each column and, as `outer.inner`, of each field of a struct."""
+    kinds: dict[str, str] = {}
+    for field in fields:
+        name = outer + field.name
+        kinds[name] = TWICE if name in kinds else str(field.type)
+        if kinds[name].startswith("struct"):
+            kinds |= _kinds(field.type, f"{name}.")
+    return kinds
+
+
+def _parquet_rows(file: Any, name: str, columns: list[str]) -> Records:
+    batches = file.iter_batches(batch_size=64, columns=columns)
+    rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
+    for number, row in enumerate(rows, 1):
+        yield f"{name}, record {number}", row
