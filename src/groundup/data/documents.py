@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
+from groundup.config.names import TEXTS
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, parquet_texts, record_texts
@@ -149,7 +150,7 @@ def source_files(source: str) -> list[Path]:
             return files
         raise UsageError(f"{source}: no file matches; check the pattern and the folder")
     raise UsageError(
-        f"{source}: no such file or folder, nor a named corpus ({nearest(source, CORPORA)}); "
+        f"{source}: no such file or folder, nor a named corpus ({nearest(Path(source).stem, CORPORA, TEXTS)}); "
         "check the path"
     )
 

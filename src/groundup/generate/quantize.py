@@ -18,8 +18,15 @@ from groundup.quantized import quantizable, quantize, scatter
 from groundup.quantized.codes import BITS
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
-from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
-from groundup.runs.load import LoadedRun, check_shapes, choose_checkpoint, load, run_tokenizer
+from groundup.runs.checkpoint import (
+    MODEL,
+    STATE,
+    Checkpoint,
+    choose_checkpoint,
+    save_files,
+    write_tensors,
+)
+from groundup.runs.load import LoadedRun, check_shapes, load, run_tokenizer
 
 LIMITS = {8: 0.005, 4: 0.02}
 """How much the loss may grow, as a share of it."""

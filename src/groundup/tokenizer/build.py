@@ -25,11 +25,9 @@ def build_tokenizer(
     more than once. `vocab_size` is the most ids that "bpe" may have; `unknown` ("error" or "skip")
     is what characters do with one they have not seen. An unknown spec is a UsageError.
     """
-    if unknown not in UNKNOWN:
-        raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+    check_tokenizer(spec, vocab_size, unknown)
     match spec:
         case "bpe":
-            check_vocab_size(vocab_size)
             return train_bpe(even_sample(texts), vocab_size)
         case "bytes":
             return ByteTokenizer()
@@ -37,12 +35,20 @@ def build_tokenizer(
             return CharTokenizer.train(texts(), unknown)
         case "gpt2":
             return gpt2_tokenizer()
-    if not (spec.endswith(".json") or Path(spec).exists()):
-        raise UsageError(
-            f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
-            f"{nearest(spec, SPECS)}"
-        )
     loaded = load_tokenizer(spec)
     if isinstance(loaded, CharTokenizer) and unknown == "skip":
         return CharTokenizer(loaded.alphabet, unknown)
     return loaded
+
+
+def check_tokenizer(spec: str, vocab_size: int, unknown: str = "error") -> None:
+    """Refuse a wish that `build_tokenizer` cannot fulfil, before any text is read."""
+    if unknown not in UNKNOWN:
+        raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+    if spec == "bpe":
+        check_vocab_size(vocab_size)
+    if spec not in SPECS and not (spec.endswith(".json") or Path(spec).exists()):
+        raise UsageError(
+            f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
+            f"{nearest(spec, SPECS)}"
+        )

@@ -17,8 +17,8 @@ from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, save_files
-from groundup.runs.load import choose_checkpoint, run_tokenizer
+from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files
+from groundup.runs.load import run_tokenizer
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.card import model_card
