@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from groundup import __version__
-from groundup.base.errors import GroundupError
+from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import file_error
 from groundup.base.signals import STOPS, Interrupted, hold_back
 
@@ -28,16 +29,32 @@ VERBS = ["train", "write", "evaluate", "weights", "quantize", "plan", "runs", "r
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
+
+class Verbs(TyperGroup):
+    """A group of verbs that knows what others call them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the verb that the words name, or say in one line what to write instead."""
+        name = args[0]
+        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from groundup.cli.words import unknown_verb
+
+        hint = unknown_verb(name, list(self.commands))
+        raise UsageError(f"{hint}; see '{ctx.command_path} --help'")
+
+
 app = typer.Typer(
     name="groundup",
+    cls=Verbs,
     help="GPT-like language models from the ground up: size one, build it, train it, talk to it.",
-    epilog="Begin with: groundup train",
-    add_completion=False,
+    epilog="Begin with 'groundup train': five minutes on Shakespeare's plays. Then "
+    "'groundup generate shakespeare-nano \"To be\"'. 'groundup VERB --help' explains a verb.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels around the help would double the time it takes
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-data_app = typer.Typer(help="Named texts, and any text made into token shards.")
+data_app = typer.Typer(cls=Verbs, help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
 
 # What a wrong verb, flag or value raises; typer exports only its descendants.
@@ -104,11 +121,10 @@ def _run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _WrongWords as error:
-        where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
-        return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
+        return _fail(_unparsed(error, words), 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
-        resumes = {"train", "prepare", "evaluate"} & set(words)
+        resumes = {"train", "resume", "prepare", "evaluate"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:
@@ -118,6 +134,18 @@ def _run(words: list[str]) -> int:
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status
+
+
+def _unparsed(error: Any, words: list[str]) -> str:
+    """Return the line for words that no verb has been able to read."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message().rstrip(".")
+    if context is not None and hasattr(error, "possibilities"):  # a flag that is not there
+        from groundup.cli.words import unknown_flag
+
+        given = next((w for w in words if w.startswith(error.option_name)), error.option_name)
+        message = unknown_flag(given.partition("=")[0], context)
+    return f"{message}; see '{context.command_path} --help'" if context else message
 
 
 def _explained(error: Exception) -> tuple[str, int]:

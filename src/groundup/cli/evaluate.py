@@ -16,8 +16,9 @@ import typer
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run
 from groundup.cli.tables import print_rows
-from groundup.cli.write import Device, Run, Which, load_run
+from groundup.cli.write import Device, Which, load_run
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult

@@ -12,7 +12,8 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 from groundup.cli.evaluate import candidate, read_text, validation
-from groundup.cli.write import Run, Which
+from groundup.cli.run_names import Run
+from groundup.cli.write import Which
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import run_argument
 from groundup.cli.tables import print_rows
 
 SHOWN = 5
@@ -17,7 +18,7 @@ CHARACTERS = 60
 
 @verb(app, "replay")
 def replay(
-    run: Annotated[Path, typer.Argument(help="A run that stopped, skipped a step or went back.")],
+    run: Annotated[Path, run_argument("A run that stopped, skipped a step or went back.")],
     step: Annotated[
         int | None, typer.Option(help="Of which step [default: the latest kept].")
     ] = None,

@@ -12,6 +12,7 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run
 
 if TYPE_CHECKING:
     from groundup.weights import Conversion
@@ -71,7 +72,7 @@ def import_(
 
 @verb(app, "export")
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     dest: Annotated[Path, typer.Argument(help="The folder (gguf: the file) to write.")],
     form: Annotated[
         str | None,

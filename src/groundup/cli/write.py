@@ -13,11 +13,11 @@ import typer
 
 from groundup.base.errors import DataError, UsageError
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
 
-Run = Annotated[Path, typer.Argument(help="A run folder, such as runs/shakespeare-nano.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.")]
 Temperature = Annotated[
     float | None, typer.Option(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")

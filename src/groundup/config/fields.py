@@ -70,7 +70,8 @@ def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, An
         if not equals:
             raise ConfigError(f"--set {word}: expected key=value, such as --set n_layers=6")
         if key not in owners:
-            raise ConfigError(f"--set {word}: unknown key '{key}'; {nearest(key, owners, SETTINGS)}")
+            hint = nearest(key, owners, SETTINGS)
+            raise ConfigError(f"--set {word}: unknown key '{key}'; {hint}")
         owner = owners[key]
         tables[owner][key] = parse_value(key, text.strip(), field_types(classes[owner])[key])
     return tables

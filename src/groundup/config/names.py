@@ -48,8 +48,8 @@ SETTINGS = by_other_name(
         "minutes": "time max_time time_limit duration budget max_minutes",
         "batch_size": "bs batch per_device_train_batch_size train_batch_size micro_batch_size "
         "mbs device_batch_size global_batch_size",
-        "accumulation": "gradient_accumulation_steps grad_accum grad_accumulation gradient_accumulation "
-        "grad_accum_steps accumulate_grad_batches accum",
+        "accumulation": "gradient_accumulation_steps gradient_accumulation grad_accum "
+        "grad_accumulation grad_accum_steps accumulate_grad_batches accum",
         "optimizer": "optim optimiser opt",
         "learning_rate": "lr max_lr base_lr step_size alpha eta peak_lr",
         "min_learning_rate": "min_lr eta_min lr_min final_lr",
@@ -62,7 +62,8 @@ SETTINGS = by_other_name(
         "clip_norm gradient_clip_val",
         "seed": "random_seed rng_seed manual_seed random_state",
         "order": "shuffle sampler",
-        "eval_every": "eval_interval eval_steps eval_freq val_interval val_every val_check_interval",
+        "eval_every": "eval_interval eval_steps eval_freq val_interval val_every "
+        "val_check_interval",
         "eval_tokens": "eval_iters val_iters eval_batches",
         "save_every": "save_interval save_steps save_freq checkpoint_every checkpoint_interval "
         "ckpt_interval",

@@ -30,7 +30,7 @@ class TrainConfig:
     minutes: float | None = None
     """A time budget: `steps` is chosen from the speed of the first steps to fill it."""
     epochs: float | None = None
-    """Passes over the training tokens: `steps` is chosen to make so many, once the text is known."""
+    """Passes over the training tokens: `steps` is chosen to make them, once the text is known."""
     batch_size: int = 8
     """Sequences in one forward and backward pass."""
     accumulation: int = 1

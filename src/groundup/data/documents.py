@@ -149,9 +149,9 @@ def source_files(source: str) -> list[Path]:
         if files := sorted({match for match in matches if match.is_file()}):
             return files
         raise UsageError(f"{source}: no file matches; check the pattern and the folder")
+    hint = nearest(path.stem, CORPORA, TEXTS)
     raise UsageError(
-        f"{source}: no such file or folder, nor a named corpus ({nearest(Path(source).stem, CORPORA, TEXTS)}); "
-        "check the path"
+        f"{source}: no such file or folder, nor a named corpus ({hint}); check the path"
     )
 
 

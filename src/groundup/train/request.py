@@ -133,8 +133,8 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     prepared = shards if (shards / MANIFEST).is_file() else None
     if prepared is None and not text:
         raise UsageError(
-            f"{folder.path}: the shards of its text are not in {shards}, and the older version that "
-            f"began it has not recorded how they were made; repeat its command"
+            f"{folder.path}: the shards of its text are not in {shards}, and the older version "
+            "that began it has not recorded how they were made; repeat its command"
             f"{as_made(tables, ': ')}"
         )
     base = asked.get("from", {}).get("run")

@@ -23,7 +23,7 @@ CHANGEABLE = (
     "on_nonfinite", "on_spike", "spike_score", "max_skips",
 )  # fmt: skip
 """Settings that may change: what is kept, how trouble is met, and what rounds nothing otherwise."""
-LENGTHS = {"train.steps", "train.minutes", "train.epochs"}
+LENGTHS = ("train.steps", "train.minutes", "train.epochs")
 """How long a run is, said in one of three ways."""
 PASSES = ("batch_size", "accumulation")
 """Settings of which the product counts: the sequences of a step."""
@@ -107,7 +107,13 @@ def _refuse_others(
     different = [key for key in keys if before.get(key) != now.get(key) and key not in accepted]
     if not different:
         return
-    said = _said(tables["request"], asked, different) or _pairs(before, now, different)
+    parts = dict.fromkeys(key.partition(".")[0] for key in different)
+    said = [
+        pair
+        for part in parts
+        for pair in _said(tables["request"], asked, part)
+        or _pairs(before, now, [key for key in different if key.startswith(f"{part}.")])
+    ]
     raise UsageError(
         f"{folder.path} holds a run with other settings ({'; '.join(said)})"
         f"{as_made(tables, '; it was made by: ')}; 'groundup resume {folder.path}' goes on with "
@@ -115,19 +121,18 @@ def _refuse_others(
     )
 
 
-def _said(old: Tables, new: Tables, different: Keys) -> list[str]:
-    """Return what was said otherwise and makes the `different` keys so; what follows is left out.
+def _said(old: Tables, new: Tables, part: str) -> list[str]:
+    """Return what was said otherwise and makes a part of the request another.
 
-    Older versions have not recorded it: then nothing.
+    Nothing where its words are the same, and where an older version has not recorded them.
     """
     if "changes" not in old:
         return []
     before, now = flatten(old), flatten(new)
     for side in (before, now):
-        if not LENGTHS.isdisjoint(side.keys() - {"train.steps"}):
-            side.pop("train.steps")  # nobody said it: it follows from the time or the passes
-    parts = {key.partition(".")[0] for key in different}
-    causes = tuple(cause for part in parts for cause in CAUSES.get(part, ("train",)))
+        if "train.minutes" in side or "train.epochs" in side:
+            side.pop("train.steps", None)  # nobody said it: it follows
+    causes = CAUSES.get(part, (part,))
     keys = [key for key in sorted(before.keys() | now.keys()) if key.startswith(causes)]
     return _pairs(before, now, [key for key in keys if before.get(key) != now.get(key)])
 
