@@ -24,8 +24,16 @@ def replay(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Put a kept batch through the model again: which text, which layer, how large a gradient."""
+    """Look into a batch that something was wrong with.
+
+    It goes through the model again: which text, which layer, how large a gradient.
+    """
     from groundup.runs import RunFolder
+    from groundup.train.kept import kept_batch
+
+    folder = RunFolder(run)
+    folder.model_config(folder.read())
+    kept_batch(folder, step)
     from groundup.runs.load import run_tokenizer
     from groundup.train.replay import replay as put_through
     from groundup.train.replay import worst
@@ -35,7 +43,6 @@ def replay(
         values = {key: value for key, value in vars(found).items() if key != "tokens"}
         print(json.dumps(values | {"tokens": found.tokens.tolist()}))
         return
-    folder = RunFolder(run)
     tokenizer = run_tokenizer(folder, folder.read())
     print(f"Step {found.step:,}: {found.reason}")
     if found.not_finite:

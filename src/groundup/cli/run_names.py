@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from groundup.base.errors import UsageError
+
 
 def run_names(incomplete: str) -> list[str]:
     """Return the runs that a shell may complete a word to."""
@@ -33,4 +35,17 @@ def run_argument(help_: str) -> Any:
     return typer.Argument(callback=_found, autocompletion=run_names, help=help_)
 
 
+def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
+    """Refuse a run, a checkpoint or a device that is not there, before torch is loaded."""
+    from groundup.runs import RunFolder
+    from groundup.runs.checkpoint import candidates
+
+    if device not in DEVICES:
+        raise UsageError(f"--device {device}: expected {', '.join(DEVICES)}")
+    folder = RunFolder(run)
+    folder.model_config(folder.read())
+    candidates(folder, checkpoint)
+
+
+DEVICES = ("cpu", "cuda", "mps")
 Run = Annotated[Path, run_argument("A run: its folder, or its name in runs/.")]

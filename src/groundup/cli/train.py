@@ -55,7 +55,7 @@ def train(
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Train for about so long [default: 5 without --steps].")
+        float | None, typer.Option(help="Train for about so long [default: 5].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
     epochs: Annotated[
@@ -167,9 +167,9 @@ def resume(
     extend: Extend = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Go on with a run where it was stopped; nothing else need be said.
+    """Go on with a run where it was stopped.
 
-    Its text, its settings and its base are taken from its own record.
+    Its text, its settings and its base are in its own record: nothing else need be said.
     """
     _go_on(run, extend, as_json)
 

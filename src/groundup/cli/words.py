@@ -124,6 +124,12 @@ def unknown_verb(name: str, known: list[str]) -> str:
     return f"no verb '{name}'; {nearest(name, known)}"
 
 
+def _shape(argument: Any) -> str:
+    """Return an argument as a usage line shows it."""
+    name = argument.name.upper() + ("..." if argument.nargs != 1 else "")
+    return name if argument.required else f"[{name}]"
+
+
 def unknown_flag(given: str, context: Any) -> str:
     """Return what to write in place of a flag that the command of a click context lacks."""
     command = context.command
@@ -131,13 +137,13 @@ def unknown_flag(given: str, context: Any) -> str:
     if "--run" in flags and answer(given, {"resume": RESUMES}):
         return f"{given}: here the same command goes on, as does 'groundup resume RUN'"
     if argument := answer(given, {key: ARGUMENTS[key] for key in flags if key in ARGUMENTS}):
-        usage = " ".join(command.collect_usage_pieces(context)[1:])
-        return f"{given}: {argument[0].upper()} has no flag here: '{context.command_path} {usage}'"
+        usage = " ".join(map(_shape, (p for p in command.params if not p.opts[0].startswith("-"))))
+        return f"{given}: {argument[0].upper()} needs no flag: '{context.command_path} {usage}'"
     ours = [flag for flag in answer(given, FLAGS) if flag in flags]
     if setting := setting_named(given):
         own = f"--{setting.replace('_', '-')}"
         ours = [own] if own in flags else ours or [f"--set {setting}=VALUE"] * ("--set" in flags)
     if ours:
         return f"{given}: here it is {' or '.join(ours)}"
-    close = alike(given, flags, {})
+    close = alike(given, flags, {}) if len(plain(given)) > 2 else []
     return f"no flag {given}{f'; did you mean {close[0]}?' if close else ''}"

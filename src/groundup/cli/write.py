@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,27 +14,57 @@ import typer
 
 from groundup.base.errors import DataError, UsageError
 from groundup.cli.app import app, verb
-from groundup.cli.run_names import Run
+from groundup.cli.run_names import Run, check_run
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
 
-MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.")]
+
+def _sensible(param: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of a setting of how a model writes, or refuse it before torch is loaded."""
+    if value is not None:
+        from groundup.config.sampling import SamplingConfig
+
+        SamplingConfig(**{str(param.name): value})
+    return value
+
+
+_sampling = partial(typer.Option, callback=_sensible)
+MaxTokens = Annotated[int, _sampling(help="Most tokens to write.")]
 Temperature = Annotated[
-    float | None, typer.Option(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
+    float | None,
+    _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8."),
 ]
 TopK = Annotated[
-    int | None, typer.Option(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
+    int | None,
+    typer.Option(
+        callback=_sensible, help="Choose among the k likeliest tokens; the run's own, or 0 (off)."
+    ),
 ]
 TopP = Annotated[
-    float | None, typer.Option(help="Choose among the likeliest with this share; likewise, or 1.")
+    float | None,
+    typer.Option(
+        callback=_sensible, help="Choose among the likeliest with this share; likewise, or 1."
+    ),
 ]
 MinP = Annotated[
-    float | None, typer.Option(help="Drop tokens below this fraction of the best; likewise, or 0.")
+    float | None,
+    typer.Option(
+        callback=_sensible, help="Drop tokens below this fraction of the best; likewise, or 0."
+    ),
 ]
-Penalty = Annotated[float | None, typer.Option(help="Above 1 repeats less; likewise, or 1 (off).")]
-Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed without it.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
+Penalty = Annotated[
+    float | None,
+    _sampling(help="Above 1 repeats less; likewise, or 1 (off)."),
+]
+Seed = Annotated[
+    int | None,
+    _sampling(help="Write the same again; a new seed without it."),
+]
+Stop = Annotated[
+    list[str] | None,
+    _sampling(help="End before this text; may be repeated."),
+]
 System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Lookup = Annotated[
     bool,
@@ -183,6 +214,7 @@ def _not_text(error: UnicodeDecodeError) -> DataError:
 
 def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
     """Load a run, with a notice on standard error of what is damaged."""
+    check_run(run, checkpoint, device)
     import torch
 
     from groundup.runs.load import load

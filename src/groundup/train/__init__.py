@@ -5,8 +5,9 @@ Each name is imported on first use: what is refused without torch does not wait 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
     from groundup.train.api import train as train
@@ -47,12 +48,5 @@ _MODULES = {
     "TrainStep": "step",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'groundup.train' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"groundup.train.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_MODULES)
+__all__ = [*_MODULES]
+__getattr__ = on_first_use("groundup.train", _MODULES)

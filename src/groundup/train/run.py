@@ -170,7 +170,7 @@ class _Run:
         config, settings = build(GPTConfig, tables["model"]), choices.config
         data, folder, screen = self.data, self.folder, self.screen
         n_tokens = data.manifest["splits"]["train"]["tokens"]
-        plan = make_plan(config, settings, train_tokens=n_tokens)
+        plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
         check_fits(plan)
         tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
         recorder = Recorder(folder, tables)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from groundup import __version__
-from groundup.base.errors import RunError, TokenizerError, UsageError
+from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
@@ -21,6 +21,7 @@ from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files
 from groundup.runs.load import run_tokenizer
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
+from groundup.weights.asked import absent
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
@@ -63,7 +64,7 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
-    folder = RunFolder(_absent(Path(dest)))
+    folder = RunFolder(absent(Path(dest)))
     found = open_pretrained(source, trust_pickle)
     spoken = _fitting(found, tokenizer, source)
     make_folder(folder.path)
@@ -99,7 +100,7 @@ def export_model(
     """
     begun = time.perf_counter()
     kind = format_named(form, dtype)
-    out, folder = _absent(Path(dest)), RunFolder(Path(run))
+    out, folder = absent(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
     model, step, notices = leaving(folder, checkpoint)
     try:
@@ -208,15 +209,6 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
             f"has vocab_size = {found.config.vocab_size:,}; give the model's own tokenizer"
         )
     return tokenizer
-
-
-def _absent(path: Path) -> Path:
-    """Return `path`, which must be the name of something new, or of an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another name, or remove it first")
-    if not path.name:
-        raise UsageError(f"{path}: this very folder; give the name of a new one")
-    return path
 
 
 def _remove(path: Path) -> None:
