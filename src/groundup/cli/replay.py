@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from groundup.cli.app import app, verb
-from groundup.cli.run_names import run_argument
+from groundup.cli.run_names import Run
 from groundup.cli.tables import print_rows
 
 SHOWN = 5
@@ -18,7 +17,7 @@ CHARACTERS = 60
 
 @verb(app, "replay")
 def replay(
-    run: Annotated[Path, run_argument("A run that stopped, skipped a step or went back.")],
+    run: Run,
     step: Annotated[
         int | None, typer.Option(help="Of which step [default: the latest kept].")
     ] = None,
@@ -32,7 +31,6 @@ def replay(
     from groundup.train.kept import kept_batch
 
     folder = RunFolder(run)
-    folder.model_config(folder.read())
     kept_batch(folder, step)
     from groundup.runs.load import run_tokenizer
     from groundup.train.replay import replay as put_through

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,28 +24,42 @@ def preset_names(incomplete: str) -> list[str]:
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
-def _found(name: Any) -> Any:
+def _found(path: Path) -> Path:
+    """Return the folder that a word means, if it is a run's."""
+    from groundup.runs import RunFolder
     from groundup.runs.find import find_run
 
-    return [find_run(one) for one in name] if isinstance(name, list | tuple) else find_run(name)
+    folder = RunFolder(find_run(path))
+    folder.model_config(folder.read())
+    return folder.path
 
 
-def run_argument(help_: str) -> Any:
-    """Return an argument that takes a run's folder, or its name within `runs/`."""
-    return typer.Argument(callback=_found, autocompletion=run_names, help=help_)
+def _all_found(paths: list[Path]) -> list[Path]:
+    from groundup.runs.find import find_run
+
+    return [find_run(path) for path in paths]
 
 
 def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
-    """Refuse a run, a checkpoint or a device that is not there, before torch is loaded."""
+    """Refuse a checkpoint or a device that is not there, before torch is loaded."""
     from groundup.runs import RunFolder
     from groundup.runs.checkpoint import candidates
 
     if device not in DEVICES:
         raise UsageError(f"--device {device}: expected {', '.join(DEVICES)}")
-    folder = RunFolder(run)
-    folder.model_config(folder.read())
-    candidates(folder, checkpoint)
+    candidates(RunFolder(run), checkpoint)
 
 
 DEVICES = ("cpu", "cuda", "mps")
-Run = Annotated[Path, run_argument("A run: its folder, or its name in runs/.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        callback=_found, autocompletion=run_names, help="A run: its folder, or its name in runs/."
+    ),
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        callback=_all_found, autocompletion=run_names, help="Two or more of them, likewise."
+    ),
+]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
-from groundup.cli.run_names import Run, run_argument
+from groundup.cli.run_names import Run, Runs
 from groundup.cli.tables import print_rows
 
 
@@ -49,7 +49,7 @@ def runs(
 
 @verb(app, "compare")
 def compare(
-    runs: Annotated[list[Path], run_argument("Two or more runs: folders, or names in runs/.")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:

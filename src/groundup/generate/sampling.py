@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.base.errors import GroundupError
-from groundup.config.sampling import SamplingConfig
+from groundup.config.sampling import SamplingConfig as SamplingConfig
 
 
 def generators(seed: int | None, n_rows: int) -> list[torch.Generator]:

@@ -80,14 +80,19 @@ class TrainRequest:
             config = preset(self.preset, **self.model_changes)
         if self.folder.exists():
             check_settings(self.folder, self.asked(config), self.extend)
-        elif self.extend is not None:
+        else:
+            self.check_new()
+        if self.prepared is None:
+            self._check_text(config)
+
+    def check_new(self) -> None:
+        """Refuse to lengthen a run that is not there."""
+        if self.extend is not None:
             hint = near_runs(self.folder.path) or "'groundup runs' lists runs"
             raise UsageError(
                 f"--extend {self.extend}: there is no run {self.folder.path} to lengthen; {hint}; "
                 "a new one takes --steps"
             )
-        if self.prepared is None:
-            self._check_text(config)
 
     def _check_text(self, config: GPTConfig) -> None:
         """Refuse sources that are not there, and words that no reader and no tokenizer knows."""

@@ -123,6 +123,7 @@ class _Run:
         if folder.exists():
             tables = compatible(folder, asked, request.extend, self.screen.notice)
         else:
+            request.check_new()
             choices = _with_epochs(choices, data, config)
             tables = _new_tables(request, asked, config, choices, data)
         for written in (folder.path, folder.checkpoints):
