@@ -114,7 +114,7 @@ def _run(words: list[str]) -> int:
     global _debug
     _debug = False
     try:
-        status = app(words, standalone_mode=False)
+        status = app(words, prog_name="groundup", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`

@@ -15,6 +15,7 @@ import typer
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.cli.app import app, verb
+from groundup.cli.groups import grouped
 from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
@@ -25,13 +26,22 @@ DEFAULT_MINUTES = 5.0
 GOES_ON = {"run", "runs_folder", "extend", "as_json"}
 """Beside an existing run these say nothing about its text, its model or its training."""
 
+GROUPS = {
+    "The model": "preset base tokenizer vocab_size set_",
+    "How long": "minutes steps epochs extend",
+    "How it is computed": "seed device shard exact",
+    "How the text is read": "text_field split_on encoding unknown",
+    "Where it lies": "run runs_folder data_folder",
+}
+"""Of --help: headings, and the parameters under each."""
+
 Extend = Annotated[
     int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result only.")]
 
 
-@verb(app, "train")
+@app.command("train", cls=grouped(GROUPS))
 def train(
     context: typer.Context,
     texts: Annotated[
