@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import importlib
 import os
 import signal
@@ -114,7 +115,7 @@ def _run(words: list[str]) -> int:
     global _debug
     _debug = False
     try:
-        status = app(words, prog_name="groundup", standalone_mode=False)
+        status = _command()(words, prog_name="groundup", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
@@ -134,6 +135,12 @@ def _run(words: list[str]) -> int:
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status
+
+
+@functools.cache
+def _command() -> Any:
+    """Return the verbs as one command; whoever calls several in a process makes it once."""
+    return typer.main.get_command(app)
 
 
 def _unparsed(error: Any, words: list[str]) -> str:

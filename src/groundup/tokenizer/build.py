@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
+from groundup.base.files import file_error
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
 from groundup.tokenizer.gpt2 import gpt2_tokenizer
@@ -47,8 +48,14 @@ def check_tokenizer(spec: str, vocab_size: int, unknown: str = "error") -> None:
         raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
     if spec == "bpe":
         check_vocab_size(vocab_size)
-    if spec not in SPECS and not (spec.endswith(".json") or Path(spec).exists()):
+    if spec in SPECS:
+        return
+    try:
+        Path(spec).stat()
+    except OSError as error:
+        if spec.endswith(".json"):
+            raise file_error(Path(spec), error) from error
         raise UsageError(
             f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
             f"{nearest(spec, SPECS)}"
-        )
+        ) from error
