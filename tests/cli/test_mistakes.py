@@ -174,7 +174,7 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "evaluate story-pico --tasks piqqa --data .": (USAGE, ["'piqa'?"]),
     "evaluate story-pico --tasks piqa": (USAGE, ["--data FOLDER or --hub"]),
     "evaluate story-pico --tasks piqa --data .": (USAGE, ["no documents of piqa"]),
-    "evaluate story-pico --text story.txt --stride 0": (USAGE, ["--stride 0"]),
+    "evaluate story-pico --text story.txt --stride 0": (USAGE, ["stride = 0", "1 or more"]),
     "quantize story-pico --bits 3": (USAGE, ["bits = 3", "8 or 4"]),
     "quantize story-pico --to story.txt": (USAGE, ["story.txt is there already"]),
     "export story-pico x --format onnx": (USAGE, ["onnx", "gguf"]),

@@ -58,10 +58,11 @@ def evaluate(
 
     The text is its own validation text unless another is given; the tasks are public ones.
     """
+    from groundup.config.fields import require
+
     names = _task_names(tasks, data, hub)
-    for flag, value in (("--stride", stride), ("--batch-tokens", batch_tokens)):
-        if value is not None and value < 1:
-            raise UsageError(f"{flag} {value}: expected 1 or more")
+    for name, value in (("stride", stride), ("batch_tokens", batch_tokens)):
+        require(value is None or value >= 1, name, value, "1 or more")
     if stride is not None and text is None:
         raise UsageError("--stride is how the window moves over --text; give one, or leave it out")
     check_run(run, checkpoint, device)
