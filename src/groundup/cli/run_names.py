@@ -46,7 +46,7 @@ def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
     from groundup.runs.checkpoint import candidates
 
     if device not in DEVICES:
-        raise UsageError(f"--device {device}: expected {', '.join(DEVICES)}")
+        raise UsageError(f"--device {device}: not on this machine; expected {', '.join(DEVICES)}")
     candidates(RunFolder(run), checkpoint)
 
 
