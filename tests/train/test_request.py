@@ -55,6 +55,25 @@ def test_what_is_recorded_is_what_was_asked(tmp_path: Path) -> None:
     assert_same_bits(train_run(other, quiet()), resumed)
 
 
+def test_a_run_goes_on_from_within_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = train_run(request(tmp_path), StopAt(7))
+    monkeypatch.chdir(stopped.folder.path)
+    assert recorded_request(RunFolder(Path())).folder.path == stopped.folder.path.resolve()
+
+
+def test_a_text_that_was_piped_in_is_asked_for_again(tmp_path: Path) -> None:
+    stopped = train_run(request(tmp_path), StopAt(7))
+    tables = stopped.folder.read()
+    tables["request"]["text"]["sources"] = ["-"]
+    stopped.folder.write({key: value for key, value in tables.items() if key != "format"})
+    going_on(stopped).check()
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(UsageError, match="it was piped in; repeat its command"):
+        going_on(stopped)
+
+
 def test_a_run_that_was_lengthened_goes_on_too(tmp_path: Path) -> None:
     done = train_run(request(tmp_path), quiet())
     stopped = train_run(going_on(done, extend=40), StopAt(30))

@@ -19,6 +19,7 @@ from groundup.cli.groups import grouped
 from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
+    from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Outcome, TrainRequest
 
 STARTED = time.perf_counter()
@@ -113,6 +114,7 @@ def train(
     with that run, as `groundup resume NAME` does.
     """
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
+    from groundup.runs import RunFolder
     from groundup.runs.find import find_run
     from groundup.train.request import (
         DEFAULT_CORPUS,
@@ -125,8 +127,8 @@ def train(
         raise UsageError(
             f"--run {run}: expected a name without slashes; choose its folder by --runs"
         )
-    if run is not None and (runs_folder / run).exists() and _said(context) <= GOES_ON:
-        _go_on(runs_folder / run, extend, as_json)
+    if run is not None and _said(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
+        _go_on(RunFolder(runs_folder / run), extend, as_json)
         return
     fixed = {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size}
     if base is not None and (given_too := [flag for flag, value in fixed.items() if value]):
@@ -172,16 +174,14 @@ def train(
 
 
 @verb(app, "resume")
-def resume(
-    run: Run,
-    extend: Extend = None,
-    as_json: AsJSON = False,
-) -> None:
+def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
     """Go on with a run where it was stopped.
 
     Its text, its settings and its base are in its own record: nothing else need be said.
     """
-    _go_on(run, extend, as_json)
+    from groundup.runs import RunFolder
+
+    _go_on(RunFolder(run), extend, as_json)
 
 
 def _said(context: typer.Context) -> set[str]:
@@ -190,17 +190,20 @@ def _said(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _go_on(path: Path, extend: int | None, as_json: bool) -> None:
-    from groundup.runs import RunFolder
+def _go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     from groundup.train.request import recorded_request
 
-    _carry_out(recorded_request(RunFolder(path), extend=extend, own_process=True), as_json)
+    _carry_out(recorded_request(folder, extend=extend, own_process=True), as_json)
 
 
 def _carry_out(request: TrainRequest, as_json: bool) -> None:
     """Train as requested, show it, and end the process as a signal asks for."""
-    request.check()  # what can be refused without torch, before the seconds that torch takes
     from rich.console import Console
+
+    from groundup.train.launch import place
+
+    if place() is None:  # several processes refuse together, once they have met
+        request.check()
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -32,39 +32,20 @@ def _sensible(param: typer.CallbackParam, value: Any) -> Any:
 _sampling = partial(typer.Option, callback=_sensible)
 MaxTokens = Annotated[int, _sampling(help="Most tokens to write.")]
 Temperature = Annotated[
-    float | None,
-    _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8."),
+    float | None, _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
 ]
 TopK = Annotated[
-    int | None,
-    typer.Option(
-        callback=_sensible, help="Choose among the k likeliest tokens; the run's own, or 0 (off)."
-    ),
+    int | None, _sampling(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
 ]
 TopP = Annotated[
-    float | None,
-    typer.Option(
-        callback=_sensible, help="Choose among the likeliest with this share; likewise, or 1."
-    ),
+    float | None, _sampling(help="Choose among the likeliest with this share; likewise, or 1.")
 ]
 MinP = Annotated[
-    float | None,
-    typer.Option(
-        callback=_sensible, help="Drop tokens below this fraction of the best; likewise, or 0."
-    ),
+    float | None, _sampling(help="Drop tokens below this fraction of the best; likewise, or 0.")
 ]
-Penalty = Annotated[
-    float | None,
-    _sampling(help="Above 1 repeats less; likewise, or 1 (off)."),
-]
-Seed = Annotated[
-    int | None,
-    _sampling(help="Write the same again; a new seed without it."),
-]
-Stop = Annotated[
-    list[str] | None,
-    _sampling(help="End before this text; may be repeated."),
-]
+Penalty = Annotated[float | None, _sampling(help="Above 1 repeats less; likewise, or 1 (off).")]
+Seed = Annotated[int | None, _sampling(help="Write the same again; a new seed without it.")]
+Stop = Annotated[list[str] | None, _sampling(help="End before this text; may be repeated.")]
 System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Lookup = Annotated[
     bool,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.data import PreparedData, read_documents
+from groundup.data.documents import STANDARD_INPUT
 from groundup.data.streams import text_pieces
 from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
@@ -132,30 +133,35 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     sources. Raises `RunError` for a folder that is no run; `UsageError` for an imported or
     quantised model, and where an older version has not recorded how the text was read.
     """
+    path = folder.path if folder.path.name else folder.path.resolve()
     tables = trained_tables(folder)
     asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
     text = dict(asked.get("text", {}))
     prepared = shards if (shards / MANIFEST).is_file() else None
-    if prepared is None and not text:
+    sources = tuple(text.pop("sources", tables["data"].get("sources", ())))
+    is_known = "text" in asked
+    if prepared is None and (not is_known or STANDARD_INPUT in sources):
+        unknown = (
+            "it was piped in" if is_known else "an older version did not record how to read it"
+        )
         raise UsageError(
-            f"{folder.path}: the shards of its text are not in {shards}, and the older version "
-            "that began it has not recorded how they were made; repeat its command"
-            f"{as_made(tables, ': ')}"
+            f"{folder.path}: the shards of its text are not in {shards}, and {unknown}; repeat its "
+            f"command{as_made(tables, ': ')}"
         )
     base = asked.get("from", {}).get("run")
     model = asdict(folder.model_config(asked))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
-        sources=tuple(text.pop("sources", tables["data"].get("sources", ()))),
+        sources=sources,
         preset=asked.get("preset", DEFAULT_PRESET),
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
         train=folder.train_config(asked),
         tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
         text_options=text,
-        run=folder.path.name,
+        run=path.name,
         command=asked.get("command", ""),
-        runs_folder=folder.path.parent,
+        runs_folder=path.parent,
         data_folder=shards.parent,
         prepared=prepared,
         **others,
