@@ -104,6 +104,9 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "delete story-pico": (USAGE, ["remove it as any other"]),
     "version": (USAGE, ["groundup --version"]),
     "trian": (USAGE, ["'train'", "groundup --help"]),
+    "data ls": (USAGE, ["groundup data list"]),
+    "data download kjv": (USAGE, ["groundup data get NAME"]),
+    "data tokenize story.txt": (USAGE, ["groundup data prepare TEXT"]),
     "data lst": (USAGE, ["'list'", "groundup data --help"]),
     # presets and texts by other names
     "train story.txt --preset gpt2": (USAGE, ["'gpt2-124m'?"]),

@@ -41,7 +41,7 @@ class Verbs(TyperGroup):
             return super().resolve_command(ctx, args)
         from groundup.cli.words import unknown_verb
 
-        hint = unknown_verb(name, list(self.commands))
+        hint = unknown_verb(name, list(self.commands), ctx.command_path.partition(" ")[2])
         raise UsageError(f"{hint}; see '{ctx.command_path} --help'")
 
 

@@ -32,8 +32,8 @@ VERBS: Table = {
     "runs": "list ls ps status history experiments dir",
     "report RUN": "plot curves view dashboard tensorboard show open",
     "compare RUN RUN": "diff versus vs",
-    "data list": "datasets corpora",
-    "data get NAME": "download fetch get",
+    "data list": "datasets corpora ls names show",
+    "data get NAME": "download fetch get pull load",
     "data prepare TEXT": "prepare tokenize tokenise encode preprocess dataset",
     "--version": "version",
     "--help": "help usage man",
@@ -115,11 +115,11 @@ def setting_named(name: str) -> str | None:
     return ours.get(plain(name)) or SETTINGS.get(plain(name))
 
 
-def unknown_verb(name: str, known: list[str]) -> str:
-    """Return what to write in place of a verb that is not there."""
+def unknown_verb(name: str, known: list[str], group: str) -> str:
+    """Return what to write in place of a verb that is not there, or not in its group."""
     if absent := answer(name, ABSENT):
         return f"no verb '{name}': {absent[0]}"
-    if ours := answer(name, VERBS):
+    if ours := [one for one in answer(name, VERBS) if one.startswith(group)]:
         return f"no verb '{name}': here it is 'groundup {ours[0]}'"
     return f"no verb '{name}'; {nearest(name, known)}"
 
