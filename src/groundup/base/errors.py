@@ -13,7 +13,8 @@ Each message is one line: what was given, what was expected, what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class GroundupError(Exception):
@@ -68,8 +69,45 @@ def quoted(value: object, most: int = LONGEST_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt `name`: the nearest known one, or all of them."""
+MOST_NAMED = 12
+"""Names that a hint lists where it cannot tell which one is meant."""
+FEWEST_LETTERS = 3
+"""Letters that a name needs for another to be recognised in it."""
+
+
+def plain(name: str) -> str:
+    """Return `name` without what people write in different ways: case, hyphens, dots, spaces."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """Return a hint for an unknown `name`: the known ones it may mean, or all of them.
+
+    What it means comes before how it is spelt: a name that others use (`synonyms`, from `plain`
+    names to ours), then the same letters, names that begin with it, names that are in it or it is
+    in, and only then the one with the most letters in common.
+    """
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+    meant = alike(name, names, synonyms or {})
+    if not meant:
+        return f"known: {', '.join(names)}"
+    *others, last = (f"'{one}'" for one in meant[:MOST_NAMED])
+    return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
+
+
+def alike(name: str, names: Sequence[str], synonyms: Mapping[str, str]) -> list[str]:
+    """Return those of `names` that `name` most likely means; see `nearest`."""
+    given = plain(name)
+    letters = {one: plain(one) for one in names}
+    if synonyms.get(given) in letters:
+        return [synonyms[given]]
+    if len(given) >= FEWEST_LETTERS:
+        for fits in (
+            lambda own: own == given,
+            lambda own: own.startswith(given),
+            lambda own: given in own or (len(own) >= FEWEST_LETTERS and own in given),
+        ):
+            if found := [one for one, own in letters.items() if fits(own)]:
+                return found
+    close = difflib.get_close_matches(given, letters.values(), n=1, cutoff=0.5)
+    return [one for one, own in letters.items() if own in close][:1]

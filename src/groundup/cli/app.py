@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import importlib
 import os
 import signal
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from groundup import __version__
-from groundup.base.errors import GroundupError
+from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import file_error
 from groundup.base.output import harmless, lasting, open_closed_streams
 from groundup.base.signals import STOPS, Interrupted, hold_back
@@ -41,16 +43,32 @@ OUTPUT = "standard output"
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
+
+class Verbs(TyperGroup):
+    """A group of verbs that knows what others call them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the verb that the words name, or say in one line what to write instead."""
+        name = args[0]
+        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from groundup.cli.words import unknown_verb
+
+        hint = unknown_verb(name, list(self.commands), ctx.command_path.partition(" ")[2])
+        raise UsageError(f"{hint}; see '{ctx.command_path} --help'")
+
+
 app = typer.Typer(
     name="groundup",
+    cls=Verbs,
     help="GPT-like language models from the ground up: size one, build it, train it, talk to it.",
-    epilog="Begin with: groundup train",
-    add_completion=False,
+    epilog="Begin with 'groundup train': five minutes on Shakespeare's plays. Then "
+    "'groundup generate shakespeare-nano \"To be\"'. 'groundup VERB --help' explains a verb.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels around the help would double the time it takes
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-data_app = typer.Typer(help="Named texts, and any text made into token shards.")
+data_app = typer.Typer(cls=Verbs, help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
 
 # What a wrong verb, flag or value raises; typer exports only its descendants.
@@ -124,7 +142,7 @@ def _run(words: list[str]) -> int:
     global _debug
     _debug = False
     try:
-        status = app(words, standalone_mode=False)
+        status = _command()(words, prog_name="groundup", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError as error:
@@ -134,11 +152,10 @@ def _run(words: list[str]) -> int:
             return _broken_pipe(end.__context__)
         raise
     except _WrongWords as error:
-        where = f"; see '{error.ctx.command_path} --help'" if getattr(error, "ctx", None) else ""
-        return _fail(f"{error.format_message().rstrip('.')}{where}", 2)
+        return _fail(_unparsed(error, words), 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
-        resumes = {"train", "prepare", "evaluate"} & set(words)
+        resumes = {"train", "resume", "prepare", "evaluate"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:
@@ -153,6 +170,24 @@ def _run(words: list[str]) -> int:
 def _broken_pipe(error: BrokenPipeError) -> int:
     """Return 0 where the reader of our output has gone, as in `... | head`: it has seen enough."""
     return 0 if error.filename == OUTPUT else _fail(*_explained(error))
+
+
+@functools.cache
+def _command() -> Any:
+    """Return the verbs as one command; whoever calls several in a process makes it once."""
+    return typer.main.get_command(app)
+
+
+def _unparsed(error: Any, words: list[str]) -> str:
+    """Return the line for words that no verb has been able to read."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message().rstrip(".")
+    if context is not None and hasattr(error, "possibilities"):  # a flag that is not there
+        from groundup.cli.words import unknown_flag
+
+        given = next((w for w in words if w.startswith(error.option_name)), error.option_name)
+        message = unknown_flag(given.partition("=")[0], context)
+    return f"{message}; see '{context.command_path} --help'" if context else message
 
 
 def _explained(error: Exception) -> tuple[str, int]:

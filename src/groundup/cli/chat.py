@@ -23,7 +23,6 @@ from groundup.cli.options import (
     MaxTokens,
     MinP,
     Penalty,
-    Run,
     Seed,
     Stop,
     System,
@@ -35,6 +34,7 @@ from groundup.cli.options import (
     sampling_line,
 )
 from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
+from groundup.cli.run_names import Run
 from groundup.cli.streams import show
 
 if TYPE_CHECKING:

@@ -16,13 +16,17 @@ import typer
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.cli.app import app, verb
-from groundup.cli.options import Device, Run, Which, load_run
+from groundup.cli.options import Device, Which, load_run
+from groundup.cli.run_names import Run, check_run
 from groundup.cli.streams import PIPE
 from groundup.cli.tables import print_rows
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
+    from groundup.evaluate.tasks import Question
     from groundup.runs.load import LoadedRun
+
+    Asked = dict[str, tuple[list[str], list[Question]]]
 
 JOURNAL = "evaluations.jsonl"
 TASKS_HELP = "Of lambada, hellaswag, arc_easy, arc_challenge, piqa, winogrande; commas between."
@@ -55,20 +59,27 @@ def evaluate(
 
     The text is its own validation text unless another is given; the tasks are public ones.
     """
+    from groundup.config.fields import require
+
     names = _task_names(tasks, data, hub)
+    for name, value in (("stride", stride), ("batch_tokens", batch_tokens)):
+        require(value is None or value >= 1, name, value, "1 or more")
     if stride is not None and text is None:
         raise UsageError("--stride is how the window moves over --text; give one, or leave it out")
+    check_run(run, checkpoint, device)
+    words = None if text is None else read_text(text)
+    asked = _questions(names, data, limit)
     loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
         report["validation"] = _show_validation(validation(run, loaded), as_json)
-    if text is not None:
+    if words is not None:
         from groundup.evaluate import evaluate_text
 
         with _progress("Text") as shown:
             result = evaluate_text(
                 candidate(loaded),
-                read_text(text),
+                words,
                 stride=stride,
                 batch_tokens=batch_tokens,
                 progress=shown,
@@ -76,7 +87,7 @@ def evaluate(
         report["text"] = _show_text(result, as_json)
     if names:
         journal = output or run / JOURNAL
-        results = _sit(candidate(loaded), names, data, limit, journal, batch_tokens)
+        results = _sit(candidate(loaded), asked, journal, batch_tokens)
         report["tasks"] = _show_tasks(results, as_json)
     if as_json:
         print(json.dumps(_plain(report), indent=2))
@@ -142,17 +153,16 @@ def validation(run: Path, loaded: LoadedRun, max_tokens: int | None = None) -> E
         return evaluate_loss(loaded.model, tokens, max_tokens=max_tokens, progress=shown)
 
 
-def _sit(
-    candidate: Candidate,
-    names: list[str],
-    data: Path | None,
-    limit: int | None,
-    journal: Path,
-    batch_tokens: int,
-) -> list[TaskResult]:
-    from groundup.evaluate import read_questions, sit
+def _questions(names: list[str], data: Path | None, limit: int | None) -> Asked:
+    """Return the questions of each task; what is wrong with them is said before torch is loaded."""
+    from groundup.evaluate.documents import read_questions
 
-    asked = {name: read_questions(name, data, limit) for name in names}
+    return {name: read_questions(name, data, limit) for name in names}
+
+
+def _sit(candidate: Candidate, asked: Asked, journal: Path, batch_tokens: int) -> list[TaskResult]:
+    from groundup.evaluate import sit
+
     results = []
     for name, (labels, questions) in asked.items():
         with _progress(name) as shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,29 +12,39 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import tell
+from groundup.cli.run_names import check_run
 
 if TYPE_CHECKING:
     from groundup.generate import SamplingConfig
     from groundup.runs.load import LoadedRun
 
-Run = Annotated[Path, typer.Argument(help="A run folder, such as runs/shakespeare-nano.")]
-MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.")]
+
+def _sensible(param: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of a setting of how a model writes, or refuse it before torch is loaded."""
+    if value is not None:
+        from groundup.config.sampling import SamplingConfig
+
+        SamplingConfig(**{str(param.name): value})
+    return value
+
+
+_sampling = partial(typer.Option, callback=_sensible)
+MaxTokens = Annotated[int, _sampling(help="Most tokens to write.")]
 Temperature = Annotated[
-    float | None,
-    typer.Option(help="0 is greedy, above 1 is wild; the run's own, or 0.8 (0.3 for answers)."),
+    float | None, _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
 ]
 TopK = Annotated[
-    int | None, typer.Option(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
+    int | None, _sampling(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
 ]
 TopP = Annotated[
-    float | None, typer.Option(help="Choose among the likeliest with this share; likewise, or 1.")
+    float | None, _sampling(help="Choose among the likeliest with this share; likewise, or 1.")
 ]
 MinP = Annotated[
-    float | None, typer.Option(help="Drop tokens below this fraction of the best; likewise, or 0.")
+    float | None, _sampling(help="Drop tokens below this fraction of the best; likewise, or 0.")
 ]
-Penalty = Annotated[float | None, typer.Option(help="Above 1 repeats less; likewise, or 1 (off).")]
-Seed = Annotated[int | None, typer.Option(help="Write the same again; a new seed without it.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")]
+Penalty = Annotated[float | None, _sampling(help="Above 1 repeats less; likewise, or 1 (off).")]
+Seed = Annotated[int | None, _sampling(help="Write the same again; a new seed without it.")]
+Stop = Annotated[list[str] | None, _sampling(help="End before this text; may be repeated.")]
 System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Lookup = Annotated[
     bool,
@@ -48,6 +59,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
 def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
     """Load a run, with a notice on standard error of what is damaged."""
+    check_run(run, checkpoint, device)
     import torch
 
     from groundup.runs.load import load

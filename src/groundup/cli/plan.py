@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import preset_names
 from groundup.cli.tables import print_rows
 
 
 @verb(app, "plan")
 def plan(
-    preset: Annotated[str, typer.Argument(help="A named model: gpt2-124m, nano, …")] = "nano",
+    preset: Annotated[
+        str,
+        typer.Argument(autocompletion=preset_names, help="A named model: gpt2-124m, nano, …"),
+    ] = "nano",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),

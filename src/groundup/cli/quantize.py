@@ -12,7 +12,8 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 from groundup.cli.evaluate import candidate, read_text, validation
-from groundup.cli.options import Run, Which
+from groundup.cli.options import Which
+from groundup.cli.run_names import Run, check_run
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
@@ -46,14 +47,20 @@ def quantize(
     What comes of it is a run folder. It is measured beside the original on the run's validation
     text, and not kept where its loss grows too much.
     """
-    from groundup.generate.quantize import quantize_run
+    from groundup.runs import RunFolder
+    from groundup.runs.quantizable import quantizable_tables
 
     if limit is not None and not limit >= 0:
         raise UsageError(f"--limit {limit}: expected a percentage of 0 or more")
+    out = to or run.with_name(f"{run.resolve().name}-int{bits}")
+    quantizable_tables(RunFolder(run), RunFolder(out), bits)
+    check_run(run, checkpoint)
     words = None if text is None else read_text(text)
+    from groundup.generate.quantize import quantize_run
+
     done = quantize_run(
         run,
-        to or run.with_name(f"{run.resolve().name}-int{bits}"),
+        out,
         bits,
         lambda loaded: _loss(run, loaded, words),
         limit=None if limit is None else limit / 100,

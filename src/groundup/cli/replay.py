@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run
 from groundup.cli.tables import print_rows
 
 SHOWN = 5
@@ -17,14 +17,21 @@ CHARACTERS = 60
 
 @verb(app, "replay")
 def replay(
-    run: Annotated[Path, typer.Argument(help="A run that stopped, skipped a step or went back.")],
+    run: Run,
     step: Annotated[
         int | None, typer.Option(help="Of which step [default: the latest kept].")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
-    """Put a kept batch through the model again: which text, which layer, how large a gradient."""
+    """Look into a batch that something was wrong with.
+
+    It goes through the model again: which text, which layer, how large a gradient.
+    """
     from groundup.runs import RunFolder
+    from groundup.train.kept import kept_batch
+
+    folder = RunFolder(run)
+    kept_batch(folder, step)
     from groundup.runs.load import run_tokenizer
     from groundup.train.replay import replay as put_through
     from groundup.train.replay import worst
@@ -34,7 +41,6 @@ def replay(
         values = {key: value for key, value in vars(found).items() if key != "tokens"}
         print(json.dumps(values | {"tokens": found.tokens.tolist()}))
         return
-    folder = RunFolder(run)
     tokenizer = run_tokenizer(folder, folder.read())
     print(f"Step {found.step:,}: {found.reason}")
     if found.not_finite:

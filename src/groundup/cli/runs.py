@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run, Runs
 from groundup.cli.tables import print_rows
 
 
@@ -48,7 +49,7 @@ def runs(
 
 @verb(app, "compare")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
@@ -96,7 +97,7 @@ def _figure(value: object) -> str:
 
 
 @verb(app, "report")
-def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+def report(run: Run) -> None:
     """Write a run's report.html anew."""
     from groundup.runs.report import write_report
 

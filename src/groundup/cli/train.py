@@ -16,39 +16,70 @@ from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.cli.app import app, verb
 from groundup.cli.data import Include, ShardFolder, shard_folder
+from groundup.cli.groups import grouped
+from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
-    from groundup.train import ConsoleScreen, Outcome
+    from groundup.runs import RunFolder
+    from groundup.train import ConsoleScreen, Outcome, TrainRequest
 
 STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
+GOES_ON = {"run", "runs_folder", "extend", "as_json"}
+"""Beside an existing run these say nothing about its text, its model or its training."""
+
+GROUPS = {
+    "The model": "preset base tokenizer vocab_size set_",
+    "How long": "minutes steps epochs extend",
+    "How it is computed": "seed device shard exact",
+    "How the text is read": (
+        "include text_field on_bad_record split_on end_of_text encoding unknown"
+    ),
+    "Where it lies": "run runs_folder data_folder",
+}
+"""Of --help: headings, and the parameters under each."""
+
+Extend = Annotated[
+    int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print the result only.")]
 
 
-@verb(app, "train")
+@app.command("train", cls=grouped(GROUPS))
 def train(
+    context: typer.Context,
     texts: Annotated[
         list[str] | None,
         typer.Argument(help="Files, folders, globs, - or named texts (see `groundup data list`)."),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]"),
+        typer.Option(
+            autocompletion=preset_names,
+            help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]",
+        ),
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RUN", help="Train on from this run or imported model."),
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=run_names,
+            help="Train on from this run or imported model.",
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Train for about so long [default: 5 without --steps].")
+        float | None, typer.Option(help="Train for about so long [default: 5].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Train for so many passes over the text, such as 2.5.")
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(help="Name of the run [default: TEXT-PRESET, or TEXT-RUN with --from]."),
     ] = None,
-    extend: Annotated[
-        int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
-    ] = None,
+    extend: Extend = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json [default: bpe]."),
@@ -86,30 +117,46 @@ def train(
     ] = None,
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
     data_folder: ShardFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result only.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Train a GPT on a text. The same command again goes on where it was stopped.
 
-    Without a text it takes Shakespeare's plays. Ctrl-C saves and stops.
+    Without a text it takes Shakespeare's plays. Ctrl-C saves and stops. --run NAME alone goes on
+    with that run, as `groundup resume NAME` does.
     """
-    from rich.console import Console
-
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
+    from groundup.runs import RunFolder
+    from groundup.runs.find import find_run
+    from groundup.train.request import (
+        DEFAULT_CORPUS,
+        DEFAULT_PRESET,
+        DEFAULT_TOKENIZER,
+        TrainRequest,
+    )
 
     if run is not None and (run in ("", "..") or Path(run).name != run):
         raise UsageError(
             f"--run {run}: expected a name without slashes; choose its folder by --runs"
         )
+    if run is not None and _said(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
+        _go_on(RunFolder(runs_folder / run), extend, as_json)
+        return
     fixed = {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size}
     if base is not None and (given_too := [flag for flag, value in fixed.items() if value]):
         raise UsageError(
             f"{given_too[0]} with --from {base}: that model has its own; leave out one of the two"
         )
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
-    given: dict[str, Any] = {"steps": steps, "minutes": minutes, "seed": seed, "device": device}
+    given: dict[str, Any] = {"steps": steps, "minutes": minutes, "epochs": epochs}
+    given |= {"seed": seed, "device": device}
     settings |= {key: value for key, value in given.items() if value is not None}
     settings |= {name: "on" for name, on in (("shard", shard), ("exact", exact)) if on}
-    if "steps" not in settings and extend is None:
+    if {"steps", "epochs"} <= settings.keys():
+        raise UsageError(
+            f"steps = {settings['steps']} with epochs = {settings['epochs']}: passes over the text "
+            "are a number of steps too; leave out one of the two"
+        )
+    if not {"steps", "epochs"} & settings.keys() and extend is None:
         settings.setdefault("minutes", DEFAULT_MINUTES)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
@@ -120,25 +167,62 @@ def train(
     config = build(TrainConfig, settings)  # refused before torch is loaded
     shards = shard_folder(data_folder)
 
+    _carry_out(
+        TrainRequest(
+            sources=tuple(texts or (DEFAULT_CORPUS,)),
+            preset=preset or DEFAULT_PRESET,
+            base=None if base is None else find_run(base, runs_folder),
+            model_changes=model_changes,
+            train=config,
+            tokenizer=tokenizer or DEFAULT_TOKENIZER,
+            text_options=options,
+            run=run,
+            extend=extend,
+            command=shlex.join(["groundup", *sys.argv[1:]]),
+            own_process=True,
+            runs_folder=runs_folder,
+            data_folder=shards,
+        ),
+        as_json,
+    )
+
+
+@verb(app, "resume")
+def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
+    """Go on with a run where it was stopped.
+
+    Its text, its settings and its base are in its own record: nothing else need be said.
+    """
+    from groundup.runs import RunFolder
+
+    _go_on(RunFolder(run), extend, as_json)
+
+
+def _said(context: typer.Context) -> set[str]:
+    """Return the names of the parameters that the user has given."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
+    from groundup.train.request import recorded_request
+
+    _carry_out(recorded_request(folder, extend=extend, own_process=True), as_json)
+
+
+def _carry_out(request: TrainRequest, as_json: bool) -> None:
+    """Train as requested, show it, and end the process as a signal asks for."""
+    from rich.console import Console
+
+    from groundup.train.launch import place
+
+    if place() is None:  # several processes refuse together, once they have met
+        request.check()
+
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from groundup.train import ConsoleScreen, TrainRequest, train_run
+    from groundup.train import ConsoleScreen, train_run
 
-    request = TrainRequest(
-        sources=tuple(texts or ("shakespeare",)),
-        preset=preset or "nano",
-        base=base,
-        model_changes=model_changes,
-        train=config,
-        tokenizer=tokenizer or "bpe",
-        text_options=options,
-        run=run,
-        extend=extend,
-        command=shlex.join(["groundup", *sys.argv[1:]]),
-        own_process=True,
-        runs_folder=runs_folder,
-        data_folder=shards,
-    )
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:
         with Requests() as requests:
@@ -165,7 +249,8 @@ def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
 
     path, progress = outcome.folder.path, outcome.progress
     if not progress.finished:
-        saved = f"saved at step {progress.step:,}; the same command goes on"
+        saved = f"saved at step {progress.step:,}; the same command goes on, or 'groundup resume"
+        saved += f" {path}'"
         screen.line("Stopped", saved, "yellow")
         return
     prompt = "".join(sample["prompt"] for sample in list(read_lines(outcome.folder.samples))[-1:])

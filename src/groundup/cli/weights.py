@@ -12,6 +12,7 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
+from groundup.cli.run_names import Run, check_run
 
 if TYPE_CHECKING:
     from groundup.weights import Conversion
@@ -48,16 +49,20 @@ def import_(
     What comes of it is a run folder: generate, chat, evaluate, and train on from it.
     """
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights import import_model
+    from groundup.weights.asked import absent, check_source
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
             f"--tokenizer {tokenizer}: such a one is made from a text, and here is none; give a "
             "tokenizer.json, gpt2 or bytes"
         )
-    given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or Path("runs") / stem
+    check_source(source)
+    absent(path)
+    given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
+    from groundup.weights import import_model
+
     done = import_model(
         source, path, tokenizer=given, trust_pickle=trust_pickle, verify=not no_verify
     )
@@ -71,7 +76,7 @@ def import_(
 
 @verb(app, "export")
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     dest: Annotated[Path, typer.Argument(help="The folder (gguf: the file) to write.")],
     form: Annotated[
         str | None,
@@ -98,12 +103,18 @@ def export(
 
     With its tokenizer, its chat template and, for Hugging Face, a model card.
     """
+    from groundup.weights.asked import absent, check_format
+
+    form = form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf")
+    check_format(form, dtype)
+    check_run(run, checkpoint)
+    absent(dest)
     from groundup.weights import export_model
 
     done = export_model(
         run,
         dest,
-        form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf"),
+        form,
         dtype=dtype,
         checkpoint=checkpoint,
         licence=licence,

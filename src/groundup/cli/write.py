@@ -17,7 +17,6 @@ from groundup.cli.options import (
     MaxTokens,
     MinP,
     Penalty,
-    Run,
     Seed,
     Stop,
     System,
@@ -28,6 +27,7 @@ from groundup.cli.options import (
     load_run,
     sampling_line,
 )
+from groundup.cli.run_names import Run
 from groundup.cli.streams import read_input, show
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from groundup.base.errors import ConfigError, nearest, quoted, shown
+from groundup.config.names import SETTINGS
 
 C = TypeVar("C")
 
@@ -36,7 +37,7 @@ def build(cls: type[C], values: Mapping[str, Any]) -> C:
     for key, value in values.items():
         if key not in accepted:
             raise ConfigError(
-                f"unknown key '{shown(key)}' in {cls.__name__}; {nearest(key, accepted)}"
+                f"unknown key '{shown(key)}' in {cls.__name__}; {nearest(key, accepted, SETTINGS)}"
             )
         checked[key] = _checked(key, value, accepted[key])
     return cls(**checked)
@@ -69,7 +70,8 @@ def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, An
         if not equals:
             raise ConfigError(f"--set {word}: expected key=value, such as --set n_layers=6")
         if key not in owners:
-            raise ConfigError(f"--set {word}: unknown key '{key}'; {nearest(key, owners)}")
+            hint = nearest(key, owners, SETTINGS)
+            raise ConfigError(f"--set {word}: unknown key '{key}'; {hint}")
         owner = owners[key]
         tables[owner][key] = parse_value(key, text.strip(), field_types(classes[owner])[key])
     return tables

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from groundup.base.errors import ConfigError, nearest
+from groundup.config import names
 from groundup.config.gpt import GPTConfig
 
 Fields = dict[str, Any]
@@ -184,5 +185,5 @@ PRESETS: dict[str, Fields] = {
 def preset(name: str, **changes: Any) -> GPTConfig:
     """Return the `GPTConfig` of a named model with some fields changed."""
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset '{name}'; {nearest(name, PRESETS)}")
+        raise ConfigError(f"unknown preset '{name}'; {nearest(name, PRESETS, names.PRESETS)}")
     return GPTConfig(**{**PRESETS[name], **changes})

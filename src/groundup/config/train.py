@@ -29,6 +29,8 @@ class TrainConfig:
     """Optimizer steps of the whole run."""
     minutes: float | None = None
     """A time budget: `steps` is chosen from the speed of the first steps to fill it."""
+    epochs: float | None = None
+    """Passes over the training tokens: `steps` is chosen to make them, once the text is known."""
     batch_size: int = 8
     """Sequences in one forward and backward pass."""
     accumulation: int = 1
@@ -166,6 +168,10 @@ class TrainConfig:
         require(self.timeout > 0, "timeout", self.timeout, "a positive number of seconds")
         minutes = self.minutes
         require(minutes is None or 0 < minutes < 1e6, "minutes", minutes, "a positive number")
+        epochs = self.epochs
+        require(epochs is None or 0 < epochs < 1e6, "epochs", epochs, "a positive number of passes")
+        alone = epochs is None or minutes is None
+        require(alone, "epochs", epochs, f"either epochs or minutes = {minutes}, not both")
         for name, known in (
             ("schedule", SCHEDULES),
             ("order", ORDERS),

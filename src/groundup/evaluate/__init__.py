@@ -1,26 +1,44 @@
-"""What a model is worth: on a text, and in the public tasks."""
+"""What a model is worth: on a text, and in the public tasks.
 
-from groundup.evaluate.candidate import Candidate
-from groundup.evaluate.documents import read_questions
-from groundup.evaluate.exam import TaskResult, sit
-from groundup.evaluate.likelihood import Score, log_likelihoods
-from groundup.evaluate.loss import Evaluation, Helpers, evaluate_loss
-from groundup.evaluate.rows import Request
-from groundup.evaluate.tasks import TASKS
-from groundup.evaluate.text import TextResult, evaluate_text
+Each name is imported on first use: what is refused without torch does not wait for it.
+"""
 
-__all__ = [
-    "TASKS",
-    "Candidate",
-    "Evaluation",
-    "Helpers",
-    "Request",
-    "Score",
-    "TaskResult",
-    "TextResult",
-    "evaluate_loss",
-    "evaluate_text",
-    "log_likelihoods",
-    "read_questions",
-    "sit",
-]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from groundup.base.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from groundup.evaluate.candidate import Candidate as Candidate
+    from groundup.evaluate.documents import read_questions as read_questions
+    from groundup.evaluate.exam import TaskResult as TaskResult
+    from groundup.evaluate.exam import sit as sit
+    from groundup.evaluate.likelihood import Score as Score
+    from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
+    from groundup.evaluate.loss import Evaluation as Evaluation
+    from groundup.evaluate.loss import Helpers as Helpers
+    from groundup.evaluate.loss import evaluate_loss as evaluate_loss
+    from groundup.evaluate.rows import Request as Request
+    from groundup.evaluate.tasks import TASKS as TASKS
+    from groundup.evaluate.text import TextResult as TextResult
+    from groundup.evaluate.text import evaluate_text as evaluate_text
+
+_MODULES = {
+    "Candidate": "candidate",
+    "read_questions": "documents",
+    "TaskResult": "exam",
+    "sit": "exam",
+    "Score": "likelihood",
+    "log_likelihoods": "likelihood",
+    "Evaluation": "loss",
+    "Helpers": "loss",
+    "evaluate_loss": "loss",
+    "Request": "rows",
+    "TASKS": "tasks",
+    "TextResult": "text",
+    "evaluate_text": "text",
+}
+
+__all__ = [*_MODULES]
+__getattr__ = on_first_use("groundup.evaluate", _MODULES)

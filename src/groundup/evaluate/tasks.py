@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import DataError, UsageError, nearest
-from groundup.evaluate.rows import Request
 from groundup.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from groundup.evaluate.rows import Request
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def encode_pair(
     Both are encoded as one text, and what the context alone does not take is the continuation.
     An empty context is `start` alone.
     """
+    from groundup.evaluate.rows import Request
+
     kept = context.rstrip()
     whole = tokenizer.encode(context + continuation)
     n_context = len(tokenizer.encode(kept))

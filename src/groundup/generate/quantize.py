@@ -11,15 +11,22 @@ from typing import Any
 
 from torch import Tensor
 
-from groundup.base.errors import RunError, UsageError
+from groundup.base.errors import RunError
 from groundup.base.files import make_folder, write_json
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.quantized import quantizable, quantize, scatter
-from groundup.quantized.codes import BITS
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
-from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
-from groundup.runs.load import LoadedRun, check_shapes, choose_checkpoint, load, run_tokenizer
+from groundup.runs.checkpoint import (
+    MODEL,
+    STATE,
+    Checkpoint,
+    choose_checkpoint,
+    save_files,
+    write_tensors,
+)
+from groundup.runs.load import LoadedRun, check_shapes, load, run_tokenizer
+from groundup.runs.quantizable import quantizable_tables
 
 LIMITS = {8: 0.005, 4: 0.02}
 """How much the loss may grow, as a share of it."""
@@ -60,17 +67,8 @@ def quantize_run(
     in 4 where not given) nothing is kept, and a `RunError` says by how much.
     """
     begun = time.perf_counter()
-    if bits not in BITS:
-        raise UsageError(f"bits = {bits}: expected 8 or 4")
     folder, out = RunFolder(Path(run)), RunFolder(Path(dest))
-    if out.path.exists():
-        raise UsageError(f"{out.path} is there already; choose another name, or remove it first")
-    tables = folder.read()
-    if "quantization" in tables:
-        raise UsageError(
-            f"{run} holds {tables['quantization']['bits']} bits already; quantize the run that it "
-            f"was made from, {tables['quantization']['run']}"
-        )
+    tables = quantizable_tables(folder, out, bits)
     chosen, notices = choose_checkpoint(folder, checkpoint)
     original = load(run, str(chosen.step))
     loss = measure(original)

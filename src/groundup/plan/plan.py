@@ -147,7 +147,7 @@ def make_plan(
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_per_token(config),
-        steps=train.steps if train and train.minutes is None else None,
+        steps=train.steps if train and train.minutes is train.epochs is None else None,
         step_seconds=step_seconds,
         train_tokens=train_tokens,
     )

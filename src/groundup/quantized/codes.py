@@ -17,7 +17,6 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, shown
 
-BITS = (8, 4)
 PARTS = ("codes", "scales", "zeros")
 GROUP = 32
 """Weights of a row that share a scale in 4 bits."""

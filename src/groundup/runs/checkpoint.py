@@ -19,13 +19,9 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
-
-from groundup.base.errors import GroundupError, RunError, quoted, shown
+from groundup.base.errors import GroundupError, RunError, UsageError, quoted, shown
 from groundup.base.files import (
     UNFINISHED,
     file_error,
@@ -35,7 +31,10 @@ from groundup.base.files import (
     sync_folder,
     write_json,
 )
-from groundup.runs.tensor_file import map_safetensors
+from groundup.runs.folder import RunFolder
+
+if TYPE_CHECKING:  # looking for a checkpoint needs no torch, only its tensors do
+    from torch import Tensor
 
 MODEL, TRAINER, STATE, MANIFEST = (
     "model.safetensors",
@@ -70,10 +69,14 @@ class Checkpoint:
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the parameters by name, memory-mapped."""
+        from groundup.runs.tensor_file import map_safetensors
+
         return map_safetensors(self.path / MODEL)
 
     def trainer_tensors(self) -> dict[str, Tensor]:
         """Return the trainer's tensors by name, memory-mapped."""
+        from groundup.runs.tensor_file import map_safetensors
+
         return map_safetensors(self.path / TRAINER)
 
     def fingerprint(self) -> str:
@@ -117,6 +120,24 @@ def _is_step(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
+def candidates(folder: RunFolder, which: str) -> list[Checkpoint]:
+    """Return the checkpoints that "best", "latest" or a step number may mean, the newest first.
+
+    Raises `UsageError` for another word or a step that is not there, `RunError` where none is.
+    """
+    is_number = which.isascii() and which.isdigit()
+    if which not in ("best", "latest") and not is_number:
+        raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")
+    found = list_checkpoints(folder.checkpoints)[::-1]
+    if not found:
+        raise RunError(f"{folder.path} has no checkpoint yet; let it train to its first one")
+    chosen = [c for c in found if not is_number or c.step == int(which)]
+    if not chosen:
+        steps = ", ".join(str(c.step) for c in reversed(found))
+        raise UsageError(f"{folder.path} has no checkpoint of step {which}; it has {steps}")
+    return chosen
+
+
 def first_intact(
     checkpoints: Iterable[Checkpoint], names: Sequence[str] = (MODEL, TRAINER, STATE)
 ) -> tuple[Checkpoint | None, list[str]]:
@@ -133,6 +154,20 @@ def first_intact(
 def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest intact checkpoint, and a line about each newer, damaged one."""
     return first_intact(reversed(list_checkpoints(folder)))
+
+
+def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
+    """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
+    found = candidates(folder, which)
+    if which == "best" and (best := best_checkpoint(found)):
+        found.insert(0, best)
+    chosen, notices = first_intact(found, (MODEL, STATE))
+    if chosen is None:
+        raise RunError(
+            f"{folder.path} has no intact checkpoint ({'; '.join(notices)}); train it again under "
+            "another --run name"
+        )
+    return chosen, notices
 
 
 def save_checkpoint(
@@ -207,6 +242,9 @@ def _digest(content: dict[str, Any]) -> str:
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write `tensors` as safetensors, flushed to the device."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     try:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
     except SafetensorError as error:  # safetensors wraps the operating system's error in text

@@ -15,6 +15,7 @@ from groundup.base.files import file_error, read_bytes, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_toml
 from groundup.config import GPTConfig, TrainConfig, build
+from groundup.runs.find import MANIFEST, near_runs
 
 Config = TypeVar("Config", GPTConfig, TrainConfig)
 
@@ -32,7 +33,7 @@ class RunFolder:
     @property
     def manifest(self) -> Path:
         """run.toml: everything needed to repeat the run."""
-        return self.path / "run.toml"
+        return self.path / MANIFEST
 
     @property
     def tokenizer(self) -> Path:
@@ -127,12 +128,11 @@ class RunFolder:
 
     def _no_run(self) -> str:
         """Say that this is no run, and what makes one; a model of another format is imported."""
-        is_model = self.path.is_file() or (self.path / "config.json").is_file()
-        made = f"'groundup import {self.path}'" if is_model else "'groundup train'"
-        return (
-            f"{self.path} is not a run folder (no run.toml in it); 'groundup runs' lists runs, "
-            f"{made} makes one"
-        )
+        lacks = f"{self.path} is not a run folder (no run.toml in it)"
+        if self.path.is_file() or (self.path / "config.json").is_file():
+            return f"{lacks}; 'groundup import {self.path}' makes one"
+        lists = "'groundup runs' lists runs, 'groundup train' makes one"
+        return f"{lacks}; {near_runs(self.path) or lists}"
 
     def write(self, tables: dict[str, Any]) -> None:
         """Write run.toml whole."""

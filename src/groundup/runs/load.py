@@ -15,14 +15,7 @@ from groundup.base.errors import RunError, TokenizerError, UsageError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
-from groundup.runs.checkpoint import (
-    MODEL,
-    STATE,
-    Checkpoint,
-    best_checkpoint,
-    first_intact,
-    list_checkpoints,
-)
+from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.tokenizer import Tokenizer, load_tokenizer
 
@@ -95,30 +88,6 @@ def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
         return tokenizer if end is None else tokenizer.ending(end)
     except TokenizerError as error:
         raise RunError(f"{folder.generation}: {error}; correct or remove it") from None
-
-
-def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
-    """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
-    is_number = which.isascii() and which.isdigit()
-    if which not in ("best", "latest") and not is_number:
-        raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")
-    candidates = list_checkpoints(folder.checkpoints)[::-1]
-    if not candidates:
-        raise RunError(f"{folder.path} has no checkpoint yet; let it train to its first one")
-    if is_number:
-        steps = ", ".join(str(c.step) for c in reversed(candidates))
-        candidates = [c for c in candidates if c.step == int(which)]
-        if not candidates:
-            raise UsageError(f"{folder.path} has no checkpoint of step {which}; it has {steps}")
-    if which == "best" and (best := best_checkpoint(candidates)):
-        candidates.insert(0, best)
-    chosen, notices = first_intact(candidates, (MODEL, STATE))
-    if chosen is None:
-        raise RunError(
-            f"{folder.path} has no intact checkpoint ({'; '.join(notices)}); train it again under "
-            "another --run name"
-        )
-    return chosen, notices
 
 
 @torch.no_grad()

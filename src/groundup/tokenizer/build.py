@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
+from groundup.base.files import file_error
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
 from groundup.tokenizer.end import named_tokens, with_asked_end, with_found_end
@@ -44,11 +45,9 @@ def build_tokenizer(
 def _built(
     spec: str, texts: Callable[[], Iterable[str]], vocab_size: int, unknown: str
 ) -> Tokenizer:
-    if unknown not in UNKNOWN:
-        raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+    check_tokenizer(spec, vocab_size, unknown)
     match spec:
         case "bpe":
-            check_vocab_size(vocab_size)
             return train_bpe(even_sample(texts), vocab_size)
         case "bytes":
             return ByteTokenizer()
@@ -56,12 +55,26 @@ def _built(
             return CharTokenizer.train(texts(), unknown)
         case "gpt2":
             return gpt2_tokenizer()
-    if not (spec.endswith(".json") or Path(spec).exists()):
-        raise UsageError(
-            f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
-            f"{nearest(spec, SPECS)}"
-        )
     loaded = load_tokenizer(spec)
     if isinstance(loaded, CharTokenizer) and unknown == "skip":
         return CharTokenizer(loaded.alphabet, unknown)
     return loaded
+
+
+def check_tokenizer(spec: str, vocab_size: int, unknown: str = "error") -> None:
+    """Refuse a wish that `build_tokenizer` cannot fulfil, before any text is read."""
+    if unknown not in UNKNOWN:
+        raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+    if spec == "bpe":
+        check_vocab_size(vocab_size)
+    if spec in SPECS:
+        return
+    try:
+        Path(spec).stat()
+    except OSError as error:
+        if spec.endswith(".json"):
+            raise file_error(Path(spec), error) from error
+        raise UsageError(
+            f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
+            f"{nearest(spec, SPECS)}"
+        ) from error

@@ -1,36 +1,52 @@
-"""Training: the step, the loop, the optimizer and its schedule, and what a run records."""
+"""Training: the step, the loop, the optimizer and its schedule, and what a run records.
 
-from groundup.train.api import train
-from groundup.train.assemble import assemble
-from groundup.train.choices import Choices, choose
-from groundup.train.listener import Listener
-from groundup.train.loop import Trainer
-from groundup.train.loss import fused_loss, plain_loss
-from groundup.train.optimizer import build_optimizer
-from groundup.train.progress import Progress
-from groundup.train.request import TrainRequest
-from groundup.train.run import Outcome, train_run
-from groundup.train.schedule import learning_rate
-from groundup.train.screen import ConsoleScreen
-from groundup.train.start import new_model
-from groundup.train.step import TrainStep
+Each name is imported on first use: what is refused without torch does not wait for it.
+"""
 
-__all__ = [
-    "Choices",
-    "ConsoleScreen",
-    "Listener",
-    "Outcome",
-    "Progress",
-    "TrainRequest",
-    "TrainStep",
-    "Trainer",
-    "assemble",
-    "build_optimizer",
-    "choose",
-    "fused_loss",
-    "learning_rate",
-    "new_model",
-    "plain_loss",
-    "train",
-    "train_run",
-]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from groundup.base.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from groundup.train.api import train as train
+    from groundup.train.assemble import assemble as assemble
+    from groundup.train.choices import Choices as Choices
+    from groundup.train.choices import choose as choose
+    from groundup.train.listener import Listener as Listener
+    from groundup.train.loop import Trainer as Trainer
+    from groundup.train.loss import fused_loss as fused_loss
+    from groundup.train.loss import plain_loss as plain_loss
+    from groundup.train.optimizer import build_optimizer as build_optimizer
+    from groundup.train.progress import Progress as Progress
+    from groundup.train.request import TrainRequest as TrainRequest
+    from groundup.train.run import Outcome as Outcome
+    from groundup.train.run import train_run as train_run
+    from groundup.train.schedule import learning_rate as learning_rate
+    from groundup.train.screen import ConsoleScreen as ConsoleScreen
+    from groundup.train.start import new_model as new_model
+    from groundup.train.step import TrainStep as TrainStep
+
+_MODULES = {
+    "train": "api",
+    "assemble": "assemble",
+    "Choices": "choices",
+    "choose": "choices",
+    "Listener": "listener",
+    "Trainer": "loop",
+    "fused_loss": "loss",
+    "plain_loss": "loss",
+    "build_optimizer": "optimizer",
+    "Progress": "progress",
+    "TrainRequest": "request",
+    "Outcome": "run",
+    "train_run": "run",
+    "learning_rate": "schedule",
+    "ConsoleScreen": "screen",
+    "new_model": "start",
+    "TrainStep": "step",
+}
+
+__all__ = [*_MODULES]
+__getattr__ = on_first_use("groundup.train", _MODULES)

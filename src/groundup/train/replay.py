@@ -10,13 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from groundup.base.errors import RunError, UsageError
 from groundup.base.files import read_json, write_json
 from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import (
     MODEL,
-    Checkpoint,
     discard,
     list_checkpoints,
     save_files,
@@ -25,10 +23,10 @@ from groundup.runs.checkpoint import (
 from groundup.runs.load import fill
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
+from groundup.train.kept import BATCH, WHY, kept_batch
 from groundup.train.start import new_model
 from groundup.train.step import TrainStep
 
-BATCH, WHY = "batch.safetensors", "why.json"
 KEPT = 3
 """Batches kept of a run, the latest ones."""
 
@@ -77,7 +75,7 @@ def replay(path: str | Path, step: int | None = None) -> Replay:
     """
     folder = RunFolder(Path(path))
     tables = folder.read()
-    kept = _choose(folder, step)
+    kept = kept_batch(folder, step)
     model = new_model(folder.model_config(tables), 0)
     fill(model, kept.model_tensors(), kept.path)
     choices = Choices(folder.train_config(tables), {})
@@ -94,19 +92,6 @@ def replay(path: str | Path, step: int | None = None) -> Replay:
         not_finite=[n for n, p in model.named_parameters() if not p.isfinite().all()],
         first=first,
     )
-
-
-def _choose(folder: RunFolder, step: int | None) -> Checkpoint:
-    kept = list_checkpoints(folder.replay)
-    if not kept:
-        raise UsageError(f"{folder.path} has kept no batch: nothing was wrong with any step of it")
-    chosen = [one for one in kept if step in (None, one.step)][-1:]
-    if not chosen:
-        steps = ", ".join(str(one.step) for one in kept)
-        raise UsageError(f"--step {step}: {folder.path} has kept the batches of {steps}")
-    if damage := chosen[0].damage((MODEL, BATCH, WHY)):
-        raise RunError(f"{damage}; remove {chosen[0].path}")
-    return chosen[0]
 
 
 def _each(

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from groundup.config import TrainConfig
-from groundup.data import PreparedData
+from groundup.base.errors import UsageError
+from groundup.config import GPTConfig, TrainConfig, as_table, preset
+from groundup.data import PreparedData, read_documents
+from groundup.data.folders import STANDARD_INPUT
+from groundup.data.streams import text_pieces
+from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
-from groundup.train.choices import Choices
+from groundup.runs.find import near_runs
+from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
-from groundup.train.start import Start, new_start, start_from
+from groundup.train.resume import as_made, check_settings, trained_tables
+from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
+
+if TYPE_CHECKING:
+    from groundup.train.choices import Choices
 
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
+DEFAULT_TOKENIZER = "bpe"
+READING = ("include", "text_field", "on_bad_record", "split_on", "encoding")
+"""The text options that decide how sources are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,7 @@ class TrainRequest:
     base: Path | None = None
     model_changes: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
-    tokenizer: str = "bpe"
+    tokenizer: str = DEFAULT_TOKENIZER
     text_options: dict[str, Any] = field(default_factory=dict)
     run: str | None = None
     extend: int | None = None
@@ -38,6 +50,13 @@ class TrainRequest:
     """Whether nothing else runs in this process, so that its allocator may be set."""
     runs_folder: Path = Path("runs")
     data_folder: Path = Path("data")
+    prepared: Path | None = None
+    """Shards of an earlier preparation, read in place of the text as long as they are there."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is, or will be."""
+        return RunFolder(self.runs_folder / self.name())
 
     def name(self) -> str:
         """Return the run's name: as given, else made of the text and the preset or the base."""
@@ -53,6 +72,100 @@ class TrainRequest:
         if self.base is not None:
             return start_from(self.base, self.model_changes, own)
         return new_start(self.preset, self.model_changes, self.tokenizer)
+
+    def check(self) -> None:
+        """Refuse what can be known to be wrong without torch, which takes seconds to load."""
+        if self.base is not None:
+            config = changed_base(self.base, self.model_changes, self.folder)
+        else:
+            config = preset(self.preset, **self.model_changes)
+        if self.folder.exists():
+            check_settings(self.folder, self.asked(config), self.extend)
+        else:
+            self.check_new()
+        if self.prepared is None:
+            self._check_text(config)
+
+    def check_new(self) -> None:
+        """Refuse to lengthen a run that is not there."""
+        if self.extend is not None:
+            hint = near_runs(self.folder.path) or "'groundup runs' lists runs"
+            raise UsageError(
+                f"--extend {self.extend}: there is no run {self.folder.path} to lengthen; {hint}; "
+                "a new one takes --steps"
+            )
+
+    def _check_text(self, config: GPTConfig) -> None:
+        """Refuse sources that are not there, and words that no reader and no tokenizer knows."""
+        options = self.text_options
+        reading = {key: options[key] for key in READING if key in options}
+        read_documents(self.sources, **reading)
+        for _ in text_pieces((), "", options.get("encoding", "utf-8")):
+            pass
+        if self.base is None:
+            check_tokenizer(self.tokenizer, config.vocab_size, options.get("unknown", "error"))
+
+    def asked(self, config: GPTConfig) -> dict[str, Any]:
+        """Return what run.toml keeps of this in [request], for a model that is `config`.
+
+        `model` and `train` must be the same for a run to go on; the others are the words that they
+        and its text came of.
+        """
+        trained_here = {"tokenizer": self.tokenizer, "vocab_size": config.vocab_size}
+        text = {"sources": list(self.sources), **self.text_options}
+        table = {
+            "model": as_table(config),
+            "train": as_table(self.train),
+            "changes": _set(self.model_changes),
+            "text": _set(text | ({} if self.base else trained_here)),
+        }
+        return table if self.base else {"preset": self.preset, **table}
+
+
+def _set(words: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in words.items() if value is not None}
+
+
+def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
+    """Return the request that the run in `folder` began with, with some fields changed.
+
+    Its text is read from the shards that were made of it and, where these are gone, from its
+    sources. Raises `RunError` for a folder that is no run; `UsageError` for an imported or
+    quantised model, and where an older version has not recorded how the text was read.
+    """
+    path = folder.path if folder.path.name else folder.path.resolve()
+    tables = trained_tables(folder)
+    asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
+    text = dict(asked.get("text", {}))
+    prepared = shards if (shards / MANIFEST).is_file() else None
+    sources = tuple(text.pop("sources", tables["data"].get("sources", ())))
+    is_known = "text" in asked
+    if prepared is None and (not is_known or STANDARD_INPUT in sources):
+        unknown = (
+            "it was piped in" if is_known else "an older version did not record how to read it"
+        )
+        raise UsageError(
+            f"{folder.path}: the shards of its text are not in {shards}, and {unknown}; repeat its "
+            f"command{as_made(tables, ': ')}"
+        )
+    base = asked.get("from", {}).get("run")
+    model = asdict(folder.model_config(asked))
+    model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
+    return TrainRequest(
+        sources=sources,
+        preset=asked.get("preset", DEFAULT_PRESET),
+        base=Path(base) if base else None,
+        model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
+        train=folder.train_config(asked),
+        tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
+        text_options=text,
+        run=path.name,
+        command=asked.get("command", ""),
+        runs_folder=path.parent,
+        data_folder=shards.parent,
+        prepared=prepared,
+        **others,
+    )
 
 
 class Screen(Listener):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from groundup.base.files import make_folder
 from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig, as_table, build
-from groundup.data import PreparedData, prepare
+from groundup.data import PreparedData, open_prepared, prepare
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
@@ -23,6 +23,7 @@ from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
 from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.train.epochs import steps_of
 from groundup.train.launch import place
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
@@ -102,7 +103,7 @@ class _Run:
         self.started = started
         self.requests = requests
         self.ranks = ranks
-        self.folder = RunFolder(request.runs_folder / request.name())
+        self.folder = request.folder
         self.start = request.start(self.folder)
 
     def decide(self, held: contextlib.ExitStack) -> dict[str, Any]:
@@ -113,14 +114,19 @@ class _Run:
         check_fits(make_plan(config, choices.config))  # before the text is read
         data = self.data
         self.screen.prepared(data)
+        asked = request.asked(config)
         if request.base is None:
             config = config.replace(vocab_size=data.tokenizer.vocab_size)
+            asked["model"] = as_table(config)
+        read = ending({"fingerprint": data.fingerprint}, data.tokenizer.given_end)
+        asked |= {"data": read, **self.start.identity}
         make_folder(request.runs_folder)
         held.enter_context(_locked(folder))
-        asked = {**_asked(request, config, data), **self.start.identity}
         if folder.exists():
             tables = compatible(folder, asked, request.extend, self.screen.notice)
         else:
+            request.check_new()
+            choices = _with_epochs(choices, data, config)
             tables = _new_tables(request, asked, config, choices, data)
         for written in (folder.path, folder.checkpoints):
             remove_unfinished(written)
@@ -132,6 +138,8 @@ class _Run:
     @cached_property
     def data(self) -> PreparedData:
         """The text as tokens; who comes first prepares it, the others wait for that."""
+        if self.request.prepared is not None:
+            return open_prepared(self.request.prepared)
         return prepare(
             list(self.request.sources),
             self.start.tokenizer,
@@ -165,7 +173,7 @@ class _Run:
         config, settings = build(GPTConfig, tables["model"]), choices.config
         data, folder, screen = self.data, self.folder, self.screen
         n_tokens = data.manifest["splits"]["train"]["tokens"]
-        plan = make_plan(config, settings, train_tokens=n_tokens)
+        plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
         check_fits(plan)
         tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
         recorder = Recorder(folder, tables)
@@ -263,14 +271,14 @@ def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
     return request.train
 
 
-def _asked(request: TrainRequest, config: GPTConfig, data: PreparedData) -> dict[str, Any]:
-    """Return what must be the same for a run to go on: every setting, and the text itself."""
-    end = data.tokenizer.given_end
-    return {
-        "model": as_table(config),
-        "train": as_table(request.train),
-        "data": ending({"fingerprint": data.fingerprint}, end),
-    }
+def _with_epochs(choices: Choices, data: PreparedData, config: GPTConfig) -> Choices:
+    """Turn a number of passes into steps, now that the length of the text is known."""
+    settings = choices.config
+    if settings.epochs is None:
+        return choices
+    per_step = settings.sequences_per_step * config.context_length
+    steps = steps_of(settings.epochs, data.manifest["splits"]["train"]["tokens"], per_step)
+    return replace(choices, config=replace(settings, steps=steps))
 
 
 def _new_tables(
@@ -302,11 +310,7 @@ def _new_tables(
             **{name: getattr(choices.config, name) for name in AUTOMATIC},
             "reasons": choices.reasons,
         },
-        "request": {
-            "command": request.command,
-            **({} if request.base else {"preset": request.preset}),
-            **asked,
-        },
+        "request": {"command": request.command, **asked},
         "versions": versions(),
         "machine": machine(device),
     }

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
-from groundup.model import GPT, filled_gpt
 from groundup.runs import RunFolder
+from groundup.runs.checkpoint import candidates, choose_checkpoint
 from groundup.runs.generation import checked
-from groundup.runs.load import choose_checkpoint, load
+
+if TYPE_CHECKING:  # what may be refused without torch does not wait for it
+    from groundup.model import GPT
 
 CHANGEABLE = ("context_length", "drop_rate", "attention_drop_rate")
 """What may change in a model that goes on learning; the rest is the shape of its weights."""
@@ -47,24 +47,15 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
 
     Once the run is under way in the folder `own`, it goes on without `base`.
     """
-    folder = RunFolder(base)
-    identity = {} if folder.exists() or not own.exists() else _origin(own.read())
-    if identity.get("run") == str(base):
-        folder, tables = own, own.read()
-    else:
-        tables = folder.read()
-        if "quantization" in tables:
-            raise UsageError(
-                f"--from {base}: it holds weights in {tables['quantization']['bits']} bits, which "
-                f"do not learn; train on from {tables['quantization']['run']}, which it was made "
-                "from"
-            )
+    folder, tables = _source(base, own)
+    config = _changed(folder.model_config(tables), changes)
+    identity = _origin(tables)
+    if folder is not own:
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
-    config = folder.model_config(tables)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
-        config=_changed(config, changes),
+        config=config,
         tokenizer=str(folder.tokenizer),
         model=lambda config, seed: _learnt_model(base, config),
         identity={"from": identity},
@@ -82,6 +73,29 @@ def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
     return {"known_ends": generation.get("stop_tokens", [])}
 
 
+def changed_base(base: Path, changes: dict[str, Any], own: RunFolder) -> GPTConfig:
+    """Return the model that `start_from` will start from, before its weights are checked."""
+    folder, tables = _source(base, own)
+    if folder is not own:
+        candidates(folder, "best")
+    return _changed(folder.model_config(tables), changes)
+
+
+def _source(base: Path, own: RunFolder) -> tuple[RunFolder, dict[str, Any]]:
+    """Return the folder that knows the base, and its tables: the run's own where `base` is gone."""
+    folder = RunFolder(base)
+    if not folder.exists() and own.exists() and _origin(own.read()).get("run") == str(base):
+        return own, own.read()
+    tables = folder.read()
+    if "quantization" in tables:
+        raise UsageError(
+            f"--from {base}: it holds weights in {tables['quantization']['bits']} bits, which "
+            f"do not learn; train on from {tables['quantization']['run']}, which it was made "
+            "from"
+        )
+    return folder, tables
+
+
 def _origin(tables: dict[str, Any]) -> dict[str, Any]:
     """Return what run.toml says of the run that this one started from."""
     origin: dict[str, Any] = tables.get("request", {}).get("from", {})
@@ -96,6 +110,10 @@ def _descent(tables: dict[str, Any]) -> dict[str, Any]:
 
 def new_model(config: GPTConfig, seed: int) -> GPT:
     """Return an untrained model whose weights `seed` determines."""
+    import torch
+
+    from groundup.model import GPT
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GPT(config)
@@ -119,6 +137,9 @@ def _changed(config: GPTConfig, changes: dict[str, Any]) -> GPTConfig:
 
 def _learnt_model(base: Path, config: GPTConfig) -> GPT:
     """Return a copy of the model of `base` that may be trained; fewer positions are the first."""
+    from groundup.model import filled_gpt
+    from groundup.runs.load import load
+
     tensors = {name: p.detach() for name, p in load(base).model.named_parameters()}
     if config.position == "learned":
         name = "position_embedding.weight"

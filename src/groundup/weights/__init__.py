@@ -1,5 +1,24 @@
-"""Other people's names and formats: Hugging Face folders, GGUF, nanoGPT; in and out."""
+"""Other people's names and formats: Hugging Face folders, GGUF, nanoGPT; in and out.
 
-from groundup.weights.convert import Conversion, export_model, import_model
+Each name is imported on first use: what is refused without torch does not wait for it.
+"""
 
-__all__ = ["Conversion", "export_model", "import_model"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from groundup.base.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from groundup.weights.convert import Conversion as Conversion
+    from groundup.weights.convert import export_model as export_model
+    from groundup.weights.convert import import_model as import_model
+
+_MODULES = {
+    "Conversion": "convert",
+    "export_model": "convert",
+    "import_model": "convert",
+}
+
+__all__ = [*_MODULES]
+__getattr__ = on_first_use("groundup.weights", _MODULES)

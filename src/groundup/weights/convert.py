@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from groundup import __version__
-from groundup.base.errors import RunError, TokenizerError, UsageError
+from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, write_json, write_text
 from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, save_files
+from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files
 from groundup.runs.generation import checked, ending
-from groundup.runs.load import choose_checkpoint, run_tokenizer
+from groundup.runs.load import run_tokenizer
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
+from groundup.weights.asked import absent
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
@@ -65,7 +66,7 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
-    folder = RunFolder(_absent(Path(dest)))
+    folder = RunFolder(absent(Path(dest)))
     found = open_pretrained(source, trust_pickle)
     spoken = _fitting(found, tokenizer, source)
     make_folder(folder.path)
@@ -101,7 +102,7 @@ def export_model(
     """
     begun = time.perf_counter()
     kind = format_named(form, dtype)
-    out, folder = _absent(Path(dest)), RunFolder(Path(run))
+    out, folder = absent(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
     model, step, notices = leaving(folder, checkpoint)
     try:
@@ -216,15 +217,6 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
     if end is not None:
         return tokenizer.ending(end)
     return with_found_end(tokenizer, told.get("special_tokens", {}), told.get("stop_tokens", []))
-
-
-def _absent(path: Path) -> Path:
-    """Return `path`, which must be the name of something new, or of an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another name, or remove it first")
-    if not path.name:
-        raise UsageError(f"{path}: this very folder; give the name of a new one")
-    return path
 
 
 def _remove(path: Path) -> None:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from groundup.base.errors import RunError, UsageError, nearest
+from groundup.base.errors import RunError
 from groundup.runs.tensor_file import Stored
-from groundup.weights.gguf import KINDS, read_gguf, write_gguf
+from groundup.weights.asked import check_format, check_source
+from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.hf import fetch_hub, read_hf, write_hf
 from groundup.weights.nanogpt import read_nanogpt
 from groundup.weights.own import CONFIG, read_own, write_own
 from groundup.weights.pretrained import Exported, Pretrained
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-RUN = "run.toml"
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way out, and the way back in that proves it; `write` returns what the user should know.
-
-    `dtypes` are the number formats it knows; None keeps each tensor's own.
-    """
+    """A way out, and the way back in that proves it; `write` returns what the user should know."""
 
     write: Callable[[Exported, Path, str | None], list[str]]
     read: Callable[[Path], Pretrained]
-    dtypes: tuple[str, ...]
     has_card: bool = False
 
 
@@ -49,42 +43,27 @@ def _write_gguf(model: Exported, out: Path, dtype: str | None) -> list[str]:
 
 
 FORMATS = {
-    "hf": Format(_write_hf, read_hf, tuple(DTYPES), has_card=True),
-    "gguf": Format(_write_gguf, read_gguf, tuple(KINDS)),
-    "safetensors": Format(_write_own, read_own, tuple(DTYPES)),
+    "hf": Format(_write_hf, read_hf, has_card=True),
+    "gguf": Format(_write_gguf, read_gguf),
+    "safetensors": Format(_write_own, read_own),
 }
 
 
 def format_named(name: str, dtype: str | None) -> Format:
     """Return the format called `name`; one that is unknown, or lacks `dtype`, is a UsageError."""
-    if name not in FORMATS:
-        raise UsageError(
-            f"format '{name}': expected one of {', '.join(FORMATS)}; {nearest(name, FORMATS)}"
-        )
-    known = FORMATS[name].dtypes
-    if dtype is not None and dtype.upper() not in known:
-        names = [kind.lower() for kind in known]
-        raise UsageError(
-            f"dtype '{dtype}': {name} has {', '.join(names)}; {nearest(dtype.lower(), names)}"
-        )
+    check_format(name, dtype)
     return FORMATS[name]
 
 
 def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
     """Read the outline of a model in any format that is known; its tensors are read later."""
     path = Path(source)
-    if (path / RUN).is_file():
-        raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
+    check_source(source)
     if path.is_dir():
         return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
     if path.is_file():
         return _open_file(path, trust_pickle)
-    if HUB_NAME.fullmatch(str(source)):
-        return replace_name(read_hf(fetch_hub(str(source))), str(source))
-    raise UsageError(
-        f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
-        "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
-    )
+    return replace_name(read_hf(fetch_hub(str(source))), str(source))
 
 
 def replace_name(found: Pretrained, name: str) -> Pretrained:

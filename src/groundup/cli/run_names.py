@@ -1,0 +1,65 @@
+"""Runs on the command line: a folder, or the bare name of one in `runs/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.base.errors import UsageError
+
+
+def run_names(incomplete: str) -> list[str]:
+    """Return the runs that a shell may complete a word to."""
+    from groundup.runs.find import RUNS, runs_in
+
+    return [p.parent.name for p in runs_in(RUNS) if p.parent.name.startswith(incomplete)]
+
+
+def preset_names(incomplete: str) -> list[str]:
+    """Return the presets that a shell may complete a word to."""
+    from groundup.config import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+def _found(path: Path) -> Path:
+    """Return the folder that a word means, if it is a run's."""
+    from groundup.runs import RunFolder
+    from groundup.runs.find import find_run
+
+    folder = RunFolder(find_run(path))
+    folder.model_config(folder.read())
+    return folder.path
+
+
+def _all_found(paths: list[Path]) -> list[Path]:
+    from groundup.runs.find import find_run
+
+    return [find_run(path) for path in paths]
+
+
+def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
+    """Refuse a checkpoint or a device that is not there, before torch is loaded."""
+    from groundup.runs import RunFolder
+    from groundup.runs.checkpoint import candidates
+
+    if device not in DEVICES:
+        raise UsageError(f"--device {device}: not on this machine; expected {', '.join(DEVICES)}")
+    candidates(RunFolder(run), checkpoint)
+
+
+DEVICES = ("cpu", "cuda", "mps")
+Run = Annotated[
+    Path,
+    typer.Argument(
+        callback=_found, autocompletion=run_names, help="A run: its folder, or its name in runs/."
+    ),
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        callback=_all_found, autocompletion=run_names, help="Two or more of them, likewise."
+    ),
+]

@@ -1,0 +1,25 @@
+"""Which runs may be stored in fewer bits, and where; known without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from groundup.base.errors import UsageError
+from groundup.runs.folder import RunFolder
+
+BITS = (8, 4)
+
+
+def quantizable_tables(folder: RunFolder, out: RunFolder, bits: int) -> dict[str, Any]:
+    """Return run.toml's tables of a run that may be quantised into the new folder `out`."""
+    if bits not in BITS:
+        raise UsageError(f"bits = {bits}: expected 8 or 4")
+    if out.path.exists():
+        raise UsageError(f"{out.path} is there already; choose another name, or remove it first")
+    tables = folder.read()
+    if "quantization" in tables:
+        raise UsageError(
+            f"{folder.path} holds {tables['quantization']['bits']} bits already; quantize the run "
+            f"that it was made from, {tables['quantization']['run']}"
+        )
+    return tables

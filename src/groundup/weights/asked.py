@@ -1,0 +1,52 @@
+"""What is refused of an import or an export before any tensor is read; known without torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from groundup.base.errors import UsageError, nearest
+
+PLAIN = ("F32", "BF16", "F16")
+DTYPES = {
+    "hf": PLAIN,
+    "gguf": (*PLAIN, "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
+    "safetensors": PLAIN,
+}
+"""The formats that a model goes out in, and the number formats that each knows."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+RUN = "run.toml"
+
+
+def check_format(name: str, dtype: str | None) -> None:
+    """Refuse a format that is unknown, or lacks `dtype`."""
+    if name not in DTYPES:
+        raise UsageError(
+            f"format '{name}': expected one of {', '.join(DTYPES)}; {nearest(name, DTYPES)}"
+        )
+    if dtype is not None and dtype.upper() not in DTYPES[name]:
+        names = [kind.lower() for kind in DTYPES[name]]
+        raise UsageError(
+            f"dtype '{dtype}': {name} has {', '.join(names)}; {nearest(dtype.lower(), names)}"
+        )
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse a source that is not there, or is a run already."""
+    path = Path(source)
+    if (path / RUN).is_file():
+        raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
+    if not (path.is_dir() or path.is_file() or HUB_NAME.fullmatch(str(source))):
+        raise UsageError(
+            f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
+            "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
+        )
+
+
+def absent(path: Path) -> Path:
+    """Return `path`, which must be the name of something new, or of an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is there already; choose another name, or remove it first")
+    if not path.name:
+        raise UsageError(f"{path}: this very folder; give the name of a new one")
+    return path

@@ -1,0 +1,19 @@
+"""Passes over the text, as steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from groundup.train.epochs import steps_of
+
+
+@pytest.mark.parametrize(
+    ("epochs", "n_tokens", "per_step", "expected"),
+    [(1, 640, 64, 10), (1, 641, 64, 11), (2.5, 640, 64, 25), (0.01, 640, 64, 1), (3, 10, 64, 1)],
+)
+def test_steps_are_the_fewest_that_make_the_passes(
+    epochs: float, n_tokens: int, per_step: int, expected: int
+) -> None:
+    steps = steps_of(epochs, n_tokens, per_step)
+    assert steps == expected
+    assert steps == 1 or (steps - 1) * per_step < epochs * n_tokens <= steps * per_step
