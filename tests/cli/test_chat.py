@@ -175,7 +175,7 @@ REFUSED = {
     "/set top_p 2": "top_p = 2.0: expected above 0",
     "/set top_k": "top_k=: expected int",
     '"""A\nB': 'begins a text that no """ ends',
-    "caf\udce9": "expected utf-8 text",
+    "caf\udce9": "byte 0xe9 at offset 3 is not utf-8",
 }
 
 

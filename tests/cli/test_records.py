@@ -24,8 +24,10 @@ def test_the_field_and_what_is_skipped_are_told(groundup: Groundup) -> None:
     assert done.status == 0
     assert done.err.splitlines() == [
         "groundup: a.jsonl: the text is the field 'body', in 30 of 32 records",
-        "groundup: skipped 1 records without a text (a.jsonl, line 31)",
-        "groundup: skipped 1 records that cannot be used (a.jsonl, line 32)",
+        "groundup: 30 documents follow each other with no token between them: this tokenizer has "
+        "none that ends a text; name one with --end-of-text",
+        "groundup: skipped records without a text: 1 (a.jsonl, line 31)",
+        "groundup: skipped records that cannot be used: 1 (a.jsonl, line 32)",
     ]
     trained = groundup(*TRAIN, "a.jsonl", "--on-bad-record", "skip", "--steps", 1)
     assert trained.status == 0

@@ -192,7 +192,7 @@ class TestTold:
         (tmp_path / "a.jsonl").write_text('{"body": "one two"}\n{"body": "three"}\n{}\n')
         assert self.told(tmp_path) == [
             "a.jsonl: the text is the field 'body', in 2 of 3 records",
-            "skipped 1 records without a text (a.jsonl, line 3)",
+            "skipped records without a text: 1 (a.jsonl, line 3)",
         ]
 
     def test_files_that_agree_share_a_line(self, tmp_path: Path) -> None:

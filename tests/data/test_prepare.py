@@ -81,7 +81,7 @@ def test_every_pass_takes_the_same_field_of_a_record(tmp_path):
     )
     assert late.folder == plain.folder
     assert "the text is the field 'text', in 30 of 60 records" in late.notices[0]
-    assert "skipped 30 records without a text" in late.notices[1]
+    assert "skipped records without a text: 30 " in late.notices[-1]
 
 
 def test_the_number_of_workers_and_the_names_of_files_change_nothing(tmp_path):
@@ -180,10 +180,9 @@ def test_the_end_of_a_text_decides_about_the_tokens_and_is_kept(tmp_path):
 
     glued = prepared("chars")
     assert glued.tokenizer.end_of_text is None
-    (notice,) = glued.notices
-    assert "30 documents follow each other with no token between them" in notice
+    assert "30 documents follow each other with no token between them" in glued.notices[-1]
     ended = prepared("chars", end_of_text="a")
-    assert ended.notices == ()
+    assert not any("no token between" in notice for notice in ended.notices)
     assert ended.folder != glued.folder
     end = ended.tokenizer.end_of_text
     assert open_prepared(ended.folder).tokenizer.end_of_text == end

@@ -115,7 +115,7 @@ def test_the_end_of_a_text_comes_from_the_base_and_is_kept(tmp_path: Path) -> No
     asked = dataclasses.replace(asked, text_options={"end_of_text": "5"})
     third = train_run(asked, quiet()).folder
     assert load(third.path).tokenizer.end_of_text == 5
-    with pytest.raises(UsageError, match="end_of_text was 5, now 3"):
+    with pytest.raises(UsageError, match="end_of_text was 5, now not set"):
         train_run(dataclasses.replace(asked, text_options={}), quiet())
 
 

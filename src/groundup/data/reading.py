@@ -64,7 +64,7 @@ class ReadingLog:
     def lines(self) -> list[str]:
         """Return all of it in words: the choices, then the skips with the first few places."""
         skips = [
-            f"skipped {count:,} {what} ({', '.join(self._skipped[what])}"
+            f"skipped {what}: {count:,} ({', '.join(self._skipped[what])}"
             f"{', …' if count > len(self._skipped[what]) else ''})"
             for what, count in self._counts.items()
         ]
