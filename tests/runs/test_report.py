@@ -79,7 +79,7 @@ def test_a_finished_run_shows_what_was_asked(make_run: MakeRun) -> None:
         "step 2,000 of 2,000",
         "exactly 3,713,536",
         "guessing: ln(2,048) = 7.625",
-        "2.73 passes over the text",
+        "2.7 passes over the text",
         "3 min 56 s",
         "1.452",
         "2,102,272",

@@ -101,7 +101,7 @@ def generate(
         pairs = zip(texts, written, strict=True)
         print(json.dumps([{"prompt": p, "text": t} for p, t in pairs], ensure_ascii=False))
         return
-    before = [""] * len(texts) if chat else texts
+    before = [""] * len(texts) if chat else map(_shown, texts)
     print("\n\n".join(map("".join, zip(before, written, strict=True))))
 
 
@@ -207,7 +207,21 @@ def _go_on(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> Iterator[
 
     pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **options))
     first = next(pieces, "")  # where the prompt has no tokens, nothing is printed but the error
-    return itertools.chain([prompt, first], pieces)
+    return itertools.chain([_shown(prompt), first], pieces)
+
+
+def _shown(prompt: str) -> str:
+    """Return a prompt as it is shown: at a terminal one sees where it ends, elsewhere as it is."""
+    from rich.console import Console
+
+    from groundup.base.terminal import marked_prompt
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        return prompt
+    with console.capture() as shown:
+        console.print(marked_prompt(console, prompt), end="", soft_wrap=True)
+    return shown.get()
 
 
 def _go_on_all(loaded: LoadedRun, prompts: list[str], options: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+from groundup.base.words import counted
 from groundup.plan.units import number as short
 from groundup.runs.report.page import esc, figure, fold, table
 from groundup.runs.report.record import Point
@@ -269,10 +270,11 @@ def _in_words(series: Sequence[Series], x_label: str) -> str:
         (x0, y0), (x1, y1) = s.finite[0], s.finite[-1]
         lowest = min(s.finite, key=lambda p: p[1])
         gaps = len(s.points) - len(s.finite)
+        broken = f"; {counted(gaps, 'value')} not finite"
         sentences.append(
             f"{s.name}: {figure(y0)} at {x_label} {short(x0)}, {figure(y1)} at {x_label} "
             f"{short(x1)}, lowest {figure(lowest[1])} at {x_label} {short(lowest[0])}"
-            f"{f'; {gaps:,} values are not finite' if gaps else ''}."
+            f"{broken if gaps else ''}."
         )
     return " ".join(sentences)
 
