@@ -59,4 +59,4 @@ def marked_prompt(console: Console, prompt: str) -> Text:
     from rich.text import Text
 
     has_style = console.color_system is not None or console.is_jupyter
-    return Text(prompt, "dim") if has_style or not prompt else Text(prompt + PROMPT_ENDS)
+    return Text(prompt, "dim") if has_style or not prompt.strip() else Text(prompt + PROMPT_ENDS)

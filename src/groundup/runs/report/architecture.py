@@ -92,7 +92,8 @@ def _feed_forward(config: GPTConfig) -> str:
     network = f"{width} → {config.ffn_dim:,} → {width} {bend}"
     if not config.n_experts:
         return network
-    return f"the best {config.n_active_experts} of {config.n_experts} experts, each {network}"
+    experts = counted(config.n_experts, "expert")
+    return f"the best {config.n_active_experts} of {experts}, each {network}"
 
 
 def _within(what: str, limit: float) -> str:

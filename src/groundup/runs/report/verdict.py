@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from statistics import median, pstdev
 
+from groundup.base.words import counted
+
 Points = Sequence[tuple[float, float]]
 
 FEWEST = 3
@@ -33,24 +35,20 @@ def verdict(training: Points, validation: Points) -> str:
     """
     if not training:
         return ""
-    finite = [p for p in training if math.isfinite(p[1])]
-    measured = [p for p in validation if math.isfinite(p[1])]
-    end = _end(finite, training, measured)
-    return end + _leaps(finite) if finite else end
-
-
-def _end(finite: Points, training: Points, validation: Points) -> str:
-    if not finite or not math.isfinite(training[-1][1]):
+    if not math.isfinite(training[-1][1]):
         return "Diverged: the training loss is no finite number. Try a smaller learning_rate."
-    if words := _divergence(finite):
-        return words
-    learnt = [p for p in validation if p[0] > 0]
-    if len(learnt) < FEWEST:
+    finite = [p for p in training if math.isfinite(p[1])]
+    learnt = [p for p in validation if p[0] > 0 and math.isfinite(p[1])]
+    return _divergence(finite) or _course(finite, learnt) + _leaps(finite)
+
+
+def _course(training: Points, validation: Points) -> str:
+    if len(validation) < FEWEST:
         return (
-            f"Too few validations to say ({len(learnt)} since the first step, {FEWEST} are "
+            f"Too few validations to say ({len(validation)} since the first step, {FEWEST} are "
             "needed): a smaller eval_every gives more."
         )
-    return _overfitting(finite, learnt) or _slope(learnt)
+    return _overfitting(training, validation) or _slope(validation)
 
 
 def _divergence(training: Points) -> str:
@@ -103,7 +101,7 @@ def _slope(validation: Points) -> str:
     """Say how the validation loss moved over the last quarter of the steps."""
     first, (end, last) = validation[0], validation[-1]
     begin, before = max([first, *(p for p in validation if p[0] <= (1 - LAST) * end)])
-    fell, steps = before - last, f"{end - begin:,.0f} steps"
+    fell, steps = before - last, counted(round(end - begin), "step")
     if fell > _share(MOVED, last):
         return (
             f"Still falling: the validation loss fell by {fell:.2g} to {last:.4g} in "
