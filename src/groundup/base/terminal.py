@@ -21,8 +21,8 @@ def print_line(
     """Print a label and, to the right of `indent` columns, its text."""
     from rich.text import Text
 
-    beside = Text(f"{label:<{indent - 1}} " if indent else "", "bold")
-    print_below(console, beside, Text(text, style), indent)
+    beside = (f"{label:<{indent - 1}} " if indent else "", "bold")
+    print_below(console, Text.assemble(beside), Text.assemble((text, style)), indent)
 
 
 def print_below(console: Console, label: Text, text: Text, indent: int = INDENT) -> None:
@@ -59,4 +59,6 @@ def marked_prompt(console: Console, prompt: str) -> Text:
     from rich.text import Text
 
     has_style = console.color_system is not None or console.is_jupyter
-    return Text(prompt, "dim") if has_style or not prompt.strip() else Text(prompt + PROMPT_ENDS)
+    if has_style or not prompt.strip():
+        return Text.assemble((prompt, "dim"))  # a span: the text that is added is not dim
+    return Text(prompt + PROMPT_ENDS)
