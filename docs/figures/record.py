@@ -26,7 +26,7 @@ import pyte
 
 OUT = Path(__file__).with_name("first-evening.svg")
 COMMANDS = [
-    "groundup train --minutes 0.4 --set eval_every=100 --set sample_every=100000",
+    "groundup train --minutes 2 --set eval_every=100 --set sample_every=100000",
     'groundup generate runs/shakespeare-nano "ROMEO:" --max-tokens 60 --seed 1',
     "groundup runs",
 ]
