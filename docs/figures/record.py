@@ -3,7 +3,7 @@
     python docs/figures/record.py
 
 runs the commands below in an empty folder and writes `first-evening.svg` beside this file. It takes
-about three minutes. Needs `pyte`, the default text (`groundup data get shakespeare`) and a system
+a minute or two. Needs `pyte`, the default text (`groundup data get shakespeare`) and a system
 with pseudo-terminals.
 """
 
@@ -26,8 +26,8 @@ import pyte
 
 OUT = Path(__file__).with_name("first-evening.svg")
 COMMANDS = [
-    "groundup train --minutes 2 --set eval_every=100 --set sample_every=100000",
-    'groundup generate runs/shakespeare-nano "ROMEO:" --max-tokens 60 --seed 1',
+    "groundup train --preset pico --steps 300 --set eval_every=60 --set sample_every=150",
+    'groundup generate runs/shakespeare-pico "ROMEO:" --max-tokens 60 --seed 1',
     "groundup runs",
 ]
 COLUMNS, LINES = 80, 400

@@ -141,7 +141,8 @@ class ConsoleScreen(Screen):
             words.insert(0, f"loss {self._train_loss:.4f}")
             words.append(f"{self._tokens_per_second:,.0f} tokens/s")
             left = max(0, self.steps - record["step"]) * record["seconds"] / record["step"]
-            words.append(f"{duration(left)} left")
+            if left:
+                words.append(f"{duration(left)} left")
         self.line(f"Step {record['step']:,}", ", ".join(words))
 
     def sample(self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES) -> None:
