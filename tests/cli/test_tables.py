@@ -25,6 +25,10 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 def printed(capsys: pytest.CaptureFixture[str], **options: list[str]) -> list[str]:
     print_rows("", COLUMNS, ROWS, **options)
+    return plain_lines(capsys)
+
+
+def plain_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     plain = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     return [line.rstrip() for line in plain.splitlines()]
 
@@ -49,6 +53,15 @@ def test_columns_stay_aligned_and_words_whole(
     assert " ".join(line[at:] for line in lines if line[at:]).split() == [
         "note", *" ".join(row[3] for row in ROWS).split()
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60], indirect=True)
+def test_a_hash_is_broken_and_whole(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    digest = "0123456789abcdef" * 4
+    print_rows("", ["key", "a", "b"], [["hash", digest, "none"]])
+    lines = plain_lines(capsys)
+    assert max(map(len, lines)) <= width
+    assert "".join(line[5:].split()[0] for line in lines[1:]) == digest
 
 
 @pytest.mark.parametrize("width", [50], indirect=True)

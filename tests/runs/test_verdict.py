@@ -40,7 +40,7 @@ def test_flat() -> None:
     assert said.startswith("Flat: the validation loss hardly moved in the last 100 steps")
 
 
-@pytest.mark.parametrize("rise", [0.1, 1.0])
+@pytest.mark.parametrize("rise", [0.2, 1.0])
 def test_overfitting_names_the_step_and_both_losses(rise: float) -> None:
     def validation(u: float) -> float:
         return falling(u) if u <= 0.5 else falling(0.5) + rise * (2 * u - 1)
@@ -79,6 +79,17 @@ def test_a_training_loss_that_rose_for_good() -> None:
 
     said = verdict(curve(diverged, noise=0.1), curve(diverged, every=20))
     assert said.startswith("Diverged: the training loss rose from 2.521 about step 200")
+
+
+@pytest.mark.parametrize("lines", [30, 60, 200, 1000])
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_neither_divergence_nor_overfitting(lines: int, seed: int) -> None:
+    """A loss that is flat but for 10% of noise, and a validation with 0.3%."""
+    pick = random.Random(seed)
+    training = [(float(i), pick.gauss(3, 0.3)) for i in range(1, lines + 1)]
+    every = max(1, lines // 20)
+    measured = [(float(i), pick.gauss(3, 0.009)) for i in range(every, lines + 1, every)]
+    assert verdict(training, measured).split(":")[0] in ("Flat", "Still falling", "Rising")
 
 
 def test_a_leap_that_healed_is_said_beside_the_rest() -> None:

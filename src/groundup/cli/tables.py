@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from groundup.base.terminal import print_command, print_line
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 GAP = 2
 LEAST_WORDS = 14
 """A column of words is not made narrower than this, nor than its longest word."""
+LONGEST_WORD = 24
+"""What is longer is a hash or a path, and may be broken anywhere, save in the first column."""
 LONGEST_FIGURE = 24
 """What begins with a digit and is longer is a sentence."""
 INDENT = 10
@@ -52,17 +54,21 @@ def print_rows(
     console = _console()
     if title:
         print_line(console, "", title, "bold", indent=0)
-    drawn = _Columns(columns, rows)
+    table = [
+        _Column([name, *(row[i] for row in rows)], is_first=i == 0)
+        for i, name in enumerate(columns)
+    ]
     if not console.is_terminal:
-        console.width = drawn.room(drawn.widths)
-        drawn.print(console, drawn.widths)
+        console.width = _room(column.widest for column in table)
+        _print_table(console, table)
         return
     left_out: list[str] = []
     for name in ("", *dispensable):
-        left_out += [name] * bool(name)
-        drawn = _Columns(columns, rows, left_out)
-        if drawn.room(drawn.least) <= console.width:
-            drawn.print(console, drawn.fitted(console.width))
+        if name:
+            left_out.append(name)
+            table = [column for column in table if column.cells[0] != name]
+        if _room(column.least for column in table) <= console.width:
+            _print_table(console, table)
             if left_out:
                 print_text(f"No room here for: {', '.join(left_out)}")
             return
@@ -81,50 +87,52 @@ def _width(cell: str) -> int:
     return cell_len(cell)
 
 
-class _Columns:
-    """Columns of cells, each under its name, and how wide they are."""
+class _Column:
+    """A column of cells under its name, as wide as it is, and as narrow as it may become."""
 
-    def __init__(self, columns: Row, rows: Sequence[Row], left_out: Sequence[str] = ()) -> None:
-        kept = [i for i, column in enumerate(columns) if column not in left_out or not column]
-        self.cells = [[columns[i], *(row[i] for row in rows)] for i in kept]
-        self.numeric = [i > 0 and _is_numeric(cells[1:]) for i, cells in enumerate(self.cells)]
-        self.widths = [max(map(_width, cells)) for cells in self.cells]
-        self.least = [
-            width if numeric else min(width, max(LEAST_WORDS, _longest_word(cells)))
-            for cells, numeric, width in zip(self.cells, self.numeric, self.widths, strict=True)
-        ]
-
-    def room(self, widths: Sequence[int]) -> int:
-        """Return the width that columns of such widths take together."""
-        return sum(widths) + GAP * (len(widths) - 1)
-
-    def fitted(self, width: int) -> list[int]:
-        """Return widths that take `width` at most: the widest column gives first."""
-        widths = list(self.widths)
-        while self.room(widths) > width:
-            giving = [i for i, least in enumerate(self.least) if widths[i] > least]
-            widths[max(giving, key=lambda i: widths[i])] -= 1
-        return widths
-
-    def print(self, console: Console, widths: Sequence[int]) -> None:
-        """Print them side by side."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        for cells, numeric, width in zip(self.cells, self.numeric, widths, strict=True):
-            table.add_column(Text(cells[0]), justify="right" if numeric else "left", width=width)
-        for row in zip(*(cells[1:] for cells in self.cells), strict=True):
-            table.add_row(*map(Text, row))
-        console.print(table)
+    def __init__(self, cells: Row, is_first: bool) -> None:
+        self.cells = cells
+        self.numeric = not is_first and all(map(_is_figure, cells[1:]))
+        self.widest = max(map(_width, cells))
+        longest = max((_width(word) for cell in cells for word in cell.split()), default=0)
+        words = longest if is_first else min(longest, LONGEST_WORD)
+        self.least = self.widest if self.numeric else min(self.widest, max(LEAST_WORDS, words))
 
 
-def _is_numeric(cells: Row) -> bool:
-    return all(cell[:1].isdigit() and len(cell) <= LONGEST_FIGURE for cell in cells if cell)
+def _is_figure(cell: str) -> bool:
+    return not cell or (cell[:1].isdigit() and len(cell) <= LONGEST_FIGURE)
 
 
-def _longest_word(cells: Row) -> int:
-    return max((_width(word) for cell in cells for word in cell.split()), default=0)
+def _room(widths: Iterable[int]) -> int:
+    """Return the width that columns of such widths take together."""
+    return sum(width + GAP for width in widths) - GAP
+
+
+def _fitted(table: Sequence[_Column], room: int) -> list[int]:
+    """Return widths of columns that take `room` at most: the widest gives first."""
+    widths = [column.widest for column in table]
+    while _room(widths) > room:
+        giving = [i for i, column in enumerate(table) if widths[i] > column.least]
+        widths[max(giving, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _print_table(console: Console, columns: Sequence[_Column]) -> None:
+    """Print columns side by side."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for column, width in zip(columns, _fitted(columns, console.width), strict=True):
+        table.add_column(
+            Text(column.cells[0]),
+            justify="right" if column.numeric else "left",
+            width=width,
+            overflow="fold",
+        )
+    for row in zip(*(column.cells[1:] for column in columns), strict=True):
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def _print_records(console: Console, columns: Row, rows: Sequence[Row]) -> None:

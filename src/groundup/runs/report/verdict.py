@@ -16,12 +16,16 @@ LAST = 0.25
 """Share of the steps so far over which a fall is measured."""
 MOVED = 0.005
 """A validation loss that moved by less than this share of itself is flat."""
-OVERFITTED = 0.01
+OVERFITTED = 0.02
 """A validation loss this share above its lowest, in two validations or more, has risen."""
 SMALL = 0.5
 """Losses below are compared as if they were so large: a share of next to nothing is nothing."""
 DIVERGED = 0.1
 """A training loss this share above its lowest, in medians of tenths of the run, has risen."""
+FEWEST_LINES = 5
+"""In a tenth of the run; in shorter runs a rise is not told from noise."""
+NOISE = 3.0
+"""So many standard deviations of the lines in a tenth are no rise."""
 BEFORE = 20
 """Lines of training with whose median a line is compared to find a leap."""
 LEAP = 10.0
@@ -54,12 +58,13 @@ def _course(training: Points, validation: Points) -> str:
 def _divergence(training: Points) -> str:
     """Compare the last tenth of the training with the best tenth before it."""
     size = len(training) // 10
-    if size < 2:
+    if size < FEWEST_LINES:
         return ""
     tenths = [training[i : i + size] for i in range(len(training) % size, len(training), size)]
     levels = [median(y for _, y in tenth) for tenth in tenths]
     low, last = min(levels), levels[-1]
-    if last - low <= max(_share(DIVERGED, low), pstdev(y for _, y in tenths[-1])):
+    noise = median(pstdev(y for _, y in tenth) for tenth in tenths)
+    if last - low <= max(_share(DIVERGED, low), NOISE * noise):
         return ""
     at = tenths[levels.index(low)][-1][0]
     return (
