@@ -46,6 +46,22 @@ def test_the_recording_shows_the_commands(record: Any) -> None:
         assert all(word in shown for word in command.split())
 
 
+@pytest.mark.parametrize("name", ["learning", "overfitting"])
+def test_the_page_says_what_the_curves_show(name: str) -> None:
+    text = (FIGURES.parent / "training.md").read_text(encoding="utf-8")
+    page = " ".join(text.replace("> ", "").split())
+    shown = words((FIGURES / f"{name}.svg").read_text(encoding="utf-8"))
+    figures = r"validation: .*?, ([\d.]+) at step (\d+), lowest ([\d.]+) at step (\d+)\."
+    found = re.search(figures, shown)
+    assert found
+    last, end, lowest, best = found.groups()
+    if name == "learning":
+        assert (last, end) == (lowest, best)
+        assert f"to {last} in the last" in page
+    else:
+        assert f"since step {best}: the validation loss rose from {lowest} to {last} while" in page
+
+
 def test_a_recording_is_what_the_screen_shows_in_the_end(record: Any, tmp_path: Path) -> None:
     live = r"working\r\033[2K\033[1mbold\033[0m \033[2mdim\033[0m <&> \033[33mx\033[0m\n"
     rows = record.run(f"printf '{live}'; stty size", str(tmp_path))

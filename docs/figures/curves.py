@@ -2,8 +2,8 @@
 
     python docs/figures/curves.py
 
-trains a small model twice, for about a minute together: on all of the default text, and on its
-first 20,000 characters for far too long. It writes `learning.svg` and `overfitting.svg` beside this
+trains a small model twice, for some minutes together: on all of the default text, and on
+20,000 characters of it for far too long. It writes `learning.svg` and `overfitting.svg` beside this
 file and prints what the report says of each.
 """
 

@@ -26,7 +26,7 @@ import pyte
 
 OUT = Path(__file__).with_name("first-evening.svg")
 COMMANDS = [
-    "groundup train --preset pico --steps 300 --set eval_every=60 --set sample_every=150",
+    "groundup train --preset pico --steps 300 --set eval_every=100 --set sample_every=300",
     'groundup generate runs/shakespeare-pico "ROMEO:" --max-tokens 60 --seed 1',
     "groundup runs",
 ]
