@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint package bench bench-gpu clean
+.PHONY: help demo test test-long lint package bench bench-gpu figures clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ bench: $(DEVELOPED)  ## measure speed and memory side by side with the peers
 
 bench-gpu: $(DEVELOPED)  ## the same on a CUDA GPU, in about five minutes
 	$(BIN)/python -m benchmarks.gpu $(BENCH)
+
+figures: $(DEVELOPED)  ## record the pictures of README and docs anew, in some minutes
+	$(BIN)/python docs/figures/record.py
+	$(BIN)/python docs/figures/curves.py
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist

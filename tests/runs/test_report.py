@@ -18,6 +18,7 @@ from groundup.runs import run_lock
 from groundup.runs.report import write_report
 from groundup.runs.report.charts import Series, drawable, line_chart, smooth, thin
 from groundup.runs.report.page import esc, figure
+from groundup.runs.report.record import read_run
 
 MakeRun = Callable[..., Path]
 HOSTILE = (
@@ -79,7 +80,7 @@ def test_a_finished_run_shows_what_was_asked(make_run: MakeRun) -> None:
         "step 2,000 of 2,000",
         "exactly 3,713,536",
         "guessing: ln(2,048) = 7.625",
-        "2.73 passes over the text",
+        "2.7 passes over the text",
         "3 min 56 s",
         "1.452",
         "2,102,272",
@@ -189,6 +190,34 @@ def test_an_interrupted_run_and_a_running_one(make_run: MakeRun) -> None:
         told = write_report(run, state="interrupted").read_text(encoding="utf-8")
     assert "interrupted" in told
     assert "running" not in Outline(told).text
+
+
+def test_a_run_that_was_lengthened_is_finished_no_longer(make_run: MakeRun) -> None:
+    run = make_run()  # 2,000 steps, finished
+    settings = (run / "run.toml").read_text()
+    (run / "run.toml").write_text(settings.replace("steps = 2000", "steps = 3000"))
+    record = read_run(run)
+    assert (record.state, record.step, record.steps) == ("interrupted", 2000, 3000)
+    assert record.ending["event"] == "finished"
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2001, "seconds": 999.5, "train_loss": 2.5}\n')
+    record = read_run(run)
+    assert record.last("seconds") == 999.5
+    assert "Final validation loss" not in read(run)[1].text
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_it_says_what_the_curves_mean(make_run: MakeRun, finished: bool) -> None:
+    text = read(make_run(finished=finished))[1].text
+    words = "till falling: the validation loss fell by"
+    assert ("S" + words if finished else "Up to step 2,000: s" + words) in text
+
+
+def test_a_sample_says_which_words_are_its_prompt(make_run: MakeRun) -> None:
+    page, outline = read(make_run(samples=[{"step": 1, "prompt": "The <old>", "text": " king"}]))
+    assert "<b>The &lt;old&gt;</b> king" in page
+    assert "Bold: the prompt." in outline.text
+    assert "Bold: the prompt." not in read(make_run("b"))[1].text
 
 
 def test_losses_that_are_no_numbers_leave_gaps_and_are_said(make_run: MakeRun) -> None:

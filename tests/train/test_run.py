@@ -22,6 +22,7 @@ from groundup.base.files import UNFINISHED
 from groundup.runs import RunFolder, read_lines, run_lock
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
+from groundup.runs.report.record import read_run
 from groundup.train import ConsoleScreen, Outcome, TrainRequest, train_run
 from groundup.train.choices import AUTOMATIC
 from groundup.train.progress import SIZES, Progress
@@ -130,6 +131,24 @@ def test_a_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert_same_bits(whole, resumed)
     assert lines(whole) == lines(resumed)
     assert not list(run.checkpoints.glob(".*"))
+
+
+def test_the_report_of_a_stopped_run_says_so_and_a_kill_leaves_no_older_one(
+    tmp_path: Path,
+) -> None:
+    stopped = train_run(request(tmp_path), StopAt(7))
+    assert "interrupted</span> step 7 of" in stopped.folder.report.read_text()
+    assert read_run(stopped.folder.path).state == "interrupted"
+
+    class Killed(ConsoleScreen):
+        def metrics(self, record: dict[str, Any]) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(request(tmp_path), Killed(Console(quiet=True)))
+    assert not stopped.folder.report.exists()
+    train_run(request(tmp_path), quiet())
+    assert "finished</span>" in stopped.folder.report.read_text()
 
 
 def test_evaluating_and_sampling_change_nothing_that_is_learnt(tmp_path: Path) -> None:

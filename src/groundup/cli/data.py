@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from groundup.cli.app import data_app, verb
-from groundup.cli.tables import print_rows
+from groundup.cli.app import data_app, tell, verb
+from groundup.cli.tables import print_rows, print_text
 
 Texts = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, - or named texts; they are read as one.")
@@ -47,16 +46,14 @@ def list_(
 ) -> None:
     """List the named texts with their size and licence."""
     from groundup.data import CORPORA
+    from groundup.plan.units import size
 
     corpora = CORPORA.values()
     if as_json:
         fields = ("name", "title", "size", "documents", "licence", "source")
         print(json.dumps([{key: getattr(c, key) for key in fields} for c in corpora], indent=2))
         return
-    rows = [
-        [c.name, c.title, f"{c.megabytes:.1f} MB", f"{c.documents}", c.licence, c.source]
-        for c in corpora
-    ]
+    rows = [[c.name, c.title, size(c.size), f"{c.documents}", c.licence, c.source] for c in corpora]
     print_rows("", ["name", "text", "size", "documents", "licence", "package"], rows)
 
 
@@ -120,7 +117,7 @@ def prepare(
         verify=verify,
     )
     for line in prepared.notices:
-        print(f"groundup: {line}", file=sys.stderr)
+        tell(line)
     if as_json:
         print(json.dumps(prepared.manifest, indent=2))
         return
@@ -131,4 +128,6 @@ def prepare(
         for name in splits
     ]
     print_rows("", ["split", "documents", "bytes", "tokens"], rows)
-    print(f"{prepared.split_rule}\n{prepared.tokenizer!r}\n{prepared.tokenizer.ending_rule}")
+    print_text(prepared.split_rule)
+    print_text(repr(prepared.tokenizer))
+    print_text(prepared.tokenizer.ending_rule)

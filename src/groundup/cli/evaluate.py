@@ -15,11 +15,12 @@ import typer
 
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
+from groundup.base.words import counted
 from groundup.cli.app import app, verb
 from groundup.cli.options import Device, Which, load_run
 from groundup.cli.run_names import Run, check_run
 from groundup.cli.streams import PIPE
-from groundup.cli.tables import print_rows
+from groundup.cli.tables import print_rows, print_text
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
@@ -184,7 +185,7 @@ def _show_validation(result: Evaluation, as_json: bool) -> dict[str, Any]:
     if not as_json:
         rows = [*_figures(result), ["tokens predicted", f"{result.tokens:,}", ""]]
         print_rows("The run's validation text", ["figure", "value", ""], rows)
-        print(_speed(result.tokens, result.seconds))
+        print_text(_speed(result.tokens, result.seconds))
     return dataclasses.asdict(result) | _rate("tokens", result.tokens, result.seconds)
 
 
@@ -194,12 +195,16 @@ def _show_text(result: TextResult, as_json: bool) -> dict[str, Any]:
         rows[0][2] = f"± {result.loss_stderr:.4f}, standard deviation {result.loss_std:.4f}"
         rows.append(["tokens predicted", f"{result.predicted:,}", f"of {result.tokens:,}"])
         rows.append(["bytes", f"{result.bytes:,}", ""])
-        print_rows(f"Text, window moving by {result.stride} tokens", ["figure", "value", ""], rows)
+        print_rows(
+            f"Text, window moving by {counted(result.stride, 'token')}",
+            ["figure", "value", ""],
+            rows,
+        )
         if result.predicted < result.tokens:
-            print("The first token, which nothing precedes, is not predicted.")
+            print_text("The first token, which nothing precedes, is not predicted.")
         if not result.lossless:
-            print("The tokenizer drops part of this text, which costs no bits here.")
-        print(_speed(result.predicted, result.seconds))
+            print_text("The tokenizer drops part of this text, which costs no bits here.")
+        print_text(_speed(result.predicted, result.seconds))
     return dataclasses.asdict(result) | _rate("tokens", result.predicted, result.seconds)
 
 
@@ -216,7 +221,9 @@ def _rate(what: str, count: int, seconds: float) -> dict[str, float]:
 
 
 def _speed(tokens: int, seconds: float) -> str:
-    return f"{seconds:,.1f} s, {tokens / seconds:,.0f} tokens/s"
+    from groundup.plan.units import duration
+
+    return f"{duration(seconds)}, {tokens / seconds:,.0f} tokens/s"
 
 
 def _show_tasks(results: list[TaskResult], as_json: bool) -> dict[str, Any]:
@@ -255,11 +262,13 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(
+        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
+    )
     task = bar.add_task(what, total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -14,6 +14,7 @@ from groundup.cli.app import app, verb
 from groundup.cli.evaluate import candidate, read_text, validation
 from groundup.cli.options import Which
 from groundup.cli.run_names import Run, check_run
+from groundup.cli.tables import say, suggest
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
@@ -47,6 +48,7 @@ def quantize(
     What comes of it is a run folder. It is measured beside the original on the run's validation
     text, and not kept where its loss grows too much.
     """
+    from groundup.plan.units import mib
     from groundup.runs import RunFolder
     from groundup.runs.quantizable import quantizable_tables
 
@@ -69,13 +71,13 @@ def quantize(
     if as_json:
         print(json.dumps(dataclasses.asdict(done), default=str))
         return
-    before, after = (size / 2**20 for size in (done.size_bytes, done.quantized_bytes))
-    print(f"Quantized {done.path}: {bits} bits, {after:,.1f} MiB of {before:,.1f}")
-    print(f"Vectors   in {done.vector_bits} bits")
-    print(f"Loss      {done.loss:.4f} before, {done.quantized_loss:.4f} now: {done.growth:+.3%}")
+    before, after = mib(done.size_bytes), mib(done.quantized_bytes)
+    say("Quantized", f"{done.path}: {bits} bits, {after} instead of {before}")
+    say("Vectors", f"in {done.vector_bits} bits")
+    say("Loss", f"{done.loss:.4f} before, {done.quantized_loss:.4f} now: {done.growth:+.3%}")
     for notice in done.notices:
-        print(f"Note      {notice}")
-    print(f"Next      groundup generate {done.path}")
+        say("Note", notice)
+    suggest("Next", "groundup", "generate", done.path)
 
 
 def _loss(run: Path, loaded: LoadedRun, text: str | None) -> float:

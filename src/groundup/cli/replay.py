@@ -9,7 +9,7 @@ import typer
 
 from groundup.cli.app import app, verb
 from groundup.cli.run_names import Run
-from groundup.cli.tables import print_rows
+from groundup.cli.tables import print_rows, print_text
 
 SHOWN = 5
 CHARACTERS = 60
@@ -42,11 +42,11 @@ def replay(
         print(json.dumps(values | {"tokens": found.tokens.tolist()}))
         return
     tokenizer = run_tokenizer(folder, folder.read())
-    print(f"Step {found.step:,}: {found.reason}")
+    print_text(f"Step {found.step:,}: {found.reason}")
     if found.not_finite:
-        print(f"Parameters that are not finite: {', '.join(found.not_finite)}")
+        print_text(f"Parameters that are not finite: {', '.join(found.not_finite)}")
     where = f"first in {found.first}" if found.first else "nowhere in the forward pass"
-    print(f"Numbers break {where}")
+    print_text(f"Numbers break {where}")
     rows = []
     for i in worst(found, SHOWN):
         text = " ".join(tokenizer.decode(found.tokens[i].tolist()).split())[:CHARACTERS]

@@ -10,7 +10,7 @@ import typer
 
 from groundup.cli.app import app, verb
 from groundup.cli.run_names import Run, Runs
-from groundup.cli.tables import print_rows
+from groundup.cli.tables import print_rows, print_text, say
 
 
 @verb(app, "runs")
@@ -19,6 +19,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
 ) -> None:
     """List runs with their state, size and best loss."""
+    from groundup.plan.units import mib
     from groundup.runs.compare import list_runs
 
     found = list_runs(runs_folder)
@@ -27,7 +28,7 @@ def runs(
         print(json.dumps(rows, indent=2, default=str))
         return
     if not found:
-        print(f"no runs in {runs_folder}; 'groundup train' makes one")
+        print_text(f"no runs in {runs_folder}; 'groundup train' makes one")
         return
     print_rows(
         "",
@@ -35,16 +36,20 @@ def runs(
         [
             [
                 run.name,
-                run.error or run.state,
+                run.state,
                 f"{run.parameters:,}" if run.parameters else "",
                 f"{run.step:,}" + (f" of {run.steps:,}" if run.steps else ""),
                 f"{run.best_val_loss:.4f}" if run.best_val_loss is not None else "",
-                f"{run.size_bytes / 2**20:,.1f} MiB",
+                mib(run.size_bytes),
                 f"{run.updated.astimezone():%Y-%m-%d %H:%M}" if run.updated else "",
             ]
             for run in found
         ],
+        dispensable=("updated", "on disk"),
     )
+    for run in found:
+        if run.error:
+            print_text(run.error)
 
 
 @verb(app, "compare")
@@ -65,7 +70,7 @@ def compare(
         return
     names = [outcome.name for outcome in comparison.outcomes]
     for note in comparison.notes:
-        print(note)
+        print_text(note)
     figures = [
         ("state", "state"),
         ("parameters", "parameters"),
@@ -85,7 +90,7 @@ def compare(
         if difference.key.partition(".")[0] in CAUSES
     ]
     print_rows("", ["", *names], rows)
-    print(f"curves: {write_comparison(runs, out)}")
+    say("Curves", str(write_comparison(runs, out)))
 
 
 def _figure(value: object) -> str:

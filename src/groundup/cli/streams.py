@@ -48,8 +48,26 @@ def not_text(error: UnicodeDecodeError) -> DataError:
     return DataError(f"what was typed is not {error.encoding}; mend it")
 
 
-def show(pieces: Iterable[str]) -> None:
-    """Print a model's text as it comes, in a way that does nothing to a terminal."""
+def show(pieces: Iterable[str], prompt: str = "", first: bool = True) -> None:
+    """Print a model's text as it comes, behind its prompt; an empty line parts it from others.
+
+    It does nothing to a terminal, where one sees where the prompt ends.
+    """
+    print("" if first else "\n", _marked(prompt), sep="", end="")
     for piece in pieces:
         print(harmless(piece, sys.stdout), end="", flush=True)
     print()
+
+
+def _marked(prompt: str) -> str:
+    """Return a prompt as it is shown: marked at a terminal, elsewhere as it is."""
+    if not prompt or not sys.stdout.isatty():
+        return prompt
+    from rich.console import Console
+
+    from groundup.base.terminal import marked_prompt
+
+    console = Console(highlight=False)
+    with console.capture() as shown:
+        console.print(marked_prompt(console, prompt), end="", soft_wrap=True)
+    return shown.get()

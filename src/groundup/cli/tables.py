@@ -1,26 +1,142 @@
-"""Tables for a person: aligned, as wide as they need to be when piped."""
+"""Tables and lines for a person: they keep to a terminal's width; piped, a row is a line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from groundup.base.output import harmless
+from groundup.base.terminal import print_command, print_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GAP = 2
+LEAST_WORDS = 14
+"""A column of words is not made narrower than this, nor than its longest word."""
+LONGEST_WORD = 24
+"""What is longer is a hash or a path, and may be broken anywhere, save in the first column."""
+LONGEST_FIGURE = 24
+"""What begins with a digit and is longer is a sentence."""
+INDENT = 10
+
+Row = Sequence[str]
 
 
-def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their column names; columns of numbers are aligned to the right."""
+def say(label: str, text: str) -> None:
+    """Print a labelled line of what a verb did."""
+    print_line(_console(), label, text, indent=INDENT)
+
+
+def suggest(label: str, *words: object) -> None:
+    """Print a command that may come next."""
+    print_command(_console(), label, *map(str, words), indent=INDENT)
+
+
+def print_text(text: str) -> None:
+    """Print a line, broken between words where a terminal ends."""
+    print_line(_console(), "", text, indent=0)
+
+
+def print_rows(
+    title: str, columns: Row, rows: Sequence[Row], *, dispensable: Sequence[str] = ()
+) -> None:
+    """Print rows under their column names; columns of numbers are aligned to the right.
+
+    Where a terminal has no room, columns of words are broken between words. Where that does not do,
+    `dispensable` columns are left out, the first one first, and named. Where not even that does,
+    each row becomes a heading with a line for each of its figures.
+    """
+    console = _console()
+    if title:
+        print_line(console, "", title, "bold", indent=0)
+    table = [
+        _Column([name, *(row[i] for row in rows)], is_first=i == 0)
+        for i, name in enumerate(columns)
+    ]
+    if not console.is_terminal:
+        console.width = _room(column.widest for column in table)
+        _print_table(console, table)
+        return
+    left_out: list[str] = []
+    for name in ("", *dispensable):
+        if name:
+            left_out.append(name)
+            table = [column for column in table if column.cells[0] != name]
+        if _room(column.least for column in table) <= console.width:
+            _print_table(console, table)
+            if left_out:
+                print_text(f"No room here for: {', '.join(left_out)}")
+            return
+    _print_records(console, columns, rows)
+
+
+def _console() -> Console:
     from rich.console import Console  # here, as --help needs none of it
+
+    return Console(highlight=False)
+
+
+def _width(cell: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(cell)
+
+
+class _Column:
+    """A column of cells under its name, as wide as it is, and as narrow as it may become."""
+
+    def __init__(self, cells: Row, is_first: bool) -> None:
+        self.cells = cells
+        self.numeric = not is_first and all(map(_is_figure, cells[1:]))
+        self.widest = max(map(_width, cells))
+        longest = max((_width(word) for cell in cells for word in cell.split()), default=0)
+        words = longest if is_first else min(longest, LONGEST_WORD)
+        self.least = self.widest if self.numeric else min(self.widest, max(LEAST_WORDS, words))
+
+
+def _is_figure(cell: str) -> bool:
+    return not cell or (cell[:1].isdigit() and len(cell) <= LONGEST_FIGURE)
+
+
+def _room(widths: Iterable[int]) -> int:
+    """Return the width that columns of such widths take together."""
+    return sum(width + GAP for width in widths) - GAP
+
+
+def _fitted(table: Sequence[_Column], room: int) -> list[int]:
+    """Return widths of columns that take `room` at most: the widest gives first."""
+    widths = [column.widest for column in table]
+    while _room(widths) > room:
+        giving = [i for i, column in enumerate(table) if widths[i] > column.least]
+        widths[max(giving, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _print_table(console: Console, columns: Sequence[_Column]) -> None:
+    """Print columns side by side."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for i, column in enumerate(columns):
-        numeric = i > 0 and all(row[i][:1].isdigit() or not row[i] for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    console = Console(highlight=False)
-    for row in rows:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for column, width in zip(columns, _fitted(columns, console.width), strict=True):
+        table.add_column(
+            Text(column.cells[0]),
+            justify="right" if column.numeric else "left",
+            width=width,
+            overflow="fold",
+        )
+    for row in zip(*(column.cells[1:] for column in columns), strict=True):
         table.add_row(*(Text(harmless(cell, console.file)) for cell in row))
-    if not console.is_terminal:
-        console.width = 1 << 16  # a table is never measured wider than its console
-        console.width = max(80, console.measure(table).maximum)
     console.print(table)
+
+
+def _print_records(console: Console, columns: Row, rows: Sequence[Row]) -> None:
+    """Print a heading a row, and below it its figures by name."""
+    labels = [f"  {column}" for column in columns]
+    indent = min(max(map(_width, labels[1:])) + GAP, console.width // 2)
+    for heading, *figures in rows:
+        print_line(console, "", heading, "bold", indent=0)
+        for label, figure in zip(labels[1:], figures, strict=True):
+            if figure:
+                print_line(console, label, figure, indent=indent)

@@ -14,6 +14,7 @@ import typer
 
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
+from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
 from groundup.cli.data import Include, ShardFolder, shard_folder
 from groundup.cli.groups import grouped
@@ -246,8 +247,11 @@ def _result(outcome: Outcome) -> dict[str, Any]:
 def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     """Say how it ended, let a finished model write, and name what can be done next."""
     from groundup.runs import read_lines
+    from groundup.runs.report.record import read_run
 
     path, progress = outcome.folder.path, outcome.progress
+    if words := read_run(path).verdict:
+        screen.line("Curves", words)
     if not progress.finished:
         saved = f"saved at step {progress.step:,}; the same command goes on, or 'groundup resume"
         saved += f" {path}'"
@@ -258,10 +262,11 @@ def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
         screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
     else:
         _show_writing(screen, outcome, prompt or " ")
-    first_words = shlex.quote(prompt.partition("\n")[0] or "The")
-    screen.line("Next", f"groundup generate {path} {first_words} --temperature 0.7")
-    screen.line("", f"groundup chat {path}")
-    screen.line("", f"open {outcome.folder.report}")
+    first_words = prompt.partition("\n")[0] or "The"
+    generate = ("generate", str(path), first_words, "--temperature", "0.7")
+    print_command(screen.console, "Next", "groundup", *generate)
+    print_command(screen.console, "", "groundup", "chat", str(path))
+    print_command(screen.console, "", "open", str(outcome.folder.report))
 
 
 def _show_writing(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:

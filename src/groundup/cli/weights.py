@@ -13,6 +13,7 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 from groundup.cli.run_names import Run, check_run
+from groundup.cli.tables import say, suggest
 
 if TYPE_CHECKING:
     from groundup.weights import Conversion
@@ -68,8 +69,8 @@ def import_(
     )
     if not as_json:
         _show("Imported", done)
-        print(f"Next      groundup chat {path}")
-        print(f"          groundup train TEXT --from {path}")
+        suggest("Next", "groundup", "chat", path)
+        suggest("", "groundup", "train", "TEXT", "--from", path)
         return
     _print_json(done)
 
@@ -124,14 +125,14 @@ def export(
 
 
 def _show(what: str, done: Conversion) -> None:
-    print(
-        f"{what}  {done.path}: {done.parameters:,} parameters, {done.size_bytes / 2**20:,.1f} MiB, "
-        f"{done.seconds:.1f} s"
-    )
+    from groundup.plan.units import duration, mib
+
+    size, took = mib(done.size_bytes), duration(done.seconds)
+    say(what, f"{done.path}: {done.parameters:,} parameters, {size}, {took}")
     for notice in done.notices:
-        print(f"Note      {notice}")
+        say("Note", notice)
     if done.difference is not None:
-        print(f"Verified  read back; largest difference of logits {done.difference:.3g}")
+        say("Verified", f"read back; largest difference of logits {done.difference:.3g}")
 
 
 def _print_json(done: Conversion) -> None:

@@ -78,8 +78,10 @@ def generate(
     if chat and loaded.chat_template is None:
         raise UsageError(f"--chat: {run} has no chat template; without --chat it continues text")
     if len(texts) == 1 and not as_json:
-        answers = _answers(loaded, texts, system, options)
-        show(next(answers) if chat else _go_on(loaded, texts[0], options))
+        if chat:
+            show(next(_answers(loaded, texts, system, options)))
+        else:
+            show(_begun(loaded, texts[0], options), prompt=texts[0])
         return
     if chat:
         written = list(map("".join, _answers(loaded, texts, system, options)))
@@ -90,17 +92,17 @@ def generate(
         rows = [{"prompt": p, "text": t} for p, t in pairs]
         show([json.dumps(rows, ensure_ascii=False)])
         return
-    before = [""] * len(texts) if chat else texts
-    show(["\n\n".join(map("".join, zip(before, written, strict=True)))])
+    for n, (prompt, text) in enumerate(zip(texts, written, strict=True)):
+        show([text], prompt="" if chat else prompt, first=n == 0)
 
 
-def _go_on(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> Iterator[str]:
-    """Yield a prompt and what follows it."""
+def _begun(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> Iterator[str]:
+    """Return what follows a prompt, of which the first piece is written already."""
     from groundup.generate import run_settings, stream
 
     pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **options))
     first = next(pieces, "")  # where the prompt has no tokens, nothing is printed but the error
-    return itertools.chain([prompt, first], pieces)
+    return itertools.chain([first], pieces)
 
 
 def _go_on_all(loaded: LoadedRun, prompts: list[str], options: dict[str, Any]) -> list[str]:

@@ -129,7 +129,7 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
         return sorted(corpus_files(source).glob("*.txt"))
     if glob.has_magic(source):
         return _glob_files(source, selection)
-    hint = nearest(path.stem, CORPORA, TEXTS)
+    hint = nearest(path.stem if path.name == source else source, CORPORA, TEXTS)
     raise UsageError(
         f"{source}: no such file or folder, nor a named corpus ({hint}); check the path"
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from groundup.base.words import counted
 from groundup.config import GPTConfig
 from groundup.plan.count import BYTES, Count, windowed_layers
 from groundup.plan.memory import Memory
 from groundup.plan.plan import TOKENS_PER_PARAMETER, Plan
-from groundup.plan.units import MIB, duration, flop, mib, number
+from groundup.plan.units import MIB, about, duration, flop, mib, number, passes
 
 Row = tuple[str, ...]
 FORMATS = ("fp32", "bf16", "int8")
@@ -56,11 +57,12 @@ def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
 def _model(c: GPTConfig) -> str:
     """Describe a model by its numbers; those that are as in GPT-2 go without saying."""
     shared = f" sharing {c.n_kv_heads} of keys and values" if c.n_kv_heads < c.n_heads else ""
-    words = [f"{c.n_layers} layers", f"{c.emb_dim} wide", f"{c.n_heads} heads{shared}"]
+    heads = counted(c.n_heads, "head") + shared
+    words = [counted(c.n_layers, "layer"), f"{c.emb_dim} wide", heads]
     if c.n_experts:
-        words.append(f"{c.n_experts} experts, {c.n_active_experts} of them for a token")
+        words.append(f"{counted(c.n_experts, 'expert')}, {c.n_active_experts} of them for a token")
     if c.window is not None:
-        words.append(f"a window of {c.window:,} in {windowed_layers(c)} layers")
+        words.append(f"a window of {c.window:,} in {counted(windowed_layers(c), 'layer')}")
     words += [f"context {c.context_length:,}", f"vocabulary {c.vocab_size:,}"]
     return ", ".join(words)
 
@@ -72,7 +74,7 @@ def _parameters(count: Count) -> str:
 
 def memory_sum(memory: Memory) -> str:
     """Write a memory as a sum: 622 MiB at the end of … = weights 155 + gradients 155 + …"""
-    terms = [f"{name} {size / MIB:,.0f}" for name, size in memory.terms.items() if size]
+    terms = [f"{name} {about(size / MIB)}" for name, size in memory.terms.items() if size]
     return f"{memory.total / MIB:,.0f} MiB at the {memory.moment} = {' + '.join(terms)}"
 
 
@@ -140,11 +142,12 @@ def _run_rows(plan: Plan) -> list[Row]:
 def _tokens(plan: Plan) -> str:
     if plan.tokens is None:
         return f"{number(plan.tokens_per_step or 0)} tokens a step, as many steps as time allows"
-    words = [f"{number(plan.tokens)} tokens ({plan.steps:,} steps of {plan.tokens_per_step:,})"]
+    steps = f"{counted(plan.steps or 0, 'step')} of {plan.tokens_per_step:,}"
+    words = [f"{number(plan.tokens)} tokens ({steps})"]
     if plan.passes is not None:
-        words.append(f"{plan.passes:.2g} passes over the text")
-    ratio = plan.tokens_per_parameter or 0.0
-    words.append(f"{ratio:.2g} a parameter (Chinchilla: {TOKENS_PER_PARAMETER})")
+        words.append(passes(plan.passes))
+    ratio = about(plan.tokens_per_parameter or 0.0)
+    words.append(f"{ratio} a parameter (Chinchilla: {TOKENS_PER_PARAMETER})")
     return ", ".join(words)
 
 

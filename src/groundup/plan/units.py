@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from groundup.base.words import counted
+
 MIB = 1 << 20
 """Bytes in a MiB; a MB is 1,000,000."""
 
@@ -27,10 +29,35 @@ def _scaled(value: float) -> tuple[str, str]:
     return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"), ""
 
 
-def mib(size: float) -> str:
-    """Write a number of bytes in MiB: 621.83 MiB, 12,480 MiB."""
-    value = size / MIB
+def size(n_bytes: float) -> str:
+    """Write a number of bytes in powers of 1000: 812 bytes, 64.6 kB, 3.1 MB, 12.0 GB."""
+    if round(n_bytes) < 1000:
+        return counted(round(n_bytes), "byte")
+    units = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    unit, name = next((u for u in units if n_bytes >= 0.99995 * u[0]), units[-1])
+    return f"{n_bytes / unit:,.1f} {name}"
+
+
+def mib(n_bytes: float) -> str:
+    """Write a number of bytes in powers of 1024: 9.80 KiB, 621.83 MiB, 12,480 MiB."""
+    if 0 < n_bytes < MIB / 10:
+        return f"{n_bytes / 1024:,.2f} KiB"
+    value = n_bytes / MIB
     return f"{value:,.2f} MiB" if value < 10_000 else f"{value:,.0f} MiB"
+
+
+def about(value: float) -> str:
+    """Write a ratio with two digits that mean something, never with an exponent: 0.038, 1, 110."""
+    if not value or not math.isfinite(value):
+        return f"{value:g}"
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}".removesuffix(".0")
+
+
+def passes(value: float) -> str:
+    """Write how often a text is read: 0.53 passes over the text, 1 pass over the text."""
+    written = about(value)
+    return f"{written} pass{'' if written == '1' else 'es'} over the text"
 
 
 def duration(seconds: float) -> str:

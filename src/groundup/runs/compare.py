@@ -80,6 +80,7 @@ class RunSummary:
     step: int = 0
     steps: int | None = None
     best_val_loss: float | None = None
+    verdict: str = ""
     updated: datetime | None = None
     error: str = ""
 
@@ -128,6 +129,7 @@ def _summary(folder: RunFolder) -> RunSummary:
             step=run.step,
             steps=run.steps,
             best_val_loss=number(run.best["val_loss"]) if run.best else None,
+            verdict=run.verdict,
         )
     except GroundupError as error:
         return replace(summary, error=str(error))

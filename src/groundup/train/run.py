@@ -71,7 +71,8 @@ def train_run(
         outcome = run.train(**decided)
         complete = outcome.was_finished and outcome.folder.report.exists()
         if ranks.rank == 0 and not complete:
-            write_report(outcome.folder.path)
+            # The lock is still held, so that the files alone would tell of a running trainer.
+            write_report(outcome.folder.path, None if outcome.progress.finished else "interrupted")
     return outcome
 
 
@@ -193,6 +194,7 @@ class _Run:
             generation = ending(self.start.generation, data.tokenizer.given_end)
             folder.write_manners(self.start.chat_template, generation)
             recorder.resume_from(None if saved is None else self._checkpoint(saved))
+            folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
         screen.planned(plan, choices, folder)
         trainer.timed = "seconds_per_step" in tables["plan"]
         trainer.flops_per_token = plan.flops_per_token

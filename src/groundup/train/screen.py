@@ -15,16 +15,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from groundup.base.output import harmless, lasting
+from groundup.base.terminal import INDENT, marked_prompt, print_below, print_line
+from groundup.base.words import counted
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
 from groundup.plan import Plan, plan_rows
-from groundup.plan.units import duration
+from groundup.plan.units import duration, size
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.progress import Progress as RunProgress
 from groundup.train.request import Screen
 
 SAMPLE_LINES = 6
+NARROW = 60
+"""In fewer columns the live line has no room for the speed."""
 SPEEDS = 20
 """Records from whose median a speed is told."""
 SLOWER = 3
@@ -52,9 +56,8 @@ class ConsoleScreen(Screen):
         self._told = False
 
     def line(self, label: str, text: str, style: str = "") -> None:
-        """Print one labelled line."""
-        text = harmless(text, self.console.file)
-        self.console.print(Text.assemble((f"{label:<12}", "bold"), (text, style)), soft_wrap=True)
+        """Print one labelled line, broken between words where a terminal ends."""
+        print_line(self.console, label, text, style)
 
     def preparing(self, stage: str, done: int, total: int) -> None:
         """Show how much of the text is read."""
@@ -67,10 +70,9 @@ class ConsoleScreen(Screen):
         """Say what was read and how it was split."""
         self.close()
         train, val = (data.manifest["splits"][name] for name in ("train", "val"))
-        size = (train["bytes"] + val["bytes"]) / 1e6
-        count = data.manifest["documents"]
-        documents = f"{count:,} document{'s' if count > 1 else ''}"
-        self.line("Text", f"{size:,.1f} MB in {documents}; {data.split_rule}")
+        documents = counted(data.manifest["documents"], "document")
+        whole = size(train["bytes"] + val["bytes"])
+        self.line("Text", f"{whole} in {documents}; {data.split_rule}")
         tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
         self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
         self.line("", data.tokenizer.ending_rule)
@@ -82,7 +84,7 @@ class ConsoleScreen(Screen):
         for label, value in plan_rows(plan):
             self.line(label, value)
         c = choices.config
-        threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
+        threads = counted(c.threads, "thread")
         self.line("Machine", f"{c.device}, {c.precision}, {threads}, compile {c.compile}")
         self.line("Run", str(folder.path))
         self.steps = c.steps
@@ -99,7 +101,7 @@ class ConsoleScreen(Screen):
         """Say how long the whole run will take."""
         self.steps = config.steps
         expected = duration(seconds_per_step * config.steps)
-        each = f"{config.steps:,} steps of {1000 * seconds_per_step:,.0f} ms"
+        each = f"{counted(config.steps, 'step')} of {1000 * seconds_per_step:,.0f} ms"
         self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
 
     def metrics(self, record: dict[str, Any]) -> None:
@@ -112,7 +114,8 @@ class ConsoleScreen(Screen):
             self._tokens_per_second = record["tokens_per_second"]
             self._watch(self._tokens_per_second)
             if self.live and self.steps:
-                figures = f"loss {self._train_loss:.3f}  {self._tokens_per_second:,.0f} tokens/s"
+                speed = f"  {self._tokens_per_second:,.0f} tokens/s"
+                figures = f"loss {self._train_loss:.3f}" + speed * (self.console.width >= NARROW)
                 self._show("Training", record["step"], self.steps, figures)
         if "val_loss" in record:
             self._validation(record)
@@ -146,16 +149,16 @@ class ConsoleScreen(Screen):
             words.insert(0, f"loss {self._train_loss:.4f}")
             words.append(f"{self._tokens_per_second:,.0f} tokens/s")
             left = max(0, self.steps - record["step"]) * record["seconds"] / record["step"]
-            words.append(f"{duration(left)} left")
+            if left:
+                words.append(f"{duration(left)} left")
         self.line(f"Step {record['step']:,}", ", ".join(words))
 
     def sample(self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES) -> None:
-        """Show the first lines of what the model wrote."""
-        prompt, text = (harmless(part, self.console.file) for part in (prompt, text))
-        written = Text.assemble((prompt, "dim"), text)
+        """Show the first lines of what the model wrote, and where its prompt ends."""
+        written = marked_prompt(self.console, prompt) + Text(harmless(text, self.console.file))
         filled = [line for line in written.split("\n") if line.plain.strip()]
         for line in filled[:lines]:
-            self.console.print(Text(" " * 12) + line, soft_wrap=True)
+            print_below(self.console, Text(" " * INDENT), line)
 
     def close(self) -> None:
         """Take the live line away."""
@@ -169,12 +172,13 @@ class ConsoleScreen(Screen):
         if self._bar is None:
             self._bar = Progress(
                 TextColumn("{task.description:<11}"),
-                BarColumn(),
+                BarColumn(bar_width=None),  # what the others leave
                 TextColumn("{task.percentage:>3.0f}%"),
                 TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
+                TimeRemainingColumn(compact=True),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self._task = self._bar.add_task(what, total=total, figures=figures)
             self._bar.start()

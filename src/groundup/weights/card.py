@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from groundup.base.words import counted
 from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
@@ -66,8 +67,9 @@ def _front_matter(licence: str) -> str:
 def _summary(config: GPTConfig, run: RunRecord) -> str:
     count = count_parameters(config).total
     return (
-        f"A decoder-only transformer of {count:,} parameters: {config.n_layers} layers, "
-        f"{config.emb_dim} wide, {config.n_heads} heads, a context of {config.context_length:,} "
+        f"A decoder-only transformer of {count:,} parameters: "
+        f"{counted(config.n_layers, 'layer')}, {config.emb_dim} wide, "
+        f"{counted(config.n_heads, 'head')}, a context of {config.context_length:,} "
         f"tokens and a vocabulary of {config.vocab_size:,}. "
         f"{'Converted' if run.table('source') else 'Trained'} with groundup."
     )

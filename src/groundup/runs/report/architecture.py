@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from groundup.base.words import counted
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.plan.count import Count, count_parameters, windowed_layers
 from groundup.runs.report.page import bar, esc, table
@@ -75,12 +76,13 @@ def _storage(size: int) -> list[str]:
 
 def _attention(config: GPTConfig) -> str:
     """Describe what attention does, the norms around it apart."""
-    words = f"{config.n_heads} heads of {config.head_dim}"
+    words = f"{counted(config.n_heads, 'head')} of {config.head_dim}"
     if config.n_kv_heads < config.n_heads:
         words += f", sharing {config.n_kv_heads} of keys and values"
     words += QK_NORMS[config.qk_norm]
     if config.window is not None:
-        words += f", {windowed_layers(config)} layers seeing {config.window:,} tokens at most"
+        layers = counted(windowed_layers(config), "layer")
+        words += f", {layers} seeing {counted(config.window, 'token')} at most"
     return words + _within("scores", config.attention_softcap)
 
 
@@ -90,7 +92,8 @@ def _feed_forward(config: GPTConfig) -> str:
     network = f"{width} → {config.ffn_dim:,} → {width} {bend}"
     if not config.n_experts:
         return network
-    return f"the best {config.n_active_experts} of {config.n_experts} experts, each {network}"
+    experts = counted(config.n_experts, "expert")
+    return f"the best {config.n_active_experts} of {experts}, each {network}"
 
 
 def _within(what: str, limit: float) -> str:
@@ -102,10 +105,10 @@ def _diagram(config: GPTConfig) -> str:
     sizes = {p.name: p.size for p in parameter_shapes(config.replace(n_layers=1))}
 
     def box(name: str, what: str, prefix: str = "", css: str = "", inner: str = "") -> str:
-        count = sum(size for key, size in sizes.items() if prefix and key.startswith(prefix))
-        counted = f"<span>{count:,}</span>" if count else ""
+        count = sum(n for key, n in sizes.items() if prefix and key.startswith(prefix))
+        size = f"<span>{count:,}</span>" if count else ""
         return (
-            f'<li class="{css}"><p><b>{esc(name)}</b>{counted}</p>'
+            f'<li class="{css}"><p><b>{esc(name)}</b>{size}</p>'
             f"<small>{esc(what)}</small>{inner}</li>"
         )
 
@@ -131,7 +134,7 @@ def _diagram(config: GPTConfig) -> str:
         + box("Token embedding", f"{vocabulary} × {width:,}{scaled}", "token_embedding")
         + box(position, placed, "position_emb")
         + box(repeated, "parameters of one of them", "blocks.0.", "blocks", f"<ol>{inner}</ol>")
-        + box("Final norm", f"over {width:,} values", "final_norm")
+        + box("Final norm", f"over {counted(width, 'value')}", "final_norm")
         + box("Output head", head, "lm_head")
         + box("Logits", f"a score for each of {vocabulary} tokens", css="ends")
         + "</ol>"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+from groundup.base.words import counted
 from groundup.plan.units import number as short
 from groundup.runs.report.page import esc, figure, fold, table
 from groundup.runs.report.record import Point
@@ -182,21 +183,34 @@ def line_chart(
     measured = [s for s in drawn if not s.reference]
     if not measured:
         return f'<figure>{heading}<p class="none">No figures yet.</p></figure>'
-    x_axis = _horizontal_axis([p[0] for s in measured for p in s.finite])
-    y_axis = _vertical_axis([p[1] for s in drawn for p in s.finite], from_zero)
+    x_axis, y_axis = axes(drawn, from_zero)
     scale = ", ".join(filter(None, [y_label, "" if y_axis.step else "logarithmic"]))
     return (
         f'<figure tabindex="0" aria-labelledby="{name}">{heading}{_legend(drawn)}'
         f'<p class="axis">{esc(scale)}</p>'
         f'<svg class="plot" role="img" aria-labelledby="{name}-title {name}-text">'
         f'<title id="{name}-title">{esc(title)}</title>'
-        f'<desc id="{name}-text">{esc(_in_words(drawn, x_label))}</desc>'
-        f"{_grid(x_axis, y_axis)}{_curves(drawn, x_axis, y_axis)}"
-        f"{''.join(_dots(s, x_axis, y_axis, x_label) for s in drawn if s.marked)}</svg>"
+        f'<desc id="{name}-text">{esc(in_words(drawn, x_label))}</desc>'
+        f"{marks(drawn, x_axis, y_axis, x_label)}</svg>"
         f'<p class="axis x">{esc(x_label)}</p>'
         f"{f'<figcaption>{esc(remark)}</figcaption>' if remark else ''}"
         f"{fold('Figures as a table', _table(title, measured, x_label))}</figure>"
     )
+
+
+def axes(series: Sequence[Series], from_zero: bool = False) -> tuple[Axis, Axis]:
+    """Return the horizontal and the vertical axis around curves, of which one is measured."""
+    measured = [p[0] for s in series if not s.reference for p in s.finite]
+    return (
+        _horizontal_axis(measured),
+        _vertical_axis([p[1] for s in series for p in s.finite], from_zero),
+    )
+
+
+def marks(series: Sequence[Series], x_axis: Axis, y_axis: Axis, x_label: str) -> str:
+    """Return the grid, the curves and the dots for the inside of an SVG of any size."""
+    dots = "".join(_dots(s, x_axis, y_axis, x_label) for s in series if s.marked)
+    return _grid(x_axis, y_axis) + _curves(series, x_axis, y_axis) + dots
 
 
 def _legend(series: Sequence[Series]) -> str:
@@ -259,7 +273,7 @@ def _dots(series: Series, x_axis: Axis, y_axis: Axis, x_label: str) -> str:
     return f'<g class="{series.css}">{"".join(circles)}</g>'
 
 
-def _in_words(series: Sequence[Series], x_label: str) -> str:
+def in_words(series: Sequence[Series], x_label: str) -> str:
     """Say what the curves show: where each begins, ends and is lowest."""
     sentences = []
     for s in series:
@@ -269,10 +283,11 @@ def _in_words(series: Sequence[Series], x_label: str) -> str:
         (x0, y0), (x1, y1) = s.finite[0], s.finite[-1]
         lowest = min(s.finite, key=lambda p: p[1])
         gaps = len(s.points) - len(s.finite)
+        broken = f"; {counted(gaps, 'value')} not finite"
         sentences.append(
             f"{s.name}: {figure(y0)} at {x_label} {short(x0)}, {figure(y1)} at {x_label} "
             f"{short(x1)}, lowest {figure(lowest[1])} at {x_label} {short(lowest[0])}"
-            f"{f'; {gaps:,} values are not finite' if gaps else ''}."
+            f"{broken if gaps else ''}."
         )
     return " ".join(sentences)
 

@@ -12,6 +12,7 @@ from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs.folder import RunFolder
 from groundup.runs.metrics import read_lines
+from groundup.runs.report.verdict import verdict
 
 Point = tuple[float, float]
 
@@ -50,7 +51,7 @@ class RunRecord:
     @property
     def steps(self) -> int | None:
         """Steps of the whole run, where run.toml says so."""
-        steps = number(self.table("train").get("steps"))
+        steps = _steps(self.tables)
         return int(steps) if math.isfinite(steps) and steps else None
 
     @cached_property
@@ -58,6 +59,14 @@ class RunRecord:
         """The row with the lowest validation loss, or {} where none was measured."""
         measured = [row for row in self.rows if math.isfinite(number(row.get("val_loss")))]
         return min(measured, key=lambda row: number(row["val_loss"]), default={})
+
+    @cached_property
+    def verdict(self) -> str:
+        """What the curves mean, in words; "" where nothing was trained."""
+        words = verdict(self.points("train_loss"), self.points("val_loss"))
+        if not words or self.state == "finished":
+            return words
+        return f"Up to step {self.step:,}: {words[0].lower()}{words[1:]}"
 
     def table(self, name: str) -> dict[str, Any]:
         """Return a table of run.toml, empty where there is none."""
@@ -95,14 +104,21 @@ def read_run(path: Path) -> RunRecord:
             ending = line
         elif math.isfinite(step):
             rows.setdefault(int(step), {}).update(line)
+    if rows and number(ending.get("step")) < max(rows):
+        ending = {}  # of a run that has been lengthened since, or of a step in its course
     return RunRecord(
         path=path,
         tables=tables,
         rows=[rows[step] for step in sorted(rows)],
         ending=ending,
         samples=list(read_lines(folder.samples)),
-        state=_made(tables, line) or run_state(folder, line),
+        state=_made(tables, line) or run_state(folder, line, _steps(tables)),
     )
+
+
+def _steps(tables: dict[str, Any]) -> float:
+    train = tables.get("train")
+    return number(train.get("steps")) if isinstance(train, dict) else math.nan
 
 
 def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
@@ -112,9 +128,12 @@ def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
     return "imported" if "source" in tables and not last_line else ""
 
 
-def run_state(folder: RunFolder, last_line: dict[str, Any]) -> str:
-    """Return finished, running, interrupted or empty, from the last line of the metrics."""
-    if last_line.get("event") == "finished":
+def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str:
+    """Return finished, running, interrupted or empty, from the last line of the metrics.
+
+    A finished run that was lengthened to more `steps` is finished no longer.
+    """
+    if last_line.get("event") == "finished" and not number(last_line.get("step")) < steps:
         return "finished"
     if is_locked(folder.lock):
         return "running"

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from groundup.plan.units import duration
+from groundup.base.words import counted
+from groundup.plan.units import duration, passes
 from groundup.plan.units import number as short
 from groundup.runs.folder import flatten
 from groundup.runs.report.charts import Series, line_chart, smooth, spread
@@ -52,8 +53,8 @@ def key_figures(run: RunRecord) -> str:
     facts = [("Parameters", short(run.parameters), f"exactly {run.parameters:,}")]
     if tokens:
         train_tokens = run.table("data").get("train_tokens")
-        passes = f"{tokens / train_tokens:.3g} passes over the text" if train_tokens else ""
-        facts.append(("Tokens learnt from", short(tokens), passes))
+        read = passes(tokens / train_tokens) if train_tokens else ""
+        facts.append(("Tokens learnt from", short(tokens), read))
     if best:
         guessing = f"guessing is {math.log(run.config.vocab_size):.4g}"
         at = f"at step {best['step']:,}; {guessing}"
@@ -113,7 +114,8 @@ def curves(run: RunRecord) -> str:
             from_zero=True,
         ),
     ]
-    return f'<div class="charts"><div class="first">{loss}</div>{"".join(others)}</div>'
+    said = f'<p class="verdict">{esc(run.verdict)}</p>' if run.verdict else ""
+    return f'{said}<div class="charts"><div class="first">{loss}</div>{"".join(others)}</div>'
 
 
 def _with_average(name: str, points: list[tuple[float, float]], colour: int) -> list[Series]:
@@ -131,7 +133,10 @@ def samples(run: RunRecord) -> str:
     left_out = len(run.samples) - len(shown)
     note = f" ({left_out:,} more in samples.jsonl)" if left_out else ""
     earlier = "".join(fold(_first_words(s), _sample(s)) for s in reversed(older))
-    return f"<h3>Step {_step(newest)}</h3>{_sample(newest)}" + (
+    legend = "<p>Bold: the prompt. What follows it, the model wrote.</p>" * any(
+        sample.get("prompt") for sample in shown
+    )
+    return f"{legend}<h3>Step {_step(newest)}</h3>{_sample(newest)}" + (
         f"<h3>Earlier, newest first{note}</h3>{earlier}" if older else ""
     )
 
@@ -153,7 +158,8 @@ def _first_words(sample: dict[str, Any]) -> str:
 def _sample(sample: dict[str, Any]) -> str:
     prompt, text = str(sample.get("prompt", "")), str(sample.get("text", "")).rstrip()
     cut = len(text) - SHOWN_CHARACTERS
-    more = f"<p><small>{cut:,} more characters in samples.jsonl</small></p>" if cut > 0 else ""
+    left_out = counted(cut, "more character")
+    more = f"<p><small>{left_out} in samples.jsonl</small></p>" if cut > 0 else ""
     return (
         f'<div class="sample" dir="auto"><b>{esc(prompt[-SHOWN_CHARACTERS:])}</b>'
         f"{esc(text[:SHOWN_CHARACTERS])}</div>{more}"

@@ -45,6 +45,7 @@ nav a { display:inline-block; padding:.25rem 0; text-underline-offset:3px; }
 progress { width:100%; max-width:30rem; height:.7rem; accent-color:var(--fill); display:block; }
 .alert { background:var(--alert-ground); color:var(--alert); border-left:4px solid currentColor;
   padding:.6rem .9rem; border-radius:4px; max-width:none; }
+.verdict { border-left:4px solid var(--fill); padding:.2rem .9rem; max-width:none; }
 .none { color:var(--soft); font-style:italic; }
 .cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(9.6rem,1fr)); gap:.7rem;
   margin:0; }
