@@ -253,5 +253,5 @@ def test_control_characters_do_not_reach_a_terminal(
     words = ["generate", trained, "\x1b[31mred", "--max-tokens", 0]
     terminal = at_terminal(tmp_path, *words)
     terminal.expect(pexpect.EOF)
-    assert terminal.before == "\u241b[31mred\r\n"
+    assert terminal.before == "\x1b[2m\u241b[31mred\x1b[0m\r\n"  # dim, by ours
     assert groundup(*words).out == "\x1b[31mred\n", "a pipe gets every character"
