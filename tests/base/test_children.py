@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import groundup
-
 from groundup.base.children import run_python, safe_environment
 
 PLANTED = (

@@ -1,8 +1,8 @@
 """Child processes in Python that import nothing from the folder in which they are started.
 
-`python -m NAME` looks for NAME, and for all that NAME imports, in the working folder first: a file
-`pip.py` or `logging.py` of a cloned repository would run. `-P` leaves that folder out, PYTHONSAFEPATH
-does so for what the child starts in its turn, and an empty entry of PYTHONPATH means it, too.
+`python -m NAME` looks for NAME, and for all that it imports, in the working folder first: a file
+`pip.py` or `logging.py` of a cloned repository would run. `-P` leaves that folder out.
+PYTHONSAFEPATH does so for what the child starts itself. An empty entry of PYTHONPATH means that folder, too.
 """
 
 from __future__ import annotations

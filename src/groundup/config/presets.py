@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.base.errors import ConfigError, nearest
+from groundup.base.errors import ConfigError, nearest, quoted, shown
+from groundup.config.fields import build
 from groundup.config.gpt import GPTConfig
 
 Fields = dict[str, Any]
@@ -183,6 +184,10 @@ PRESETS: dict[str, Fields] = {
 
 def preset(name: str, **changes: Any) -> GPTConfig:
     """Return the `GPTConfig` of a named model with some fields changed."""
+    if not isinstance(name, str):
+        raise ConfigError(f"preset {quoted(name)}: expected a name, such as preset('nano')")
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset '{name}'; {nearest(name, PRESETS)}")
-    return GPTConfig(**{**PRESETS[name], **changes})
+        family = [known for known in PRESETS if known.startswith(name)] if name else []
+        hint = f"there are {', '.join(family)}" if family else nearest(name, PRESETS)
+        raise ConfigError(f"unknown preset '{shown(name)}'; {hint}")
+    return build(GPTConfig, {**PRESETS[name], **changes})

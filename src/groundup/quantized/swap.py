@@ -45,7 +45,9 @@ def swap_in(model: GPT, parameters: Mapping[str, Tensor | Codes], vector_bits: i
         weight = parameters.get(f"{source}.weight")
         if isinstance(weight, Codes) and not isinstance(module, JointLinear):
             bias = plain.get(f"{name}.bias")
-            model.set_submodule(name, _quantized(module, weight, bias, linear))
+            model.set_submodule(name, swapped := _quantized(module, weight, bias, linear))
+            if source != name:
+                swapped.n_quantized = 0  # counted where the embedding is
     for parameter in model.parameters():
         parameter.requires_grad_(False)
 
