@@ -2,7 +2,8 @@
 
 `python -m NAME` looks for NAME, and for all that it imports, in the working folder first: a file
 `pip.py` or `logging.py` of a cloned repository would run. `-P` leaves that folder out.
-PYTHONSAFEPATH does so for what the child starts itself. An empty entry of PYTHONPATH means that folder, too.
+PYTHONSAFEPATH does so for what the child starts itself. An empty entry of PYTHONPATH means that
+folder, too.
 """
 
 from __future__ import annotations

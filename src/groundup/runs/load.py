@@ -46,7 +46,7 @@ class LoadedRun:
         return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
 
 
-def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> LoadedRun:
+def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") -> LoadedRun:
     """Return the model of a run folder, in evaluation mode and in fp32.
 
     `checkpoint` is "best" (lowest validation loss), "latest" or a step number. Every file is
@@ -57,7 +57,7 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = folder.model_config(tables)
-    chosen, notices = choose_checkpoint(folder, checkpoint)
+    chosen, notices = choose_checkpoint(folder, str(checkpoint))
     tensors = gather(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
@@ -131,7 +131,13 @@ def check_parameters(model: GPT, tensors: Mapping[str, Tensor | Codes], source: 
 
 
 def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
-    """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks.
+    """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks."""
+    if problems := shape_problems(config, tensors):
+        raise RunError(f"{source} does not fit run.toml's [model]: {problems}")
+
+
+def shape_problems(config: GPTConfig, tensors: Mapping[str, Tensor | Codes]) -> str:
+    """Say which of `tensors` no model of this shape has, or lacks; "" where all fit.
 
     No such model is made for it: a shape of a million layers is refused as fast as any other.
     """
@@ -142,10 +148,8 @@ def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], sourc
     for name, parameter in expected.items():
         if name in tensors and (wrong := _wrong(parameter, tensors[name])):
             problems.append(f"{name} {wrong}")
-    if problems:
-        more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        listed = "; ".join(problems[:LISTED])
-        raise RunError(f"{source} does not fit run.toml's [model]: {listed}{more}")
+    more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+    return "; ".join(problems[:LISTED] + more)
 
 
 def _wrong(parameter: Parameter, found: Tensor | Codes) -> str | None:

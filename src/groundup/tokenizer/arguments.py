@@ -24,7 +24,7 @@ def check_text(text: object, call: str) -> None:
     """Refuse what is no str where `call` takes a text."""
     if isinstance(text, str):
         return
-    hint = "give one text at a time"
+    hint = "write it as a str"
     if isinstance(text, bytes | bytearray):
         hint = "write text.decode('utf-8')"
     elif isinstance(text, Path):

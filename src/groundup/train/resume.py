@@ -27,6 +27,10 @@ WORDING = ("command", "preset", "from.run", "from.name", "from.licence")
 """How a run was asked for may differ; of a base, its weights count."""
 ARITHMETIC = ("versions.torch", "machine.cpu", "machine.instructions", "machine.gpu")
 """What rounds otherwise when it is another."""
+REMEDY = (
+    "repeat its own command to go on with it, choose another --run NAME, or lengthen it with "
+    "--extend STEPS"
+)
 
 
 def versions() -> dict[str, str]:
@@ -35,15 +39,21 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
-def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Notice) -> Tables:
+def compatible(
+    folder: RunFolder,
+    asked: Tables,
+    extend: int | None,
+    notice: Notice,
+    remedy: str = REMEDY,
+) -> Tables:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
     if "quantization" in tables:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
     if "request" not in tables:
         raise UsageError(
-            f"{folder.path} is an imported model, not a run; choose another --run name, and train "
-            f"on from it with --from {folder.path}"
+            f"{folder.path} holds a model that was imported or saved, not a run; choose another "
+            f"--run name, and train on from it with --from {folder.path}"
         )
     # A run of an older version has the settings that came later at their defaults.
     for part in (tables, tables["request"]):
@@ -65,9 +75,7 @@ def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Not
     ]
     if different:
         raise UsageError(
-            f"{folder.path} holds a run with other settings ({'; '.join(different)}); repeat its "
-            "own command to go on with it, choose another --run NAME, or lengthen it with "
-            "--extend STEPS"
+            f"{folder.path} holds a run with other settings ({'; '.join(different)}); {remedy}"
         )
     for key in accepted:
         name = key.partition(".")[2]

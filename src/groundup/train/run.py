@@ -115,7 +115,7 @@ class _Run:
         if request.base is None:
             config = config.replace(vocab_size=data.tokenizer.vocab_size)
         make_folder(request.runs_folder)
-        held.enter_context(_locked(folder))
+        held.enter_context(locked(folder))
         asked = {**_asked(request, config, data), **self.start.identity}
         if folder.exists():
             tables = compatible(folder, asked, request.extend, self.screen.notice)
@@ -166,7 +166,7 @@ class _Run:
         n_tokens = data.manifest["splits"]["train"]["tokens"]
         plan = make_plan(config, settings, train_tokens=n_tokens)
         check_fits(plan)
-        tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
+        tables["plan"] = {**plan_table(plan), **tables.get("plan", {})}
         recorder = Recorder(folder, tables)
         trainer = assemble(
             self.start.model(config, settings.seed) if saved is None else new_model(config, 0),
@@ -242,7 +242,7 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
 
 
 @contextlib.contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def locked(folder: RunFolder) -> Iterator[None]:
     """Hold the run's lock; leave no folder behind where no run came of it."""
     with run_lock(folder.lock):
         try:
@@ -277,11 +277,12 @@ def _new_tables(
     choices: Choices,
     data: PreparedData,
 ) -> dict[str, Any]:
-    device = choices.device
-    return {
-        "model": as_table(config),
-        "train": as_table(choices.config),
-        "data": {
+    splits = data.manifest["splits"]
+    units = ("tokens", "bytes", "documents")
+    return run_tables(
+        config,
+        choices,
+        data={
             "sources": list(request.sources),
             "fingerprint": data.fingerprint,
             "folder": str(data.folder),
@@ -289,27 +290,36 @@ def _new_tables(
             "tokenizer_fingerprint": data.tokenizer.fingerprint,
             "vocab_size": data.tokenizer.vocab_size,
             "split_rule": data.split_rule,
-            **{
-                f"{name}_{unit}": data.manifest["splits"][name][unit]
-                for name in ("train", "val")
-                for unit in ("tokens", "bytes", "documents")
-            },
+            **{f"{name}_{unit}": splits[name][unit] for name in ("train", "val") for unit in units},
         },
-        "choices": {
-            **{name: getattr(choices.config, name) for name in AUTOMATIC},
-            "reasons": choices.reasons,
-        },
-        "request": {
+        request={
             "command": request.command,
             **({} if request.base else {"preset": request.preset}),
             **asked,
         },
+    )
+
+
+def run_tables(
+    config: GPTConfig, choices: Choices, data: dict[str, Any], request: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the tables of a new run's run.toml."""
+    return {
+        "model": as_table(config),
+        "train": as_table(choices.config),
+        "data": data,
+        "choices": {
+            **{name: getattr(choices.config, name) for name in AUTOMATIC},
+            "reasons": choices.reasons,
+        },
+        "request": request,
         "versions": versions(),
-        "machine": machine(device),
+        "machine": machine(choices.device),
     }
 
 
-def _plan_table(plan: Plan) -> dict[str, Any]:
+def plan_table(plan: Plan) -> dict[str, Any]:
+    """Return what run.toml says of the plan."""
     return {
         "parameters": plan.parameters,
         "flops_per_token": plan.flops_per_token,

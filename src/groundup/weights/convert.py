@@ -9,16 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from groundup import __version__
-from groundup.base.errors import RunError, TokenizerError, UsageError
-from groundup.base.files import file_sha256, make_folder, write_json, write_text
-from groundup.config import GPTConfig, as_table, parameter_shapes
+from groundup.base.errors import RunError, TokenizerError
+from groundup.base.files import file_sha256, make_folder, new_path, write_text
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, save_files
+from groundup.runs.checkpoint import MODEL
 from groundup.runs.load import choose_checkpoint, run_tokenizer
+from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.card import model_card
@@ -63,7 +62,7 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
-    folder = RunFolder(_absent(Path(dest)))
+    folder = RunFolder(new_path(Path(dest)))
     found = open_pretrained(source, trust_pickle)
     spoken = _fitting(found, tokenizer, source)
     make_folder(folder.path)
@@ -99,7 +98,7 @@ def export_model(
     """
     begun = time.perf_counter()
     kind = format_named(form, dtype)
-    out, folder = _absent(Path(dest)), RunFolder(Path(run))
+    out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
     model, step, notices = leaving(folder, checkpoint)
     try:
@@ -164,27 +163,15 @@ def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> floa
 
 def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
     """Write the run folder of an imported model; return the path of its tensors."""
-    checkpoint = save_files(
-        folder.checkpoints,
-        0,
-        {
-            MODEL: lambda path: write_safetensors(path, found.tensors, None),
-            STATE: lambda path: write_json(path, {"step": 0}),
-        },
+    checkpoint = write_run(
+        folder,
+        found.config,
+        tokenizer,
+        lambda path: write_safetensors(path, found.tensors, None),
+        {"source": {**found.source, "files": _hashes(source)}},
+        found.chat_template,
+        found.generation,
     )
-    tokenizer.save(folder.tokenizer)
-    folder.write_manners(found.chat_template, found.generation)
-    tables = {
-        "model": as_table(found.config),
-        "data": {
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-        },
-        "source": {**found.source, "files": _hashes(source)},
-        "versions": {"groundup": __version__, "torch": str(torch.__version__)},
-    }
-    folder.write(tables)  # last: without it the folder is no run
     return checkpoint.path / MODEL
 
 
@@ -208,15 +195,6 @@ def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> 
             f"has vocab_size = {found.config.vocab_size:,}; give the model's own tokenizer"
         )
     return tokenizer
-
-
-def _absent(path: Path) -> Path:
-    """Return `path`, which must be the name of something new, or of an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another name, or remove it first")
-    if not path.name:
-        raise UsageError(f"{path}: this very folder; give the name of a new one")
-    return path
 
 
 def _remove(path: Path) -> None:
