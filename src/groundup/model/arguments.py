@@ -1,6 +1,7 @@
 """What is given to a model, checked by type and shape alone: nothing waits for a device.
 
-Other things are a `TypeError` or a `ValueError` of one line that says what to write.
+What is no batch of ids is a `TypeError`, too many of them are a `ValueError`, and one beyond the
+vocabulary is an `IndexError`: one line each, which says what to write.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def check_tokens(tokens: Tensor, context_length: int) -> int:
         )
     if tokens.dim() != 2:
         hint = "; write tokens[None] for a batch of one row" if tokens.dim() == 1 else ""
-        raise ValueError(f"tokens have the shape {tuple(tokens.shape)}: expected (B, T){hint}")
+        raise TypeError(f"tokens have the shape {tuple(tokens.shape)}: expected (B, T){hint}")
     if tokens.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"tokens are {tokens.dtype}: expected whole numbers; write tokens.long()")
     n_tokens = tokens.shape[1]

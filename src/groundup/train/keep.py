@@ -93,6 +93,9 @@ class Kept(Unkept):
         progress = self._restore(trainer)
         if progress is None:
             return True
+        self.notice(
+            f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
+        )
         self.earlier = list(read_lines(self.folder.metrics))
         now = {"versions": versions(), "machine": machine(self.choices.device)}
         tell_inexact(self.tables, now, self.notice)
@@ -150,7 +153,7 @@ def _request(
         "command": "groundup.train.train",
         "model": as_table(model.config),
         "train": as_table(asked),
-        "data": {"fingerprint": digest.hexdigest()},
+        "data": {"fingerprint": digest.hexdigest()[:16]},
     }
 
 
