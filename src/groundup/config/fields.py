@@ -49,19 +49,19 @@ def check_types(config: Any) -> None:
     Numbers of numpy become Python's, and whole ones become real where that is declared; nothing
     else is converted: 3.0, "3" and True are no int.
     """
-    for name, kinds in field_types(type(config)).items():
+    cls: Any = type(config)
+    for name, kinds in field_types(cls).items():
         object.__setattr__(config, name, _checked(name, getattr(config, name), kinds))
 
 
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        whole = isinstance(value, numbers.Integral)
-        if whole and not -(1 << 63) <= value < 1 << 63:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number and isinstance(value, numbers.Integral):
+        value = int(value)
+        if not -(1 << 63) <= value < 1 << 63:
             raise ConfigError(f"{key} = {quoted(value)}: expected a number of at most 64 bits")
-        if whole and int in kinds:
-            value = int(value)
-        elif float in kinds:
-            value = float(value)
+    if is_number and float in kinds and int not in kinds:
+        value = float(value)
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
         raise ConfigError(f"{key} = {quoted(value)}: expected {expected}{_hint(key, value, kinds)}")

@@ -14,7 +14,7 @@ from groundup import __version__
 from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path, write_json
 from groundup.config import GPTConfig, as_table
-from groundup.model import GPT, empty_gpt
+from groundup.model import GPT, empty_gpt, fused_attention, plain_attention
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
 from groundup.runs.load import shape_problems
@@ -103,7 +103,7 @@ def check_made_by_config(model: GPT) -> None:
             "that it was made from, or copy the run folder as it is"
         )
     tensors: dict[str, Tensor] = dict(model.named_parameters())
-    problems = shape_problems(model.config, tensors) or _other_classes(model)
+    problems = shape_problems(model.config, tensors) or _other_parts(model)
     if problems:
         raise UsageError(
             f"the model is not what its config makes: {problems}; undo the change, or keep the "
@@ -114,7 +114,12 @@ def check_made_by_config(model: GPT) -> None:
         raise UsageError(f"the model's weights are {other.pop()}; write model.float() before")
 
 
-def _other_classes(model: GPT) -> str:
+def _other_parts(model: GPT) -> str:
+    """Say what computes in the model that no parameter tells of; "" where that is as always."""
+    attend = [module.attend for module in model.modules() if hasattr(module, "attend")]
+    functions = {getattr(function, "func", function) for function in attend}
+    if functions - {fused_attention, plain_attention}:
+        return "it was made with an `attend` of its own"
     made = {name: type(module) for name, module in empty_gpt(model.config).named_modules()}
     found: dict[str, type[nn.Module]] = {n: type(module) for n, module in model.named_modules()}
     other = [name for name in made | found if made.get(name) is not found.get(name)]
@@ -123,4 +128,5 @@ def _other_classes(model: GPT) -> str:
 
 
 def _called(classes: Mapping[str, type], name: str) -> str:
-    return classes[name].__name__ if name in classes else "absent"
+    found = classes.get(name)
+    return f"{found.__module__}.{found.__name__}" if found else "absent"
