@@ -16,8 +16,11 @@ def check_config(config: object) -> None:
     """Refuse what is no `GPTConfig`: a dictionary of its fields, the name of a preset."""
     if isinstance(config, GPTConfig):
         return
-    write = {dict: "GPT(GPTConfig(**config))", str: f"GPT(preset({config!r}))"}
-    hint = write.get(type(config), "GPT(GPTConfig(emb_dim=384, n_heads=6)) or GPT(preset('nano'))")
+    hint = "GPT(GPTConfig(emb_dim=384, n_heads=6)) or GPT(preset('nano'))"
+    if isinstance(config, dict):
+        hint = "GPT(GPTConfig(**config))"
+    elif isinstance(config, str):
+        hint = f"GPT(preset({config[:40]!r}))"
     raise TypeError(f"GPT of a {type(config).__name__}: expected a GPTConfig; write {hint}")
 
 

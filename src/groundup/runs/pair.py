@@ -14,9 +14,8 @@ def check_pair(model: object, tokenizer: object, call: str) -> None:
 
     The first is a `TypeError`, as of arguments in another order; the second a `UsageError`.
     """
-    config = getattr(model, "config", None)
-    is_model = isinstance(model, nn.Module) and isinstance(config, GPTConfig)
-    if not (is_model and isinstance(tokenizer, Tokenizer)):
+    config = model.config if isinstance(model, nn.Module) and hasattr(model, "config") else None
+    if not (isinstance(config, GPTConfig) and isinstance(tokenizer, Tokenizer)):
         given = f"a {type(model).__name__} and a {type(tokenizer).__name__}"
         raise TypeError(
             f"{call} of {given}: expected a GPT, then its tokenizer; write "

@@ -132,8 +132,8 @@ def _settings(
 
 
 def _check_listeners(listeners: object) -> None:
-    is_list = isinstance(listeners, list | tuple)
-    if not is_list or not all(isinstance(listener, Listener) for listener in listeners):
+    heard = listeners if isinstance(listeners, list | tuple) else [None]
+    if not all(isinstance(listener, Listener) for listener in heard):
         raise TypeError(
             "listeners: expected a list of groundup.train.Listener objects; write a class derived "
             "from Listener, with a method metrics(self, record), and give [MyListener()]"

@@ -158,7 +158,7 @@ def _request(
 
 
 def _data_table(tokenizer: Tokenizer, splits: Splits, fingerprint: str) -> dict[str, Any]:
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name, split in zip(("train", "val"), splits, strict=True):
         sizes |= {f"{name}_tokens": split.n_tokens, f"{name}_bytes": split.n_bytes}
     return {
