@@ -172,6 +172,7 @@ GIVES = [  # a line, the error it raises, and what that says
     Row("load(Path('nope'))", "RunError", "nope is not a run folder"),
     Row("load('story.txt')", "RunError", "'groundup import story.txt' makes one"),
     Row("load(5)", "TypeError", "int"),
+    Row("load('runs/saved', device='gpu')", "UsageError", "device = 'gpu': expected cpu, cuda or"),
     Row("load()", "TypeError", "path"),
     Row("load_tokenizer('nope')", "TokenizerError", "nope"),
     Row("save(model, 'runs/mine')", "TypeError", "path"),

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.errors import RunError, UsageError, quoted, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
@@ -54,6 +54,10 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
     Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits. Those
     that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
     """
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"device = {quoted(device)}: expected cpu, cuda or mps") from None
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = folder.model_config(tables)
