@@ -119,7 +119,7 @@ def test_what_is_no_run_of_train_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is there already"):
         trained(new(), run=tmp_path / "notes")
     assert [path.name for path in (tmp_path / "notes").iterdir()] == ["a.txt"]
-    with pytest.raises(UsageError, match="imported or saved"):
+    with pytest.raises(UsageError, match=r"train\(\) did not make"):
         trained(new(), run=save(new(), TOKENIZER, tmp_path / "saved"))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path
 from groundup.config import TrainConfig, as_table, build
 from groundup.data import TokenSplit
@@ -15,7 +16,7 @@ from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
 from groundup.model import GPT
 from groundup.plan import check_fits, make_plan
-from groundup.runs import RunFolder, read_lines
+from groundup.runs import RunFolder, flatten, read_lines
 from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
@@ -26,9 +27,10 @@ from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
-from groundup.train.resume import compatible, tell_inexact, versions
+from groundup.train.resume import tell_inexact, versions
 from groundup.train.run import locked, plan_table, run_tables
 
+COMMAND = "groundup.train.train"
 REMEDY = "repeat its own call to go on with it, or choose another folder as run"
 
 Notice = Callable[[str], None]
@@ -67,7 +69,7 @@ class Kept(Unkept):
         self.folder, self.tokenizer, self.notice = folder, tokenizer, notice
         request = _request(model, tokenizer, splits, asked)
         if folder.exists():
-            self.tables = compatible(folder, request, None, notice, REMEDY)
+            self.tables = _same(folder, request)
             reasons = self.tables.get("choices", {}).get("reasons", {})
             super().__init__(Choices(build(TrainConfig, self.tables["train"]), reasons))
         else:
@@ -150,11 +152,32 @@ def _request(
     for split in splits:
         digest.update(split.read(0, split.n_tokens).astype("<u4").tobytes())
     return {
-        "command": "groundup.train.train",
+        "command": COMMAND,
         "model": as_table(model.config),
         "train": as_table(asked),
         "data": {"fingerprint": digest.hexdigest()[:16]},
     }
+
+
+def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
+    """Return run.toml's tables if the same call made them; tell every difference if not."""
+    tables = folder.read()
+    if tables.get("request", {}).get("command") != COMMAND:
+        raise UsageError(
+            f"{folder.path} holds a model that train() did not make; choose another folder as run, "
+            "and train on from it with the model of load()"
+        )
+    # A run of an older version has the settings that came later at their defaults.
+    settings = as_table(folder.train_config(tables["request"]))
+    before, now = flatten(tables["request"] | {"train": settings}), flatten(request)
+    different = [
+        f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if different:
+        raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
+    return tables
 
 
 def _data_table(tokenizer: Tokenizer, splits: Splits, fingerprint: str) -> dict[str, Any]:

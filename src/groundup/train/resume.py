@@ -27,10 +27,6 @@ WORDING = ("command", "preset", "from.run", "from.name", "from.licence")
 """How a run was asked for may differ; of a base, its weights count."""
 ARITHMETIC = ("versions.torch", "machine.cpu", "machine.instructions", "machine.gpu")
 """What rounds otherwise when it is another."""
-REMEDY = (
-    "repeat its own command to go on with it, choose another --run NAME, or lengthen it with "
-    "--extend STEPS"
-)
 
 
 def versions() -> dict[str, str]:
@@ -39,13 +35,7 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
-def compatible(
-    folder: RunFolder,
-    asked: Tables,
-    extend: int | None,
-    notice: Notice,
-    remedy: str = REMEDY,
-) -> Tables:
+def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Notice) -> Tables:
     """Return run.toml's tables if they are of this request; tell every difference if not."""
     tables = folder.read()
     if "quantization" in tables:
@@ -75,7 +65,9 @@ def compatible(
     ]
     if different:
         raise UsageError(
-            f"{folder.path} holds a run with other settings ({'; '.join(different)}); {remedy}"
+            f"{folder.path} holds a run with other settings ({'; '.join(different)}); repeat its "
+            "own command to go on with it, choose another --run NAME, or lengthen it with "
+            "--extend STEPS"
         )
     for key in accepted:
         name = key.partition(".")[2]
