@@ -1,29 +1,56 @@
 """GPT-like language models from the ground up.
 
-What most programs need is here, imported on first use so that `import groundup` is instant; the
-verbs live in the rooms named after them: `from groundup.train import train`,
-`from groundup.generate import generate`.
+    GPT              a model: GPT(preset("nano")), GPT(GPTConfig(emb_dim=384, n_heads=6))
+    GPTConfig        the numbers that determine every tensor of a model
+    TrainConfig      everything else that determines a training
+    preset           the GPTConfig of a named model, with some fields changed
+    load             a run folder, back to its model and tokenizer
+    save             a model and its tokenizer, as a run folder
+    BPETokenizer     byte-pair encoding: BPETokenizer.train([text], vocab_size=1000)
+    ByteTokenizer    one token for each byte
+    CharTokenizer    one token for each character: CharTokenizer.train([text])
+    load_tokenizer   a tokenizer.json, back to its tokenizer
+    GroundupError    what goes wrong, in one line that says what to do
+    UsageError       a request that cannot be carried out as it was written
+
+Verbs live in the rooms named after them:
+
+    from groundup.train import train
+    from groundup.generate import generate
+
+Each name is imported on first use, so that `import groundup` is instant.
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from groundup.base.errors import GroundupError as GroundupError
-    from groundup.base.errors import UsageError as UsageError
-    from groundup.config import GPTConfig as GPTConfig
-    from groundup.config import TrainConfig as TrainConfig
-    from groundup.config import preset as preset
-    from groundup.model import GPT as GPT
-    from groundup.runs.load import load as load
-    from groundup.tokenizer import BPETokenizer as BPETokenizer
-    from groundup.tokenizer import ByteTokenizer as ByteTokenizer
-    from groundup.tokenizer import CharTokenizer as CharTokenizer
-    from groundup.tokenizer import load_tokenizer as load_tokenizer
+    from groundup.base.errors import GroundupError, UsageError
+    from groundup.config import GPTConfig, TrainConfig, preset
+    from groundup.model import GPT
+    from groundup.runs.load import load
+    from groundup.runs.save import save
+    from groundup.tokenizer import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "GPT",
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "GPTConfig",
+    "GroundupError",
+    "TrainConfig",
+    "UsageError",
+    "load",
+    "load_tokenizer",
+    "preset",
+    "save",
+]
 
 _ROOMS = {
     "GPT": "model",
@@ -31,6 +58,7 @@ _ROOMS = {
     "TrainConfig": "config",
     "preset": "config",
     "load": "runs.load",
+    "save": "runs.save",
     "BPETokenizer": "tokenizer",
     "ByteTokenizer": "tokenizer",
     "CharTokenizer": "tokenizer",
@@ -41,10 +69,19 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
-        raise AttributeError(f"module 'groundup' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"groundup.{_ROOMS[name]}"), name)
+    """Import a public name, or a room such as groundup.train, when it is first asked for."""
+    if name in _ROOMS:
+        return getattr(importlib.import_module(f"groundup.{_ROOMS[name]}"), name)
+    if not name.startswith("_") and find_spec(f"groundup.{name}"):
+        return importlib.import_module(f"groundup.{name}")
+    raise AttributeError(f"module 'groundup' has no attribute '{name}'{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    from groundup.base.errors import nearest
+
+    return "" if name.startswith("_") else f"; {nearest(name, __all__)}"
 
 
 def __dir__() -> list[str]:
-    return sorted(["__version__", *_ROOMS])
+    return sorted(["__version__", *__all__])

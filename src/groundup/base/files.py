@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from groundup.base.errors import GroundupError, shown
+from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.parse import parse_json, parse_toml
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -55,6 +55,15 @@ def make_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise file_error(path, error) from error
+    return path
+
+
+def new_path(path: Path) -> Path:
+    """Return `path`, which must be the name of something new, or of an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is there already; choose another name, or remove it first")
+    if not path.name:
+        raise UsageError(f"{path}: this very folder; give the name of a new one")
     return path
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.base.children import run_python
 from groundup.base.errors import GroundupError
 from groundup.base.files import cache_folder, file_sha256, make_folder, sync_folder
 
@@ -56,8 +56,7 @@ class Wheel:
                 f"'{sys.executable} -m ensurepip', then the same command again"
             )
         arguments = ["download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command = [sys.executable, "-m", "pip", *arguments, "--dest", str(folder), requirement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_python("-m", "pip", *arguments, "--dest", str(folder), requirement)
         wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             last = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]

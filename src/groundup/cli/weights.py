@@ -49,8 +49,9 @@ def import_(
 
     What comes of it is a run folder: generate, chat, evaluate, and train on from it.
     """
+    from groundup.base.files import new_path
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights.asked import absent, check_source
+    from groundup.weights.asked import check_source
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
@@ -60,7 +61,7 @@ def import_(
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or Path("runs") / stem
     check_source(source)
-    absent(path)
+    new_path(path)
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
     from groundup.weights import import_model
 
@@ -104,12 +105,13 @@ def export(
 
     With its tokenizer, its chat template and, for Hugging Face, a model card.
     """
-    from groundup.weights.asked import absent, check_format
+    from groundup.base.files import new_path
+    from groundup.weights.asked import check_format
 
     form = form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf")
     check_format(form, dtype)
     check_run(run, checkpoint)
-    absent(dest)
+    new_path(dest)
     from groundup.weights import export_model
 
     done = export_model(

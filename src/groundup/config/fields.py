@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -43,15 +44,38 @@ def build(cls: type[C], values: Mapping[str, Any]) -> C:
     return cls(**checked)
 
 
+def check_types(config: Any) -> None:
+    """Refuse a field of a frozen dataclass whose value is not of its declared type.
+
+    Numbers of numpy become Python's, and whole ones become real where that is declared; nothing
+    else is converted: 3.0, "3" and True are no int.
+    """
+    cls: Any = type(config)
+    for name, kinds in field_types(cls).items():
+        object.__setattr__(config, name, _checked(name, getattr(config, name), kinds))
+
+
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise ConfigError(f"{key} = {quoted(value)}: expected a number of at most 64 bits")
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number and isinstance(value, numbers.Integral):
+        value = int(value)
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ConfigError(f"{key} = {quoted(value)}: expected a number of at most 64 bits")
+    if is_number and float in kinds and int not in kinds:
+        value = float(value)
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
-        raise ConfigError(f"{key} = {quoted(value)}: expected {expected}")
+        raise ConfigError(f"{key} = {quoted(value)}: expected {expected}{_hint(key, value, kinds)}")
     return value
+
+
+def _hint(key: str, value: Any, kinds: tuple[type, ...]) -> str:
+    """Say what to write where a value means one of another type, as 3.0 and "3" mean 3."""
+    try:
+        is_meant = isinstance(value, str | float) and str not in kinds
+        return f"; write {parse_value(key, str(value), kinds)!r}" if is_meant else ""
+    except ConfigError:
+        return ""
 
 
 def as_table(config: Any) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
 from groundup.base.errors import ConfigError
-from groundup.config.fields import require
+from groundup.config.fields import build, check_types, require
 
 MAX_DIMENSION = 1 << 24
 """No dimension of a real model comes near this; beyond it a number is a slip of the keyboard."""
@@ -100,6 +99,7 @@ class GPTConfig:
     """Whether the output head is the token embedding itself (Press and Wolf, 2017)."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         self._check_numbers()
         self._derive()
         self._check_choices()
@@ -213,4 +213,4 @@ class GPTConfig:
             changes.setdefault("head_dim", 0)
         if "n_heads" in changes and self.n_kv_heads == self.n_heads:
             changes.setdefault("n_kv_heads", 0)
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        return build(GPTConfig, {**vars(self), **changes})

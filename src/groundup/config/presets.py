@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.base.errors import ConfigError, nearest
+from groundup.base.errors import ConfigError, nearest, quoted, shown
 from groundup.config import names
+from groundup.config.fields import build
 from groundup.config.gpt import GPTConfig
 
 Fields = dict[str, Any]
@@ -184,6 +185,9 @@ PRESETS: dict[str, Fields] = {
 
 def preset(name: str, **changes: Any) -> GPTConfig:
     """Return the `GPTConfig` of a named model with some fields changed."""
+    if not isinstance(name, str):
+        raise ConfigError(f"preset {quoted(name)}: expected a name, such as preset('nano')")
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset '{name}'; {nearest(name, PRESETS, names.PRESETS)}")
-    return GPTConfig(**{**PRESETS[name], **changes})
+        hint = nearest(name, PRESETS, names.PRESETS)
+        raise ConfigError(f"unknown preset '{shown(name)}'; {hint}")
+    return build(GPTConfig, {**PRESETS[name], **changes})

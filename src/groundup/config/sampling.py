@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from groundup.config.fields import require
+from groundup.config.fields import check_types, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,13 @@ class SamplingConfig:
     """The id that stands before every prompt, where the model was trained so."""
 
     def __post_init__(self) -> None:
+        for name in ("stop", "stop_tokens"):
+            value = getattr(self, name)
+            require(isinstance(value, Iterable), name, value, "a list")
         object.__setattr__(self, "stop_tokens", tuple(self.stop_tokens))
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
+        check_types(self)
         t, penalty = self.temperature, self.repetition_penalty
         require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "0 or more")
         require(0 < penalty < math.inf, "repetition_penalty", penalty, "above 0; 1 is off")
@@ -53,4 +57,5 @@ class SamplingConfig:
         require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0, at most 1 (off)")
         require(0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 (off) to 1")
         require(self.seed is None or 0 <= self.seed < 1 << 63, "seed", self.seed, "0 or more")
-        require(all(stop), "stop", stop, "strings of at least one character")
+        are_texts = all(isinstance(text, str) and text for text in stop)
+        require(are_texts, "stop", stop, "strings of at least one character")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from groundup.config.fields import require
+from groundup.config.fields import check_types, require
 
 SCHEDULES = ("cosine", "wsd", "constant")
 ORDERS = ("permutation", "random", "sliding")
@@ -124,6 +124,7 @@ class TrainConfig:
     """fused (never holds all logits in memory) or plain."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, value in vars(self).items():
             finite = not isinstance(value, float) or math.isfinite(value)
             require(finite, name, value, "a finite number")

@@ -6,14 +6,18 @@ costs, and a trainer that stores how many samples it has seen goes on exactly wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isqrt
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.data.tokens import TokenSplit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Words = npt.NDArray[Any]  # np.uint64, which wraps around at 2**64
 Samples = npt.NDArray[np.int64]
@@ -151,6 +155,11 @@ class Batches:
         order: str = "permutation",
         stride: int | None = None,
     ) -> None:
+        if not isinstance(split, TokenSplit):
+            raise TypeError(
+                f"Batches of a {type(split).__name__}: expected a TokenSplit; write "
+                "TokenSplit.from_array(ids, n_bytes) for ids in memory"
+            )
         stride = context_length if stride is None else stride
         if order not in ORDERS:
             raise UsageError(f"order = '{order}': expected another name; {nearest(order, ORDERS)}")
@@ -194,6 +203,18 @@ class Batches:
     def batch(self, number: int) -> tuple[Samples, Samples]:
         """Return tokens and targets (batch_size, context_length) of the batch of that number."""
         return self.samples(number * self.batch_size, self.batch_size)
+
+    def torch(self, n: int | None = None, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `n` batches, from number `first` on, as tensors: tokens and targets (B, T) int64.
+
+        None is as many as show every window once; windows of the next pass fill the last of them.
+        """
+        import torch
+
+        n = -(-self.n_windows // self.batch_size) if n is None else n
+        for number in range(first, first + n):
+            tokens, targets = self.batch(number)
+            yield torch.from_numpy(tokens), torch.from_numpy(targets)
 
     def __repr__(self) -> str:
         return (

@@ -1,5 +1,8 @@
 """Text out of a trained model: caches, sampling, streaming and chat."""
 
+import sys
+
+from groundup.base.rooms import Room
 from groundup.generate.cache import KVCache
 from groundup.generate.chat import Chat, Conversation, open_chat
 from groundup.generate.generate import generate, generate_tokens, stream, stream_from
@@ -23,3 +26,5 @@ __all__ = [
     "stream_from",
     "window_start",
 ]
+
+sys.modules[__name__].__class__ = Room

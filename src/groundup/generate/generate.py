@@ -14,7 +14,9 @@ from groundup.generate.sampling import SamplingConfig, generators, next_tokens
 from groundup.generate.text import TextStream
 from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows, without_compiling
 from groundup.model import GPT, evaluation_mode
+from groundup.runs.pair import check_pair
 from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.arguments import check_text
 
 Prompt = TypeVar("Prompt", str, list[str])
 
@@ -58,7 +60,10 @@ def generate(
         stop_tokens=stop_tokens,
         start_token=start_token,
     )
-    prompts = [prompt] if isinstance(prompt, str) else prompt
+    check_pair(model, tokenizer, "generate")
+    prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
+    for text in prompts:
+        check_text(text, "generate")
     rows = [start_ids(tokenizer, text, start_token) for text in prompts]
     steps = _pieces(model, tokenizer, rows, sampling, use_cache, lookup)
     texts = ["".join(pieces) for pieces in zip(*steps, strict=True)]
@@ -79,6 +84,8 @@ def stream(
     A piece is never empty and never ends inside a character. The model is in evaluation mode
     until the iterator is exhausted or closed.
     """
+    check_pair(model, tokenizer, "stream")
+    check_text(prompt, "stream")
     sampling = SamplingConfig(**settings)
     ids = start_ids(tokenizer, prompt, sampling.start_token)
     return stream_from(model, tokenizer, ids, sampling, use_cache=use_cache, lookup=lookup)
@@ -94,6 +101,7 @@ def stream_from(
     lookup: bool = True,
 ) -> Iterator[str]:
     """Yield the text that follows the tokens `ids`, in pieces like those of `stream`."""
+    check_pair(model, tokenizer, "stream_from")
     steps = _pieces(model, tokenizer, [ids], sampling, use_cache, lookup)
     return (piece for (piece,) in steps if piece)
 
@@ -172,19 +180,13 @@ def _pieces(
     lookup: bool,
 ) -> Iterator[list[str]]:
     """Yield a step's new piece of text of every row, and at last what was held back."""
-    known, expected = tokenizer.vocab_size, model.config.vocab_size
-    if known > expected:
-        raise UsageError(
-            f"the tokenizer has {known} tokens, but the model was made for {expected}; use the "
-            "tokenizer that it was trained with"
-        )
     texts = [TextStream(tokenizer, sampling.stop, sampling.stop_tokens, before=row) for row in rows]
     steps = generate_tokens(
         model,
         rows,
         sampling,
         ended=lambda row: texts[row].ended,
-        vocab_size=known,
+        vocab_size=tokenizer.vocab_size,
         use_cache=use_cache,
         lookup=lookup,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from groundup.base.children import run_python
 from groundup.base.errors import RunError, UsageError
 from groundup.tokenizer import Tokenizer
 
@@ -85,15 +85,7 @@ class ChatTemplate:
 
     def _answered(self, request: str) -> str:
         try:
-            # -P: the program's own folder is no place to import from.
-            done = subprocess.run(
-                [sys.executable, "-P", str(PROGRAM)],
-                input=request,
-                capture_output=True,
-                encoding="ascii",
-                timeout=PATIENCE,
-                check=False,
-            )
+            done = run_python(str(PROGRAM), input=request, encoding="ascii", timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             raise self._error("it does not come to an end") from None
         if done.returncode == -getattr(signal, "SIGPROF", 0):

@@ -1,6 +1,6 @@
 """The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
-soft_cap, init; `empty` and `mode` serve those who use it. It knows nothing of caching, training,
-loading or sampling: those attach from outside.
+soft_cap, init; `arguments` checks what it is given, `empty` and `mode` serve those who use it. It
+knows nothing of caching, training, loading or sampling: those attach from outside.
 """
 
 from groundup.model.attention import (

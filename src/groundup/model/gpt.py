@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.config import GPTConfig, parameter_shapes
+from groundup.config import GPTConfig
+from groundup.model.arguments import check_config, check_tokens, unknown_token
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
 from groundup.model.block import BLOCKS
 from groundup.model.init import init_weights
@@ -38,6 +39,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: GPTConfig, attend: Attend = fused_attention) -> None:
         super().__init__()
+        check_config(config)
         self.config = config
         self.embedding_scale = math.sqrt(config.emb_dim) if config.embedding_scale else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
@@ -59,20 +61,23 @@ class GPT(nn.Module):
         self, tokens: Int[Tensor, "B T"], cache: Cache = NO_CACHE
     ) -> Float[Tensor, "B T D"]:
         """Return the normalised vector of each token after the last block."""
-        n_new = tokens.shape[1]
-        if n_new > self.config.context_length:
-            raise ValueError(
-                f"{n_new} tokens given, but the model sees at most "
-                f"context_length = {self.config.context_length} at once"
-            )
+        n_new = check_tokens(tokens, self.config.context_length)
         positions = cache.positions(n_new)
-        x = self.token_embedding(tokens) * self.embedding_scale  # (B, T, D)
+        x = self.embedded(tokens) * self.embedding_scale  # (B, T, D)
         x = self.dropout(self.position_embedding(x, positions))
         rotations = self.position_embedding.rotations(positions, x.device)
         for block, rotate in zip(self.blocks, rotations, strict=True):
             x = block(x, cache, rotate)
         cache.advance(n_new)
         return self.final_norm(x)
+
+    def embedded(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Return the vector of each token; on a CPU, one beyond the vocabulary is named."""
+        try:
+            vectors: Tensor = self.token_embedding(tokens)
+        except IndexError:
+            raise unknown_token(tokens, self.config.vocab_size) from None
+        return vectors
 
     def forward(
         self, tokens: Int[Tensor, "B T"], cache: Cache = NO_CACHE
@@ -86,11 +91,12 @@ class GPT(nn.Module):
         return next(self.parameters()).device
 
     def extra_repr(self) -> str:
-        """Show the size in the first line of the printed model."""
+        """Show the size, counted in the model as it is, in the first line of the printed model."""
         c = self.config
-        count = sum(parameter.size for parameter in parameter_shapes(c))
+        count = sum(parameter.numel() for parameter in self.parameters())
+        count += sum(getattr(module, "n_quantized", 0) for module in self.modules())
         tied = "tied" if c.tie_embeddings else "untied"
         return (
-            f"{count:,} parameters ({tied}), {c.n_layers} layers x {c.emb_dim} wide, "
+            f"{count:,} parameters ({tied}), {len(self.blocks)} layers x {c.emb_dim} wide, "
             f"{c.n_heads} heads, context {c.context_length:,}, vocabulary {c.vocab_size:,}"
         )

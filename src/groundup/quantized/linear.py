@@ -1,4 +1,7 @@
-"""Modules that stand where a model had a linear layer or an embedding, with quantised weights."""
+"""Modules that stand where a model had a linear layer or an embedding, with quantised weights.
+
+`n_quantized` is the number of parameters for which a module stands, which are none of PyTorch's.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ class QuantizedLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.bits = weight.bits
+        self.n_quantized = weight.shape.numel() + (0 if bias is None else len(bias))
         self.kernel = kernel(weight, bias, vector_bits)
         self.cap = cap
 
@@ -61,6 +65,8 @@ class JointLinear(nn.Module):
     def __init__(self, joint: Joint, place: int) -> None:
         super().__init__()
         self.joint, self.place = joint, place
+        whole = joint.linear
+        self.n_quantized = whole.n_quantized * joint.sizes[place] // whole.out_features
 
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
         """Return this layer's product."""
@@ -77,6 +83,7 @@ class QuantizedEmbedding(nn.Module):
     def __init__(self, table: Codes) -> None:
         super().__init__()
         self.table = table
+        self.n_quantized = table.shape.numel()
 
     def forward(self, tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
         """Return the vectors of `tokens`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,10 @@ def swap_in(model: GPT, parameters: Mapping[str, Tensor | Codes], vector_bits: i
         weight = parameters.get(f"{source}.weight")
         if isinstance(weight, Codes) and not isinstance(module, JointLinear):
             bias = plain.get(f"{name}.bias")
-            model.set_submodule(name, _quantized(module, weight, bias, linear))
+            swapped: Any = _quantized(module, weight, bias, linear)
+            if source != name:
+                swapped.n_quantized = 0  # counted where the embedding is
+            model.set_submodule(name, swapped)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
 

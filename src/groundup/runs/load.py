@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError, TokenizerError, UsageError, shown
+from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
@@ -39,7 +39,7 @@ class LoadedRun:
         return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
 
 
-def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> LoadedRun:
+def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") -> LoadedRun:
     """Return the model of a run folder, in evaluation mode and in fp32.
 
     `checkpoint` is "best" (lowest validation loss), "latest" or a step number. Every file is
@@ -47,10 +47,14 @@ def load(path: str | Path, checkpoint: str = "best", device: str = "cpu") -> Loa
     Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits. Those
     that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
     """
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"device = {quoted(device)}: expected cpu, cuda or mps") from None
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = folder.model_config(tables)
-    chosen, notices = choose_checkpoint(folder, checkpoint)
+    chosen, notices = choose_checkpoint(folder, str(checkpoint))
     tensors = gather(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
@@ -104,7 +108,13 @@ def check_parameters(model: GPT, tensors: Mapping[str, Tensor | Codes], source: 
 
 
 def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
-    """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks.
+    """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks."""
+    if problems := shape_problems(config, tensors):
+        raise RunError(f"{source} does not fit run.toml's [model]: {problems}")
+
+
+def shape_problems(config: GPTConfig, tensors: Mapping[str, Tensor | Codes]) -> str:
+    """Say which of `tensors` no model of this shape has, or lacks; "" where all fit.
 
     No such model is made for it: a shape of a million layers is refused as fast as any other.
     """
@@ -115,10 +125,8 @@ def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], sourc
     for name, parameter in expected.items():
         if name in tensors and (wrong := _wrong(parameter, tensors[name])):
             problems.append(f"{name} {wrong}")
-    if problems:
-        more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        listed = "; ".join(problems[:LISTED])
-        raise RunError(f"{source} does not fit run.toml's [model]: {listed}{more}")
+    more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+    return "; ".join(problems[:LISTED] + more)
 
 
 def _wrong(parameter: Parameter, found: Tensor | Codes) -> str | None:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from groundup.base.errors import TokenizerError, UsageError, nearest
+from groundup.tokenizer.arguments import check_text, each_text
 from groundup.tokenizer.interface import (
     Ids,
     Tokenizer,
@@ -30,10 +31,14 @@ class CharTokenizer(Tokenizer):
     def __init__(self, alphabet: str, unknown: str = "error") -> None:
         if unknown not in UNKNOWN:
             raise UsageError(f"unknown = {unknown!r}: {nearest(unknown, UNKNOWN)}")
+        check_text(alphabet, "CharTokenizer(alphabet)")
         if not alphabet:
             raise TokenizerError("an alphabet without characters; give a text that is not empty")
         if len(set(alphabet)) < len(alphabet):
-            raise TokenizerError("an alphabet names a character twice; name each one once")
+            raise TokenizerError(
+                "an alphabet names a character twice; name each one once, or learn it from a text: "
+                "CharTokenizer.train([text])"
+            )
         to_utf8(alphabet)
         self.alphabet = alphabet
         self.unknown = unknown
@@ -43,7 +48,7 @@ class CharTokenizer(Tokenizer):
     def train(cls, texts: Iterable[str], unknown: str = "error") -> CharTokenizer:
         """Take exactly the characters of `texts`, sorted by code point."""
         seen: set[str] = set()
-        for text in texts:
+        for text in each_text(texts, "CharTokenizer.train"):
             seen.update(text)
         return cls("".join(sorted(seen)), unknown)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from groundup.base.errors import TokenizerError, quoted
 from groundup.base.files import write_text
+from groundup.tokenizer.arguments import check_text, id_array
 
 Ids = npt.NDArray[np.uint32]
 
@@ -59,6 +60,7 @@ class Tokenizer(ABC):
 
     def encode(self, text: str) -> list[int]:
         """Encode `text` to a list of ids; a text that cannot be expressed is a TokenizerError."""
+        check_text(text, "encode")
         ids: list[int] = self.encode_array(text).tolist()
         return ids
 
@@ -133,8 +135,8 @@ class Tokenizer(ABC):
         return REPLACEMENT in self.decode([token])
 
     def checked(self, ids: Iterable[int]) -> list[int]:
-        """Return `ids` as a list of Python integers, each inside the vocabulary."""
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        """Return `ids`, a row of whole numbers, as Python's; each must be in the vocabulary."""
+        array = id_array(ids)
         if array.size and (array.min() < 0 or array.max() >= self.vocab_size):
             wrong = array[(array < 0) | (array >= self.vocab_size)][0]
             raise TokenizerError(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from groundup.base.errors import TokenizerError, UsageError
+from groundup.config.fields import require
+from groundup.tokenizer.arguments import each_text
 from groundup.tokenizer.bpe import BPETokenizer
 from groundup.tokenizer.byte_level import invisible
 from groundup.tokenizer.interface import to_utf8
@@ -49,7 +51,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> BPETokenizer:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    trained.train_from_iterator(_pieces(texts), trainer)
+    trained.train_from_iterator(_pieces(each_text(texts, "BPETokenizer.train")), trainer)
     model = json.loads(trained.to_str())["model"]
     tokens = [invisible(token) for token in sorted(model["vocab"], key=model["vocab"].__getitem__)]
     merges = [(invisible(left), invisible(right)) for left, right in model["merges"]]
@@ -59,6 +61,8 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> BPETokenizer:
 
 def check_vocab_size(vocab_size: int) -> None:
     """Refuse a vocabulary that has no room for the 256 bytes and the end of a text."""
+    is_whole = isinstance(vocab_size, int) and not isinstance(vocab_size, bool)
+    require(is_whole, "vocab_size", vocab_size, "int")
     if vocab_size < SMALLEST_VOCAB:
         raise UsageError(
             f"vocab_size = {vocab_size}: a byte-level BPE has at least {SMALLEST_VOCAB} ids (256 "

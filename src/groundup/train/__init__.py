@@ -5,9 +5,11 @@ Each name is imported on first use: what is refused without torch does not wait 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from groundup.base.lazy import on_first_use
+from groundup.base.rooms import Room
 
 if TYPE_CHECKING:
     from groundup.train.api import train as train
@@ -50,3 +52,4 @@ _MODULES = {
 
 __all__ = [*_MODULES]
 __getattr__ = on_first_use("groundup.train", _MODULES)
+sys.modules[__name__].__class__ = Room

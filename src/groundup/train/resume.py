@@ -48,8 +48,8 @@ def trained_tables(folder: RunFolder) -> Tables:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
     if "request" not in tables:
         raise UsageError(
-            f"{folder.path} is an imported model, not a run; choose another --run name, and train "
-            f"on from it with --from {folder.path}"
+            f"{folder.path} holds a model that was imported or saved, not a run; choose another "
+            f"--run name, and train on from it with --from {folder.path}"
         )
     # A run of an older version has the settings that came later at their defaults.
     for part in (tables, tables["request"]):

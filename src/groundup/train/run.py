@@ -122,7 +122,7 @@ class _Run:
         read = ending({"fingerprint": data.fingerprint}, data.tokenizer.given_end)
         asked |= {"data": read, **self.start.identity}
         make_folder(request.runs_folder)
-        held.enter_context(_locked(folder))
+        held.enter_context(locked(folder))
         if folder.exists():
             tables = compatible(folder, asked, request.extend, self.screen.notice)
         else:
@@ -176,7 +176,7 @@ class _Run:
         n_tokens = data.manifest["splits"]["train"]["tokens"]
         plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
         check_fits(plan)
-        tables["plan"] = {**_plan_table(plan), **tables.get("plan", {})}
+        tables["plan"] = {**plan_table(plan), **tables.get("plan", {})}
         recorder = Recorder(folder, tables)
         trainer = assemble(
             self.start.model(config, settings.seed) if saved is None else new_model(config, 0),
@@ -254,7 +254,7 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
 
 
 @contextlib.contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def locked(folder: RunFolder) -> Iterator[None]:
     """Hold the run's lock; leave no folder behind where no run came of it."""
     with run_lock(folder.lock):
         try:
@@ -290,11 +290,12 @@ def _new_tables(
     choices: Choices,
     data: PreparedData,
 ) -> dict[str, Any]:
-    device = choices.device
-    return {
-        "model": as_table(config),
-        "train": as_table(choices.config),
-        "data": {
+    splits = data.manifest["splits"]
+    units = ("tokens", "bytes", "documents")
+    return run_tables(
+        config,
+        choices,
+        data={
             "sources": list(request.sources),
             "fingerprint": data.fingerprint,
             "folder": str(data.folder),
@@ -302,23 +303,32 @@ def _new_tables(
             "tokenizer_fingerprint": data.tokenizer.fingerprint,
             "vocab_size": data.tokenizer.vocab_size,
             "split_rule": data.split_rule,
-            **{
-                f"{name}_{unit}": data.manifest["splits"][name][unit]
-                for name in ("train", "val")
-                for unit in ("tokens", "bytes", "documents")
-            },
+            **{f"{name}_{unit}": splits[name][unit] for name in ("train", "val") for unit in units},
         },
+        request={"command": request.command, **asked},
+    )
+
+
+def run_tables(
+    config: GPTConfig, choices: Choices, data: dict[str, Any], request: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the tables of a new run's run.toml."""
+    return {
+        "model": as_table(config),
+        "train": as_table(choices.config),
+        "data": data,
         "choices": {
             **{name: getattr(choices.config, name) for name in AUTOMATIC},
             "reasons": choices.reasons,
         },
-        "request": {"command": request.command, **asked},
+        "request": request,
         "versions": versions(),
-        "machine": machine(device),
+        "machine": machine(choices.device),
     }
 
 
-def _plan_table(plan: Plan) -> dict[str, Any]:
+def plan_table(plan: Plan) -> dict[str, Any]:
+    """Return what run.toml says of the plan."""
     return {
         "parameters": plan.parameters,
         "flops_per_token": plan.flops_per_token,

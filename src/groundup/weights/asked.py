@@ -41,12 +41,3 @@ def check_source(source: str | Path) -> None:
             f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
             "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
         )
-
-
-def absent(path: Path) -> Path:
-    """Return `path`, which must be the name of something new, or of an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another name, or remove it first")
-    if not path.name:
-        raise UsageError(f"{path}: this very folder; give the name of a new one")
-    return path

@@ -9,21 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from groundup import __version__
 from groundup.base.errors import RunError, TokenizerError
-from groundup.base.files import file_sha256, make_folder, write_json, write_text
-from groundup.config import GPTConfig, as_table, parameter_shapes
+from groundup.base.files import file_sha256, make_folder, new_path, write_text
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files
-from groundup.runs.generation import checked, ending
+from groundup.runs.checkpoint import MODEL, choose_checkpoint
+from groundup.runs.generation import checked
 from groundup.runs.load import run_tokenizer
+from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
-from groundup.weights.asked import absent
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.naming import check_parameters
@@ -66,7 +64,7 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
-    folder = RunFolder(absent(Path(dest)))
+    folder = RunFolder(new_path(Path(dest)))
     found = open_pretrained(source, trust_pickle)
     spoken = _fitting(found, tokenizer, source)
     make_folder(folder.path)
@@ -102,7 +100,7 @@ def export_model(
     """
     begun = time.perf_counter()
     kind = format_named(form, dtype)
-    out, folder = absent(Path(dest)), RunFolder(Path(run))
+    out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
     model, step, notices = leaving(folder, checkpoint)
     try:
@@ -168,28 +166,15 @@ def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> floa
 
 def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
     """Write the run folder of an imported model; return the path of its tensors."""
-    checkpoint = save_files(
-        folder.checkpoints,
-        0,
-        {
-            MODEL: lambda path: write_safetensors(path, found.tensors, None),
-            STATE: lambda path: write_json(path, {"step": 0}),
-        },
+    checkpoint = write_run(
+        folder,
+        found.config,
+        tokenizer,
+        lambda path: write_safetensors(path, found.tensors, None),
+        {"source": {**found.source, "files": _hashes(source)}},
+        found.chat_template,
+        found.generation,
     )
-    tokenizer.save(folder.tokenizer)
-    generation = ending(found.generation, tokenizer.given_end)
-    folder.write_manners(found.chat_template, generation)
-    tables = {
-        "model": as_table(found.config),
-        "data": {
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-        },
-        "source": {**found.source, "files": _hashes(source)},
-        "versions": {"groundup": __version__, "torch": str(torch.__version__)},
-    }
-    folder.write(tables)  # last: without it the folder is no run
     return checkpoint.path / MODEL
 
 

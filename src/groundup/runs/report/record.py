@@ -125,7 +125,8 @@ def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
     """Return how the folder was made, "" where by training."""
     if "quantization" in tables:
         return "quantized"
-    return "imported" if "source" in tables and not last_line else ""
+    made = {"source": "imported", "saved": "saved"}
+    return "" if last_line else next((made[table] for table in made if table in tables), "")
 
 
 def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from groundup.base.errors import UsageError
-from groundup.base.files import file_error, make_folder, sync_folder, write_json
+from groundup.base.files import file_error, make_folder, new_path, sync_folder, write_json
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.weights.hf.manners import write_manners
@@ -28,9 +27,7 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
     computes, and a folder that is there already, is a `UsageError`.
     """
     native = native_class(model.config)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already; choose another name, or remove it first")
-    make_folder(folder.parent)
+    make_folder(new_path(folder).parent)
     unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
     try:
         unfinished.mkdir()

@@ -1,0 +1,133 @@
+"""A model that is in memory, as a run folder that every verb takes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup import __version__
+from groundup.base.errors import UsageError
+from groundup.base.files import make_folder, new_path, write_json
+from groundup.config import GPTConfig, as_table
+from groundup.model import GPT, empty_gpt, fused_attention, plain_attention
+from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
+from groundup.runs.folder import RunFolder
+from groundup.runs.generation import ending
+from groundup.runs.load import shape_problems
+from groundup.runs.pair import check_pair
+from groundup.tokenizer import Tokenizer
+
+FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def save(
+    model: GPT,
+    tokenizer: Tokenizer,
+    path: str | Path,
+    *,
+    chat_template: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `model` with its tokenizer into the new run folder `path`, at step 0, and return it.
+
+    `load` gives the model back, and every verb takes the folder. Weights keep their number format.
+    `chat_template` and `generation` are those of a `LoadedRun`, where the model came from one.
+    Raises `UsageError` for a path that is there already, a tokenizer of more ids than the model
+    knows, quantised weights, and a model that is not what its config makes.
+    """
+    check_pair(model, tokenizer, "save")
+    check_made_by_config(model)
+    folder = RunFolder(new_path(Path(path)))
+    tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    try:
+        write_run(
+            folder,
+            model.config,
+            tokenizer,
+            lambda file: write_tensors(tensors, file),
+            {"saved": {"by": "groundup.save"}},
+            chat_template,
+            dict(generation or {}),
+        )
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder.path
+
+
+def write_run(
+    folder: RunFolder,
+    config: GPTConfig,
+    tokenizer: Tokenizer,
+    write_model: Callable[[Path], None],
+    origin: dict[str, Any],
+    chat_template: str | None,
+    generation: dict[str, Any],
+) -> Checkpoint:
+    """Write the run folder, at step 0, of a model that no training here made.
+
+    `write_model(path)` writes its tensors; `origin` is a table of run.toml that says where it is
+    from.
+    """
+    make_folder(folder.path)
+    files = {MODEL: write_model, STATE: lambda path: write_json(path, {"step": 0})}
+    checkpoint = save_files(folder.checkpoints, 0, files)
+    tokenizer.save(folder.tokenizer)
+    folder.write_manners(chat_template, ending(generation, tokenizer.given_end))
+    tables = {
+        "model": as_table(config),
+        "data": {
+            "tokenizer": tokenizer.kind,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "vocab_size": tokenizer.vocab_size,
+        },
+        **origin,
+        "versions": {"groundup": __version__, "torch": str(torch.__version__)},
+    }
+    folder.write(tables)  # last: without it the folder is no run
+    return checkpoint
+
+
+def check_made_by_config(model: GPT) -> None:
+    """Refuse a model of which a part is not what its config makes: `load` could not make it again.
+
+    Compared are the classes of all modules, and the names and shapes of all parameters.
+    """
+    if any(hasattr(module, "n_quantized") for module in model.modules()):
+        raise UsageError(
+            "the model's weights are quantised, and a run is saved from whole ones; save the model "
+            "that it was made from, or copy the run folder as it is"
+        )
+    tensors: dict[str, Tensor] = dict(model.named_parameters())
+    problems = shape_problems(model.config, tensors) or _other_parts(model)
+    if problems:
+        raise UsageError(
+            f"the model is not what its config makes: {problems}; undo the change, or keep the "
+            "weights yourself: torch.save(model.state_dict(), PATH)"
+        )
+    formats = {tensor.dtype for tensor in tensors.values()}
+    if other := formats - set(FORMATS):
+        raise UsageError(f"the model's weights are {other.pop()}; write model.float() before")
+
+
+def _other_parts(model: GPT) -> str:
+    """Say what computes in the model that no parameter tells of; "" where that is as always."""
+    attend = [module.attend for module in model.modules() if hasattr(module, "attend")]
+    functions = {getattr(function, "func", function) for function in attend}
+    if functions - {fused_attention, plain_attention}:
+        return "it was made with an `attend` of its own"
+    made = {name: type(module) for name, module in empty_gpt(model.config).named_modules()}
+    found: dict[str, type[nn.Module]] = {n: type(module) for n, module in model.named_modules()}
+    other = [name for name in made | found if made.get(name) is not found.get(name)]
+    return "; ".join(f"{name} is {_called(found, name)}, expected {_called(made, name)}"
+                     for name in other[:3])  # fmt: skip
+
+
+def _called(classes: Mapping[str, type], name: str) -> str:
+    found = classes.get(name)
+    return f"{found.__module__}.{found.__name__}" if found else "absent"

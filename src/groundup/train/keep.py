@@ -1,0 +1,197 @@
+"""What remains of a training in Python: nothing, or a run folder from which it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import UsageError
+from groundup.base.files import make_folder, new_path
+from groundup.config import TrainConfig, as_table, build
+from groundup.data import TokenSplit
+from groundup.device.machine import machine
+from groundup.device.rates import matmul_rate
+from groundup.model import GPT
+from groundup.plan import check_fits, make_plan
+from groundup.runs import RunFolder, flatten, read_lines
+from groundup.runs.checkpoint import newest_intact, remove_unfinished
+from groundup.runs.generation import ending
+from groundup.runs.load import check_parameters
+from groundup.runs.report import write_report
+from groundup.runs.save import check_made_by_config
+from groundup.tokenizer import Tokenizer
+from groundup.train.choices import Choices, choose
+from groundup.train.listener import Listener
+from groundup.train.loop import Trainer
+from groundup.train.progress import Progress
+from groundup.train.recorder import Recorder
+from groundup.train.resume import tell_inexact, versions
+from groundup.train.run import locked, plan_table, run_tables
+
+COMMAND = "groundup.train.train"
+REMEDY = "repeat its own call to go on with it, or choose another folder as run"
+
+Notice = Callable[[str], None]
+Splits = tuple[TokenSplit, TokenSplit]
+
+
+class Unkept:
+    """A training of which nothing is written."""
+
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self.listeners: list[Listener] = []
+        self.earlier: list[dict[str, Any]] = []
+        """Metrics of the steps before this call."""
+
+    def begin(self, trainer: Trainer) -> bool:
+        """Bring `trainer` to where the training stopped; return whether any of it is left."""
+        return True
+
+    def end(self) -> None:
+        """Conclude what is written."""
+
+
+class Kept(Unkept):
+    """A training kept in a run folder, whose lock is held; the same call again goes on with it."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        model: GPT,
+        tokenizer: Tokenizer,
+        splits: Splits,
+        asked: TrainConfig,
+        notice: Notice,
+    ) -> None:
+        self.folder, self.tokenizer, self.notice = folder, tokenizer, notice
+        request = _request(model, tokenizer, splits, asked)
+        if folder.exists():
+            self.tables = _same(folder, request)
+            reasons = self.tables.get("choices", {}).get("reasons", {})
+            super().__init__(Choices(build(TrainConfig, self.tables["train"]), reasons))
+        else:
+            super().__init__(choose(asked, model.config))
+            data = _data_table(tokenizer, splits, request["data"]["fingerprint"])
+            self.tables = run_tables(model.config, self.choices, data, request)
+        self.plan = make_plan(model.config, self.choices.config, train_tokens=splits[0].n_tokens)
+        check_fits(self.plan)
+        self.tables["plan"] = {**plan_table(self.plan), **self.tables.get("plan", {})}
+        self.recorder = Recorder(folder, self.tables)
+        self.listeners = [self.recorder]
+
+    def begin(self, trainer: Trainer) -> bool:
+        """Bring `trainer` to the newest checkpoint; return whether steps are left."""
+        for written in (self.folder.path, self.folder.checkpoints):
+            remove_unfinished(written)
+        trainer.timed = "seconds_per_step" in self.tables["plan"]
+        trainer.flops_per_token = self.plan.flops_per_token
+        trainer.peak_flops = matmul_rate(self.choices.device, self.choices.matmul_dtype)
+        trainer.go_back = lambda: self._restore(trainer)
+        self.folder.write(self.tables)
+        self.tokenizer.save(self.folder.tokenizer)
+        self.folder.write_manners(None, ending({}, self.tokenizer.given_end))
+        progress = self._restore(trainer)
+        if progress is None:
+            return True
+        self.notice(
+            f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
+        )
+        self.earlier = list(read_lines(self.folder.metrics))
+        now = {"versions": versions(), "machine": machine(self.choices.device)}
+        tell_inexact(self.tables, now, self.notice)
+        return not progress.finished
+
+    def _restore(self, trainer: Trainer) -> Progress | None:
+        """Bring everything to the newest checkpoint; None where there is none."""
+        checkpoint, damaged = newest_intact(self.folder.checkpoints)
+        for line in damaged:
+            self.notice(f"{line}; going on from the newest intact checkpoint")
+        self.recorder.resume_from(checkpoint)
+        if checkpoint is None:
+            return None
+        progress = Progress.from_state(checkpoint.state(), checkpoint.path)
+        weights = checkpoint.model_tensors()
+        check_parameters(trainer.model, weights, checkpoint.path)
+        trainer.restore(progress, weights, checkpoint.trainer_tensors())
+        return progress
+
+    def end(self) -> None:
+        """Write the report."""
+        write_report(self.folder.path)
+
+
+@contextlib.contextmanager
+def kept(
+    path: str | Path | None,
+    model: GPT,
+    tokenizer: Tokenizer,
+    splits: Splits,
+    asked: TrainConfig,
+    notice: Notice,
+) -> Iterator[Unkept]:
+    """Yield what keeps a training in the run folder `path`, or nothing of it where that is None."""
+    if path is None:
+        yield Unkept(choose(asked, model.config))
+        return
+    check_made_by_config(model)
+    folder = RunFolder(Path(path))
+    if not folder.exists() and not folder.lock.exists():
+        new_path(folder.path)
+    make_folder(folder.path.parent)
+    with locked(folder):
+        yield Kept(folder, model, tokenizer, splits, asked, notice)
+
+
+def _request(
+    model: GPT, tokenizer: Tokenizer, splits: Splits, asked: TrainConfig
+) -> dict[str, Any]:
+    """Return what must be the same for a call to go on: model, settings, tokenizer and text."""
+    digest = hashlib.sha256(tokenizer.fingerprint.encode())
+    for split in splits:
+        digest.update(split.read(0, split.n_tokens).astype("<u4").tobytes())
+    return {
+        "command": COMMAND,
+        "model": as_table(model.config),
+        "train": as_table(asked),
+        "data": {"fingerprint": digest.hexdigest()[:16]},
+    }
+
+
+def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
+    """Return run.toml's tables if the same call made them; tell every difference if not."""
+    tables = folder.read()
+    if tables.get("request", {}).get("command") != COMMAND:
+        raise UsageError(
+            f"{folder.path} holds a model that train() did not make; choose another folder as run, "
+            "and train on from it with the model of load()"
+        )
+    # A run of an older version has the settings that came later at their defaults.
+    settings = as_table(folder.train_config(tables["request"]))
+    before, now = flatten(tables["request"] | {"train": settings}), flatten(request)
+    different = [
+        f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if different:
+        raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
+    return tables
+
+
+def _data_table(tokenizer: Tokenizer, splits: Splits, fingerprint: str) -> dict[str, Any]:
+    sizes: dict[str, int] = {}
+    for name, split in zip(("train", "val"), splits, strict=True):
+        sizes |= {f"{name}_tokens": split.n_tokens, f"{name}_bytes": split.n_bytes}
+    return {
+        "sources": ["a text in Python"],
+        "fingerprint": fingerprint,
+        "tokenizer": tokenizer.kind,
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        "vocab_size": tokenizer.vocab_size,
+        "split_rule": "the last tenth of the tokens validates",
+        **sizes,
+    }
