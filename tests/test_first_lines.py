@@ -96,7 +96,7 @@ GIVES = [  # a line, the error it raises, and what that says
     Row("TrainConfig(steps='3')", "ConfigError", "steps = '3': expected int; write 3"),
     Row("TrainConfig(steps=True)", "ConfigError", "steps = True: expected int"),
     Row("TrainConfig(learning_rate='1e-3')", "ConfigError", "expected float; write 0.001"),
-    Row("preset('gpt2')", "ConfigError", "unknown preset 'gpt2'; there are gpt2-pico, "),
+    Row("preset('gpt2')", "ConfigError", "unknown preset 'gpt2'; did you mean 'gpt2-124m'?"),
     Row("preset('nan0')", "ConfigError", "did you mean 'nano'?"),
     Row("preset()", "TypeError", "name"),
     Row("preset(5)", "ConfigError", "preset 5: expected a name, such as preset('nano')"),

@@ -115,7 +115,7 @@ def test_only_what_was_said_is_listed(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         other.check()
     assert "(preset was pico, now gpt2-pico)" in str(caught.value)
-    with pytest.raises(UsageError, match=r"\(minutes was not set, now 1; steps was 24, now not"):
+    with pytest.raises(UsageError, match=r"\(minutes was not set, now 1\.0; steps was 24, now not"):
         request(tmp_path, minutes=1).check()
     chars = dataclasses.replace(request(tmp_path), tokenizer="chars")
     with pytest.raises(UsageError, match="tokenizer was bpe, now chars"):

@@ -73,6 +73,10 @@ MOST_NAMED = 12
 """Names that a hint lists where it cannot tell which one is meant."""
 FEWEST_LETTERS = 3
 """Letters that a name needs for another to be recognised in it."""
+SLIP = 0.9
+"""Share of letters in common from which on a name is one that was mistyped."""
+ALIKE, FAINT = 0.75, 0.5
+"""The least share for the beginning of a name, and for a whole one, to be what is meant."""
 
 
 def plain(name: str) -> str:
@@ -84,8 +88,8 @@ def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None 
     """Return a hint for an unknown `name`: the known ones it may mean, or all of them.
 
     What it means comes before how it is spelt: a name that others use (`synonyms`, from `plain`
-    names to ours), then the same letters, names that begin with it, names that are in it or it is
-    in, and only then the one with the most letters in common.
+    names to ours), then nearly the same letters, names that begin with it, names that are in it or
+    it is in, and only then those with the most letters in common, whole or at their beginning.
     """
     names = list(known)
     meant = alike(name, names, synonyms or {})
@@ -104,10 +108,20 @@ def alike(name: str, names: Sequence[str], synonyms: Mapping[str, str]) -> list[
     if len(given) >= FEWEST_LETTERS:
         for fits in (
             lambda own: own == given,
+            lambda own: _likeness(given, own) >= SLIP,
             lambda own: own.startswith(given),
             lambda own: given in own or (len(own) >= FEWEST_LETTERS and own in given),
         ):
             if found := [one for one, own in letters.items() if fits(own)]:
                 return found
-    close = difflib.get_close_matches(given, letters.values(), n=1, cutoff=0.5)
-    return [one for one, own in letters.items() if own in close][:1]
+    whole = {one: _likeness(given, own) for one, own in letters.items()}
+    begin = {one: _likeness(given, own[: len(given)]) for one, own in letters.items()}
+    for likeness, least in ((begin, ALIKE), (whole, FAINT)):
+        best = max([least, *likeness.values()])
+        if found := [one for one in names if likeness[one] == best and given]:
+            return found
+    return []
+
+
+def _likeness(given: str, own: str) -> float:
+    return difflib.SequenceMatcher(None, given, own).ratio()
