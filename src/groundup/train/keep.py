@@ -12,24 +12,28 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path
 from groundup.config import TrainConfig, as_table, build
 from groundup.data import TokenSplit
-from groundup.device.machine import machine
-from groundup.device.rates import matmul_rate
 from groundup.model import GPT
-from groundup.plan import check_fits, make_plan
 from groundup.runs import RunFolder, flatten, read_lines
-from groundup.runs.checkpoint import newest_intact, remove_unfinished
 from groundup.runs.generation import ending
-from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices, choose
+from groundup.train.folder import (
+    checked_plan,
+    current_tables,
+    expect,
+    locked,
+    newest_checkpoint,
+    progress_at,
+    restore,
+    run_tables,
+)
 from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
-from groundup.train.resume import tell_inexact, versions
-from groundup.train.run import locked, plan_table, run_tables
+from groundup.train.resume import tell_inexact
 
 COMMAND = "groundup.train.train"
 REMEDY = "repeat its own call to go on with it, or choose another folder as run"
@@ -77,19 +81,14 @@ class Kept(Unkept):
             super().__init__(choose(asked, model.config))
             data = _data_table(tokenizer, splits, request["data"]["fingerprint"])
             self.tables = run_tables(model.config, self.choices, data, request)
-        self.plan = make_plan(model.config, self.choices.config, train_tokens=splits[0].n_tokens)
-        check_fits(self.plan)
-        self.tables["plan"] = {**plan_table(self.plan), **self.tables.get("plan", {})}
+        settings = self.choices.config
+        self.plan = checked_plan(model.config, settings, splits[0].n_tokens, self.tables)
         self.recorder = Recorder(folder, self.tables)
         self.listeners = [self.recorder]
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to the newest checkpoint; return whether steps are left."""
-        for written in (self.folder.path, self.folder.checkpoints):
-            remove_unfinished(written)
-        trainer.timed = "seconds_per_step" in self.tables["plan"]
-        trainer.flops_per_token = self.plan.flops_per_token
-        trainer.peak_flops = matmul_rate(self.choices.device, self.choices.matmul_dtype)
+        expect(trainer, self.plan, self.tables)
         trainer.go_back = lambda: self._restore(trainer)
         self.folder.write(self.tables)
         self.tokenizer.save(self.folder.tokenizer)
@@ -101,23 +100,16 @@ class Kept(Unkept):
             f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
         )
         self.earlier = list(read_lines(self.folder.metrics))
-        now = {"versions": versions(), "machine": machine(self.choices.device)}
-        tell_inexact(self.tables, now, self.notice)
+        tell_inexact(self.tables, current_tables(self.choices), self.notice)
         return not progress.finished
 
     def _restore(self, trainer: Trainer) -> Progress | None:
         """Bring everything to the newest checkpoint; None where there is none."""
-        checkpoint, damaged = newest_intact(self.folder.checkpoints)
-        for line in damaged:
-            self.notice(f"{line}; going on from the newest intact checkpoint")
+        checkpoint = newest_checkpoint(self.folder, self.notice)
         self.recorder.resume_from(checkpoint)
         if checkpoint is None:
             return None
-        progress = Progress.from_state(checkpoint.state(), checkpoint.path)
-        weights = checkpoint.model_tensors()
-        check_parameters(trainer.model, weights, checkpoint.path)
-        trainer.restore(progress, weights, checkpoint.trainer_tensors())
-        return progress
+        return restore(trainer, progress_at(checkpoint), checkpoint)
 
     def end(self) -> None:
         """Write the report."""

@@ -13,23 +13,30 @@ from groundup.base.files import make_folder
 from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, open_prepared, prepare
-from groundup.device.machine import machine
-from groundup.device.rates import matmul_rate
-from groundup.plan import Plan, check_fits, make_plan
-from groundup.runs import RunFolder, run_lock
-from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
+from groundup.plan import check_fits, make_plan
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import Checkpoint, newest_intact
 from groundup.runs.generation import ending
-from groundup.runs.load import check_parameters
 from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
-from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.train.choices import Choices, choose
 from groundup.train.epochs import steps_of
+from groundup.train.folder import (
+    checked_plan,
+    current_tables,
+    expect,
+    locked,
+    newest_checkpoint,
+    progress_at,
+    restore,
+    run_tables,
+)
 from groundup.train.launch import place
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
 from groundup.train.request import Screen, TrainRequest
-from groundup.train.resume import compatible, tell_inexact, versions
+from groundup.train.resume import compatible, tell_inexact
 from groundup.train.shortage import explained
 from groundup.train.start import new_model
 from groundup.train.world import ALONE, Alone, Exact
@@ -129,11 +136,7 @@ class _Run:
             request.check_new()
             choices = _with_epochs(choices, data, config)
             tables = _new_tables(request, asked, config, choices, data)
-        for written in (folder.path, folder.checkpoints):
-            remove_unfinished(written)
-        checkpoint, damaged = newest_intact(folder.checkpoints)
-        for line in damaged:
-            self.screen.notice(f"{line}; going on from the newest intact checkpoint")
+        checkpoint = newest_checkpoint(folder, self.screen.notice)
         return {"tables": tables, "saved": checkpoint.step if checkpoint else None}
 
     @cached_property
@@ -153,7 +156,7 @@ class _Run:
     def train(self, tables: dict[str, Any], saved: int | None) -> Outcome:
         """Train from step `saved` on, or from the start, to the end or to a signal."""
         settings = build(TrainConfig, tables["train"])
-        progress = Progress() if saved is None else self._progress(saved)
+        progress = Progress() if saved is None else progress_at(self._checkpoint(saved))
         if progress.finished and progress.step >= settings.steps:
             return Outcome(self.folder, progress, was_finished=True)
         progress.finished = False
@@ -174,9 +177,7 @@ class _Run:
         config, settings = build(GPTConfig, tables["model"]), choices.config
         data, folder, screen = self.data, self.folder, self.screen
         n_tokens = data.manifest["splits"]["train"]["tokens"]
-        plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
-        check_fits(plan)
-        tables["plan"] = {**plan_table(plan), **tables.get("plan", {})}
+        plan = checked_plan(config, settings, n_tokens, tables)
         recorder = Recorder(folder, tables)
         trainer = assemble(
             self.start.model(config, settings.seed) if saved is None else new_model(config, 0),
@@ -196,13 +197,10 @@ class _Run:
             recorder.resume_from(None if saved is None else self._checkpoint(saved))
             folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
         screen.planned(plan, choices, folder)
-        trainer.timed = "seconds_per_step" in tables["plan"]
-        trainer.flops_per_token = plan.flops_per_token
-        trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+        expect(trainer, plan, tables)
         if saved is not None:
-            now = {"versions": versions(), "machine": machine(choices.device)}
-            tell_inexact(tables, now, screen.notice)
-            self._restore(trainer, progress, saved)
+            tell_inexact(tables, current_tables(choices), screen.notice)
+            restore(trainer, progress, self._checkpoint(saved))
             screen.resumed(progress)
         trainer.go_back = partial(self._go_back, trainer, recorder)
         self.requests.patient = True
@@ -224,21 +222,11 @@ class _Run:
         saved: int | None = self.ranks.share(newest)
         if saved is None:
             return None
-        return self._restore(trainer, self._progress(saved), saved)
+        checkpoint = self._checkpoint(saved)
+        return restore(trainer, progress_at(checkpoint), checkpoint)
 
     def _checkpoint(self, saved: int) -> Checkpoint:
         return Checkpoint(self.folder.checkpoints / f"step-{saved:08d}")
-
-    def _progress(self, saved: int) -> Progress:
-        checkpoint = self._checkpoint(saved)
-        return Progress.from_state(checkpoint.state(), checkpoint.path)
-
-    def _restore(self, trainer: Trainer, progress: Progress, saved: int) -> Progress:
-        checkpoint = self._checkpoint(saved)
-        model = checkpoint.model_tensors()
-        check_parameters(trainer.model, model, checkpoint.path)
-        trainer.restore(progress, model, checkpoint.trainer_tensors())
-        return progress
 
 
 @contextlib.contextmanager
@@ -251,19 +239,6 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
     from groundup.train.distributed import arrange
 
     yield arrange(ranks, config, choices.device)
-
-
-@contextlib.contextmanager
-def locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock; leave no folder behind where no run came of it."""
-    with run_lock(folder.lock):
-        try:
-            yield
-        finally:
-            if not folder.exists():
-                with contextlib.suppress(OSError):
-                    folder.lock.unlink(missing_ok=True)
-                    folder.path.rmdir()
 
 
 def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
@@ -307,30 +282,3 @@ def _new_tables(
         },
         request={"command": request.command, **asked},
     )
-
-
-def run_tables(
-    config: GPTConfig, choices: Choices, data: dict[str, Any], request: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the tables of a new run's run.toml."""
-    return {
-        "model": as_table(config),
-        "train": as_table(choices.config),
-        "data": data,
-        "choices": {
-            **{name: getattr(choices.config, name) for name in AUTOMATIC},
-            "reasons": choices.reasons,
-        },
-        "request": request,
-        "versions": versions(),
-        "machine": machine(choices.device),
-    }
-
-
-def plan_table(plan: Plan) -> dict[str, Any]:
-    """Return what run.toml says of the plan."""
-    return {
-        "parameters": plan.parameters,
-        "flops_per_token": plan.flops_per_token,
-        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
-    }
