@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import data_app, tell, verb
+from groundup.cli.options import AsJSON
 from groundup.cli.tables import print_rows, print_text
 
 Texts = Annotated[
@@ -20,6 +21,17 @@ Include = Annotated[
         metavar="PATTERN",
         help="Read these files of a folder too, as plain text: '*.py'; may be repeated.",
     ),
+]
+TextField = Annotated[str | None, typer.Option(help="Which field of a record is text.")]
+OnBadRecord = Annotated[
+    str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+]
+SplitOn = Annotated[str | None, typer.Option(help="Cut files into documents here.")]
+Encoding = Annotated[str, typer.Option(help="Of the text files.")]
+Unknown = Annotated[str, typer.Option(help="Unseen characters: error or skip.")]
+EndOfText = Annotated[
+    str | None,
+    typer.Option(help="The token that ends a document: its text or id [default: found]."),
 ]
 ShardFolder = Annotated[
     Path | None,
@@ -42,7 +54,7 @@ def shard_folder(given: Path | None) -> Path:
 
 @verb(data_app, "list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List the named texts with their size and licence."""
     from groundup.data import CORPORA
@@ -78,17 +90,12 @@ def prepare(
         int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
     ] = None,
     include: Include = None,
-    text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
-    on_bad_record: Annotated[
-        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
-    ] = "stop",
-    split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
-    unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
-    end_of_text: Annotated[
-        str | None,
-        typer.Option(help="The token that ends a document: its text or id [default: found]."),
-    ] = None,
+    text_field: TextField = None,
+    on_bad_record: OnBadRecord = "stop",
+    split_on: SplitOn = None,
+    encoding: Encoding = "utf-8",
+    unknown: Unknown = "error",
+    end_of_text: EndOfText = None,
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
     data_folder: ShardFolder = None,

@@ -17,7 +17,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.base.words import counted
 from groundup.cli.app import app, verb
-from groundup.cli.options import Device, Which, load_run
+from groundup.cli.options import AsJSON, Device, Which, load_run
 from groundup.cli.run_names import Run, check_run
 from groundup.cli.streams import PIPE
 from groundup.cli.tables import print_rows, print_text
@@ -54,7 +54,7 @@ def evaluate(
     batch_tokens: Annotated[int, typer.Option(help="Most tokens in the model at once.")] = 4096,
     checkpoint: Which = "best",
     device: Device = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Say what a model is worth on a text or in tasks.
 

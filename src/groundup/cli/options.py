@@ -54,6 +54,7 @@ Lookup = Annotated[
     ),
 ]
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
 

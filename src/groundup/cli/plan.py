@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON
 from groundup.cli.run_names import preset_names
 from groundup.cli.tables import print_rows
 
@@ -25,7 +26,7 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option(help="Measure this machine first, for some seconds, and remember it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show a model's parameters, storage and memory.
 

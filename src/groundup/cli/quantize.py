@@ -12,7 +12,7 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 from groundup.cli.evaluate import candidate, read_text, validation
-from groundup.cli.options import Which
+from groundup.cli.options import AsJSON, Which
 from groundup.cli.run_names import Run, check_run
 from groundup.cli.tables import say, suggest
 
@@ -41,7 +41,7 @@ def quantize(
         ),
     ] = None,
     checkpoint: Which = "best",
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Make a model smaller and faster, in 8 or 4 bits.
 

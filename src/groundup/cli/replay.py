@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON
 from groundup.cli.run_names import Run
 from groundup.cli.tables import print_rows, print_text
 
@@ -21,7 +22,7 @@ def replay(
     step: Annotated[
         int | None, typer.Option(help="Of which step [default: the latest kept].")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Look into a batch that something was wrong with.
 

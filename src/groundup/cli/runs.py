@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON
 from groundup.cli.run_names import Run, Runs
 from groundup.cli.tables import print_rows, print_text, say
 
@@ -16,7 +17,7 @@ from groundup.cli.tables import print_rows, print_text, say
 @verb(app, "runs")
 def runs(
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List runs with their state, size and best loss."""
     from groundup.plan.units import mib
@@ -56,7 +57,7 @@ def runs(
 def compare(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Overlay the curves of runs, and list what differs."""
     from groundup.base.errors import UsageError

@@ -16,7 +16,17 @@ from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
-from groundup.cli.data import Include, ShardFolder, shard_folder
+from groundup.cli.data import (
+    Encoding,
+    EndOfText,
+    Include,
+    OnBadRecord,
+    ShardFolder,
+    SplitOn,
+    TextField,
+    Unknown,
+    shard_folder,
+)
 from groundup.cli.groups import grouped
 from groundup.cli.run_names import Run, preset_names, run_names
 
@@ -105,17 +115,12 @@ def train(
         bool, typer.Option("--exact", help="The same bits from any number of processes.")
     ] = False,
     include: Include = None,
-    text_field: Annotated[str | None, typer.Option(help="Which field of a record is text.")] = None,
-    on_bad_record: Annotated[
-        str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
-    ] = "stop",
-    split_on: Annotated[str | None, typer.Option(help="Cut files into documents here.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of the text files.")] = "utf-8",
-    unknown: Annotated[str, typer.Option(help="Unseen characters: error or skip.")] = "error",
-    end_of_text: Annotated[
-        str | None,
-        typer.Option(help="The token that ends a document: its text or id [default: found]."),
-    ] = None,
+    text_field: TextField = None,
+    on_bad_record: OnBadRecord = "stop",
+    split_on: SplitOn = None,
+    encoding: Encoding = "utf-8",
+    unknown: Unknown = "error",
+    end_of_text: EndOfText = None,
     runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
     data_folder: ShardFolder = None,
     as_json: AsJSON = False,

@@ -12,6 +12,7 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON, Which
 from groundup.cli.run_names import Run, check_run
 from groundup.cli.tables import say, suggest
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from groundup.weights import Conversion
 
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read the result back.")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print the result for a program.")]
 
 
 @verb(app, "import")
@@ -94,7 +94,7 @@ def export(
             help="f32, bf16, f16; gguf also q8_0, q4_0, q4_1, q5_0, q5_1 [default: as stored]."
         ),
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="best, latest or a step number.")] = "best",
+    checkpoint: Which = "best",
     licence: Annotated[
         str | None, typer.Option("--license", help="For the model card, such as mit.")
     ] = None,

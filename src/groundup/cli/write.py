@@ -12,6 +12,7 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
+    AsJSON,
     Device,
     Lookup,
     MaxTokens,
@@ -55,7 +56,7 @@ def generate(
     lookup: Lookup = True,
     checkpoint: Which = "best",
     device: Device = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Continue prompts with a model, or answer them."""
     options: dict[str, Any] = {
