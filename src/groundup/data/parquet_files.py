@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from groundup.base.errors import DataError
 from groundup.data.fields import Field, Records, Survey, choose_field
 from groundup.data.packed import StoredFile, seekable
-from groundup.data.streams import optional
+from groundup.data.streams import CHUNK_SIZE, optional
 from groundup.data.texts import Reading, Texts, texts_of
 
 TWICE = "the same name twice"
@@ -19,12 +21,25 @@ UNREADABLE = re.compile(f"time|duration|map<|union|{TWICE}")  # as Python values
 
 def parquet_texts(path: StoredFile, reading: Reading, size: int) -> Texts:
     """Yield where each record of a Parquet file stands, and its text, reading only that column."""
+    with _opened(path, size) as file:
+        yield from _column_texts(file, str(path), reading)
+
+
+def parquet_records(path: StoredFile, size: int = CHUNK_SIZE) -> Records:
+    """Yield where each record of a Parquet file stands, and the whole record."""
+    with _opened(path, size) as file:
+        yield from _parquet_rows(file, str(path), None)
+
+
+@contextlib.contextmanager
+def _opened(path: StoredFile, size: int) -> Iterator[Any]:
+    """Yield a Parquet file; what is wrong with it, then or while it is read, is a `DataError`."""
     parquet = optional("pyarrow.parquet", "parquet", str(path))
     failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
     with seekable(path, size) as plain:
         try:
             with parquet.ParquetFile(plain, buffer_size=size) as file:
-                yield from _column_texts(file, str(path), reading)
+                yield file
         except failures as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             raise DataError(
@@ -63,7 +78,7 @@ def _kinds(fields: Any, outer: str = "") -> dict[str, str]:
     return kinds
 
 
-def _parquet_rows(file: Any, name: str, columns: list[str]) -> Records:
+def _parquet_rows(file: Any, name: str, columns: list[str] | None) -> Records:
     batches = file.iter_batches(batch_size=64, columns=columns)
     rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
     for number, row in enumerate(rows, 1):

@@ -10,7 +10,7 @@ from groundup.data.csv_files import csv_records, tsv_records
 from groundup.data.fields import Records
 from groundup.data.json_files import json_records, jsonl_records
 from groundup.data.packed import StoredFile, byte_pieces
-from groundup.data.parquet_files import parquet_texts
+from groundup.data.parquet_files import parquet_records, parquet_texts
 from groundup.data.streams import text_pieces
 from groundup.data.texts import Reading, Texts, chosen_texts
 
@@ -37,12 +37,16 @@ def file_texts(path: StoredFile, kind: str, reading: Reading, encoding: str, siz
 
 
 def file_records(path: Path, kind: str) -> Records:
-    """Yield where each record of a file stands, and the whole record; `kind` is in `TEXT_FORMATS`.
+    """Yield where each record of a file stands, and the whole record; `kind` as in `file_texts`.
 
     One that is broken is a `DataError`.
     """
-    pieces = text_pieces(byte_pieces(path), str(path))
-    for label, record in TEXT_FORMATS[kind](pieces, str(path), Reading()):
+    if kind == PARQUET:
+        records = parquet_records(path)
+    else:
+        pieces = text_pieces(byte_pieces(path), str(path))
+        records = TEXT_FORMATS[kind](pieces, str(path), Reading())
+    for label, record in records:
         if isinstance(record, DataError):
             raise record
         yield label, record

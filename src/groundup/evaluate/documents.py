@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from groundup.base.errors import DataError, UsageError
 from groundup.data.fields import Records
+from groundup.data.folders import format_of
 from groundup.data.packed import COMPRESSIONS
-from groundup.data.records import TEXT_FORMATS, file_records
-from groundup.data.streams import optional
+from groundup.data.records import PARQUET, RECORD_FORMATS, TEXT_FORMATS, file_records
 from groundup.evaluate.tasks import TASKS, Question, question_of, task_named
 
-ENDINGS = (*(f"{e}{c}" for e in TEXT_FORMATS for c in ("", *COMPRESSIONS)), ".parquet")
+ENDINGS = (*(f"{e}{c}" for e in TEXT_FORMATS for c in ("", *COMPRESSIONS)), PARQUET)
 
 
 def read_questions(
@@ -63,27 +61,10 @@ def task_files(name: str, data: Path) -> list[Path]:
 
 def task_records(path: Path) -> Records:
     """Yield where each record of a file stands, and the record."""
-    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
-    kind = plain.suffix.lower()
-    if kind == ".parquet":
-        return _parquet_records(path)
-    if kind not in TEXT_FORMATS:
+    kind = format_of(path)
+    if kind not in RECORD_FORMATS:
         raise UsageError(f"{path}: expected a file ending in {', '.join(ENDINGS)}")
     return file_records(path, kind)
-
-
-def _parquet_records(path: Path) -> Records:
-    parquet = optional("pyarrow.parquet", "parquet", str(path))
-    failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
-    try:
-        with parquet.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
-            yield from _numbered(rows, str(path))
-    except failures as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise DataError(
-            f"{path}: expected a Parquet file, but {reason}; fetch or write it again"
-        ) from error
 
 
 def _hub_records(name: str) -> Records:
@@ -103,9 +84,5 @@ def _hub_records(name: str) -> Records:
             f"{path} could not be fetched ({str(error).splitlines()[0]}); check the network, or "
             "give local files with --data"
         ) from error
-    yield from _numbered(dataset, path)
-
-
-def _numbered(rows: Iterable[dict[str, Any]], name: str) -> Iterator[tuple[str, Any]]:
-    for number, row in enumerate(rows, 1):
-        yield f"{name}, record {number}", row
+    for number, row in enumerate(dataset, 1):
+        yield f"{path}, record {number}", row
