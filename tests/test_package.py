@@ -22,7 +22,7 @@ def test_the_docstring_has_a_line_for_every_name() -> None:
 
 
 def test_the_names_are_the_same_in_every_list() -> None:
-    assert set(groundup.__all__) == set(groundup._ROOMS)
+    assert set(groundup.__all__) == set(groundup._MODULES)
     assert dir(groundup) == sorted(["__version__", *groundup.__all__])
     typed = {
         alias.asname or alias.name
@@ -61,6 +61,8 @@ def test_a_room_is_an_attribute_and_says_where_its_verb_is(room: str) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(AttributeError, match="did you mean 'GPTConfig'"):
         _ = groundup.GPTConfg
+    with pytest.raises(AttributeError, match="did you mean 'evaluate_text'"):
+        _ = groundup.evaluate.evaluate_txt
 
 
 def test_importing_it_is_instant() -> None:

@@ -27,6 +27,8 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from groundup.base.lazy import on_first_use
+
 if TYPE_CHECKING:
     from groundup.base.errors import GroundupError, UsageError
     from groundup.config import GPTConfig, TrainConfig, preset
@@ -52,7 +54,7 @@ __all__ = [
     "save",
 ]
 
-_ROOMS = {
+_MODULES = {
     "GPT": "model",
     "GPTConfig": "config",
     "TrainConfig": "config",
@@ -66,21 +68,14 @@ _ROOMS = {
     "GroundupError": "base.errors",
     "UsageError": "base.errors",
 }
+_public = on_first_use("groundup", _MODULES)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a room such as groundup.train, when it is first asked for."""
-    if name in _ROOMS:
-        return getattr(importlib.import_module(f"groundup.{_ROOMS[name]}"), name)
-    if not name.startswith("_") and find_spec(f"groundup.{name}"):
+    if name not in _MODULES and not name.startswith("_") and find_spec(f"groundup.{name}"):
         return importlib.import_module(f"groundup.{name}")
-    raise AttributeError(f"module 'groundup' has no attribute '{name}'{_hint(name)}")
-
-
-def _hint(name: str) -> str:
-    from groundup.base.errors import nearest
-
-    return "" if name.startswith("_") else f"; {nearest(name, __all__)}"
+    return _public(name)
 
 
 def __dir__() -> list[str]:

@@ -84,6 +84,7 @@ def test_a_loss_that_grows_too_much_is_refused(groundup: Groundup, trained: Path
 def test_what_makes_no_sense_is_refused(groundup: Groundup, trained: Path) -> None:
     assert groundup("quantize", trained, "--bits", 3).status == 2
     assert groundup("quantize", trained, "--limit", -1).status == 2
+    Path("small").mkdir()  # empty, and so as good as none
     assert groundup("quantize", trained, "--to", "small").status == 0
     again = groundup("quantize", trained, "--to", "small")
     assert again.status == 2

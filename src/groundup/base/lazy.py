@@ -12,7 +12,10 @@ def on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], An
 
     def find(name: str) -> Any:
         if name not in modules:
-            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+            from groundup.base.errors import nearest
+
+            hint = "" if name.startswith("_") else f"; {nearest(name, modules)}"
+            raise AttributeError(f"module '{package}' has no attribute '{name}'{hint}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
     return find

@@ -8,7 +8,7 @@ from groundup.base.errors import ConfigError, GroundupError, nearest, shown
 from groundup.config.fields import build
 from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
-from groundup.runs.generation import TOKENS, check_tokens
+from groundup.runs.generation import TOKENS, check_tokens, special_names
 from groundup.runs.load import LoadedRun
 
 NUMBERS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -28,14 +28,13 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     """Return the run's chat template, where there is one, with the names of its special tokens."""
     if run.chat_template is None:
         return None
-    given, tokenizer = _checked(run), run.tokenizer
-    if (named := given.get("special_tokens")) is not None:
-        return ChatTemplate(run.chat_template, special_tokens=named)
-    names: dict[Any, str] = {token: name for name, token in tokenizer.special_tokens.items()}
-    begin = given.get("bos_token", given.get("start_token"))
-    stops = given.get("stop_tokens") or [tokenizer.end_of_text]
-    end = given.get("eos_token", stops[0])
-    return ChatTemplate(run.chat_template, names.get(begin, ""), names.get(end, ""))
+    given, end = _checked(run), run.tokenizer.end_of_text
+    if "special_tokens" in given:
+        return ChatTemplate(run.chat_template, special_tokens=given["special_tokens"])
+    stops = given.get("stop_tokens") or ([] if end is None else [end])
+    names = {token: name for name, token in run.tokenizer.special_tokens.items()}
+    named = special_names(given, stops, names)
+    return ChatTemplate(run.chat_template, named.get("bos_token", ""), named.get("eos_token", ""))
 
 
 def chat_settings(run: LoadedRun, template: ChatTemplate, **asked: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.base.errors import ConfigError, RunError, quoted
@@ -39,3 +40,18 @@ def checked(generation: dict[str, Any], vocab_size: int, source: object) -> dict
     except ConfigError as error:
         raise RunError(f"{source}: {error}; correct or remove it") from None
     return generation
+
+
+def special_names(
+    generation: Mapping[str, Any], ends: Sequence[int], names: Mapping[int, str]
+) -> dict[str, str]:
+    """Return a run's special tokens by name, where ids are called `names`.
+
+    Without a table of them, bos and eos are what begins its texts and the first that ends them.
+    """
+    if (table := generation.get("special_tokens")) is not None:
+        return dict(table)
+    begin = generation.get("bos_token", generation.get("start_token"))
+    end = generation.get("eos_token", ends[0] if ends else None)
+    ids = {"bos_token": begin, "eos_token": end}
+    return {name: names[n] for name, n in ids.items() if n in names}

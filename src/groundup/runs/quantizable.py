@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from groundup.base.errors import UsageError
+from groundup.base.files import new_path
 from groundup.runs.folder import RunFolder
 
 BITS = (8, 4)
@@ -14,8 +15,7 @@ def quantizable_tables(folder: RunFolder, out: RunFolder, bits: int) -> dict[str
     """Return run.toml's tables of a run that may be quantised into the new folder `out`."""
     if bits not in BITS:
         raise UsageError(f"bits = {bits}: expected 8 or 4")
-    if out.path.exists():
-        raise UsageError(f"{out.path} is there already; choose another name, or remove it first")
+    new_path(out.path)
     tables = folder.read()
     if "quantization" in tables:
         raise UsageError(

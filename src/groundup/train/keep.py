@@ -33,7 +33,7 @@ from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
-from groundup.train.resume import tell_inexact
+from groundup.train.resume import differences, tell_inexact
 
 COMMAND = "groundup.train.train"
 REMEDY = "repeat its own call to go on with it, or choose another folder as run"
@@ -164,12 +164,7 @@ def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
     # A run of an older version has the settings that came later at their defaults.
     settings = as_table(folder.train_config(tables["request"]))
     before, now = flatten(tables["request"] | {"train": settings}), flatten(request)
-    different = [
-        f"{key.partition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if different:
+    if different := differences(before, now, sorted(before.keys() | now.keys())):
         raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
     return tables
 

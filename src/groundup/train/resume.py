@@ -112,7 +112,7 @@ def _refuse_others(
         pair
         for part in parts
         for pair in _said(tables["request"], asked, part)
-        or _pairs(before, now, [key for key in different if key.startswith(f"{part}.")])
+        or differences(before, now, [key for key in different if key.startswith(f"{part}.")])
     ]
     raise UsageError(
         f"{folder.path} holds a run with other settings ({'; '.join(said)})"
@@ -134,13 +134,15 @@ def _said(old: Tables, new: Tables, part: str) -> list[str]:
             side.pop("train.steps", None)  # nobody said it: it follows
     causes = CAUSES.get(part, (part,))
     keys = [key for key in sorted(before.keys() | now.keys()) if key.startswith(causes)]
-    return _pairs(before, now, [key for key in keys if before.get(key) != now.get(key)])
+    return differences(before, now, keys)
 
 
-def _pairs(before: Tables, now: Tables, keys: Keys) -> list[str]:
+def differences(before: Tables, now: Tables, keys: Keys) -> list[str]:
+    """Return in words what those of `keys` were that are otherwise now."""
     return [
         f"{key.rpartition('.')[2]} was {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
         for key in keys
+        if before.get(key) != now.get(key)
     ]
 
 

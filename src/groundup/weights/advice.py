@@ -6,7 +6,7 @@ cannot be imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from groundup.base.errors import quoted
@@ -99,18 +99,3 @@ def stop_ids(tokenizer: Tokenizer, generation: Mapping[str, Any]) -> list[int]:
     own = tokenizer.end_of_text
     is_told = own in stops or (stops and tokenizer.given_end is None)
     return stops if own is None or is_told else [*stops, own]
-
-
-def special_names(
-    generation: Mapping[str, Any], ends: Sequence[int], names: Mapping[int, str]
-) -> dict[str, str]:
-    """Return a run's special tokens by name, where ids are called `names`.
-
-    Without a table of them, bos and eos are what begins its texts and the first that ends them.
-    """
-    if (table := generation.get("special_tokens")) is not None:
-        return dict(table)
-    begin = generation.get("bos_token", generation.get("start_token"))
-    end = generation.get("eos_token", ends[0] if ends else None)
-    ids = {"bos_token": begin, "eos_token": end}
-    return {name: names[n] for name, n in ids.items() if n in names}

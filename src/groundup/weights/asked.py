@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
+from groundup.runs.find import MANIFEST
 
 PLAIN = ("F32", "BF16", "F16")
 DTYPES = {
@@ -15,7 +16,6 @@ DTYPES = {
 }
 """The formats that a model goes out in, and the number formats that each knows."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-RUN = "run.toml"
 
 
 def check_format(name: str, dtype: str | None) -> None:
@@ -34,7 +34,7 @@ def check_format(name: str, dtype: str | None) -> None:
 def check_source(source: str | Path) -> None:
     """Refuse a source that is not there, or is a run already."""
     path = Path(source)
-    if (path / RUN).is_file():
+    if (path / MANIFEST).is_file():
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
     if not (path.is_dir() or path.is_file() or HUB_NAME.fullmatch(str(source))):
         raise UsageError(

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.base.errors import shown
+from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer
-from groundup.weights.advice import CHECKS, read_ids, read_sampling, special_names, stop_ids
+from groundup.weights.advice import CHECKS, read_ids, read_sampling, stop_ids
 
 K = "tokenizer.ggml."
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from groundup.base.errors import RunError, shown
 from groundup.base.files import write_json, write_text
+from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import token_names
-from groundup.weights.advice import special_names, stop_ids, written_sampling
+from groundup.weights.advice import stop_ids, written_sampling
 from groundup.weights.hf.added import LARGEST_CONFIG, complete
 from groundup.weights.hf.generation import (
     GENERATION,
