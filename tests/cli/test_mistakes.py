@@ -162,6 +162,7 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "train story.txt --tokenizer none.json": (FAILED, ["none.json"]),
     "train story.txt --unknown skp": (USAGE, ["'skip'?"]),
     "train story.txt --encoding utf9": (USAGE, ["utf9", "latin-1"]),
+    "data prepare story.txt --encoding utf9": (USAGE, ["utf9", "latin-1"]),
     "train story.txt --vocab-size 9": (USAGE, ["9", "257"]),
     "train story.txt --device gpu": (USAGE, ["gpu", "cuda"]),
     "train story.txt --run ../x": (USAGE, ["../x", "without slashes"]),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return a count with its noun: 1 document, 2,300 documents; `plural` where no s makes it."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 document, 2,300 documents."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -157,19 +157,19 @@ def train(
     given |= {"seed": seed, "device": device}
     settings |= {key: value for key, value in given.items() if value is not None}
     settings |= {name: "on" for name, on in (("shard", shard), ("exact", exact)) if on}
-    if {"steps", "epochs"} <= settings.keys():
-        raise UsageError(
-            f"steps = {settings['steps']} with epochs = {settings['epochs']}: passes over the text "
-            "are a number of steps too; leave out one of the two"
-        )
-    if not {"steps", "epochs"} & settings.keys() and extend is None:
-        settings.setdefault("minutes", DEFAULT_MINUTES)
+    _check_length(settings, is_lengthened=extend is not None)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
-    options: dict[str, Any] = {"text_field": text_field, "split_on": split_on}
-    options |= {"include": include or [], "encoding": encoding, "unknown": unknown}
-    options |= {} if end_of_text is None else {"end_of_text": end_of_text}
-    options |= {"on_bad_record": on_bad_record}
+    options: dict[str, Any] = {
+        "include": include or [],
+        "text_field": text_field,
+        "on_bad_record": on_bad_record,
+        "split_on": split_on,
+        "encoding": encoding,
+        "unknown": unknown,
+    }
+    if end_of_text is not None:
+        options["end_of_text"] = end_of_text
     config = build(TrainConfig, settings)  # refused before torch is loaded
     shards = shard_folder(data_folder)
 
@@ -191,6 +191,17 @@ def train(
         ),
         as_json,
     )
+
+
+def _check_length(settings: dict[str, Any], is_lengthened: bool) -> None:
+    """Refuse two lengths; a new run without any takes `DEFAULT_MINUTES`."""
+    if {"steps", "epochs"} <= settings.keys():
+        raise UsageError(
+            f"steps = {settings['steps']} with epochs = {settings['epochs']}: passes over the text "
+            "are a number of steps too; leave out one of the two"
+        )
+    if not {"steps", "epochs"} & settings.keys() and not is_lengthened:
+        settings.setdefault("minutes", DEFAULT_MINUTES)
 
 
 @verb(app, "resume")

@@ -23,7 +23,7 @@ from groundup.data.markup import MARKUP
 from groundup.data.packed import StoredFile, byte_pieces, zip_members
 from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, file_texts
-from groundup.data.streams import CHUNK_SIZE, plain_newlines, text_pieces
+from groundup.data.streams import CHUNK_SIZE, incremental_decoder, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
 
 
@@ -124,6 +124,7 @@ def read_documents(
         raise UsageError(
             f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
         )
+    incremental_decoder(encoding)  # refuses one that is unknown before anything is read
     selection = Selection(include, ReadingLog() if log is None else log)
     paths = selection.files(sources)
     reader = _Reader(

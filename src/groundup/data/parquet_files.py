@@ -25,9 +25,9 @@ def parquet_texts(path: StoredFile, reading: Reading, size: int) -> Texts:
         yield from _column_texts(file, str(path), reading)
 
 
-def parquet_records(path: StoredFile, size: int = CHUNK_SIZE) -> Records:
+def parquet_records(path: StoredFile) -> Records:
     """Yield where each record of a Parquet file stands, and the whole record."""
-    with _opened(path, size) as file:
+    with _opened(path, CHUNK_SIZE) as file:
         yield from _parquet_rows(file, str(path), None)
 
 

@@ -58,7 +58,7 @@ def text_pieces(
     names `name` and what it is, where it begins like no text, or the offset of the first byte that
     is not `encoding`, or of a NUL, and `UsageError` for an unknown encoding.
     """
-    decoder = _incremental_decoder(encoding)
+    decoder = incremental_decoder(encoding)
     is_utf_8 = codecs.lookup(encoding).name == "utf-8"
     offset = 0
     mark, held = "\ufeff", ""  # what to drop at the start; a "\r" that a "\n" may follow
@@ -66,7 +66,7 @@ def text_pieces(
         if not offset and (kind := kind_of(piece)):
             raise DataError(f"{name}: {kind.what}, not text; {kind.remedy}")
         if not offset and is_utf_8 and (wide := wide_encoding(piece)):
-            encoding, decoder = wide, _incremental_decoder(wide)
+            encoding, decoder = wide, incremental_decoder(wide)
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
@@ -86,7 +86,8 @@ def text_pieces(
             yield text
 
 
-def _incremental_decoder(encoding: str) -> codecs.IncrementalDecoder:
+def incremental_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """Return what decodes bytes piece by piece; a name of no encoding is a `UsageError`."""
     try:
         "".encode(encoding)  # refuses the codecs that do not make text
         return codecs.getincrementaldecoder(encoding)()

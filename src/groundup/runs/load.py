@@ -97,14 +97,9 @@ def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
 @torch.no_grad()
 def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
     """Copy `tensors` into the parameters of `model`, which stay where they are."""
-    check_parameters(model, tensors, source)
+    check_shapes(model.config, tensors, source)
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[name])
-
-
-def check_parameters(model: GPT, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
-    """Raise `RunError` naming the tensors of `source` that are not like those of `model`."""
-    check_shapes(model.config, tensors, source)
 
 
 def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:

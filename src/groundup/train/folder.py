@@ -13,7 +13,7 @@ from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
-from groundup.runs.load import check_parameters
+from groundup.runs.load import check_shapes
 from groundup.train.choices import AUTOMATIC, Choices
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
@@ -96,6 +96,6 @@ def progress_at(checkpoint: Checkpoint) -> Progress:
 def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
     """Bring model and optimizer to a checkpoint, and return how far that is."""
     weights = checkpoint.model_tensors()
-    check_parameters(trainer.model, weights, checkpoint.path)
+    check_shapes(trainer.model.config, weights, checkpoint.path)
     trainer.restore(progress, weights, checkpoint.trainer_tensors())
     return progress

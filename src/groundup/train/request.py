@@ -11,7 +11,6 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
-from groundup.data.streams import text_pieces
 from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
@@ -100,8 +99,6 @@ class TrainRequest:
         options = self.text_options
         reading = {key: options[key] for key in READING if key in options}
         read_documents(self.sources, **reading)
-        for _ in text_pieces((), "", options.get("encoding", "utf-8")):
-            pass
         if self.base is None:
             check_tokenizer(self.tokenizer, config.vocab_size, options.get("unknown", "error"))
 

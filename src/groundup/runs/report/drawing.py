@@ -15,15 +15,15 @@ LETTER = 8.0
 KEY = 34
 
 
-def drawing(title: str, series: Sequence[Series], *, x_label: str = "step", y_label: str) -> str:
-    """Return curves of which at least one has a finite point as a whole SVG file."""
+def drawing(title: str, series: Sequence[Series], y_label: str) -> str:
+    """Return curves over steps, of which at least one has a finite point, as a whole SVG file."""
     drawn = [s for s in series if s.finite]
     x_axis, y_axis = axes(drawn)
     scale = y_label if y_axis.step else f"{y_label}, logarithmic"
     right = f'x="{WIDTH - RIGHT}" y="{HEIGHT - 12}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">\n'
-        f"<title>{esc(title)}</title><desc>{esc(in_words(drawn, x_label))}</desc>\n"
+        f"<title>{esc(title)}</title><desc>{esc(in_words(drawn, 'step'))}</desc>\n"
         f"<style>{STYLE}\ntext {{ fill:var(--ink); font:14px system-ui,sans-serif; }}\n"
         f".soft {{ fill:var(--soft); }}</style>\n"
         f'<rect width="100%" height="100%" rx="8" fill="var(--ground)"/>\n'
@@ -31,8 +31,8 @@ def drawing(title: str, series: Sequence[Series], *, x_label: str = "step", y_la
         f'<text class="soft" x="16" y="{TOP - 16}">{esc(scale)}</text>\n'
         f'<svg x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
         f'height="{HEIGHT - TOP - BOTTOM}" overflow="visible"><g class="plot">'
-        f"{marks(drawn, x_axis, y_axis, x_label)}</g></svg>\n"
-        f'<text class="soft" text-anchor="end" {right}>{esc(x_label)}</text>\n</svg>\n'
+        f"{marks(drawn, x_axis, y_axis, 'step')}</g></svg>\n"
+        f'<text class="soft" text-anchor="end" {right}>step</text>\n</svg>\n'
     )
 
 
