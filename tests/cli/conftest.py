@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -70,17 +71,33 @@ def story(tmp_path: Path) -> Path:
     return text_file(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first test that needed a run left behind, for all that need it again."""
+    return tmp_path_factory.mktemp("trained")
+
+
+def run_of(groundup: Groundup, story: Path, once: Path, *words: object) -> None:
+    """Train with some words in the folder of `story`, or copy what that has made before."""
+    kept = once / "-".join(map(str, words))
+    if kept.exists():
+        shutil.copytree(kept, story.parent, dirs_exist_ok=True)
+        return
+    assert groundup(*TRAIN, "story.txt", *words).status == 0
+    shutil.copytree(story.parent, kept)
+
+
 @pytest.fixture
-def trained(groundup: Groundup, story: Path) -> Path:
+def trained(groundup: Groundup, story: Path, trained_once: Path) -> Path:
     """A run folder of two checkpoints, `runs/story-pico`, seen from the current folder."""
-    assert groundup(*TRAIN, story, "--steps", 12).status == 0
+    run_of(groundup, story, trained_once, "--steps", 12)
     return Path("runs/story-pico")
 
 
 @pytest.fixture
-def trained_chars(groundup: Groundup, story: Path) -> Path:
-    done = groundup(*TRAIN, story, "--steps", 3, "--tokenizer", "chars", "--run", "letters")
-    assert done.status == 0
+def trained_chars(groundup: Groundup, story: Path, trained_once: Path) -> Path:
+    words = ("--steps", 3, "--tokenizer", "chars", "--run", "letters")
+    run_of(groundup, story, trained_once, *words)
     return Path("runs/letters")
 
 

@@ -14,9 +14,9 @@ from groundup.quantized import QuantizedEmbedding, QuantizedLinear
 from groundup.quantized.linear import JointLinear
 from groundup.runs.checkpoint import list_checkpoints, write_tensors
 from groundup.weights import export_model
-from tests.cli.conftest import Groundup, groundup, story, trained
+from tests.cli.conftest import Groundup, groundup, story, trained, trained_once
 
-__all__ = ["groundup", "story", "trained"]
+__all__ = ["groundup", "story", "trained", "trained_once"]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
