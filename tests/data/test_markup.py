@@ -40,6 +40,7 @@ from tests.data.reading import message, names, read
         # XML closes in the tag what HTML does not
         ("<?xml version='1.0'?><html><title/><script src='a'/><p>x</p></html>", "x\n"),
         ("<!DOCTYPE html><html xmlns='w3'><title/><style/><p>x</p></html>", "x\n"),
+        ("<html xmlns='w3'>a<select/><a id='b/c'/><button/>b<br/>c<img\nsrc='x'/>d", "ab\ncd\n"),
         ("<html><script src='a'/><p>code</p></script><p>x</p></html>", "x\n"),
     ],
 )
@@ -47,7 +48,19 @@ def test_page(html: str, text: str) -> None:
     assert page_text(html, "x") == text
 
 
-UNENDED = ["<", "<a ", "<!", "</", "<!--", "<?", '<a href="', "<![CDATA[", "<script>", "&"]
+UNENDED = [
+    "<a" + "a" * 199_998,
+    "<",
+    "<a ",
+    "<!",
+    "</",
+    "<!--",
+    "<?",
+    '<a href="',
+    "<![CDATA[",
+    "<script>",
+    "&",
+]
 NESTED = ["<div>x", "<b>x", "<ul><li>x", "<table><tr><td>x", "<a><b><i><p>x", "<font><p>x"]
 
 
@@ -55,6 +68,7 @@ NESTED = ["<div>x", "<b>x", "<ul><li>x", "<table><tr><td>x", "<a><b><i><p>x", "<
 def test_what_never_ends_takes_little_time_and_room(unit: str) -> None:
     begun = time.perf_counter()
     text = page_text("<p>begin</p>" + unit * (200_000 // len(unit)) + "<p>end", "x")
+    page_text("<?xml version='1.0'?>" + unit * (200_000 // len(unit)), "x")
     assert time.perf_counter() - begun < 10
     assert text.startswith("begin\n")
     assert len(text) < 1_000_000

@@ -25,7 +25,8 @@ PACKAGES = ("resiliparse", "mammoth")
 
 LISTS = re.compile(r"<(/?)(?:ul|ol|menu|dir|li)\b", re.IGNORECASE)
 XHTML = re.compile(r"\s*<\?xml\b|[^<]*(?:<[!?][^<]*)*<html\b[^<>]*\bxmlns\b")
-EMPTY = re.compile(r"<(title|script|style|textarea|iframe)\b([^<>]*)/>")
+VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"  # never closed
+EMPTY = re.compile(rf"<(?!(?:{VOID})\b)([a-zA-Z][^\s<>/]*+)([^<>]*)/>")
 CELLS = re.compile(r"(<t[dh]\b[^<>]*>)<p>|</p>(?=</t[dh]>)")
 
 
