@@ -81,6 +81,14 @@ def test_cut_short_and_damaged(tmp_path: Path) -> None:
     assert "z.zip/a.txt: damaged (Bad CRC-32" in message(path)
 
 
+def test_without_its_first_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "words")
+    path.write_bytes(path.read_bytes()[10:])
+    assert "z.zip/a.txt: damaged (" in message(path)
+
+
 def test_encrypted_member_is_named(tmp_path: Path) -> None:
     path = zipped(tmp_path / "z.zip", {"a.txt": b"some words"}, zipfile.ZIP_STORED)
     raw = path.read_bytes()

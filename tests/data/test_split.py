@@ -1,5 +1,5 @@
 import hashlib
-from pathlib import Path
+import random
 
 import pytest
 from hypothesis import given
@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from groundup.base.errors import DataError
 from groundup.data.documents import Document
 from groundup.data.split import FEWEST_FOR_HASH, ByHash, ByPosition, scan
-
-TINY = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
 
 
 def documents(texts, size=7):
@@ -91,9 +89,8 @@ def test_twenty_different_documents_are_told_by_hash(different, kind):
     assert FEWEST_FOR_HASH == 20
 
 
-@pytest.mark.skipif(not TINY.exists(), reason="tinyshakespeare.txt is not here")
-def test_tinyshakespeare_divides_as_everybody_divides_it():
-    text = TINY.read_text()
+def test_a_text_of_tinyshakespeares_length_divides_as_everybody_divides_it():
+    text = "".join(random.Random(1).choices("abcdefgh \n", k=1_115_394))
     seen, sides = divide([text], size=1 << 16)
     assert sides["train"] == text[: int(0.9 * len(text))]
     assert sides["val"] == text[int(0.9 * len(text)) :] + "\0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import runpy
 import subprocess
@@ -46,12 +47,13 @@ def reference(family: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=library, bos_token=begin, eos_token=end)
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize(
+    ("style", "name"),
+    # "alternating" refuses the role "system", as tested below
+    [pair for pair in itertools.product(STYLES, TALKS) if pair != ("alternating", "system")],
+)
 @pytest.mark.parametrize("prompting", [True, False])
 def test_renders_as_in_transformers(style: str, name: str, prompting: bool) -> None:
-    if (style, name) == ("alternating", "system"):
-        pytest.skip("refused, as tested below")
     expected = reference("llama3").apply_chat_template(
         TALKS[name],
         chat_template=STYLES[style],

@@ -57,15 +57,22 @@ class _Reader:
         elif kind == ARCHIVE:
             yield from self._members(path)
         elif kind in MARKUP:
-            self.selection.log.chose(kind, f"{kind} files are read as text, without their markup")
-            texts = (_cut(text, self.chunk_size) for text in MARKUP[kind](path, self.encoding))
-            yield from self._parts(itertools.chain.from_iterable(texts), name)
+            yield from self._marked_up(path, kind)
         elif kind in RECORD_FORMATS:
             yield from self._records(
                 file_texts(path, kind, self.records, self.encoding, self.chunk_size)
             )
         else:
             yield from self._texts(byte_pieces(path, self.chunk_size), name)
+
+    def _marked_up(self, path: StoredFile, kind: str) -> Iterator[Document]:
+        log, document = self.selection.log, None
+        log.chose(kind, f"{kind} files are read as text, without their markup")
+        texts = (_cut(text, self.chunk_size) for text in MARKUP[kind](path, self.encoding))
+        for document in self._parts(itertools.chain.from_iterable(texts), str(path)):
+            yield document
+        if document is None:  # a page that a script fills in, a book of pictures
+            log.skip(f"{kind} files without text", str(path))
 
     def _members(self, path: StoredFile) -> Iterator[Document]:
         with zip_members(path) as members:

@@ -19,7 +19,7 @@ from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
 from groundup.config.names import TEXTS
 from groundup.data.corpora import CORPORA, corpus_files
-from groundup.data.markup import MARKUP
+from groundup.data.markup import EXTRA, MARKUP, can_read_markup
 from groundup.data.own import own_kind
 from groundup.data.packed import COMPRESSIONS, StoredFile
 from groundup.data.reading import ReadingLog
@@ -74,6 +74,8 @@ class Sieve:
     selection: Selection
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
+    needing: set[str] = field(default_factory=set)
+    """Endings of files that were skipped for want of packages."""
 
     def takes(self, inside: PurePath, *, archives: bool = True) -> bool:
         """Whether the file at the path `inside` is read."""
@@ -83,8 +85,10 @@ class Sieve:
         patterns = {pattern for pattern in self.selection.include if _meets(inside, pattern)}
         self.selection.matched.update(patterns)
         kind = format_of(inside)
-        if patterns or (kind in ENDINGS and (archives or kind != ARCHIVE)):
+        wanting = kind in MARKUP and not can_read_markup()
+        if patterns or (kind in ENDINGS and not wanting and (archives or kind != ARCHIVE)):
             return True
+        self.needing.update([kind] * wanting)
         packed = inside.suffix if inside.suffix.lower() in COMPRESSIONS else ""
         self.skipped[f"{kind}{packed}" or "extensionless file"] += 1
         return False
@@ -96,6 +100,9 @@ class Sieve:
             for reason, count in sorted(self.skipped.items(), key=lambda item: (-item[1], item))
         )
         parts = [f"skipped {self.skipped.total():,}: {counts}"] if counts else []
+        if self.needing:
+            endings = ", ".join(sorted(self.needing))
+            parts.append(f"to read {endings}, run: pip install 'groundup[{EXTRA}]'")
         if self.left_out:
             names = [*sorted(self.left_out)[:3], *["…"] * (len(self.left_out) > 3)]
             parts.append(f"left out {len(self.left_out):,} of groundup's own: {', '.join(names)}")

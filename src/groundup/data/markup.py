@@ -1,107 +1,72 @@
 """The text of a web page, an EPUB book or a Word document, without its markup.
 
-A paragraph, a heading or a table stands apart by an empty line, an item or a row by a line. Each
-file is held in memory whole, a book a chapter at a time; none may have more than 64 MiB.
+Resiliparse reads pages, as it does for others' corpora of the web; mammoth makes a page of a Word
+document. Each is held in memory whole, a book a chapter at a time; a page, a chapter or what a Word
+document has besides pictures may have 64 MiB.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import posixpath
 import re
+import zipfile
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from groundup.base.errors import DataError, shown
 from groundup.data.packed import Member, StoredFile, byte_pieces, zip_members
-from groundup.data.streams import LARGEST_RECORD, longer_than, plain_text, text_pieces
+from groundup.data.streams import LARGEST_RECORD, longer_than, optional, plain_text, text_pieces
 
-UNSEEN = {"script", "style", "title", "template", "noscript", "svg", "math", "object"}
-LINES = {"br", "div", "li", "tr", "dt", "dd", "option", "caption", "figcaption", "legend"}
-PARAGRAPHS = {
-    *(f"h{level}" for level in range(1, 7)),
-    *("p", "pre", "blockquote", "ul", "ol", "dl", "table", "hr", "figure", "form", "address"),
-    *("article", "section", "header", "footer", "main", "nav", "aside", "details", "body"),
-}
-LONGEST_END = 1 << 10
-"""Characters of an unfinished tag at the end: the parser's time grows with the square of them."""
-GAPS = ["", " ", "\n", "\n\n"]
-SPACE, LINE, PARAGRAPH = 1, 2, 3
+EXTRA = "documents"
+PACKAGES = ("resiliparse", "mammoth")
+
+LISTS = re.compile(r"<(/?)(?:ul|ol|menu|dir|li)\b", re.IGNORECASE)
+XHTML = re.compile(r"\s*<\?xml\b|[^<]*(?:<[!?][^<]*)*<html\b[^<>]*\bxmlns\b")
+VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"  # never closed
+EMPTY = re.compile(rf"<(?!(?:{VOID})\b)([a-zA-Z][^\s<>/]*+)([^<>]*)/>")
+CELLS = re.compile(r"(<t[dh]\b[^<>]*>)<p>|</p>(?=</t[dh]>)")
 
 
-class _PageText(HTMLParser):
-    """Collects what a reader of a page sees; `gap` is the widest space before what comes next."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.gap = 0
-        self.unseen = ""  # the element that is passed over
-        self.as_is = 0  # how many <pre> are open
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag in UNSEEN and not self.unseen:
-            self.unseen = tag
-        self._part(tag)
-        self.as_is += tag == "pre"
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self._part(tag)  # as <title/> in XHTML: nothing is inside
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self.unseen:
-            self.unseen = ""
-        self._part(tag)
-        self.as_is -= tag == "pre" and self.as_is > 0
-
-    def handle_data(self, data: str) -> None:
-        if self.unseen:
-            return
-        if self.as_is:
-            self._add(data)
-            return
-        words = re.sub(r"[ \t\n\f]+", " ", data)
-        self._widen(SPACE * words.startswith(" "))
-        if words.strip(" "):
-            self._add(words.strip(" "))
-        self._widen(SPACE * words.endswith(" "))
-
-    def _part(self, tag: str) -> None:
-        cell = SPACE * (tag in ("td", "th"))
-        self._widen(PARAGRAPH if tag in PARAGRAPHS else LINE if tag in LINES else cell)
-
-    def _widen(self, gap: int) -> None:
-        self.gap = max(self.gap, gap)
-
-    def _add(self, text: str) -> None:
-        self.parts += [GAPS[self.gap] if self.parts else "", text]
-        self.gap = 0
+def can_read_markup() -> bool:
+    """Whether the packages that read markup are installed."""
+    return all(map(importlib.util.find_spec, PACKAGES))
 
 
 def page_text(html: str, name: str) -> str:
-    """Return the text of a page of HTML or XHTML; one that breaks off in a tag is a `DataError`."""
-    parser = _PageText()
-    parser.feed(html)
-    if len(parser.rawdata) > LONGEST_END:
-        start = shown(parser.rawdata, 30)
-        raise DataError(f"{name}: the page breaks off inside {start}; fetch it again, or mend it")
-    parser.close()
-    return "".join(parser.parts) + "\n" * bool(parser.parts)
+    """Return the text of a page of HTML or XHTML: a paragraph between empty lines, an item a line.
+
+    Cells of a row are parted by tabs. The title, scripts, styles, descriptions of pictures, buttons
+    and fields to fill in are left out.
+    """
+    extract = optional("resiliparse.extract.html2text", EXTRA, name).extract_plain_text
+    # An item begins a line like any <div>. As a list each level is indented: 200 kB of lists that
+    # are never closed would become 600 MB of spaces.
+    html = LISTS.sub(r"<\1div", html)
+    if XHTML.match(html):  # else <title/> is one that never ends, and hides the rest
+        html = EMPTY.sub(r"<\1\2></\1>", html)
+    text: str = extract(html, preserve_formatting=True, alt_texts=False)
+    return text.strip("\n") + "\n" if text.strip() else ""
 
 
 def html_text(path: StoredFile, encoding: str) -> Iterator[str]:
     """Yield the text of a web page."""
-    html = ""
+    html: list[str] = []
+    size = 0
     for piece in text_pieces(byte_pieces(path), str(path), encoding):
-        html += piece
-        if longer_than(html, LARGEST_RECORD):
-            raise DataError(
-                f"{path}: a page of HTML may have {LARGEST_RECORD >> 20} MiB; cut it into pages, "
-                "or give its text"
-            )
-    yield page_text(html, str(path))
+        html.append(piece)
+        size += len(piece)
+        if size > LARGEST_RECORD:
+            break
+    page = "".join(html)
+    if longer_than(page, LARGEST_RECORD):
+        raise DataError(
+            f"{path}: a page of HTML may have {LARGEST_RECORD >> 20} MiB; cut it into pages, or "
+            "give its text"
+        )
+    yield page_text(page, str(path))
 
 
 def epub_text(path: StoredFile, encoding: str) -> Iterator[str]:
@@ -132,47 +97,44 @@ def _chapters(members: dict[str, Member], name: str) -> list[Member]:
 
 
 def docx_text(path: StoredFile, encoding: str) -> Iterator[str]:
-    """Yield the text of a Word document, a paragraph a line, those in tables too."""
-    with zip_members(path) as members:
+    """Yield the text of a Word document, its tables and notes too."""
+    mammoth = optional("mammoth", EXTRA, str(path))
+    texts = io.BytesIO()  # the document without pictures
+    with zip_members(path) as members, zipfile.ZipFile(texts, "w") as copy:
         if "word/document.xml" not in members:
             raise DataError(f"{path}: expected a Word document; save it as plain text")
-        document = _xml(members["word/document.xml"])
-    yield "".join(_runs(document)).lstrip("\n") + "\n"
-
-
-def _runs(document: ElementTree.Element) -> Iterator[str]:
-    """Yield line ends and what stands in the runs, each text once."""
-    for element in document.iter():
-        for child in list(element):
-            if _tag(child) == "Fallback":  # says again, for old readers, what stands beside it
-                element.remove(child)
-        if _tag(element) == "p":
-            yield "\n"
-        elif _tag(element) == "r":
-            for child in element:
-                yield {"t": child.text or "", "tab": "\t", "br": "\n", "cr": "\n"}.get(
-                    _tag(child), ""
-                )
-
-
-def _tag(element: ElementTree.Element) -> str:
-    """Return an element's name without its namespace."""
-    return element.tag.rpartition("}")[2]
+        for name, member in members.items():
+            if member.suffix in (".xml", ".rels"):
+                copy.writestr(name, _plain_xml(member))
+            if texts.tell() > LARGEST_RECORD:
+                raise DataError(f"{path}: over {LARGEST_RECORD >> 20} MiB; save it as plain text")
+    try:
+        html = mammoth.convert_to_html(texts, convert_image=lambda image: []).value
+    except Exception as error:  # whatever a foreign file makes a parser do
+        raise DataError(
+            f"{path}: expected a Word document, but {shown(str(error), 80)}; save it as plain text"
+        ) from error
+    yield page_text(CELLS.sub(r"\1", html), str(path))
 
 
 def _named(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    return [element for element in root.iter() if _tag(element) == name]
+    """Return the elements of that name, in any namespace."""
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
 
 
 def _xml(member: Member) -> ElementTree.Element:
-    """Parse a member; one that defines entities, which may unfold without end, is refused."""
-    raw = member.read()
     try:
-        if b"<!ENTITY" in raw:
-            raise ElementTree.ParseError("it defines entities")
-        return ElementTree.fromstring(raw)
+        return ElementTree.fromstring(_plain_xml(member))
     except ElementTree.ParseError as error:
         raise DataError(f"{member}: expected XML, but {error}; save the file again") from error
+
+
+def _plain_xml(member: Member) -> bytes:
+    """Return the XML of a member; one with entities, which may unfold without end, is refused."""
+    raw = member.read()
+    if b"<!ENTITY" in raw.replace(b"\0", b""):  # in UTF-16, too
+        raise DataError(f"{member}: it defines entities, which may unfold; save the file again")
+    return raw
 
 
 MARKUP: dict[str, Callable[[StoredFile, str], Iterator[str]]] = {

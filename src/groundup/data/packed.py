@@ -250,7 +250,10 @@ class Member:
             raise DataError(f"{self}: encrypted; unpack the archive and name the folder")
         if self.info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{self}: packed in an unusual way; unpack it and name the folder")
-        return self.archive.open(self.info)
+        try:
+            return self.archive.open(self.info)
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:  # it starts nowhere
+            raise _damaged(self, str(error)) from error
 
     def read(self) -> bytes:
         """Return all of a small member; one over 64 MiB is a `DataError`, whatever it declares."""

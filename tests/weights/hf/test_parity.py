@@ -16,7 +16,7 @@ from groundup.tokenizer import CharTokenizer
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.pretrained import Exported
 from tests.weights.hf.conftest import Pair
-from tests.weights.hf.models import CONTEXT, VOCABULARY, WINDOW, filled, loaded
+from tests.weights.hf.models import CONTEXT, MODELS, VOCABULARY, WINDOW, filled, loaded
 
 TOLERANCE = 1e-4
 LENGTHS = (1, 2, WINDOW, WINDOW + 1, 3 * WINDOW + 2, CONTEXT)
@@ -147,11 +147,13 @@ def tensors_of(folder: Any) -> dict[str, tuple[torch.dtype, bytes]]:
     }
 
 
+ROTARY = [name for name, values in MODELS.items() if "rope_parameters" in values]
+
+
+@pytest.mark.parametrize("pair", ROTARY, indirect=True)
 def test_both_layouts_of_a_config_are_read_alike(pair: Pair, tmp_path: Any) -> None:
     """Version 5 nests the rotations in `rope_parameters`; before, they stood side by side."""
     values = json.loads((pair.folder / "config.json").read_text())
-    if "rope_parameters" not in values:
-        pytest.skip("its positions are learned")
     rotations = values.pop("rope_parameters")
     far = rotations.get("full_attention", rotations)
     values["rope_theta"] = far["rope_theta"]
