@@ -174,7 +174,7 @@ REFUSED = {
     f"/save {'x' * 300}": "check the path",
     "/retry": "nothing was said yet",
     "/system B": "a system message needs a chat template",
-    "/set top_q 1": "no setting 'top_q'; did you mean 'top_p'?",
+    "/set top_q 1": "no setting 'top_q'; did you mean 'top_k' or 'top_p'?",
     "/set top_p 2": "top_p = 2.0: expected above 0",
     "/set top_k": "top_k=: expected int",
     '"""A\nB': 'begins a text that no """ ends',

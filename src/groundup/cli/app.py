@@ -126,8 +126,9 @@ def main() -> None:
 
 def _prepare() -> None:
     """Listen to signals, load the verbs, and print whatever the terminal can show."""
-    for name, value in safe_environment().items():  # for what libraries start, as torch.compile
-        os.environ[name] = value
+    safe = safe_environment()  # also for what libraries start, as torch.compile does
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(safe)
     for number in STOPS:
         signal.signal(number, _interrupt)
     hold_back()
