@@ -88,6 +88,19 @@ def test_verbs_that_fetch_run_nothing_planted(planted: Path, words: list[str]) -
     assert not marks(planted)
 
 
+def test_what_a_library_starts_runs_nothing_planted(planted: Path) -> None:
+    code = f"""
+import subprocess, sys
+try:
+    {COMMAND}
+except SystemExit:
+    subprocess.run([sys.executable, "-c", "import json, logging"], check=True)
+"""
+    done = run_like_the_command(code, "--version")
+    assert done.stdout.startswith("groundup "), done.stderr
+    assert not marks(planted)
+
+
 def test_a_template_is_rendered_by_nothing_planted(planted: Path) -> None:
     done = run_like_the_command(RENDER)
     assert done.stdout.strip() == "rendered", done.stderr

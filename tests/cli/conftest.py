@@ -48,6 +48,7 @@ def groundup(
 ) -> Iterator[Groundup]:
     """Call the entry point with words, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as the command sets it, and taken back afterwards
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def call(*words: object, stdin: str | bytes = "") -> Result:

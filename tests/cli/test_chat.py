@@ -164,6 +164,9 @@ def test_a_text_is_kept_as_it_is(groundup: Groundup, trained: Path) -> None:
 REFUSED = {
     "/sytem B": "no command '/sytem' (type // to begin a text with /); did you mean '/system'?",
     "/": "no command '/'",
+    "/exit": "did you mean '/bye'?",
+    "/reset": "did you mean '/clear'?",
+    "/temperature 1": "did you mean '/set'?",
     "/bye now": "/bye now: the command takes nothing",
     "/save": "/save: expected FILE behind it",
     "/save runs": "/save: runs exists; choose another name",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from groundup.base.errors import UsageError
-from groundup.data import prepare
+from groundup.base.errors import DataError, UsageError
+from groundup.data import prepare, read_documents
 from groundup.data.own import check_shard_folder, own_kind
 from groundup.data.reading import ReadingLog
 from tests.data.preparing import prose
@@ -204,3 +204,24 @@ class TestFolderOfShards:
             check_shard_folder(tmp_path)
         with pytest.raises(UsageError, match=rf"groundup train {tmp_path / name}"):
             check_shard_folder(tmp_path / name)
+
+
+class TestNamedTwice:
+    def test_a_file_is_read_once(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("one")
+        (tmp_path / "b.txt").write_text("two")
+        log = ReadingLog()
+        sources = [f"{tmp_path}/b.txt", str(tmp_path), f"{tmp_path}/*.txt"]
+        texts = [document.text() for document in read_documents(sources, log=log)]
+        assert texts == ["two", "one"]
+        assert log.lines() == ["named more than once: 3; each file is read once"]
+
+
+def test_a_file_that_a_folder_holds_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"theme": 3}')
+    (tmp_path / "a.txt").write_text("one")
+    with pytest.raises(DataError, match=r"which field is the text.*or leave the file out"):
+        list(read_documents([str(tmp_path)]))
+    with pytest.raises(DataError) as named:
+        list(read_documents([str(tmp_path / "settings.json")]))
+    assert "leave the file out" not in str(named.value)

@@ -10,7 +10,9 @@ import contextlib
 import faulthandler
 import functools
 import importlib
+import itertools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -21,6 +23,7 @@ import typer
 from typer.core import TyperGroup
 
 from groundup import __version__
+from groundup.base.children import safe_environment
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import file_error
 from groundup.base.output import harmless, lasting, open_closed_streams
@@ -40,6 +43,11 @@ VERBS = [
 ]
 """Modules beside this one, each of which adds to `app`."""
 OUTPUT = "standard output"
+NUMBERS = {
+    "valid integer": "a whole number, such as 1000",
+    "valid number": "a number, such as 0.5",
+}
+"""How typer speaks of a value that is no number, and what was expected."""
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -55,7 +63,8 @@ class Verbs(TyperGroup):
         from groundup.cli.words import unknown_verb
 
         hint = unknown_verb(name, list(self.commands), ctx.command_path.partition(" ")[2])
-        raise UsageError(f"{hint}; see '{ctx.command_path} --help'")
+        see = f"; see '{ctx.command_path} --help'"
+        raise UsageError(hint if "--help'" in hint else hint + see)
 
 
 app = typer.Typer(
@@ -117,6 +126,9 @@ def main() -> None:
 
 def _prepare() -> None:
     """Listen to signals, load the verbs, and print whatever the terminal can show."""
+    safe = safe_environment()  # also for what libraries start, as torch.compile does
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(safe)
     for number in STOPS:
         signal.signal(number, _interrupt)
     hold_back()
@@ -185,9 +197,27 @@ def _unparsed(error: Any, words: list[str]) -> str:
     if context is not None and hasattr(error, "possibilities"):  # a flag that is not there
         from groundup.cli.words import unknown_flag
 
-        given = next((w for w in words if w.startswith(error.option_name)), error.option_name)
-        message = unknown_flag(given.partition("=")[0], context)
+        message = unknown_flag(_flag_given(error.option_name, words), context)
+    elif expected := next((one for kind, one in NUMBERS.items() if kind in message), None):
+        message = f"{_value_given(error.param.opts, words)}: expected {expected}"
     return f"{message}; see '{context.command_path} --help'" if context else message
+
+
+def _flag_given(name: str, words: list[str]) -> str:
+    """Return the word that an unknown flag was read from: -help is taken for -h -e -l -p."""
+    begins = [word for word in words if word.startswith(name)]
+    holds = [word for word in words if re.match("-[^-]", word) and name[1] in word]
+    return [*begins, *holds, name][0].partition("=")[0]
+
+
+def _value_given(flags: list[str], words: list[str]) -> str:
+    """Return a flag and its value as they were written."""
+    for word, following in itertools.pairwise([*words, ""]):
+        if word in flags:
+            return f"{word} {following}"
+        if word.startswith(tuple(f"{flag}=" for flag in flags)):
+            return word
+    return flags[0]
 
 
 def _explained(error: Exception) -> tuple[str, int]:

@@ -36,6 +36,7 @@ from groundup.cli.options import (
 from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
 from groundup.cli.run_names import Run
 from groundup.cli.streams import show
+from groundup.config.names import by_other_name
 
 if TYPE_CHECKING:
     from groundup.generate import Chat, Conversation
@@ -144,7 +145,7 @@ class Session:
 
     def _obey(self, command: Command) -> None:
         if command.name not in COMMANDS:
-            hint = nearest(f"/{command.name}", [f"/{name}" for name in COMMANDS])
+            hint = nearest(f"/{command.name}", [f"/{name}" for name in COMMANDS], OTHER_NAMES)
             raise UsageError(
                 f"no command '/{shown(command.name)}' (type // to begin a text with /); {hint}"
             )
@@ -224,6 +225,18 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Session, str], None]]] = {
     "save": ("FILE", "writes the conversation to a new file", Session.save),
 }
 """What each takes, in brackets where it may be left out; what it does, and by which method."""
+OTHER_NAMES = by_other_name(
+    {
+        "/help": "h commands usage",
+        "/bye": "exit quit q end stop close",
+        "/clear": "reset new forget restart",
+        "/retry": "regen regenerate again redo",
+        "/system": "sys role persona",
+        "/set": "settings show config params parameters temperature temp top_k top_p seed",
+        "/save": "export write",
+    }
+)
+"""What other chats call these."""
 OTHERS = [
     (QUOTES, f"begins a text of several lines, up to the next {QUOTES}"),
     ("//", "begins a text with one /"),
@@ -233,5 +246,7 @@ HOW_TO_END = "Ctrl-D or /bye ends the chat; /help lists the commands."
 
 
 def _say(line: str) -> None:
-    """Print to standard error what is no answer."""
+    """Print to standard error what is no answer; at a terminal, no word is cut at its edge."""
+    if sys.stderr.isatty() and len(line) > (width := shutil.get_terminal_size().columns):
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     print(harmless(line, sys.stderr), file=sys.stderr)

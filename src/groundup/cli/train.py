@@ -142,13 +142,15 @@ def train(
 
     if run is not None and (run in ("", "..") or Path(run).name != run):
         raise UsageError(
-            f"--run {run}: expected a name without slashes; choose its folder by --runs"
+            f"--run {shlex.quote(run)}: expected a name without slashes; choose its folder by "
+            "--runs"
         )
     if run is not None and _said(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
         _go_on(RunFolder(runs_folder / run), extend, as_json)
         return
     fixed = {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size}
-    if base is not None and (given_too := [flag for flag, value in fixed.items() if value]):
+    given_too = [flag for flag, value in fixed.items() if value is not None]
+    if base is not None and given_too:
         raise UsageError(
             f"{given_too[0]} with --from {base}: that model has its own; leave out one of the two"
         )
@@ -176,11 +178,11 @@ def train(
     _carry_out(
         TrainRequest(
             sources=tuple(texts or (DEFAULT_CORPUS,)),
-            preset=preset or DEFAULT_PRESET,
+            preset=DEFAULT_PRESET if preset is None else preset,
             base=None if base is None else find_run(base, runs_folder),
             model_changes=model_changes,
             train=config,
-            tokenizer=tokenizer or DEFAULT_TOKENIZER,
+            tokenizer=DEFAULT_TOKENIZER if tokenizer is None else tokenizer,
             text_options=options,
             run=run,
             extend=extend,

@@ -5,7 +5,9 @@ Settings and presets have their table in `groundup.config.names`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import alike, nearest, plain
@@ -85,6 +87,8 @@ FLAGS: Table = {
     "--device": "gpu cuda cpu mps use_gpu no_gpu use_cpu accelerator",
     "--no-lookup": "no_speculative",
     "--json": "as_json output_format quiet q silent",
+    "--help": "help usage",
+    "--version": "v",
 }
 """Ours, and the words that others use for it; a verb answers with those that it has."""
 ARGUMENTS: Table = {
@@ -121,6 +125,8 @@ def unknown_verb(name: str, known: list[str], group: str) -> str:
         return f"no verb '{name}': {absent[0]}"
     if ours := [one for one in answer(name, VERBS) if one.startswith(group)]:
         return f"no verb '{name}': here it is 'groundup {ours[0]}'"
+    if not group and Path(name).is_file():
+        return f"no verb '{name}', but a file: 'groundup train {shlex.quote(name)}' trains on it"
     return f"no verb '{name}'; {nearest(name, known)}"
 
 
@@ -132,8 +138,12 @@ def _shape(argument: Any) -> str:
 
 def unknown_flag(given: str, context: Any) -> str:
     """Return what to write in place of a flag that the command of a click context lacks."""
-    command = context.command
+    command, root = context.command, context.find_root()
     flags = [flag for p in command.params for flag in (*p.opts, *p.secondary_opts)]
+    flags += context.help_option_names
+    if given in (flag for p in root.command.params for flag in p.opts):
+        verb = context.command_path.removeprefix(root.command_path)
+        return f"{given}: it stands before the verb: '{root.command_path} {given}{verb}'"
     if "--run" in flags and answer(given, {"resume": RESUMES}):
         return f"{given}: here the same command goes on, as does 'groundup resume RUN'"
     if argument := answer(given, {key: ARGUMENTS[key] for key in flags if key in ARGUMENTS}):

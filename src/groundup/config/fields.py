@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import numbers
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -96,6 +97,8 @@ def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, An
         if key not in owners:
             hint = nearest(key, owners, SETTINGS)
             raise ConfigError(f"--set {word}: unknown key '{key}'; {hint}")
+        if re.search(r",\s*\w+\s*=", text):
+            raise ConfigError(f"--set {word}: expected one setting; give each a --set of its own")
         owner = owners[key]
         tables[owner][key] = parse_value(key, text.strip(), field_types(classes[owner])[key])
     return tables

@@ -11,7 +11,7 @@ import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,8 +49,20 @@ class _Reader:
     stdin: BinaryIO | None
     chunk_size: int
     selection: Selection
+    named: Set[str]
+    """The sources as they were given; other files were found in folders and by globs."""
 
     def documents(self, path: StoredFile) -> Iterator[Document]:
+        """Yield the documents of a file; an error in one that was found says how to pass by it."""
+        try:
+            yield from self._documents(path)
+        except DataError as error:
+            if str(path) in self.named or not isinstance(path, Path):
+                raise
+            others = "'FOLDER/**/*.txt' names some files only"
+            raise DataError(f"{error}; or leave the file out: {others}") from error
+
+    def _documents(self, path: StoredFile) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
         if path == Path(STANDARD_INPUT):
             yield from self._texts(_input_pieces(self.stdin, self.chunk_size), "standard input")
@@ -141,6 +153,7 @@ def read_documents(
         stdin=stdin,
         chunk_size=chunk_size,
         selection=selection,
+        named=set(sources),
     )
     documents = itertools.chain.from_iterable(map(reader.documents, paths))
     return _at_least_one(documents, sources, selection)

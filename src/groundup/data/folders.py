@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
+from groundup.config import PRESETS
 from groundup.config.names import TEXTS
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
@@ -49,9 +50,13 @@ class Selection:
     def files(self, sources: Sequence[str]) -> list[Path]:
         """Return the files of all sources, in their order, sorted within each.
 
-        A pattern that no file meets is a `UsageError`.
+        A file that is named more than once is read once: else what validates may be among what
+        trains. A pattern that no file meets is a `UsageError`.
         """
-        files = [path for source in sources for path in source_files(source, self)]
+        named = [path for source in sources for path in source_files(source, self)]
+        files = list({path.absolute(): path for path in named}.values())
+        if again := len(named) - len(files):
+            self.log.chose("twice", f"named more than once: {again:,}; each file is read once")
         if not any(format_of(path) == ARCHIVE for path in files):  # whose members are yet unknown
             self.check_met(sources)
         return files
@@ -121,6 +126,8 @@ def _meets(inside: PurePath, pattern: str) -> bool:
 def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
     selection = selection or Selection()
+    if not source:  # which a path takes for the folder one is in
+        raise UsageError("'': a text without a name, as of an unset variable; name a file")
     path = Path(source)
     try:
         if source == STANDARD_INPUT or path.is_file():
@@ -136,6 +143,10 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
         return sorted(corpus_files(source).glob("*.txt"))
     if glob.has_magic(source):
         return _glob_files(source, selection)
+    if "://" in source:
+        raise UsageError(f"{source}: nothing is fetched from there; download it, and name the file")
+    if source in PRESETS:
+        raise UsageError(f"{source}: a preset, not a text; write --preset {source}")
     hint = nearest(path.stem if path.name == source else source, CORPORA, TEXTS)
     raise UsageError(
         f"{source}: no such file or folder, nor a named corpus ({hint}); check the path"

@@ -54,6 +54,11 @@ def check_shard_folder(folder: Path) -> None:
     if not folder.exists():
         return
     held = "is a file"
+    if _holds_shards(folder) and any(folder.iterdir()):
+        raise UsageError(
+            f"--data {folder}: the shards of one text; name the folder around them, --data "
+            f"{folder.parent}, and the text, and they are found again"
+        )
     if folder.is_dir():
         entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         others = [path.name for path in entries if not _holds_shards(path)]

@@ -78,3 +78,8 @@ def check_tokenizer(spec: str, vocab_size: int, unknown: str = "error") -> None:
             f"tokenizer '{spec}': expected {', '.join(SPECS)} or the path of a tokenizer.json; "
             f"{nearest(spec, SPECS)}"
         ) from error
+    if Path(spec).is_dir():
+        raise UsageError(
+            f"tokenizer '{spec}': a folder; expected {', '.join(SPECS)} or the path of a "
+            "tokenizer.json"
+        )

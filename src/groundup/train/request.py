@@ -14,7 +14,7 @@ from groundup.data.folders import STANDARD_INPUT
 from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
-from groundup.runs.find import near_runs
+from groundup.runs.find import find_run, near_runs
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
@@ -86,7 +86,9 @@ class TrainRequest:
             self._check_text(config)
 
     def check_new(self) -> None:
-        """Refuse to lengthen a run that is not there."""
+        """Refuse to lengthen a run that is not there, and a place that no run can be in."""
+        if self.runs_folder.exists() and not self.runs_folder.is_dir():
+            raise UsageError(f"--runs {self.runs_folder}: a file; expected a folder, old or new")
         if self.extend is not None:
             hint = near_runs(self.folder.path) or "'groundup runs' lists runs"
             raise UsageError(
@@ -96,6 +98,13 @@ class TrainRequest:
 
     def _check_text(self, config: GPTConfig) -> None:
         """Refuse sources that are not there, and words that no reader and no tokenizer knows."""
+        for source in self.sources:
+            run = find_run(Path(source), self.runs_folder)
+            if source and not Path(source).exists() and RunFolder(run).exists():
+                raise UsageError(
+                    f"{source}: a run, not a text; 'groundup resume {source}' goes on with it, "
+                    f"'groundup train TEXT --from {source}' begins another with it"
+                )
         options = self.text_options
         reading = {key: options[key] for key in READING if key in options}
         read_documents(self.sources, **reading)
