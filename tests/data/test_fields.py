@@ -101,6 +101,10 @@ def test_takes(expected: str, records: Records) -> None:
         ("found values (bool)", [True, False]),
         ("found no fields", [{}, None]),
         ("found text (blank);", [{"text": ""}, {"text": " "}]),
+        (
+            "which field is the text",
+            rows(title=prose, log=lambda n: {f"{n}-{m}": {"say": prose(n)} for m in (1, 2)}),
+        ),
         ("its records are chats", rows(id=str, messages=turns("role", "content", "user"))),
         ("its records are chats", rows(prompt=prose, messages=turns("role", "content", "user"))),
         ("its records are chats", rows(id=str, conversations=turns("from", "value", "human"))),

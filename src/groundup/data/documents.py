@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,19 @@ from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
+
+LOOKS = {
+    r'\A\s*(?:\{\s*"[^"\n]*"\s*:|\[\s*\{\s*")': (
+        "read as plain text, though it looks like JSON; the records of a file that ends in .jsonl "
+        "or .json are read one by one"
+    ),
+    r"(?i)\A\s*<(?:!doctype html|html)\b": (
+        "read as plain text, though it looks like a web page; of a file that ends in .html only "
+        "the text is read"
+    ),
+}
+"""How files begin that another ending would have read better, and what is told."""
+MARK = re.compile(r"(?m)^<\|end_?of_?text\|>|<\|end_?of_?text\|>$")
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,17 @@ class _Reader:
     stdin: BinaryIO | None
     chunk_size: int
     selection: Selection
+    blank: list[str] = field(default_factory=list)
+    """Files without a text."""
 
     def documents(self, path: StoredFile) -> Iterator[Document]:
+        document = None
+        for document in self._documents(path):
+            yield document
+        if document is None and format_of(path) != ARCHIVE:  # which tells what it holds
+            self.blank.append(str(path))
+
+    def _documents(self, path: StoredFile) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
         if path == Path(STANDARD_INPUT):
             yield from self._texts(_input_pieces(self.stdin, self.chunk_size), "standard input")
@@ -80,7 +103,15 @@ class _Reader:
             yield Document(label, _cut(text, self.chunk_size))
 
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
-        yield from self._parts(text_pieces(raw, name, self.encoding), name)
+        pieces = text_pieces(raw, name, self.encoding)
+        head = next(pieces, "")
+        for looks, notice in LOOKS.items():
+            if re.search(looks, head):
+                self.selection.log.read(name, notice)
+        if self.split_on is None and (mark := MARK.search(head)):
+            notice = f"{mark[0]} stands in the text; --split-on '{mark[0]}' would part it there"
+            self.selection.log.read(name, notice)
+        yield from self._parts(itertools.chain([head] * bool(head), pieces), name)
 
     def _parts(self, pieces: Iterator[str], name: str) -> Iterator[Document]:
         if self.split_on is None:
@@ -135,20 +166,22 @@ def read_documents(
         selection=selection,
     )
     documents = itertools.chain.from_iterable(map(reader.documents, paths))
-    return _at_least_one(documents, sources, selection)
+    return _at_least_one(documents, sources, reader)
 
 
 def _at_least_one(
-    documents: Iterator[Document], sources: Sequence[str], selection: Selection
+    documents: Iterator[Document], sources: Sequence[str], reader: _Reader
 ) -> Iterator[Document]:
-    document = None
+    document, log = None, reader.selection.log
     for document in documents:
         yield document
-    selection.check_met(sources)
+    reader.selection.check_met(sources)
     if document is None:
-        lines = selection.log.lines()
+        lines = log.lines()
         told = f" ({'; '.join(lines)})" if lines else ""
         raise DataError(f"{' '.join(sources)}: empty; expected some text{told}")
+    for file in reader.blank:
+        log.skip("files without a text", file)
 
 
 @contextlib.contextmanager
