@@ -201,5 +201,7 @@ class TestHeaders:
         path.write_text("id,text\n1,one fox\nid,text\n1,two owls\n")
         assert f"{path}, record 2 (line 3): the header again; remove the row" in message(path)
         assert read(path, on_bad_record="skip") == ["one fox", "two owls"]
+        path.write_text(",\n,\n")
+        assert "the header again" not in message(path)
         path.write_text("word\nfox\nword\n")
         assert read(path) == ["fox", "word"]

@@ -204,3 +204,13 @@ class TestFolderOfShards:
             check_shard_folder(tmp_path)
         with pytest.raises(UsageError, match=rf"groundup train {tmp_path / name}"):
             check_shard_folder(tmp_path / name)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.txt")
+    (tmp_path / name).write_text("one")
+    assert read(tmp_path) == ["one"]
+    assert prepare([str(tmp_path)], "bytes", 0, tmp_path / "data").manifest["largest_document"]
+    error = message(tmp_path / name, kind=UsageError)
+    assert "a name that is not UTF-8" in error
+    assert error.isascii()

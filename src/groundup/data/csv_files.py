@@ -20,7 +20,7 @@ SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 STYLE_LINES = 10_000
 STYLE_CHARACTERS = 1 << 20
 """The most lines, or characters, by which the style is found."""
-SAID = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
+SAID = re.compile(r'"?sep=([,;\t|])"?\n', re.IGNORECASE)
 NUMBER = NOT_TEXT["numbers"]
 SENTENCE = re.compile(r"(\S+\s+){6}\S.*|.*[.!]", re.DOTALL)
 
@@ -91,7 +91,7 @@ def _records(pieces: Iterator[str], name: str, reading: Reading, expected: str) 
         label = f"{name}, record {number}"
         if isinstance(row, DataError):
             yield label, row
-        elif row == header and len(columns) > 1:
+        elif row == header and len(list(filter(str.strip, row))) > 1:
             yield label, DataError(f"{label} (line {line}): the header again; remove the row")
         elif len(row) == len(columns):
             yield label, dict(zip(columns, row, strict=True))

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.data.folders import ARCHIVE, STANDARD_INPUT, Selection, Sieve, format_of
+from groundup.data.kinds import looks_like
 from groundup.data.markup import MARKUP
 from groundup.data.packed import StoredFile, byte_pieces, zip_members
 from groundup.data.reading import ReadingLog
@@ -27,17 +28,11 @@ from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
 
-LOOKS = {
-    r'\A\s*(?:\{\s*"[^"\n]*"\s*:|\[\s*\{\s*")': (
-        "read as plain text, though it looks like JSON; the records of a file that ends in .jsonl "
-        "or .json are read one by one"
-    ),
-    r"(?i)\A\s*<(?:!doctype html|html)\b": (
-        "read as plain text, though it looks like a web page; of a file that ends in .html only "
-        "the text is read"
-    ),
+REMEDIES = {
+    "JSON": "the records of a file that ends in .jsonl or .json are read one by one",
+    "a web page": "of a file that ends in .html only the text is read",
 }
-"""How files begin that another ending would have read better, and what is told."""
+"""What is told of files that another ending would have read better."""
 MARK = re.compile(r"(?m)^<\|end_?of_?text\|>|<\|end_?of_?text\|>$")
 
 
@@ -105,9 +100,9 @@ class _Reader:
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
         pieces = text_pieces(raw, name, self.encoding)
         head = next(pieces, "")
-        for looks, notice in LOOKS.items():
-            if re.search(looks, head):
-                self.selection.log.read(name, notice)
+        if looks := looks_like(head):
+            notice = f"read as plain text, though it looks like {looks}; {REMEDIES[looks]}"
+            self.selection.log.read(name, notice)
         if self.split_on is None and (mark := MARK.search(head)):
             notice = f"{mark[0]} stands in the text; --split-on '{mark[0]}' would part it there"
             self.selection.log.read(name, notice)

@@ -38,7 +38,7 @@ MOST_LABELS = 50
 NOT_TEXT = {
     "links": re.compile(r"(?:\w+://|www\.|mailto:)\S+"),
     "numbers": re.compile(r"(?=.*\d)[-+\d.,:/% TZeE]+"),
-    "ids": re.compile(r"(?=\S*[\d/\\@_:=#.])[!-~]*[A-Za-z0-9]"),
+    "ids": re.compile(r"(?=\S*[\d/\\@_:=#.])[!-~]*[A-Za-z0-9+/=]"),  # base64 too
     "JSON": re.compile(r"\{.*\}|\[.*\]", re.DOTALL),
 }
 NAMES_OF_OTHERS = frozenset(
@@ -75,9 +75,9 @@ class Field:
         """Compare one value with what ids, links and labels look like."""
         self.judged += 1
         value = value.strip()
-        if len(value) <= 1000 or value[0] in "[{":
-            matches = (look for look, pattern in NOT_TEXT.items() if pattern.fullmatch(value))
-            self.looks[next(matches, "text")] += 1
+        start = value if value[0] in "[{" else value[:1000]
+        matches = (look for look, pattern in NOT_TEXT.items() if pattern.fullmatch(start))
+        self.looks[next(matches, "text")] += 1
         self.labelled = (
             self.labelled
             and len(value) <= 40
@@ -279,7 +279,10 @@ def record_format(survey: Survey) -> str | None:
     for kind, sets in FORMATS.items():
         if any(outer.issuperset(names) for names in sets):
             return kind
-    if any(_is_chat(name, most) for name in most):
+    if any(
+        _is_chat(name, most) or (name in CHATS and f.holds(name) == "JSON")
+        for name, f in most.items()
+    ):
         return "chats"
     tokens = (most[f"{name}[]"] for name in TOKENS if f"{name}[]" in most)
     if any(f.kinds == {"int"} for f in tokens) or ("" in most and most[""].kinds == {"int"}):

@@ -116,6 +116,13 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     selection = selection or Selection()
     path = Path(source)
     try:
+        source.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{source!a}: a name that is not UTF-8, which no run can write down; rename it, or "
+            "give the folder that it is in"
+        ) from error
+    try:
         if source == STANDARD_INPUT or path.is_file():
             return [path]
         if path.is_dir():

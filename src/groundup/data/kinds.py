@@ -60,6 +60,10 @@ _KINDS = (
     (rb"\x80[\2-\5](\x95|[}\](cX])", "a Python pickle", "write its texts as .jsonl"),
 )
 _PATTERNS = [(re.compile(magic, re.DOTALL), Kind(*kind)) for magic, *kind in _KINDS]
+_LOOKS = {
+    "JSON": re.compile(r'\s*(?:\{\s*"[^"\n]*"\s*:|\[\s*\{\s*")'),
+    "a web page": re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE),
+}
 _WIDE = {  # the longer marks first: one begins like another
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -79,6 +83,11 @@ def kind_of(head: bytes) -> Kind | None:
                 return next((Kind(w, r) for mark, w, r in _ZIPS if mark in head[:HEAD]), kind)
             return kind
     return None
+
+
+def looks_like(text: str) -> str | None:
+    """Return "JSON" or "a web page" where `text` begins like one, None where like plain text."""
+    return next((what for what, begins in _LOOKS.items() if begins.match(text)), None)
 
 
 def wide_encoding(head: bytes) -> str | None:
