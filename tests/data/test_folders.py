@@ -206,6 +206,16 @@ class TestFolderOfShards:
             check_shard_folder(tmp_path / name)
 
 
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    assert "an empty name for a text" in message("", kind=UsageError)
+
+
+def test_a_pattern_is_named_where_it_leaves_a_folder_without_text(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py", "b.py")
+    error = message(tmp_path, include=["py"], kind=UsageError)
+    assert f"--include 'py': no file in {tmp_path} (skipped 2: 2 .py) matches" in error
+
+
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff.txt")
     (tmp_path / name).write_text("one")

@@ -115,6 +115,8 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
     selection = selection or Selection()
     path = Path(source)
+    if not source:  # as of a variable that is not set; for Path it is the current folder
+        raise UsageError("an empty name for a text; name a file, or . for the current folder")
     try:
         source.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -169,6 +171,7 @@ def _folder_files(root: Path, selection: Selection) -> list[Path]:
     files = sorted(_walk(root, sieve))
     if not files:
         found = sieve.found()
+        selection.check_met([f"{root} ({found})" if found else str(root)])
         raise DataError(
             f"{root}: no text in this folder{f' ({found})' if found else ''}; expected files "
             f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "
