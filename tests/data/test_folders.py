@@ -210,6 +210,14 @@ def test_an_empty_name_is_not_the_current_folder() -> None:
     assert "an empty name for a text" in message("", kind=UsageError)
 
 
+def test_a_file_that_is_named_twice_is_told(tmp_path: Path) -> None:
+    fill(tmp_path, "a.txt", "b.txt")
+    line = f"files named more than once, read as often: {tmp_path}/a.txt"
+    assert told(tmp_path / "a.txt", f"{tmp_path}/./a.txt", tmp_path / "b.txt") == [line]
+    assert told(tmp_path, tmp_path / "a.txt") == [line]
+    assert told(tmp_path) == []
+
+
 def test_a_pattern_is_named_where_it_leaves_a_folder_without_text(tmp_path: Path) -> None:
     fill(tmp_path, "a.py", "b.py")
     error = message(tmp_path, include=["py"], kind=UsageError)

@@ -54,6 +54,10 @@ class Selection:
         files = [path for source in sources for path in source_files(source, self)]
         if not any(format_of(path) == ARCHIVE for path in files):  # whose members are yet unknown
             self.check_met(sources)
+        times = Counter(os.path.abspath(path) for path in files)  # noqa: PTH100 - links stand
+        if again := [path for path, n in times.items() if n > 1]:
+            names = ", ".join([*again[:3], *["…"] * (len(again) > 3)])
+            self.log.chose("again", f"files named more than once, read as often: {names}")
         return files
 
     def check_met(self, sources: Sequence[str]) -> None:
