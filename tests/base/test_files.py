@@ -26,6 +26,8 @@ def test_a_file_that_was_written_is_whole_and_alone(tmp_path: Path) -> None:
     write_json(path, {"é": [1, None]})
     assert read_json(path) == {"é": [1, None]}
     assert "é" in path.read_text(encoding="utf-8")
+    write_json(path, name := os.fsdecode(b"\xff\xe9.txt"))
+    assert read_json(path) == name
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
 
 

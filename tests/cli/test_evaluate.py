@@ -70,6 +70,20 @@ def test_a_text_from_a_file_or_from_standard_input(groundup: Groundup, trained: 
     assert "not predicted" not in shown.out
 
 
+def test_records_and_pages_are_scored_as_they_stand(groundup: Groundup, trained: Path) -> None:
+    for name, content, is_told in (
+        ("a.jsonl", '{"text": "the river"}\n', True),
+        ("a.txt", '{"text": "the river"}\n', True),
+        ("a.csv", "text\nthe river\n", True),
+        ("a.html", "<p>the river</p>", True),
+        ("a.md", "the river\n", False),
+    ):
+        Path(name).write_text(content)
+        done = groundup("evaluate", trained, "--text", name, "--json")
+        assert json.loads(done.out)["text"]["bytes"] == len(content)
+        assert (f"{name}: taken as it stands, with all that is not" in done.err) == is_told
+
+
 def test_a_first_token_that_nothing_precedes_is_said_so(
     groundup: Groundup, trained_chars: Path, story: Path
 ) -> None:

@@ -169,3 +169,39 @@ class TestHeaders:
         assert "the first row should name the columns, but found 'The fox" in message(path)
         path.write_text("The owl wakes.,0\nThe fox sleeps.,1\n")
         assert "but found 'The owl wakes.'" in message(path)
+
+    @pytest.mark.parametrize(
+        ("found", "rows"),
+        [
+            (
+                "My export",
+                ["My export,,", "id,text,n", *(f"{n},The fox sleeps,2" for n in range(9))],
+            ),
+            ("7", [f"{n},The fox and owl {n}" for n in range(7, 30)]),
+            ("2020-01-07", [f"the fox {n},2020-01-{n:02}" for n in range(7, 30)]),
+            ("pos", ["pos,The fox sleeps", *["neg,The owl wakes", "pos,The day ends"] * 5]),
+        ],
+    )
+    def test_a_row_in_place_of_a_header(self, tmp_path: Path, found: str, rows: list[str]) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("\n".join(rows))
+        assert f"the first row should name the columns, but found '{found}'" in message(path)
+
+    @pytest.mark.parametrize(
+        "header", [",0", "index,0", "0,1", "0,text", ",body", "word,body", "id,fox 5"]
+    )
+    def test_a_header_all_the_same(self, tmp_path: Path, header: str) -> None:
+        path = tmp_path / "a.csv"
+        texts = [f"fox {n}" for n in range(30)]
+        path.write_text("\n".join([header, *(f"{n},{text}" for n, text in enumerate(texts))]))
+        assert read(path) == texts
+
+    def test_the_header_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("id,text\n1,one fox\nid,text\n1,two owls\n")
+        assert f"{path}, record 2 (line 3): the header again; remove the row" in message(path)
+        assert read(path, on_bad_record="skip") == ["one fox", "two owls"]
+        path.write_text(",\n,\n")
+        assert "the header again" not in message(path)
+        path.write_text("word\nfox\nword\n")
+        assert read(path) == ["fox", "word"]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from groundup.base.errors import GroundupError, UsageError
 from groundup.data.documents import read_documents, split_pieces, standard_input
 from groundup.data.folders import source_files
+from groundup.data.reading import ReadingLog
 from tests.data.reading import (
     message,
     names,
@@ -166,6 +168,51 @@ class TestStandardInput:
             assert stdin is None
 
 
+class TestBetterReadOtherwise:
+    """Plain texts that look like something else are read as they stand, with a word about it."""
+
+    def told(self, path: Path, content: str, **options: Any) -> list[str]:
+        path.write_text(content)
+        log = ReadingLog()
+        assert "".join(read(path, log=log, **options)) == content.replace("<cut>", "")
+        return log.lines()
+
+    @pytest.mark.parametrize(
+        ("looks", "content"),
+        [
+            ("JSON", '{"text": "one"}\n{"text": "two"}\n'),
+            ("JSON", '\n[ {"text": "one"} ]'),
+            ("JSON", '{\n "cells": []}'),
+            ("a web page", "<!DOCTYPE html>\n<html>"),
+            ("a web page", "<HTML lang=en>"),
+        ],
+    )
+    def test_is_told(self, tmp_path: Path, looks: str, content: str) -> None:
+        (line,) = self.told(tmp_path / "a.txt", content)
+        assert line.startswith(
+            f"{tmp_path}/a.txt: read as plain text, though it looks like {looks}"
+        )
+
+    def test_standard_input_too(self) -> None:
+        log = ReadingLog()
+        read("-", stdin=io.BytesIO(b'{"text": "one"}'), log=log)
+        assert log.lines()[0].startswith("standard input: read as plain text, though it looks")
+
+    @pytest.mark.parametrize(
+        "content", ["one", "{ x = 1 }", "[1] one", '{"words" of} his', "a <html> page", '"a": 1']
+    )
+    def test_other_texts_are_not(self, tmp_path: Path, content: str) -> None:
+        assert self.told(tmp_path / "a.txt", content) == []
+
+    @pytest.mark.parametrize("mark", ["<|endoftext|>", "<|end_of_text|>"])
+    @pytest.mark.parametrize("text", ["one\n{}\ntwo\n", "one{}\ntwo\n", "{}one {} two"])
+    def test_a_mark_between_documents(self, tmp_path: Path, mark: str, text: str) -> None:
+        (line,) = self.told(tmp_path / "a.txt", text.replace("{}", mark))
+        assert f"a.txt: {mark} stands in the text; --split-on '{mark}' would part it" in line
+        assert self.told(tmp_path / "a.txt", "one<cut>two", split_on="<cut>") == []
+        assert self.told(tmp_path / "a.txt", f"A text may end with {mark}, and go on.") == []
+
+
 class TestUnusable:
     def test_empty_file_alone(self, tmp_path: Path) -> None:
         for name in ("a.txt", "b.json", "c.jsonl", "d.csv", "e.txt.zst"):
@@ -173,7 +220,9 @@ class TestUnusable:
             assert message(tmp_path / name) == f"{tmp_path / name}: empty; expected some text"
         assert "empty" in message(tmp_path)
         (tmp_path / "z.txt").write_text("one")
-        assert read(tmp_path) == ["one"]
+        log = ReadingLog()
+        assert read(tmp_path, log=log) == ["one"]
+        assert log.skipped == {"files without a text": 5}
 
     @pytest.mark.parametrize("content", ["\ufeff", "\ufeff \n", " \n\t\r\n", "\n" * 1000])
     def test_blank_file_is_as_good_as_empty(self, tmp_path: Path, content: str) -> None:

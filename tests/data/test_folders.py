@@ -214,7 +214,9 @@ class TestNamedTwice:
         sources = [f"{tmp_path}/b.txt", str(tmp_path), f"{tmp_path}/*.txt"]
         texts = [document.text() for document in read_documents(sources, log=log)]
         assert texts == ["two", "one"]
-        assert log.lines() == ["named more than once: 3; each file is read once"]
+        assert log.lines() == [
+            f"named more than once, and read once: {tmp_path}/b.txt, {tmp_path}/a.txt"
+        ]
 
 
 def test_a_file_that_a_folder_holds_may_be_left_out(tmp_path: Path) -> None:
@@ -225,3 +227,23 @@ def test_a_file_that_a_folder_holds_may_be_left_out(tmp_path: Path) -> None:
     with pytest.raises(DataError) as named:
         list(read_documents([str(tmp_path / "settings.json")]))
     assert "leave the file out" not in str(named.value)
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    assert "an empty name for a text" in message("", kind=UsageError)
+
+
+def test_a_pattern_is_named_where_it_leaves_a_folder_without_text(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py", "b.py")
+    error = message(tmp_path, include=["py"], kind=UsageError)
+    assert f"--include 'py': no file in {tmp_path} (skipped 2: 2 .py) matches" in error
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.txt")
+    (tmp_path / name).write_text("one")
+    assert read(tmp_path) == ["one"]
+    assert prepare([str(tmp_path)], "bytes", 0, tmp_path / "data").manifest["largest_document"]
+    error = message(tmp_path / name, kind=UsageError)
+    assert "a name that is not UTF-8" in error
+    assert error.isascii()

@@ -64,6 +64,7 @@ KINDS = [
     (b"RIFF\x24\0\0\0WAVEfmt ", "a sound", "leave it out"),
     (b"\0\0\0\x20ftypisom", "a video", "leave it out"),
     (b"\x7fELF\2\1\1", "a program", "leave it out"),
+    (b"version https://git-lfs.github.com/spec/v1\noid x\n", "a Git LFS pointer", "git lfs pull"),
     (b"SQLite format 3\0", "an SQLite database", ".jsonl"),
     (b"GGUF\3\0\0\0", "a model", "groundup import"),
     (safetensors(), "tensors", "leave it out"),
@@ -100,6 +101,41 @@ def test_noise_is_binary(tmp_path: Path, seed: int, begin: bytes) -> None:
 def test_latin_1_is_advised_for_text(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.txt").write_bytes(b"-" + text.encode("latin-1"))
     assert "--encoding latin-1" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "advised"),
+    [
+        ("“naïve” – he said", "cp1252", "cp1252"),
+        ("昔々ある所にお爺さんとお婆さん" * 5, "shift_jis", "NAME"),
+        ("从前有一条河，河边有一座山" * 5, "gb18030", "NAME"),
+        ("Жили-были дед да баба. " * 5, "cp1251", "NAME"),
+    ],
+)
+def test_no_encoding_is_advised_that_would_make_nonsense(
+    tmp_path: Path, text: str, encoding: str, advised: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert f"--encoding {advised}, or" in message(tmp_path)
+    if advised != "NAME":
+        assert read(tmp_path, encoding=advised) == [text]
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\x93", b"\xed\xa0\x80"])
+def test_utf_8_with_a_few_other_bytes(tmp_path: Path, bad: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes("Größe und Straße, schön ".encode() + bad + "für".encode())
+    error = message(tmp_path)
+    assert "is not utf-8; the rest is: remove such bytes, as with iconv -c" in error
+    assert "--encoding" not in error
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_token_ids_are_no_utf_16(tmp_path: Path, order: str) -> None:
+    ids = np.random.default_rng(0).integers(0, 65, 2000)
+    (tmp_path / "train.txt").write_bytes(ids.astype(f"{order}u2").tobytes())
+    error = message(tmp_path)
+    assert "looks like a binary file" in error
+    assert "--encoding" not in error
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -90,7 +90,7 @@ def test_pages_without_text_are_counted(tmp_path: Path) -> None:
     (tmp_path / "b.html").write_text("<p>words")
     log = ReadingLog()
     assert read(tmp_path, log=log) == ["words\n"]
-    assert f"skipped .html files without text: 1 ({tmp_path}/a.html)" in log.lines()
+    assert f"skipped files without a text: 1 ({tmp_path}/a.html)" in log.lines()
 
 
 def test_pages_are_read_in_pieces_and_said(tmp_path: Path) -> None:

@@ -52,6 +52,24 @@ class TestParquet:
         assert "record 2: expected a string in the field 'text', but found bytes" in message(path)
         assert read(path, on_bad_record="skip") == ["fine"]
 
+    @pytest.mark.parametrize(
+        ("content", "what"),
+        [
+            (
+                b"version https://git-lfs.github.com/spec/v1\n",
+                "a Git LFS pointer, not Parquet; fetch",
+            ),
+            (b"\x1f\x8b\x08\0", "packed with gzip, not Parquet; unpack it"),
+            (b"<html>404</html>", "not Parquet though it ends in .parquet, but plain text; rename"),
+            (b"PAR1", "expected a Parquet file, but"),
+            (b"", "expected a Parquet file, but"),
+        ],
+    )
+    def test_something_else(self, tmp_path: Path, content: bytes, what: str) -> None:
+        path = tmp_path / "a.parquet"
+        path.write_bytes(content)
+        assert message(path).startswith(f"{path}: {what}")
+
     def test_nested(self, tmp_path: Path) -> None:
         path = self.write(tmp_path / "a.parquet", data=[{"text": "one fox", "n": 1}], id=["a-1"])
         assert "--text-field data.text" in message(path)

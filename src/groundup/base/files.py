@@ -117,7 +117,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8, as in old archives
+        text = json.dumps(value, indent=2)
+    write_text(path, text + "\n")
 
 
 def read_bytes(path: Path, most: int = LARGEST) -> bytes:

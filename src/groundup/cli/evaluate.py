@@ -16,7 +16,7 @@ import typer
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.base.words import counted
-from groundup.cli.app import app, verb
+from groundup.cli.app import app, tell, verb
 from groundup.cli.options import AsJSON, Device, Which, load_run
 from groundup.cli.run_names import Run, check_run
 from groundup.cli.streams import PIPE
@@ -128,6 +128,10 @@ def candidate(loaded: LoadedRun) -> Candidate:
 
 def read_text(path: Path) -> str:
     """Return the text of a file, or of standard input for -."""
+    from groundup.data.folders import format_of
+    from groundup.data.kinds import looks_like
+    from groundup.data.markup import MARKUP
+    from groundup.data.records import RECORD_FORMATS
     from groundup.data.streams import plain_text
 
     name = PIPE if path == Path("-") else str(path)
@@ -138,6 +142,11 @@ def read_text(path: Path) -> str:
     text = plain_text(raw, name)
     if not text:
         raise DataError(f"{name}: an empty text; give one with something to predict")
+    if looks_like(text) or format_of(path) in (*RECORD_FORMATS, *MARKUP):
+        tell(
+            f"{name}: taken as it stands, with all that is not text in it; training reads only the "
+            "texts of such a file, and to score those, give them as plain text"
+        )
     return text
 
 

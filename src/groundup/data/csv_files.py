@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.base.errors import DataError, shown
-from groundup.data.fields import Records
+from groundup.data.fields import NOT_TEXT, Records
 from groundup.data.streams import LARGEST_RECORD, lines
 from groundup.data.texts import Reading
 
@@ -20,7 +20,8 @@ SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 STYLE_LINES = 10_000
 STYLE_CHARACTERS = 1 << 20
 """The most lines, or characters, by which the style is found."""
-SAID = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
+SAID = re.compile(r'"?sep=([,;\t|])"?\n', re.IGNORECASE)
+NUMBER = NOT_TEXT["numbers"]
 SENTENCE = re.compile(r"(\S+\s+){6}\S.*|.*[.!]", re.DOTALL)
 
 
@@ -42,11 +43,11 @@ class Style:
             strict=strict,
         )
 
-    def widths(self, start: list[str]) -> list[int]:
-        """Return the number of cells of each row that is not blank, up to one that is no CSV."""
-        found: list[int] = []
+    def first_rows(self, start: list[str]) -> list[list[str]]:
+        """Return the rows that are not blank, up to one that is no CSV."""
+        found: list[list[str]] = []
         with suppress(csv.Error):
-            found += (len(row) for row in self.rows(start) if row)
+            found += (row for row in self.rows(start) if row)
         return found
 
     def notices(self, expected: str) -> Iterator[str]:
@@ -85,11 +86,13 @@ def _records(pieces: Iterator[str], name: str, reading: Reading, expected: str) 
         raise header
     columns = column_names(header)
     if reading.text_field is None and "text" not in columns:
-        _refuse_sentences(columns, name)
+        _refuse_data(header, style.first_rows(start), name)
     for number, (line, row) in enumerate(rows, 1):
         label = f"{name}, record {number}"
         if isinstance(row, DataError):
             yield label, row
+        elif row == header and len(list(filter(str.strip, row))) > 1:
+            yield label, DataError(f"{label} (line {line}): the header again; remove the row")
         elif len(row) == len(columns):
             yield label, dict(zip(columns, row, strict=True))
         else:
@@ -117,7 +120,7 @@ def find_style(start: list[str], expected: str) -> Style:
     """
 
     def fitness(style: Style) -> tuple[bool, float, bool, int]:
-        header, *others = style.widths(start) or [0]
+        header, *others = map(len, style.first_rows(start) or [[]])
         others = others[:-1] or others  # the last one may be cut short
         fit = others.count(header) / len(others) if others else 1.0
         return header > 1 and fit > 0.5, fit, style.separator == expected, header
@@ -176,13 +179,29 @@ def column_names(header: list[str]) -> list[str]:
     ]
 
 
-def _refuse_sentences(columns: list[str], name: str) -> None:
-    """Raise `DataError` if the first row is no header: its text would be lost as a name."""
-    for column in filter(SENTENCE.fullmatch, columns):
-        raise DataError(
-            f"{name}: the first row should name the columns, but found '{shown(column, 60)}'; put "
-            "a header above it, such as 'text', or choose with --text-field"
-        )
+def _refuse_data(header: list[str], rows: list[list[str]], name: str) -> None:
+    """Raise `DataError` if the first row is no header: its text would be lost as a name.
+
+    Then a cell is a sentence, or a number like those below it, or often stands below it, too; or
+    it is the only one of a title above the table.
+    """
+    named = [cell for cell in header if cell.strip()]
+    alone = len(named) == 1 and len(header) > 2
+    words = [cell for cell in named if not NUMBER.fullmatch(cell.strip())]
+    below = [row for row in rows if len(row) == len(header) and row != header]
+    for number, cell in enumerate(header):
+        column = [row[number] for row in below]
+        numbers = sum(NUMBER.fullmatch(value.strip()) is not None for value in column)
+        if cell.strip() and (
+            alone
+            or SENTENCE.fullmatch(cell)
+            or (words and cell not in words and numbers > 0.9 * len(column))
+            or column.count(cell) > max(1, 0.05 * len(column))
+        ):
+            raise DataError(
+                f"{name}: the first row should name the columns, but found '{shown(cell, 60)}'; "
+                "put a header above it, such as 'text', or choose with --text-field"
+            )
 
 
 def _ragged(label: str, found: int, columns: list[str], style: Style) -> DataError:

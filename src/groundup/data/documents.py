@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.data.folders import ARCHIVE, STANDARD_INPUT, Selection, Sieve, format_of
+from groundup.data.kinds import looks_like
 from groundup.data.markup import MARKUP
 from groundup.data.packed import StoredFile, byte_pieces, zip_members
 from groundup.data.reading import ReadingLog
 from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, incremental_decoder, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
+
+REMEDIES = {
+    "JSON": "the records of a file that ends in .jsonl or .json are read one by one",
+    "a web page": "of a file that ends in .html only the text is read",
+}
+"""What is told of files that another ending would have read better."""
+MARK = re.compile(r"(?m)^<\|end_?of_?text\|>|<\|end_?of_?text\|>$")
 
 
 @dataclass(frozen=True)
@@ -51,16 +60,22 @@ class _Reader:
     selection: Selection
     named: Set[str]
     """The sources as they were given; other files were found in folders and by globs."""
+    blank: list[str] = field(default_factory=list)
+    """Files without a text, such as a page that a script fills in, or a book of pictures."""
 
     def documents(self, path: StoredFile) -> Iterator[Document]:
         """Yield the documents of a file; an error in one that was found says how to pass by it."""
+        document = None
         try:
-            yield from self._documents(path)
+            for document in self._documents(path):
+                yield document
         except DataError as error:
             if str(path) in self.named or not isinstance(path, Path):
                 raise
             others = "'FOLDER/**/*.txt' names some files only"
             raise DataError(f"{error}; or leave the file out: {others}") from error
+        if document is None and format_of(path) != ARCHIVE:  # which tells what it holds
+            self.blank.append(str(path))
 
     def _documents(self, path: StoredFile) -> Iterator[Document]:
         name, kind = str(path), format_of(path)
@@ -78,13 +93,9 @@ class _Reader:
             yield from self._texts(byte_pieces(path, self.chunk_size), name)
 
     def _marked_up(self, path: StoredFile, kind: str) -> Iterator[Document]:
-        log, document = self.selection.log, None
-        log.chose(kind, f"{kind} files are read as text, without their markup")
+        self.selection.log.chose(kind, f"{kind} files are read as text, without their markup")
         texts = (_cut(text, self.chunk_size) for text in MARKUP[kind](path, self.encoding))
-        for document in self._parts(itertools.chain.from_iterable(texts), str(path)):
-            yield document
-        if document is None:  # a page that a script fills in, a book of pictures
-            log.skip(f"{kind} files without text", str(path))
+        yield from self._parts(itertools.chain.from_iterable(texts), str(path))
 
     def _members(self, path: StoredFile) -> Iterator[Document]:
         with zip_members(path) as members:
@@ -99,7 +110,15 @@ class _Reader:
             yield Document(label, _cut(text, self.chunk_size))
 
     def _texts(self, raw: Iterator[bytes], name: str) -> Iterator[Document]:
-        yield from self._parts(text_pieces(raw, name, self.encoding), name)
+        pieces = text_pieces(raw, name, self.encoding)
+        head = next(pieces, "")
+        if looks := looks_like(head):
+            notice = f"read as plain text, though it looks like {looks}; {REMEDIES[looks]}"
+            self.selection.log.read(name, notice)
+        if self.split_on is None and "<|end" in head and (mark := MARK.search(head)):  # is slow
+            notice = f"{mark[0]} stands in the text; --split-on '{mark[0]}' would part it there"
+            self.selection.log.read(name, notice)
+        yield from self._parts(itertools.chain([head] * bool(head), pieces), name)
 
     def _parts(self, pieces: Iterator[str], name: str) -> Iterator[Document]:
         if self.split_on is None:
@@ -156,20 +175,22 @@ def read_documents(
         named=set(sources),
     )
     documents = itertools.chain.from_iterable(map(reader.documents, paths))
-    return _at_least_one(documents, sources, selection)
+    return _at_least_one(documents, sources, reader)
 
 
 def _at_least_one(
-    documents: Iterator[Document], sources: Sequence[str], selection: Selection
+    documents: Iterator[Document], sources: Sequence[str], reader: _Reader
 ) -> Iterator[Document]:
-    document = None
+    document, log = None, reader.selection.log
     for document in documents:
         yield document
-    selection.check_met(sources)
+    reader.selection.check_met(sources)
     if document is None:
-        lines = selection.log.lines()
+        lines = log.lines()
         told = f" ({'; '.join(lines)})" if lines else ""
         raise DataError(f"{' '.join(sources)}: empty; expected some text{told}")
+    for file in reader.blank:
+        log.skip("files without a text", file)
 
 
 @contextlib.contextmanager

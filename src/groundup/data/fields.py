@@ -5,8 +5,8 @@ The rule, where records are objects:
 1. The field `text`, if any of the records looked at has a string there that is not blank.
 2. Chats, instructions, preferences and tokens are refused by name: no one field is their text.
 3. Else the only field with strings in most records, setting aside those that hold ids, numbers,
-   links, labels or JSON, or are called like these. It must not be called so itself, no nested field
-   may hold more text, and `text` may not be there as something else than a string.
+   links, labels or JSON, or are called like these. It must not be called so itself, what is nested
+   in another may not hold more text, and `text` may not be there as something else than a string.
 4. Else a refusal that lists the fields.
 
 What is looked at is the first 10,000 records, or fewer that take 32 MiB, or fewer where rule 1
@@ -38,7 +38,7 @@ MOST_LABELS = 50
 NOT_TEXT = {
     "links": re.compile(r"(?:\w+://|www\.|mailto:)\S+"),
     "numbers": re.compile(r"(?=.*\d)[-+\d.,:/% TZeE]+"),
-    "ids": re.compile(r"(?=\S*[\d/\\@_:=#.])[!-~]*[A-Za-z0-9]"),
+    "ids": re.compile(r"(?=\S*[\d/\\@_:=#.])[!-~]*[A-Za-z0-9+/=]"),  # base64 too
     "JSON": re.compile(r"\{.*\}|\[.*\]", re.DOTALL),
 }
 NAMES_OF_OTHERS = frozenset(
@@ -75,9 +75,9 @@ class Field:
         """Compare one value with what ids, links and labels look like."""
         self.judged += 1
         value = value.strip()
-        if len(value) <= 1000 or value[0] in "[{":
-            matches = (look for look, pattern in NOT_TEXT.items() if pattern.fullmatch(value))
-            self.looks[next(matches, "text")] += 1
+        start = value if value[0] in "[{" else value[:1000]
+        matches = (look for look, pattern in NOT_TEXT.items() if pattern.fullmatch(start))
+        self.looks[next(matches, "text")] += 1
         self.labelled = (
             self.labelled
             and len(value) <= 40
@@ -254,8 +254,15 @@ def find_field(survey: Survey, text_field: str | None = None) -> str | None:
     most = [n for n, f in texts.items() if f.top and n and 2 * f.n_texts > survey.n_records]
     if len(most) != 1 or called_like_others(most[0]):
         return None
-    nested = max((f.characters for f in texts.values() if not f.top), default=0)
-    return most[0] if texts[most[0]].characters >= nested else None
+    nested: Counter[str] = Counter()  # by the outermost field: chats may stand under their ids
+    for n, f in texts.items():
+        nested[outermost(n)] += 0 if f.top else f.characters
+    return most[0] if texts[most[0]].characters >= max(nested.values()) else None
+
+
+def outermost(name: str) -> str:
+    """Return the field of the record in which a nested one stands."""
+    return re.split(r"[.\[]", name, maxsplit=1)[0]
 
 
 def _is_no_string(survey: Survey, name: str) -> bool:
@@ -268,11 +275,14 @@ def _is_no_string(survey: Survey, name: str) -> bool:
 def record_format(survey: Survey) -> str | None:
     """Return what the records are, where they are known to be something else than texts."""
     most = survey.in_most()
-    outer = {re.split(r"[.\[]", name, maxsplit=1)[0] for name in most}
+    outer = {outermost(name) for name in most}
     for kind, sets in FORMATS.items():
         if any(outer.issuperset(names) for names in sets):
             return kind
-    if any(_is_chat(name, most) for name in most):
+    if any(
+        _is_chat(name, most) or (name in CHATS and f.holds(name) == "JSON")
+        for name, f in most.items()
+    ):
         return "chats"
     tokens = (most[f"{name}[]"] for name in TOKENS if f"{name}[]" in most)
     if any(f.kinds == {"int"} for f in tokens) or ("" in most and most[""].kinds == {"int"}):

@@ -54,9 +54,13 @@ class Selection:
         trains. A pattern that no file meets is a `UsageError`.
         """
         named = [path for source in sources for path in source_files(source, self)]
-        files = list({path.absolute(): path for path in named}.values())
-        if again := len(named) - len(files):
-            self.log.chose("twice", f"named more than once: {again:,}; each file is read once")
+        times: dict[str, list[Path]] = {}
+        for path in named:
+            times.setdefault(os.path.abspath(path), []).append(path)  # noqa: PTH100 - links stand
+        if again := [path for path, same in times.items() if len(same) > 1]:
+            names = ", ".join([*again[:3], *["…"] * (len(again) > 3)])
+            self.log.chose("again", f"named more than once, and read once: {names}")
+        files = [same[0] for same in times.values()]
         if not any(format_of(path) == ARCHIVE for path in files):  # whose members are yet unknown
             self.check_met(sources)
         return files
@@ -129,6 +133,15 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     if not source:  # which a path takes for the folder one is in
         raise UsageError("'': a text without a name, as of an unset variable; name a file")
     path = Path(source)
+    if not source:  # as of a variable that is not set; for Path it is the current folder
+        raise UsageError("an empty name for a text; name a file, or . for the current folder")
+    try:
+        source.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{source!a}: a name that is not UTF-8, which no run can write down; rename it, or "
+            "give the folder that it is in"
+        ) from error
     try:
         if source == STANDARD_INPUT or path.is_file():
             return [path]
@@ -180,6 +193,7 @@ def _folder_files(root: Path, selection: Selection) -> list[Path]:
     files = sorted(_walk(root, sieve))
     if not files:
         found = sieve.found()
+        selection.check_met([f"{root} ({found})" if found else str(root)])
         raise DataError(
             f"{root}: no text in this folder{f' ({found})' if found else ''}; expected files "
             f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "

@@ -196,7 +196,7 @@ def _not_unpacked(
             f"{path}: what follows byte {start:,} is not {packing.name}; cut it off, as with "
             f"head -c {start}, or compress the text again"
         )
-    return _not_as_named(path, packing.name, next(_stored(path, HEAD), b""))
+    return not_as_named(path, packing.name, next(_stored(path, HEAD), b""))
 
 
 def _cut_short(path: StoredFile) -> DataError:
@@ -208,7 +208,8 @@ def _damaged(path: StoredFile, reason: str) -> DataError:
     return DataError(f"{path}: damaged ({reason.rstrip('.')}); fetch it or compress it again")
 
 
-def _not_as_named(path: StoredFile, name: str, head: bytes) -> DataError:
+def not_as_named(path: StoredFile, name: str, head: bytes) -> DataError:
+    """Say what a file is that begins with `head`, and not what its ending promises."""
     kind = kind_of(head)
     is_what = kind.what if kind else "binary data" if is_binary(head) else "plain text"
     return DataError(
@@ -282,7 +283,7 @@ def zip_members(path: StoredFile) -> Iterator[dict[str, Member]]:
             head = file.read(HEAD)
             if head.startswith(b"PK"):
                 raise _damaged(path, f"or cut short: {error}") from error
-            raise _not_as_named(path, "zip", head) from error
+            raise not_as_named(path, "zip", head) from error
         with archive:
             infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
             file.seek(0, 2)

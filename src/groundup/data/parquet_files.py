@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from groundup.base.errors import DataError
 from groundup.data.fields import Field, Records, Survey, choose_field
-from groundup.data.packed import StoredFile, seekable
+from groundup.data.kinds import HEAD, kind_of
+from groundup.data.packed import StoredFile, not_as_named, seekable
 from groundup.data.streams import CHUNK_SIZE, optional
 from groundup.data.texts import Reading, Texts, texts_of
 
@@ -37,6 +38,7 @@ def _opened(path: StoredFile, size: int) -> Iterator[Any]:
     parquet = optional("pyarrow.parquet", "parquet", str(path))
     failures = (optional("pyarrow", "parquet", str(path)).ArrowException, OSError, UnicodeError)
     with seekable(path, size) as plain:
+        _check_magic(path, plain)
         try:
             with parquet.ParquetFile(plain, buffer_size=size) as file:
                 yield file
@@ -45,6 +47,17 @@ def _opened(path: StoredFile, size: int) -> Iterator[Any]:
             raise DataError(
                 f"{path}: expected a Parquet file, but {reason}; fetch or write it again"
             ) from error
+
+
+def _check_magic(path: StoredFile, plain: IO[bytes]) -> None:
+    """Raise `DataError` for something else of this ending, such as an error page."""
+    head = plain.read(HEAD)
+    plain.seek(0)
+    if not head or head.startswith(b"PAR"):
+        return
+    if kind := kind_of(head):
+        raise DataError(f"{path}: {kind.what}, not Parquet; {kind.remedy}")
+    raise not_as_named(path, "Parquet", head)
 
 
 def _column_texts(file: Any, name: str, reading: Reading) -> Texts:

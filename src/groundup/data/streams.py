@@ -13,13 +13,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data.kinds import LEAVE, is_binary, kind_of, unmarked_utf_16, wide_encoding
+from groundup.data.kinds import (
+    LEAVE,
+    is_binary,
+    kind_of,
+    likely_encoding,
+    mostly_utf_8,
+    unmarked_utf_16,
+    wide_encoding,
+)
 
 CHUNK_SIZE = 1 << 20  # bytes read at a time, and so the most characters in a piece of text
 LARGEST_RECORD = 64 << 20  # bytes of a line of JSON Lines, of a JSON file, or of a CSV field
 
 NAME_ENCODING = (
-    "give the encoding of the file, such as --encoding {}, or convert the file with iconv"
+    "give the encoding of the file, as with --encoding {}, or convert the file with iconv"
 )
 CONVERT = "convert it to UTF-8, as with iconv -f {} -t utf-8"
 """Remedies for bytes that are not UTF-8, where there is a choice of encodings and where not."""
@@ -103,7 +111,9 @@ def _not_encoded(
     wide = unmarked_utf_16(piece)
     advice = f"it looks like a binary file: {LEAVE}"
     if wide or not is_binary(piece):
-        advice = remedy.format(wide or "latin-1")
+        advice = remedy.format(wide or likely_encoding(piece))
+        if encoding == "utf-8" and not wide and mostly_utf_8(piece):
+            advice = "the rest is: remove such bytes, as with iconv -c -f utf-8 -t utf-8"
     return DataError(f"{name}: byte 0x{bad[0]:02x} at offset {offset} is not {encoding}; {advice}")
 
 
