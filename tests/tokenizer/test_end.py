@@ -12,6 +12,7 @@ import pytest
 
 from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.tokenizer import (
+    BPETokenizer,
     ByteTokenizer,
     CharTokenizer,
     Tokenizer,
@@ -66,6 +67,9 @@ FOUND: dict[str, tuple[list[str], dict[str, str | None], list[int], str | None]]
     "as the files say": (["<p>", "<q>"], {"bos_token": "<q>", "eos_token": None}, [], "<q>"),
     "named, but no token": (["<p>", "<q>"], {"eos_token": "<r>"}, [], None),
     "nothing": (["<p>", "<q>"], {}, [], None),
+    "settings of another model": (["<pad>", "[UNK]"], {}, [0, 1], None),
+    "padding that begins texts": (["<|pad|>", "<q>"], {"bos_token": "<|pad|>"}, [], None),
+    "padding that is said to end them": (["<pad>", "<q>"], {"eos_token": "<pad>"}, [], "<pad>"),
 }  # fmt: skip
 
 
@@ -75,6 +79,25 @@ def test_where_the_end_is_found(case: str) -> None:
     found = with_found_end(tokenizer_of(special), named, known)
     assert found.end_of_text == (None if expected is None else special.index(expected))
     assert ("no token ends" if expected is None else f"ends with {expected} ") in found.ending_rule
+
+
+@pytest.mark.parametrize("name", ["<pad>", "[PAD]", "<unk>", "<mask>", "<image>", "<|user|>"])
+def test_the_only_special_token_ends_no_text_unless_it_is_called_so(name: str) -> None:
+    made = BPETokenizer([bytes([n]) for n in range(256)], [], name)
+    assert (made.end_of_text, made.given_end) == (256, 256)
+    back = tokenizer_from_document(json.loads(made.to_json()))
+    assert isinstance(back, BPETokenizer)
+    assert back.fingerprint == made.fingerprint
+    assert (back.end_of_text, back.given_end) == (None, None)
+    assert with_found_end(back, {}).end_of_text is None
+    assert with_asked_end(back, name).end_of_text == 256
+
+
+@pytest.mark.parametrize("name", ["<|endoftext|>", "</s>", "<|eos|>", "<END>"])
+def test_the_only_special_token_that_is_called_an_end_is_one(name: str) -> None:
+    made = BPETokenizer([bytes([n]) for n in range(256)], [], name)
+    back = tokenizer_from_document(json.loads(made.to_json()))
+    assert (back.end_of_text, back.given_end) == (made.end_of_text, made.given_end) == (256, None)
 
 
 def test_an_ordinary_added_token_that_ends_texts_is_never_typed() -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from groundup.generate import open_chat
 from groundup.generate.settings import run_template
@@ -163,6 +171,30 @@ def test_an_end_beyond_the_vocabulary_is_told_and_passed_over(tmp_path: Path) ->
     loaded = load(done.path)
     assert "stop_tokens" not in loaded.generation
     assert loaded.tokenizer.end_of_text == 0
+
+
+@pytest.mark.parametrize("split", ["qwen2", "smollm"])
+def test_a_tokenizer_that_transformers_takes_for_qwens_is_told(tmp_path: Path, split: str) -> None:
+    tokenizer = byte_level(split, SPECIAL)
+    shape = Qwen2Config(
+        vocab_size=tokenizer.vocab_size, hidden_size=16, intermediate_size=16,
+        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, eos_token_id=0,
+    )  # fmt: skip
+    Qwen2ForCausalLM(shape).save_pretrained(tmp_path / "hf")
+    tokenizer.save(tmp_path / "hf" / "tokenizer.json")
+    names = {"eos_token": "<|im_end|>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    (tmp_path / "hf" / "tokenizer_config.json").write_text(json.dumps(names))
+    import_model(tmp_path / "hf", tmp_path / "run", verify=False)
+    out = tmp_path / "out"
+    notices = export_model(tmp_path / "run", out, verify=False).notices
+    theirs = AutoTokenizer.from_pretrained(out)
+    assert theirs.special_tokens_map == {"eos_token": "<|im_end|>"}
+    text = "In 1984, don't\n\n  e\u0301 DON'T"
+    is_told = any("PreTrainedTokenizerFast" in line for line in notices)
+    assert is_told == (theirs(text)["input_ids"] != tokenizer.encode(text))
+    assert is_told == (split != "qwen2")
+    read = PreTrainedTokenizerFast.from_pretrained(out)
+    assert read(text)["input_ids"] == tokenizer.encode(text)
 
 
 def test_gpt2_whose_class_tells_its_tokens_keeps_them(tmp_path: Path) -> None:

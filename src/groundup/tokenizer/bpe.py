@@ -12,6 +12,8 @@ import numpy as np
 from groundup.tokenizer import byte_level
 from groundup.tokenizer.interface import (
     END_OF_TEXT,
+    ENDS,
+    MORE_ENDS,
     Ids,
     Tokenizer,
     bpe_model,
@@ -34,7 +36,8 @@ class BPETokenizer(Tokenizer):
     """Byte-pair encoding over the 256 bytes: every text can be expressed, and comes back exactly.
 
     `tokens` are the bytes of the ids 0, 1, 2 …; `merges` are the pairs that make the tokens of more
-    than one byte, in the order of their ids. The special token, where there is one, is the last id.
+    than one byte, in the order of their ids. The special token, where there is one, is the last id
+    and ends a text.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class BPETokenizer(Tokenizer):
         self._special = {} if special is None else {special: len(tokens)}
         self.vocab_size = len(self._tokens)
         self.end_of_text = None if special is None else len(tokens)
+        if special is not None and special not in (*ENDS, *MORE_ENDS):
+            self.given_end = self.end_of_text
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> BPETokenizer:

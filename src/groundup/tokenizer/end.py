@@ -3,7 +3,8 @@
 A document ends with the token that is asked for. Else with the `eos_token` that the files beside
 tokenizer.json state; else with what is called like an end of text; else with what a model's
 settings are known to stop at; else with what begins a text, which separates documents as well. What
-ends the turn of a chat comes after everything else that ends something.
+ends the turn of a chat comes after everything else that ends something. What pads, masks or stands
+for the unknown ends a text only where it is asked for, or where the files state it as `eos_token`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from groundup.base.errors import RunError, TokenizerError, UsageError, shown
 from groundup.base.files import file_error, read_bytes
 from groundup.base.parse import parse_object
-from groundup.tokenizer.interface import Tokenizer
+from groundup.tokenizer.interface import MORE_ENDS, Tokenizer
 
 CONFIG, SPECIAL_MAP = "tokenizer_config.json", "special_tokens_map.json"
 LARGEST = 16 << 20
@@ -26,12 +27,12 @@ ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 NAMED = tuple(f"{role}_token" for role in ROLES)
 """What a tokenizer's files, and chat templates, call its special tokens by."""
 
-MORE_ENDS = ("<|eos|>", "[EOS]", "<EOS>", "<end_of_text>", "<|end_of_document|>")
-"""Beside those of `json_file.ENDS`, which every tokenizer.json is read by."""
 STARTS = ("<|bos|>", "<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<BOS>")
 _TURN_END = re.compile(
     r"im_end|im_sep|eo[tm](?![a-z])|turn|message|assistant|user|^<\|end\|>$", re.I
 )
+_NO_END = re.compile(r"\W*(pad|padding|unk|unknown|mask)\W*", re.I)
+"""Tokens with another task. Settings come to stop at such a one when they are another model's."""
 
 LISTED = 8
 """Special tokens that a refusal lists."""
@@ -131,8 +132,9 @@ def with_found_end(
     names = {token: name for name, token in special.items()}
     if end is not None:
         names[end] = str(named["eos_token"])
+    others = {n for name, n in special.items() if _NO_END.fullmatch(name)} - {end}
     for candidates in (ends, inside, starts):
-        if tokens := [token for token in candidates if token is not None]:
+        if tokens := [n for n in candidates if n is not None and n not in others]:
             lasting = [n for n in tokens if not _TURN_END.search(names.get(n, ""))]
             return tokenizer.ending((lasting or tokens)[0])
     return tokenizer

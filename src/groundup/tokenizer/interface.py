@@ -22,6 +22,10 @@ from groundup.tokenizer.arguments import check_text, id_array
 Ids = npt.NDArray[np.uint32]
 
 END_OF_TEXT = "<|endoftext|>"
+ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
+"""What the special token that ends a text is called, the likeliest first."""
+MORE_ENDS = ("<|eos|>", "[EOS]", "<EOS>", "<end_of_text>", "<|end_of_document|>", "<END>", "[END]")
+"""Beside those, which every tokenizer.json is read by."""
 
 REPLACEMENT = "\ufffd"
 """What stands for bytes that are not UTF-8."""

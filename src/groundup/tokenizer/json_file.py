@@ -12,14 +12,11 @@ import numpy as np
 
 from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
-from groundup.tokenizer.interface import END_OF_TEXT, MARK, Ids, Tokenizer, to_utf8
+from groundup.tokenizer.interface import ENDS, MARK, Ids, Tokenizer, to_utf8
 from groundup.tokenizer.ranks import RankEncoder, rank_encoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
-
-ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
-"""What the special token that ends a text is called, the likeliest first."""
 
 ONE_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 """A token of one byte, also an ASCII one: the library decodes a run of them whole or not at all."""

@@ -174,7 +174,10 @@ def _as_bpe(document: dict[str, Any]) -> BPETokenizer | None:
         return None
     if told(lambda: unreached({word: n for n, word in enumerate(words)}, merges)):
         return None
-    return BPETokenizer(tokens, merges, special)
+    tokenizer = BPETokenizer(tokens, merges, special)
+    if tokenizer.given_end is not None:  # a name that does not say it: it may as well be <pad>
+        tokenizer.end_of_text = tokenizer.given_end = None
+    return tokenizer
 
 
 def _is_plain(document: dict[str, Any]) -> bool:

@@ -17,10 +17,10 @@ from groundup.weights.pretrained import Exported
 
 UNKNOWN = "unknown"
 LOADED = """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 model = AutoModelForCausalLM.from_pretrained("PATH")
-tokenizer = AutoTokenizer.from_pretrained("PATH")
+tokenizer = PreTrainedTokenizerFast.from_pretrained("PATH")
 """
 CONTINUE = (
     LOADED

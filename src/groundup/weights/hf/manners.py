@@ -24,6 +24,8 @@ from groundup.weights.json_file import read_object
 
 TEMPLATE = "chat_template.jinja"
 LARGEST_TEMPLATE = 1 << 20
+CLASSES_OWN = ("bos_token", "eos_token", "unk_token", "pad_token")
+"""Special tokens that a class of `transformers` has unless it is told that there is none."""
 
 
 def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, list[str]]:
@@ -96,6 +98,7 @@ def write_manners(
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
+        **dict.fromkeys(CLASSES_OWN),  # as a class that transformers prefers has tokens of its own
         **named,
     }
     if template is not None:

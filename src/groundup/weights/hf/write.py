@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -13,6 +14,8 @@ import torch
 from groundup.base.files import file_error, make_folder, new_path, sync_folder, write_json
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
+from groundup.tokenizer import Tokenizer
+from groundup.weights.gguf.splits import name_of
 from groundup.weights.hf.manners import write_manners
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG, TENSORS
@@ -38,7 +41,20 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
         raise file_error(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return native.notices
+    return native.notices + _read_otherwise(native.model_type, model.tokenizer)
+
+
+def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
+    """Return a notice where AutoTokenizer does not read the tokenizer.json as it is.
+
+    transformers 5 takes every qwen2's for Qwen's own, whichever class its files name.
+    """
+    if model_type != "qwen2" or name_of(json.loads(tokenizer.to_json())) == "qwen2":
+        return []
+    return [
+        "AutoTokenizer of transformers 5 cuts texts as Qwen 2 does, this model another way: load "
+        "its tokenizer with PreTrainedTokenizerFast.from_pretrained"
+    ]
 
 
 def _fill(folder: Path, model: Exported, native: Native) -> None:
