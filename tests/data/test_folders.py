@@ -230,7 +230,7 @@ def test_a_file_that_a_folder_holds_may_be_left_out(tmp_path: Path) -> None:
 
 
 def test_an_empty_name_is_not_the_current_folder() -> None:
-    assert "an empty name for a text" in message("", kind=UsageError)
+    assert "'': a text without a name" in message("", kind=UsageError)
 
 
 def test_a_pattern_is_named_where_it_leaves_a_folder_without_text(tmp_path: Path) -> None:

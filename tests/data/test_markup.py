@@ -227,8 +227,8 @@ def test_a_named_file_without_the_package(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "a.html" if missing == "resiliparse" else word(tmp_path / "a.docx", WORD)
     expected = f"{path}: reading it needs the package {missing}, which is not installed; {INSTALL}"
     assert message(path) == expected
-    assert message(tmp_path / f"*{path.suffix}") == expected
-    assert message(tmp_path, include=[f"*{path.suffix}"]) == expected
+    assert message(tmp_path / f"*{path.suffix}").startswith(expected)
+    assert message(tmp_path, include=[f"*{path.suffix}"]).startswith(expected)
 
 
 @pytest.mark.usefixtures("missing")

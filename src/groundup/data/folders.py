@@ -131,10 +131,8 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
     selection = selection or Selection()
     if not source:  # which a path takes for the folder one is in
-        raise UsageError("'': a text without a name, as of an unset variable; name a file")
+        raise UsageError("'': a text without a name, as of an unset variable; name a file, or .")
     path = Path(source)
-    if not source:  # as of a variable that is not set; for Path it is the current folder
-        raise UsageError("an empty name for a text; name a file, or . for the current folder")
     try:
         source.encode("utf-8")
     except UnicodeEncodeError as error:
