@@ -215,7 +215,7 @@ def test_a_chat_at_a_terminal(trained: Path, tmp_path: Path) -> None:
     history.parent.mkdir()
     history.write_text("once\n" * 1200)
     terminal = at_terminal(tmp_path, "chat", trained, "--temperature", 0, "--max-tokens", 10**6)
-    terminal.expect_exact("/help lists the commands.")
+    terminal.expect(r"/help\s+lists\s+the\s+commands\.")
     terminal.expect_exact("> ")
     terminal.send("The quen\x1b[De\x1b[C\r")  # the arrow keys
     terminal.expect(ANSWER)

@@ -71,6 +71,8 @@ def quoted(value: object, most: int = LONGEST_SHOWN) -> str:
 
 MOST_NAMED = 12
 """Names that a hint lists where it cannot tell which one is meant."""
+LONGEST_NAME = 80
+"""Letters of a name that are looked at: comparing takes the square of their number."""
 FEWEST_LETTERS = 3
 """Letters that a name needs for another to be recognised in it."""
 SLIP = 0.9
@@ -101,7 +103,7 @@ def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None 
 
 def alike(name: str, names: Sequence[str], synonyms: Mapping[str, str]) -> list[str]:
     """Return those of `names` that `name` most likely means; see `nearest`."""
-    given = plain(name)
+    given = plain(name[:LONGEST_NAME])
     letters = {one: plain(one) for one in names}
     if synonyms.get(given) in letters:
         return [synonyms[given]]

@@ -118,7 +118,9 @@ def test_every_tensor_shows_in_the_logits(pair: Pair) -> None:
 @torch.no_grad()
 def test_out_again_transformers_loads_its_own_class(pair: Pair, tmp_path: Any) -> None:
     folder = tmp_path / "out"
-    assert write_hf(exported(pair), folder) == []
+    notices = write_hf(exported(pair), folder)
+    is_recut = pair.theirs.config.model_type == "qwen2"  # see `test_write.py`
+    assert ["AutoTokenizer" in line for line in notices] == [True] * is_recut
     again = loaded(folder)
     assert type(again) is type(pair.theirs)
     tokens = random_tokens(3, CONTEXT)
