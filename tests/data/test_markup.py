@@ -84,6 +84,33 @@ def test_a_page_over_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "a.html: a page of HTML may have" in message(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "head"),
+    [
+        ("utf-8", ""),
+        ("utf-8", "<meta charset=iso-8859-1>"),
+        ("cp1252", "<meta charset=iso-8859-1>"),
+        ("latin-1", '<meta http-equiv="Content-Type" content="text/html; charset=ISO-8859-1">'),
+        ("cp1251", "<meta charset='windows-1251'>"),
+        ("euc-jp", '<?xml version="1.0" encoding="EUC-JP"?>'),
+        ("iso2022_jp", "<meta charset=iso-2022-jp>"),
+        ("gbk", "<meta charset=gb2312>"),
+    ],
+)
+def test_a_page_is_in_the_encoding_that_it_is_in(tmp_path: Path, encoding: str, head: str) -> None:
+    words = {"cp1251": "снег", "euc-jp": "雪", "iso2022_jp": "雪", "gbk": "雪下得很大"}.get(
+        encoding, "été"
+    )
+    (tmp_path / "a.html").write_bytes(f"{head}<p>{words}".encode(encoding))
+    assert read(tmp_path) == [f"{words}\n"]
+
+
+def test_a_page_in_an_encoding_that_it_does_not_name(tmp_path: Path) -> None:
+    for head in ("", "<meta charset=nonsense>"):
+        (tmp_path / "a.html").write_bytes(f"{head}<p>été".encode("latin-1"))
+        assert "is not utf-8" in message(tmp_path)
+
+
 def test_pages_without_text_are_counted(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("<div id=root></div><script>fill()</script>")
     assert "empty; expected some text" in message(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
+from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig
 from groundup.model import GPT
 from groundup.runs import read_lines
@@ -238,3 +240,15 @@ def test_skipping_repeats_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monke
     resumed = train_run(request(parts, on_nonfinite="skip"), quiet())
     assert_same_bits(whole, resumed)
     assert lines(whole) == lines(resumed)
+
+
+def test_a_signal_wins_over_what_it_does_to_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("the compiler was stopped")
+
+    monkeypatch.setattr(TrainStep, "forward", forward)
+    with pytest.raises(Interrupted):
+        train_run(request(tmp_path), quiet())

@@ -24,7 +24,7 @@ from typer.core import TyperGroup
 
 from groundup import __version__
 from groundup.base.children import safe_environment
-from groundup.base.errors import GroundupError, UsageError
+from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import harmless, lasting, open_closed_streams
 from groundup.base.signals import STOPS, Interrupted, hold_back
@@ -43,6 +43,8 @@ VERBS = [
 ]
 """Modules beside this one, each of which adds to `app`."""
 OUTPUT = "standard output"
+LONGEST_REASON = 400
+"""Characters that are shown of an error that nobody foresaw."""
 NUMBERS = {
     "valid integer": "a whole number, such as 1000",
     "valid number": "a number, such as 0.5",
@@ -231,7 +233,9 @@ def _explained(error: Exception) -> tuple[str, int]:
         if error.filename == OUTPUT:
             return f"{OUTPUT}: {error.strerror}; send it to another place", 1
         return str(file_error(Path(error.filename or "."), error)), 1
-    reason = f"{kind}: {error}" if str(error) else kind
+    reason = (
+        f"{kind}: {shown(' '.join(str(error).split()), LONGEST_REASON)}" if str(error) else kind
+    )
     return f"unexpected {reason}; 'groundup --debug ...' shows where it happened", 1
 
 

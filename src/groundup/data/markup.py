@@ -7,6 +7,8 @@ document has besides pictures may have 64 MiB.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import importlib.util
 import io
 import posixpath
@@ -18,7 +20,7 @@ from xml.etree import ElementTree
 
 from groundup.base.errors import DataError, shown
 from groundup.data.packed import Member, StoredFile, byte_pieces, zip_members
-from groundup.data.streams import LARGEST_RECORD, longer_than, optional, plain_text, text_pieces
+from groundup.data.streams import LARGEST_RECORD, optional, plain_text, text_pieces
 
 EXTRA = "documents"
 PACKAGES = ("resiliparse", "mammoth")
@@ -27,6 +29,12 @@ LISTS = re.compile(r"<(/?)(?:ul|ol|menu|dir|li)\b", re.IGNORECASE)
 XHTML = re.compile(r"\s*<\?xml\b|[^<]*(?:<[!?][^<]*)*<html\b[^<>]*\bxmlns\b")
 VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"  # never closed
 EMPTY = re.compile(rf"<(?!(?:{VOID})\b)([a-zA-Z][^\s<>/]*+)([^<>]*)/>")
+DECLARED = re.compile(
+    rb"<(?:meta|\?xml)\b[^<>]{0,200}?\b(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)",
+    re.IGNORECASE,
+)
+WINDOWS = {"iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "gb2312": "gbk"}
+"""Encodings by whose names pages mean larger ones (encoding.spec.whatwg.org)."""
 CELLS = re.compile(r"(<t[dh]\b[^<>]*>)<p>|</p>(?=</t[dh]>)")
 
 
@@ -52,21 +60,35 @@ def page_text(html: str, name: str) -> str:
 
 
 def html_text(path: StoredFile, encoding: str) -> Iterator[str]:
-    """Yield the text of a web page."""
-    html: list[str] = []
-    size = 0
-    for piece in text_pieces(byte_pieces(path), str(path), encoding):
-        html.append(piece)
-        size += len(piece)
-        if size > LARGEST_RECORD:
-            break
-    page = "".join(html)
-    if longer_than(page, LARGEST_RECORD):
-        raise DataError(
-            f"{path}: a page of HTML may have {LARGEST_RECORD >> 20} MiB; cut it into pages, or "
-            "give its text"
-        )
-    yield page_text(page, str(path))
+    """Yield the text of a web page, which is in `encoding` or, where it is not, as it says."""
+    raw = bytearray()
+    for piece in byte_pieces(path):
+        raw += piece
+        if len(raw) > LARGEST_RECORD:
+            raise DataError(
+                f"{path}: a page of HTML may have {LARGEST_RECORD >> 20} MiB; cut it into pages, "
+                "or give its text"
+            )
+    if encoding == "utf-8":
+        encoding = _encoding_of(bytes(raw))
+    yield page_text("".join(text_pieces([bytes(raw)], str(path), encoding)), str(path))
+
+
+def _encoding_of(page: bytes) -> str:
+    """Return utf-8 where a page is that, else the encoding that it declares, if Python knows it.
+
+    A page that is both declares wrongly, unless what it declares writes all in 7 bits.
+    """
+    found = DECLARED.search(page[:1024])
+    try:
+        declared = codecs.lookup(found[1].decode()).name if found else "utf-8"
+    except LookupError:
+        return "utf-8"
+    if not declared.startswith(("iso2022", "hz", "utf-7")):
+        with contextlib.suppress(UnicodeDecodeError):
+            page.decode("utf-8")
+            return "utf-8"
+    return WINDOWS.get(declared, declared)
 
 
 def epub_text(path: StoredFile, encoding: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from groundup.base.signals import Requests
+from groundup.base.errors import GroundupError
+from groundup.base.signals import Interrupted, Requests
 from groundup.config import TrainConfig
 from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
@@ -114,9 +115,12 @@ class Trainer:
         try:
             while not self._trained():
                 pass
-        except Exception:
+        except Exception as error:
             with contextlib.suppress(Exception):  # what has been handed over is kept
                 self._confirm(wait=True)
+            if requests.stop and not isinstance(error, GroundupError):
+                # The signal has reached the processes of a library, too, such as a compiler.
+                raise Interrupted(requests.stop) from error
             raise
         self._confirm(wait=True)
         return self.progress

@@ -15,6 +15,8 @@ DTYPES = {
     "safetensors": PLAIN,
 }
 """The formats that a model goes out in, and the number formats that each knows."""
+CONFIGS = ("config.json", "config.toml")
+"""What a folder with a model has, of Hugging Face or of ours."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -36,6 +38,11 @@ def check_source(source: str | Path) -> None:
     path = Path(source)
     if (path / MANIFEST).is_file():
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
+    if path.is_dir() and not any((path / name).is_file() for name in CONFIGS):
+        raise UsageError(
+            f"{source}: no {' or '.join(CONFIGS)} in this folder; give a model's folder of Hugging "
+            "Face's, or of 'groundup export'"
+        )
     if not (path.is_dir() or path.is_file() or HUB_NAME.fullmatch(str(source))):
         raise UsageError(
             f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "

@@ -82,7 +82,7 @@ def read_template(folder: Path) -> str | None:
         template = next((e.get("template") for e in named if e.get("name") == "default"), None)
     if not isinstance(template, str | None) or len(template or "") > LARGEST_TEMPLATE:
         raise RunError(f"{path}: chat_template: expected a text of at most {LARGEST_TEMPLATE:,}")
-    return template
+    return template or None
 
 
 def write_manners(
