@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shlex
 import subprocess
@@ -255,6 +256,63 @@ def test_mistakes_are_answered(groundup: Groundup, outlined: Path, command: str)
     assert done.out == ""
     left = {path.name for path in outlined.parent.parent.iterdir()}
     assert left <= {"runs", "story.txt"}, "nothing is left behind"
+
+
+TURNS = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Good day."}]
+SENTENCE = "The rain fell, and the wind rose over the old harbour."
+
+
+def jsonl(**record: object) -> bytes:
+    return f"{json.dumps(record)}\n".encode() * 9
+
+
+# what somebody brings as a text: its name, its content, and pieces of the one line that comes back
+TEXTS: list[tuple[str, bytes, list[str]]] = [
+    ("chat.jsonl", jsonl(id="x", messages=TURNS), ["chats", "messages", "'text'"]),
+    ("sharegpt.jsonl", jsonl(conversations=[{"from": "gpt", "value": "a"}]), ["chats"]),
+    ("alpaca.jsonl", jsonl(instruction=SENTENCE, input="", output=SENTENCE), ["Alpaca"]),
+    ("pairs.jsonl", jsonl(prompt=SENTENCE, completion=SENTENCE), ["prompts with completions"]),
+    ("dpo.jsonl", jsonl(prompt="a", chosen=SENTENCE, rejected=SENTENCE), ["preferences"]),
+    ("ids.jsonl", jsonl(input_ids=[1, 2, 3]), ["tokens"]),
+    ("words.jsonl", jsonl(tokens=["The", "rain"], lang="en"), ["lang"]),
+    ("posts.jsonl", jsonl(title=SENTENCE, body=SENTENCE), ["which field", "--text-field"]),
+    ("urls.jsonl", jsonl(url="https://example.org/1"), ["which field", "url"]),
+    ("nested.jsonl", jsonl(split="a", data={"text": SENTENCE}), ["--text-field data.text"]),
+    ("number.jsonl", jsonl(text=12), ["which field", "text (int)"]),
+    ("null.jsonl", jsonl(text=None) + b'{"text": "a"}', ["only 1 of 10 records"]),
+    ("broken.jsonl", jsonl(text=SENTENCE) + b"{nonsense", ["line 10", "--on-bad-record skip"]),
+    ("ragged.csv", b"text,label\nHello there.,1\nHello, you.,2,3\n", ["record 2", "found 4 cells"]),
+    ("labels.csv", b"id;label\n1;a\n2;b\n" * 9, ["which field"]),
+    ("cut.txt.gz", gzip.compress(SENTENCE.encode())[:-9], ["cut short"]),
+    ("not.txt.gz", SENTENCE.encode(), ["not gzip", "plain text"]),
+    ("book.pdf", b"%PDF-1.7\n\x00\x01", ["PDF"]),
+    ("a.7z", b"7z\xbc\xaf\x27\x1c\0\4", ["7z"]),
+    ("photo.png", b"\x89PNG\r\n\x1a\n\0\0", ["an image, not text"]),
+    ("latin.txt", "été".encode("latin-1"), ["latin.txt", "--encoding"]),
+    ("empty.txt", b" \n", ["empty"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), TEXTS, ids=[row[0] for row in TEXTS])
+def test_texts_that_cannot_be_guessed_are_refused(
+    groundup: Groundup, outlined: Path, name: str, content: bytes, expected: list[str]
+) -> None:
+    (outlined.parent.parent / name).write_bytes(content)
+    done = groundup("data", "prepare", name, "--tokenizer", "bytes")
+    assert done.status in (FAILED, USAGE), done
+    for part in [name, *expected]:
+        assert part in done.error
+    assert done.out == ""
+
+
+def test_a_folder_of_texts_is_no_place_for_shards(groundup: Groundup, outlined: Path) -> None:
+    Path("notes").mkdir()
+    Path("notes/a.txt").write_text(SENTENCE)
+    done = groundup("train", "--data", "notes")
+    assert done.status == USAGE
+    assert "token shards are kept there, but it holds a.txt" in done.error
+    assert "groundup train notes" in done.error
+    assert sorted(path.name for path in Path("notes").iterdir()) == ["a.txt"]
 
 
 WITHOUT_TORCH = """

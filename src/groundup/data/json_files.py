@@ -93,6 +93,9 @@ def _parse(text: str, label: str) -> Any:
     """Return the value, or the `DataError` that says why it is none."""
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:  # its own line and column are those of one record
+        where = f"{error.msg} at character {error.pos}"
+        return DataError(f"{label}: expected JSON, but {where}; mend or remove it")
     except (ValueError, RecursionError) as error:
         return DataError(f"{label}: expected JSON, but {error}; mend or remove it")
 
