@@ -274,7 +274,7 @@ TEXTS: list[tuple[str, bytes, list[str]]] = [
     ("pairs.jsonl", jsonl(prompt=SENTENCE, completion=SENTENCE), ["prompts with completions"]),
     ("dpo.jsonl", jsonl(prompt="a", chosen=SENTENCE, rejected=SENTENCE), ["preferences"]),
     ("ids.jsonl", jsonl(input_ids=[1, 2, 3]), ["tokens"]),
-    ("words.jsonl", jsonl(tokens=["The", "rain"], lang="en"), ["lang"]),
+    ("words.jsonl", jsonl(tokens=["The", "rain"], lang="en"), ["cut into words"]),
     ("posts.jsonl", jsonl(title=SENTENCE, body=SENTENCE), ["which field", "--text-field"]),
     ("urls.jsonl", jsonl(url="https://example.org/1"), ["which field", "url"]),
     ("nested.jsonl", jsonl(split="a", data={"text": SENTENCE}), ["--text-field data.text"]),

@@ -90,7 +90,7 @@ def test_takes(expected: str, records: Records) -> None:
         ("found split (labels), n (int)", rows(split="train", n=1)),
         ("found label (labels);", rows(label=prose)),
         (
-            "found lang (labels), tokens[] (text)",
+            "texts cut into words (lang (labels), tokens[] (text))",
             rows(lang="en", tokens=lambda n: PROSE[n : n + 2]),
         ),
         ("found source (labels), lines[] (text)", rows(source="wiki", lines=lambda n: [prose(n)])),

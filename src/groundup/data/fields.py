@@ -55,6 +55,7 @@ FORMATS = {
 CHATS = ("messages", "conversations", "conversation", "dialogue", "dialog")
 TURNS = (("role", "content"), ("from", "value"), ("role", "value"), ("role", "text"))
 TOKENS = ("input_ids", "token_ids", "tokens", "ids", "")
+WORDS = ("tokens", "words")
 
 
 @dataclass
@@ -229,7 +230,8 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
             f"{name}: no text in the field '{shown(text_field)}' in any of {survey.n_seen:,} "
             f"records; found {listed}; choose another with --text-field"
         )
-    if kind := record_format(survey):
+    cut = any(survey.has_text(f"{words}[]") for words in WORDS)
+    if kind := record_format(survey) or ("texts cut into words" if cut else None):
         raise DataError(
             f"{name}: its records are {kind} ({listed}), but training takes plain text; write each "
             "as one string in a field 'text', or name a field that is plain text with --text-field"
