@@ -181,3 +181,10 @@ def test_a_loaded_model_learns_on(tmp_path: Path) -> None:
 def test_an_argument_of_another_name_is_told_its_own(word: str, ours: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown argument '{word}'; did you mean '{ours}'"):
         train(new(), TOKENIZER, TEXT, **{word: 1})
+
+
+@pytest.mark.parametrize("run", [None, "mine"])
+def test_what_memory_has_no_room_for_is_refused(tmp_path: Path, run: str | None) -> None:
+    where = None if run is None else tmp_path / run
+    with pytest.raises(UsageError, match=r"training needs .* MiB are available"):
+        train(new(), TOKENIZER, TEXT, batch_size=10**9, steps=1, device="cpu", run=where)

@@ -126,7 +126,9 @@ def kept(
 ) -> Iterator[Unkept]:
     """Yield what keeps a training in the run folder `path`, or nothing of it where that is None."""
     if path is None:
-        yield Unkept(choose(asked, model.config))
+        choices = choose(asked, model.config)
+        checked_plan(model.config, choices.config, splits[0].n_tokens, {})
+        yield Unkept(choices)
         return
     check_made_by_config(model)
     folder = RunFolder(Path(path))
