@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pexpect
 import pytest
 
+from groundup.cli.chat import Session
 from tests.cli.conftest import Groundup, Result, command_line, environment
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
@@ -258,3 +260,14 @@ def test_control_characters_do_not_reach_a_terminal(
     terminal.expect(pexpect.EOF)
     assert terminal.before == "\x1b[2m\u241b[31mred\x1b[0m\r\n"  # dim, by ours
     assert groundup(*words).out == "\x1b[31mred\n", "a pipe gets every character"
+
+
+def test_help_hangs_below_its_words_where_it_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    Session(cast("Any", None)).help("")
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert all(line.startswith(("/", '"""', "Ctrl-C", " " * 19)) for line in lines)

@@ -55,3 +55,14 @@ def test_the_command_line_does_not_go_on_with_them(groundup: Groundup, made: lis
     assert "runs/kept holds a run with other settings" in kept.error
     saved = groundup("train", "story.txt", "--run", "saved", *words)
     assert "holds a model that was imported or saved" in saved.error
+
+
+def test_what_only_python_can_do_is_said(groundup: Groundup, made: list[str]) -> None:
+    kept = made[0]
+    for words in (["resume", kept], ["train", "--run", "kept"]):
+        refused = groundup(*words)
+        assert refused.status == 2
+        assert "was trained in Python" in refused.error
+        assert "train(model, tokenizer, text, run='runs/kept', ...)" in refused.error
+    assert "give --text FILE or --tasks" in groundup("evaluate", kept).error
+    assert groundup("quantize", kept).error.rstrip().endswith("give --text FILE")

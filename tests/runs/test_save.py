@@ -131,6 +131,12 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("path", ["", "."])
+def test_the_working_folder_is_no_name(path: str) -> None:
+    with pytest.raises(UsageError, match="this very folder"):
+        save(model_of(), TOKENIZER, path)
+
+
 def test_a_tokenizer_of_more_ids_is_refused(tmp_path: Path) -> None:
     tokenizer = BPETokenizer.train(["the cat sat on the mat " * 5], 270)
     with pytest.raises(UsageError, match="the model was made for 257"):
@@ -147,3 +153,13 @@ def test_nothing_is_left_where_writing_fails(
     with pytest.raises(OSError, match="No space"):
         save(model_of(), TOKENIZER, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_here_is_refused(
+    tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="not on this machine; use 'cpu'"):
+        load(save(model_of(), TOKENIZER, tmp_path / "mine"), device=device)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from groundup import GPT, CharTokenizer, GPTConfig, load, save
-from groundup.base.errors import UsageError
+from groundup.base.errors import ConfigError, UsageError
 from groundup.runs import read_lines
 from groundup.train import Listener, train
 from groundup.train.epochs import steps_of
@@ -165,3 +165,26 @@ def test_a_loaded_model_learns_on(tmp_path: Path) -> None:
     train(run.model, run.tokenizer, TEXT, show=False, **SHORT)
     assert not all(map(torch.equal, before, run.model.parameters()))
     assert same(load(tmp_path / "base").model, new())  # the file is as it was
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("listener", "listeners"),
+        ("callbacks", "listeners"),
+        ("verbose", "show"),
+        ("epoch", "epochs"),
+        ("output_dir", "run"),
+        ("lr", "learning_rate"),
+    ],
+)
+def test_an_argument_of_another_name_is_told_its_own(word: str, ours: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown argument '{word}'; did you mean '{ours}'"):
+        train(new(), TOKENIZER, TEXT, **{word: 1})
+
+
+@pytest.mark.parametrize("run", [None, "mine"])
+def test_what_memory_has_no_room_for_is_refused(tmp_path: Path, run: str | None) -> None:
+    where = None if run is None else tmp_path / run
+    with pytest.raises(UsageError, match=r"training needs .* MiB are available"):
+        train(new(), TOKENIZER, TEXT, batch_size=10**9, steps=1, device="cpu", run=where)

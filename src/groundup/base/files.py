@@ -60,10 +60,10 @@ def make_folder(path: Path) -> Path:
 
 def new_path(path: Path) -> Path:
     """Return `path`, which must be the name of something new, or of an empty folder."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another name, or remove it first")
     if not path.name:
         raise UsageError(f"{path}: this very folder; give the name of a new one")
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is there already; choose another name, or remove it first")
     return path
 
 

@@ -247,6 +247,7 @@ HOW_TO_END = "Ctrl-D or /bye ends the chat; /help lists the commands."
 
 def _say(line: str) -> None:
     """Print to standard error what is no answer; at a terminal, no word is cut at its edge."""
-    if sys.stderr.isatty() and len(line) > (width := shutil.get_terminal_size().columns):
+    width = shutil.get_terminal_size().columns
+    if sys.stderr.isatty() and max(map(len, line.split("\n"))) > width:
         line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     print(harmless(line, sys.stderr), file=sys.stderr)

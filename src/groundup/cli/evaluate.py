@@ -73,7 +73,9 @@ def evaluate(
     loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
-        report["validation"] = _show_validation(validation(run, loaded), as_json)
+        report["validation"] = _show_validation(
+            validation(run, loaded, or_else=" or --tasks"), as_json
+        )
     if words is not None:
         from groundup.evaluate import evaluate_text
 
@@ -150,14 +152,16 @@ def read_text(path: Path) -> str:
     return text
 
 
-def validation(run: Path, loaded: LoadedRun, max_tokens: int | None = None) -> Evaluation:
+def validation(
+    run: Path, loaded: LoadedRun, max_tokens: int | None = None, or_else: str = ""
+) -> Evaluation:
     """Evaluate on the text that the run kept aside, or on so many tokens spread over it."""
     from groundup.data import open_tokens
     from groundup.evaluate import evaluate_loss
 
     folder = loaded.tables["data"].get("folder")
     if not folder:
-        raise UsageError(f"{run} has no validation text of its own; give --text FILE or --tasks")
+        raise UsageError(f"{run} has no validation text of its own; give --text FILE{or_else}")
     with _progress("Validation") as shown:
         tokens = open_tokens(folder, "val")
         return evaluate_loss(loaded.model, tokens, max_tokens=max_tokens, progress=shown)

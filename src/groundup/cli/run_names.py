@@ -60,6 +60,8 @@ Run = Annotated[
 Runs = Annotated[
     list[Path],
     typer.Argument(
-        callback=_all_found, autocompletion=run_names, help="Two or more of them, likewise."
+        callback=_all_found,
+        autocompletion=run_names,
+        help="Two or more: their folders, or their names in runs/.",
     ),
 ]

@@ -48,9 +48,12 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
     that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
     """
     try:
-        torch.device(device)
+        kind = torch.device(device).type
     except RuntimeError:
         raise UsageError(f"device = {quoted(device)}: expected cpu, cuda or mps") from None
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, True):
+        raise UsageError(f"device = {quoted(device)}: not on this machine; use 'cpu'")
     folder = RunFolder(Path(path))
     tables = folder.read()
     config = folder.model_config(tables)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from groundup.base.errors import DataError, UsageError
+from groundup.base.errors import ConfigError, DataError, UsageError, nearest, shown
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
+from groundup.config.fields import field_types
+from groundup.config.names import SETTINGS, by_other_name
 from groundup.data import TokenSplit
 from groundup.model import GPT
 from groundup.runs.pair import check_pair
@@ -25,6 +27,15 @@ from groundup.train.listener import Listener
 from groundup.train.screen import ConsoleScreen
 
 VALIDATION_SHARE = 0.1
+BESIDE_SETTINGS = ("epochs", "run", "listeners", "show")
+OTHER_NAMES = SETTINGS | by_other_name(
+    {
+        "listeners": "callbacks callback hooks hook loggers logger",
+        "run": "output_dir out_dir save_dir log_dir run_dir folder path",
+        "show": "verbose progress progress_bar quiet silent",
+    }
+)
+"""What others call the arguments of `train`."""
 
 
 class _History(Listener):
@@ -120,6 +131,10 @@ def _split(tokenizer: Tokenizer, text: str, context_length: int) -> Splits:
 def _settings(
     settings: dict[str, Any], epochs: float | None, n_tokens: int, context_length: int
 ) -> TrainConfig:
+    accepted = field_types(TrainConfig)
+    for key in settings.keys() - accepted.keys():
+        hint = nearest(key, [*accepted, *BESIDE_SETTINGS], OTHER_NAMES)
+        raise ConfigError(f"train: unknown argument '{shown(key)}'; {hint}")
     if epochs is None:
         return build(TrainConfig, settings)
     for other in ("steps", "minutes"):

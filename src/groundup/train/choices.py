@@ -262,6 +262,6 @@ AUTOMATIC: dict[str, Callable[[TrainConfig, GPTConfig], Decision]] = {
 
 def _check_device(device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device = 'cuda': this PyTorch sees no CUDA GPU; use --device cpu")
+        raise UsageError("device = 'cuda': this PyTorch sees no CUDA GPU; use 'cpu'")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device = 'mps': this PyTorch sees no Apple GPU; use --device cpu")
+        raise UsageError("device = 'mps': this PyTorch sees no Apple GPU; use 'cpu'")

@@ -33,9 +33,8 @@ from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
-from groundup.train.resume import differences, tell_inexact
+from groundup.train.resume import IN_PYTHON, differences, tell_inexact
 
-COMMAND = "groundup.train.train"
 REMEDY = "repeat its own call to go on with it, or choose another folder as run"
 
 Notice = Callable[[str], None]
@@ -127,7 +126,9 @@ def kept(
 ) -> Iterator[Unkept]:
     """Yield what keeps a training in the run folder `path`, or nothing of it where that is None."""
     if path is None:
-        yield Unkept(choose(asked, model.config))
+        choices = choose(asked, model.config)
+        checked_plan(model.config, choices.config, splits[0].n_tokens, {})
+        yield Unkept(choices)
         return
     check_made_by_config(model)
     folder = RunFolder(Path(path))
@@ -146,7 +147,7 @@ def _request(
     for split in splits:
         digest.update(split.read(0, split.n_tokens).astype("<u4").tobytes())
     return {
-        "command": COMMAND,
+        "command": IN_PYTHON,
         "model": as_table(model.config),
         "train": as_table(asked),
         "data": {"fingerprint": digest.hexdigest()[:16]},
@@ -156,7 +157,7 @@ def _request(
 def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
     """Return run.toml's tables if the same call made them; tell every difference if not."""
     tables = folder.read()
-    if tables.get("request", {}).get("command") != COMMAND:
+    if tables.get("request", {}).get("command") != IN_PYTHON:
         raise UsageError(
             f"{folder.path} holds a model that train() did not make; choose another folder as run, "
             "and train on from it with the model of load()"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import UsageError, quoted
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
@@ -18,7 +18,7 @@ from groundup.runs.find import find_run, near_runs
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
-from groundup.train.resume import as_made, check_settings, trained_tables
+from groundup.train.resume import IN_PYTHON, as_made, check_settings, trained_tables
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
 
 if TYPE_CHECKING:
@@ -142,6 +142,11 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     path = folder.path if folder.path.name else folder.path.resolve()
     tables = trained_tables(folder)
     asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
+    if asked.get("command") == IN_PYTHON:
+        raise UsageError(
+            f"{folder.path} was trained in Python, and its text is not kept; to go on with it, "
+            f"repeat its call there: train(model, tokenizer, text, run={quoted(str(path))}, ...)"
+        )
     text = dict(asked.get("text", {}))
     prepared = shards if (shards / MANIFEST).is_file() else None
     sources = tuple(text.pop("sources", tables["data"].get("sources", ())))

@@ -27,6 +27,8 @@ LENGTHS = ("train.steps", "train.minutes", "train.epochs")
 """How long a run is, said in one of three ways."""
 PASSES = ("batch_size", "accumulation")
 """Settings of which the product counts: the sequences of a step."""
+IN_PYTHON = "groundup.train.train"
+"""The command of a run that `train` made in Python; its text is not kept."""
 COUNTED = ("model", "train", "data.fingerprint", "from.weights")
 """What must be the same for a run to go on; the other words of a request say how it came about."""
 CAUSES = {"model": ("preset", "changes"), "data": ("text",), "from": ("from.run",)}
