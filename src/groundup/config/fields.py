@@ -30,19 +30,37 @@ def field_types(cls: type) -> dict[str, tuple[type, ...]]:
     return accepted
 
 
-def build(cls: type[C], values: Mapping[str, Any]) -> C:
-    """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{cls.__name__} = {quoted(values)}: expected a table")
-    accepted = field_types(cls)  # type: ignore[arg-type]
-    checked = {}
-    for key, value in values.items():
+def by_name(cls: type[C]) -> type[C]:
+    """Let a dataclass answer an unknown name with the known one that it means: a `ConfigError`."""
+    made = cls.__init__
+
+    @functools.wraps(made)
+    def init(self: C, *values: Any, **fields: Any) -> None:
+        if values:
+            raise TypeError(f"{cls.__name__} takes names only: write {cls.__name__}(**fields)")
+        _check_names(cls, fields)
+        made(self, **fields)
+
+    cls.__init__ = init  # type: ignore[method-assign, assignment]
+    return cls
+
+
+def _check_names(cls: type, values: Mapping[str, Any]) -> None:
+    accepted = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
         if key not in accepted:
             raise ConfigError(
                 f"unknown key '{shown(key)}' in {cls.__name__}; {nearest(key, accepted, SETTINGS)}"
             )
-        checked[key] = _checked(key, value, accepted[key])
-    return cls(**checked)
+
+
+def build(cls: type[C], values: Mapping[str, Any]) -> C:
+    """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{cls.__name__} = {quoted(values)}: expected a table")
+    _check_names(cls, values)
+    accepted = field_types(cls)  # type: ignore[arg-type]
+    return cls(**{key: _checked(key, value, accepted[key]) for key, value in values.items()})
 
 
 def check_types(config: Any) -> None:

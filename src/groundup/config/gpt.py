@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from groundup.base.errors import ConfigError
-from groundup.config.fields import build, check_types, require
+from groundup.config.fields import build, by_name, check_types, require
 
 MAX_DIMENSION = 1 << 24
 """No dimension of a real model comes near this; beyond it a number is a slip of the keyboard."""
@@ -22,6 +22,7 @@ DIMENSIONS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", 
               "head_dim", "ffn_dim")  # fmt: skip
 
 
+@by_name
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
     """The numbers that determine every tensor of a GPT (defaults: the workshop's 124M model).

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from groundup.config.fields import check_types, require
+from groundup.config.fields import by_name, check_types, require
 
 
+@by_name
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """How tokens are chosen and when to stop; by default from all tokens, at temperature 0.8.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from groundup.config.fields import check_types, require
+from groundup.config.fields import by_name, check_types, require
 
 SCHEDULES = ("cosine", "wsd", "constant")
 ORDERS = ("permutation", "random", "sliding")
@@ -18,6 +18,7 @@ POLICIES = ("stop", "skip", "back")
 ALLOCATORS = ("auto", "keep", "release", "system")
 
 
+@by_name
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The settings of a training run; "auto" and None are decided once and written down.
