@@ -56,7 +56,7 @@ def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
         (["export", "nowhere", "out"], "is not a run folder"),
         (["export", "runs/story-pico", "out", "--format", "onx"], "format 'onx'"),
         (["export", "runs/story-pico", "out", "--dtype", "int4"], "dtype 'int4'"),
-        (["export", "runs/story-pico", "."], "there already"),
+        (["export", "runs/story-pico", "."], "this very folder; give the name of a new one"),
         (
             ["train", "story.txt", "--from", "runs/story-pico", "--preset", "pico"],
             "--preset with --from",
