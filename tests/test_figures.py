@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from groundup.runs.report.charts import Series
-from groundup.runs.report.drawing import drawing
+from groundup.report.charts import Series
+from groundup.report.drawing import drawing
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 PICTURES = sorted(FIGURES.glob("*.svg"))

@@ -14,12 +14,13 @@ import groundup
 
 PACKAGE = Path(groundup.__file__).parent
 LAYERS = [
+    {"__init__", "__main__", "harness"},
     {"cli", "serve"},
     {"lab", "finetune"},
     {"train"},
-    {"generate", "evaluate", "weights"},
-    {"runs"},
-    {"quantized"},
+    {"generate", "evaluate", "weights", "report"},
+    {"runs", "optim"},
+    {"quantized", "processes"},
     {"model", "data", "plan", "device"},
     {"tokenizer"},
     {"config"},
@@ -27,7 +28,10 @@ LAYERS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 SIDEWAYS = {("data", "tokenizer")}
-ROOMS = sorted(p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__")
+ROOMS = sorted(
+    p.stem for p in PACKAGE.iterdir() if p.name != "__pycache__" and p.name != "py.typed"
+)
+"""The folders of the package, and the modules that stand beside them."""
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -40,7 +44,7 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def room_imports(room: str) -> Iterator[tuple[Path, str]]:
-    for file in (PACKAGE / room).rglob("*.py"):
+    for file in [*(PACKAGE / room).rglob("*.py"), *PACKAGE.glob(f"{room}.py")]:
         yield from ((file, name) for name in imports(file))
 
 

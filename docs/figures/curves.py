@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 from groundup.data import corpus_files
-from groundup.runs.report.drawing import drawing
-from groundup.runs.report.record import read_run
-from groundup.runs.report.sections import loss_series
+from groundup.report.drawing import drawing
+from groundup.report.sections import loss_series
+from groundup.runs.record import read_run
 
 HERE = Path(__file__).parent
 SMALL = 20_000

@@ -20,8 +20,8 @@ from groundup.evaluate import Candidate, Request, log_likelihoods
 from groundup.evaluate.likelihood import BATCH_TOKENS
 from groundup.evaluate.text import windows
 from groundup.generate import SamplingConfig, generate_tokens, run_settings
-from groundup.generate.settings import run_template
-from groundup.generate.text import TextStream
+from groundup.generate.run_settings import run_template
+from groundup.generate.text_stream import TextStream
 from groundup.runs.load import load
 
 try:

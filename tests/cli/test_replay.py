@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.train.step import TrainStep
+from groundup.optim.step import TrainStep
 from tests.cli.conftest import TRAIN, Groundup
 
 

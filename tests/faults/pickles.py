@@ -19,9 +19,9 @@ from groundup.config import TrainConfig
 from groundup.data import open_tokens, prepare
 from groundup.evaluate import evaluate_loss
 from groundup.generate.quantize import quantize_run
-from groundup.runs.compare import write_comparison
+from groundup.report import write_report
+from groundup.report.compare import write_comparison
 from groundup.runs.load import LoadedRun, load
-from groundup.runs.report import write_report
 from groundup.tokenizer import load_tokenizer
 from groundup.train import ConsoleScreen, TrainRequest, train_run
 from groundup.weights.convert import export_model, import_model

@@ -24,7 +24,7 @@ from groundup.data.prepare import open_prepared
 from groundup.data.tokens import SPLITS, open_tokens, read_manifest
 from groundup.generate import generate
 from groundup.generate.quantize import quantize_run
-from groundup.generate.settings import run_settings
+from groundup.generate.run_settings import run_settings
 from groundup.model import GPT
 from groundup.runs import RunFolder, cut_back, read_lines
 from groundup.runs.checkpoint import (
@@ -39,7 +39,7 @@ from groundup.runs.checkpoint import (
     sealed,
 )
 from groundup.runs.load import fill, load
-from groundup.runs.report.record import read_run
+from groundup.runs.record import read_run
 from groundup.tokenizer import ByteTokenizer, CharTokenizer, load_tokenizer
 from groundup.train import ConsoleScreen, TrainRequest, train_run
 from groundup.train.progress import Progress

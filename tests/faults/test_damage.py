@@ -13,7 +13,7 @@ from groundup.data.tokens import open_tokens
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from tests.faults.campaign import Campaign
-from tests.train.processes import train
+from tests.processes.starting import train
 
 FAST = 60
 
@@ -80,7 +80,7 @@ def test_damaged_shards_are_named_and_refused(run: RunFolder) -> None:
 
 
 def test_training_refuses_a_damaged_shard(run: RunFolder, tmp_path: Path) -> None:
-    from tests.train.processes import Training, command
+    from tests.processes.starting import Training, command
 
     shutil.copytree(run.path.parents[1], tmp_path / "copy")
     (shard,) = (tmp_path / "copy").glob("data/*/train-00000.bin")

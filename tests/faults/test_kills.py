@@ -16,7 +16,7 @@ import pytest
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints
 from tests.faults.campaign import Campaign
-from tests.train.processes import Training, command, fingerprint, lines, train
+from tests.processes.starting import Training, command, fingerprint, lines, train
 
 CHAIN = 10
 """Kills of one run, one after the other."""

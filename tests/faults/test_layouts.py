@@ -17,7 +17,7 @@ import pytest
 
 from groundup.runs import RunFolder
 from groundup.train import train_run
-from tests.train.processes import ROOT, Training, command, steps_logged
+from tests.processes.starting import ROOT, Training, command, steps_logged
 from tests.train.test_run import StopAt, assert_same_bits, folder, lines, quiet, request
 
 STEPS = 60

@@ -13,7 +13,7 @@ import pytest
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints
 from tests.faults.campaign import Campaign
-from tests.train.processes import Training, command, fingerprint, lines, train
+from tests.processes.starting import Training, command, fingerprint, lines, train
 
 SETTINGS: dict[str, Any] = {"steps": 12, "eval_every": 3, "keep": 3}
 OPERATIONS = 24

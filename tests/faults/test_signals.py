@@ -15,7 +15,7 @@ import pytest
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints
 from tests.faults.campaign import Campaign
-from tests.train.processes import Training, command, fingerprint, lines, train
+from tests.processes.starting import Training, command, fingerprint, lines, train
 
 BEFORE = ["start-up", "data preparation", "planning"]
 """Phases in which there is nothing to save yet."""

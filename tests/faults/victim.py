@@ -84,7 +84,7 @@ def log_samples() -> None:
 
 def spoil_step() -> None:
     """At a step, make the loss no number, raise an error, or stop this process."""
-    from groundup.train.step import TrainStep
+    from groundup.optim.step import TrainStep
 
     genuine, passes = TrainStep.forward, [0]
 
@@ -139,7 +139,7 @@ def spoil_saving() -> None:
 
 def mark_phases() -> None:
     """Make each phase last long enough to be met by a signal."""
-    from groundup.train.step import TrainStep
+    from groundup.optim.step import TrainStep
 
     names = ("groundup.runs.checkpoint", "groundup.train.assemble", "groundup.train.run")
     checkpoint, assemble, run = map(importlib.import_module, names)

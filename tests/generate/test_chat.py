@@ -22,8 +22,8 @@ from groundup.generate import (
     stream,
     stream_from,
 )
-from groundup.generate.settings import run_template
-from groundup.generate.text import TextStream
+from groundup.generate.run_settings import run_template
+from groundup.generate.text_stream import TextStream
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
 from groundup.tokenizer import ByteTokenizer, CharTokenizer, JSONTokenizer, Tokenizer

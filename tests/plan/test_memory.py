@@ -11,12 +11,12 @@ import torch
 
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.model import GPT
+from groundup.optim.activation_checkpointing import checkpoint_blocks
+from groundup.optim.cross_entropy import CHUNK_VALUES
+from groundup.optim.muon import VALUES_AT_ONCE
 from groundup.plan import count_parameters, generation_memory, training_memory
 from groundup.plan.activations import activations
 from groundup.plan.memory import LOSS_CHUNK, MUON_LOT, PROCESS
-from groundup.train.checkpointing import checkpoint_blocks
-from groundup.train.loss import CHUNK_VALUES
-from groundup.train.muon import VALUES_AT_ONCE
 from tests.scale import scaled
 
 SHAPES: list[dict[str, Any]] = [
@@ -218,8 +218,8 @@ import torch
 from groundup.config import GPTConfig, TrainConfig, build
 from groundup.device.machine import peak_memory_mib
 from groundup.model import GPT
-from groundup.train.optimizer import build_optimizer
-from groundup.train.step import TrainStep
+from groundup.optim.optimizer import build_optimizer
+from groundup.optim.step import TrainStep
 torch.set_num_threads(2)
 config, train = (build(c, t) for c, t in zip((GPTConfig, TrainConfig), json.loads(sys.argv[1])))
 step = TrainStep(GPT(config), train.loss)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from groundup.base import hardware
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig, preset
 from groundup.plan import (
@@ -14,7 +15,6 @@ from groundup.plan import (
     check_fits,
     expected_step_seconds,
     load_calibration,
-    machine,
     machine_fingerprint,
     make_plan,
     plan_rows,
@@ -168,8 +168,8 @@ def test_available_memory_heeds_the_container(
     (proc / "self").mkdir(parents=True)
     own = groups / "outer" / "own"
     own.mkdir(parents=True)
-    monkeypatch.setattr(machine, "PROC", proc)
-    monkeypatch.setattr(machine, "CGROUPS", groups)
+    monkeypatch.setattr(hardware, "PROC", proc)
+    monkeypatch.setattr(hardware, "CGROUPS", groups)
     (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
     (proc / "self" / "cgroup").write_text("0::/outer/own\n")
     assert available_memory() == 8000 << 10

@@ -14,7 +14,7 @@ from groundup.base.errors import UsageError
 from groundup.config import parameter_shapes
 from groundup.model import FEED_FORWARDS, empty_gpt, plain_attention
 from groundup.quantized import quantizable, quantize, swap_in
-from groundup.runs.report.record import read_run
+from groundup.runs.record import read_run
 from groundup.tokenizer import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()

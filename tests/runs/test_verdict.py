@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from groundup.runs.report.verdict import FEWEST, verdict
+from groundup.runs.verdict import FEWEST, verdict
 
 Points = list[tuple[float, float]]
 

@@ -22,15 +22,15 @@ from groundup.base.files import UNFINISHED
 from groundup.runs import RunFolder, read_lines, run_lock
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
-from groundup.runs.report.record import read_run
+from groundup.runs.record import read_run
 from groundup.train import ConsoleScreen, Outcome, TrainRequest, train_run
 from groundup.train.choices import AUTOMATIC
 from groundup.train.progress import SIZES, Progress
+from tests.processes import starting
+from tests.processes.starting import MODEL
 from tests.texts import text_file
-from tests.train import processes
-from tests.train.processes import MODEL
 
-SETTINGS = processes.SETTINGS | {"batch_size": 4}
+SETTINGS = starting.SETTINGS | {"batch_size": 4}
 
 
 class StopAt(ConsoleScreen):
@@ -80,7 +80,7 @@ def assert_same_bits(a: Outcome, b: Outcome) -> None:
 
 
 def lines(outcome: Outcome) -> list[dict[str, Any]]:
-    return processes.lines(outcome.folder)
+    return starting.lines(outcome.folder)
 
 
 def folder(base: Path, name: str) -> Path:
@@ -279,7 +279,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_harms(
     def poisoned(self: nn.Module, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return sum(p.sum() for p in self.parameters()) * torch.nan, torch.tensor(1)
 
-    monkeypatch.setattr("groundup.train.step.TrainStep.forward", poisoned)
+    monkeypatch.setattr("groundup.optim.step.TrainStep.forward", poisoned)
     with pytest.raises(RunError, match="step 9: the loss is not finite"):
         train_run(request(tmp_path), quiet())
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(stopped).items())

@@ -22,7 +22,7 @@ from groundup.train import ConsoleScreen, train_run
 from groundup.train.progress import Progress
 from groundup.train.resume import tell_inexact
 from groundup.train.shortage import OutOfMemory, advice, is_shortage
-from tests.train.processes import ROOT
+from tests.processes.starting import ROOT
 from tests.train.test_run import StopAt, assert_same_bits, folder, lines, quiet, request
 
 

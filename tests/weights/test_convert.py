@@ -17,7 +17,7 @@ from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
-from groundup.runs.report.record import read_run
+from groundup.runs.record import read_run
 from groundup.tokenizer import BPETokenizer, ByteTokenizer
 from groundup.weights import export_model, import_model
 from tests.model.helpers import FAMILIES, random_gpt

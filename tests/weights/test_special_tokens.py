@@ -18,10 +18,10 @@ from transformers import (
 )
 
 from groundup.generate import open_chat
-from groundup.generate.settings import run_template
+from groundup.generate.run_settings import run_template
 from groundup.runs.load import LoadedRun, load
 from groundup.weights import export_model, import_model
-from groundup.weights.hf.manners import read_tokenizer
+from groundup.weights.hf.companions import read_tokenizer
 from tests.weights.gguf.making import byte_level
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<pad>", "<unk>")

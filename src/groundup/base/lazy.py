@@ -8,7 +8,10 @@ from typing import Any
 
 
 def on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package whose names lie in its `modules`, by name."""
+    """Return the `__getattr__` of a package whose names lie in these `modules`, by name.
+
+    A module is the package's own, such as "loop", or one below it: "groundup.optim.step".
+    """
 
     def find(name: str) -> Any:
         if name not in modules:
@@ -16,6 +19,8 @@ def on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], An
 
             hint = "" if name.startswith("_") else f"; {nearest(name, modules)}"
             raise AttributeError(f"module '{package}' has no attribute '{name}'{hint}")
-        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+        module = modules[name]
+        full = module if module.startswith("groundup.") else f"{package}.{module}"
+        return getattr(importlib.import_module(full), name)
 
     return find

@@ -62,7 +62,7 @@ class Verbs(TyperGroup):
         name = args[0]
         if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from groundup.cli.words import unknown_verb
+        from groundup.cli.suggestions import unknown_verb
 
         hint = unknown_verb(name, list(self.commands), ctx.command_path.partition(" ")[2])
         see = f"; see '{ctx.command_path} --help'"
@@ -197,7 +197,7 @@ def _unparsed(error: Any, words: list[str]) -> str:
     context = getattr(error, "ctx", None)
     message = error.format_message().rstrip(".")
     if context is not None and hasattr(error, "possibilities"):  # a flag that is not there
-        from groundup.cli.words import unknown_flag
+        from groundup.cli.suggestions import unknown_flag
 
         message = unknown_flag(_flag_given(error.option_name, words), context)
     elif expected := next((one for kind, one in NUMBERS.items() if kind in message), None):

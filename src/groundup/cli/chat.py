@@ -35,8 +35,8 @@ from groundup.cli.options import (
 )
 from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
 from groundup.cli.run_names import Run
-from groundup.cli.streams import show
-from groundup.config.names import by_other_name
+from groundup.cli.standard_io import show
+from groundup.config.other_names import by_other_name
 
 if TYPE_CHECKING:
     from groundup.generate import Chat, Conversation

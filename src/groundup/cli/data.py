@@ -10,7 +10,7 @@ import typer
 
 from groundup.cli.app import data_app, tell, verb
 from groundup.cli.options import AsJSON
-from groundup.cli.tables import print_rows, print_text
+from groundup.cli.printing import print_rows, print_text
 
 Texts = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, - or named texts; they are read as one.")

@@ -18,9 +18,9 @@ from groundup.base.files import file_error
 from groundup.base.words import counted
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import AsJSON, Device, Which, load_run
+from groundup.cli.printing import print_rows, print_text
 from groundup.cli.run_names import Run, check_run
-from groundup.cli.streams import PIPE
-from groundup.cli.tables import print_rows, print_text
+from groundup.cli.standard_io import PIPE
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
@@ -169,7 +169,7 @@ def validation(
 
 def _questions(names: list[str], data: Path | None, limit: int | None) -> Asked:
     """Return the questions of each task; what is wrong with them is said before torch is loaded."""
-    from groundup.evaluate.documents import read_questions
+    from groundup.evaluate.task_files import read_questions
 
     return {name: read_questions(name, data, limit) for name in names}
 

@@ -82,7 +82,7 @@ def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
 def sampling_line(run: LoadedRun, sampling: SamplingConfig, asked: Mapping[str, Any]) -> str:
     """Say how tokens are chosen and who said so; filters that are off are left out."""
     from groundup.generate import SamplingConfig
-    from groundup.generate.settings import NUMBERS
+    from groundup.generate.run_settings import NUMBERS
 
     def source(name: str) -> str:
         if asked.get(name) is not None:

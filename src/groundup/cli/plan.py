@@ -9,8 +9,8 @@ import typer
 
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON
+from groundup.cli.printing import print_rows
 from groundup.cli.run_names import preset_names
-from groundup.cli.tables import print_rows
 
 
 @verb(app, "plan")

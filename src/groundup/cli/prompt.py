@@ -12,7 +12,7 @@ from types import ModuleType
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.files import cache_folder, make_folder
 from groundup.cli.app import tell
-from groundup.cli.streams import input_lines, not_text, typed_line
+from groundup.cli.standard_io import input_lines, not_text, typed_line
 
 QUOTES = '"""'
 LONGEST = 1000

@@ -13,8 +13,8 @@ from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
 from groundup.cli.evaluate import candidate, read_text, validation
 from groundup.cli.options import AsJSON, Which
+from groundup.cli.printing import say, suggest
 from groundup.cli.run_names import Run, check_run
-from groundup.cli.tables import say, suggest
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun

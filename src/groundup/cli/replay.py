@@ -9,8 +9,8 @@ import typer
 
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON
+from groundup.cli.printing import print_rows, print_text
 from groundup.cli.run_names import Run
-from groundup.cli.tables import print_rows, print_text
 
 SHOWN = 5
 CHARACTERS = 60

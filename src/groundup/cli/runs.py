@@ -10,8 +10,8 @@ import typer
 
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON
+from groundup.cli.printing import print_rows, print_text, say
 from groundup.cli.run_names import Run, Runs
-from groundup.cli.tables import print_rows, print_text, say
 
 
 @verb(app, "runs")
@@ -21,7 +21,7 @@ def runs(
 ) -> None:
     """List runs with their state, size and best loss."""
     from groundup.plan.units import mib
-    from groundup.runs.compare import list_runs
+    from groundup.report.compare import list_runs
 
     found = list_runs(runs_folder)
     if as_json:
@@ -61,7 +61,7 @@ def compare(
 ) -> None:
     """Overlay the curves of runs, and list what differs."""
     from groundup.base.errors import UsageError
-    from groundup.runs.compare import CAUSES, compare_runs, write_comparison
+    from groundup.report.compare import CAUSES, compare_runs, write_comparison
 
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run given; compare takes two or more run folders")
@@ -105,6 +105,6 @@ def _figure(value: object) -> str:
 @verb(app, "report")
 def report(run: Run) -> None:
     """Write a run's report.html anew."""
-    from groundup.runs.report import write_report
+    from groundup.report import write_report
 
     print(write_report(run))

@@ -233,7 +233,7 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
     """Train as requested, show it, and end the process as a signal asks for."""
     from rich.console import Console
 
-    from groundup.train.launch import place
+    from groundup.processes.launch import place
 
     if place() is None:  # several processes refuse together, once they have met
         request.check()
@@ -265,7 +265,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
 def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     """Say how it ended, let a finished model write, and name what can be done next."""
     from groundup.runs import read_lines
-    from groundup.runs.report.record import read_run
+    from groundup.runs.record import read_run
 
     path, progress = outcome.folder.path, outcome.progress
     if words := read_run(path).verdict:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from groundup.base.errors import ConfigError, nearest, quoted, shown
-from groundup.config.names import SETTINGS
+from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from groundup.base.errors import ConfigError, nearest, quoted, shown
-from groundup.config import names
+from groundup.config import other_names
 from groundup.config.fields import build
 from groundup.config.gpt import GPTConfig
 
@@ -188,6 +188,6 @@ def preset(name: str, **changes: Any) -> GPTConfig:
     if not isinstance(name, str):
         raise ConfigError(f"preset {quoted(name)}: expected a name, such as preset('nano')")
     if name not in PRESETS:
-        hint = nearest(name, PRESETS, names.PRESETS)
+        hint = nearest(name, PRESETS, other_names.PRESETS)
         raise ConfigError(f"unknown preset '{shown(name)}'; {hint}")
     return build(GPTConfig, {**PRESETS[name], **changes})

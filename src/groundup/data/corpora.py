@@ -12,7 +12,7 @@ from zipfile import ZipFile
 from groundup.base.errors import UsageError, nearest
 from groundup.base.files import cache_folder, file_error, make_folder, sync_folder, write_text
 from groundup.base.wheels import Wheel
-from groundup.config.names import TEXTS
+from groundup.config.other_names import TEXTS
 from groundup.data.cleaning import Documents, factbook_countries, kjv_books, shakespeare_plays
 
 

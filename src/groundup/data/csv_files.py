@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.base.errors import DataError, shown
-from groundup.data.fields import NOT_TEXT, Records
 from groundup.data.streams import LARGEST_RECORD, lines
+from groundup.data.text_fields import NOT_TEXT, Records
 from groundup.data.texts import Reading
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}

@@ -150,7 +150,7 @@ def read_documents(
     from its start where it can be rewound (see `standard_input`); a zip archive is a folder of its
     members. `include` are patterns of names, or of paths inside a folder: such files are read as
     plain text beside those of known endings. `text_field` names the text of a record (without it
-    see `groundup.data.fields`), `on_bad_record` ("stop" or "skip") says what becomes of one that is
+    see `data/text_fields.py`), `on_bad_record` ("stop" or "skip") says what becomes of one that is
     broken or has something else there, `split_on` cuts plain texts at that string, `chunk_size` is
     the most characters a piece of text has. `log` receives what was guessed and skipped. Blank
     documents are skipped. Raises `UsageError` for a source that is not there or a pattern that no

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
 from groundup.config import PRESETS
-from groundup.config.names import TEXTS
+from groundup.config.other_names import TEXTS
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
 from groundup.data.own import own_kind

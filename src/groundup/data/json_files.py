@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from groundup.base.errors import DataError
-from groundup.data.fields import Records, Survey, find_field
 from groundup.data.streams import LARGEST_RECORD, lines, longer_than
+from groundup.data.text_fields import Records, Survey, find_field
 from groundup.data.texts import Reading
 
 

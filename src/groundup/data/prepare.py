@@ -30,6 +30,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
+from groundup.data.portions import cut_safely, units
 from groundup.data.reading import ReadingLog
 from groundup.data.shards import Journal, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
@@ -45,7 +46,6 @@ from groundup.data.tokens import (
     read_manifest,
     remedy,
 )
-from groundup.data.units import cut_safely, units
 from groundup.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 from groundup.tokenizer.end import with_asked_end
 

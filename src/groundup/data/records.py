@@ -7,11 +7,11 @@ from pathlib import Path
 
 from groundup.base.errors import DataError
 from groundup.data.csv_files import csv_records, tsv_records
-from groundup.data.fields import Records
 from groundup.data.json_files import json_records, jsonl_records
 from groundup.data.packed import StoredFile, byte_pieces
 from groundup.data.parquet_files import parquet_records, parquet_texts
 from groundup.data.streams import text_pieces
+from groundup.data.text_fields import Records
 from groundup.data.texts import Reading, Texts, chosen_texts
 
 PARQUET = ".parquet"

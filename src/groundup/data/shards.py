@@ -14,8 +14,8 @@ import numpy as np
 
 from groundup.base.errors import DataError, GroundupError
 from groundup.base.files import atomic_writer, read_json, write_json
+from groundup.data.portions import Unit, in_order
 from groundup.data.tokens import JOURNAL, SPLITS, Tokens
-from groundup.data.units import Unit, in_order
 from groundup.tokenizer import Tokenizer
 
 

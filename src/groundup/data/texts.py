@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.base.errors import DataError
-from groundup.data.fields import Records, Survey, choose_field, decoded, look_up
 from groundup.data.reading import ReadingLog
 from groundup.data.streams import plain_newlines
+from groundup.data.text_fields import Records, Survey, choose_field, decoded, look_up
 
 Texts = Iterator[tuple[str, str]]
 

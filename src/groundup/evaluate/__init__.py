@@ -11,28 +11,26 @@ from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
     from groundup.evaluate.candidate import Candidate as Candidate
-    from groundup.evaluate.documents import read_questions as read_questions
-    from groundup.evaluate.exam import TaskResult as TaskResult
-    from groundup.evaluate.exam import sit as sit
     from groundup.evaluate.likelihood import Score as Score
     from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
     from groundup.evaluate.loss import Evaluation as Evaluation
-    from groundup.evaluate.loss import Helpers as Helpers
     from groundup.evaluate.loss import evaluate_loss as evaluate_loss
     from groundup.evaluate.rows import Request as Request
+    from groundup.evaluate.run_task import TaskResult as TaskResult
+    from groundup.evaluate.run_task import sit as sit
+    from groundup.evaluate.task_files import read_questions as read_questions
     from groundup.evaluate.tasks import TASKS as TASKS
     from groundup.evaluate.text import TextResult as TextResult
     from groundup.evaluate.text import evaluate_text as evaluate_text
 
 _MODULES = {
     "Candidate": "candidate",
-    "read_questions": "documents",
-    "TaskResult": "exam",
-    "sit": "exam",
+    "read_questions": "task_files",
+    "TaskResult": "run_task",
+    "sit": "run_task",
     "Score": "likelihood",
     "log_likelihoods": "likelihood",
     "Evaluation": "loss",
-    "Helpers": "loss",
     "evaluate_loss": "loss",
     "Request": "rows",
     "TASKS": "tasks",

@@ -17,6 +17,7 @@ from torch import Tensor
 from groundup.base.errors import DataError, UsageError
 from groundup.data import TokenSplit
 from groundup.model import GPT, evaluation_mode
+from groundup.processes.alone import ALONE, Alone
 
 LOGITS_AT_ONCE = 1 << 23
 """Most scores held in memory at once: 32 MiB in fp32."""
@@ -29,20 +30,6 @@ Tokens = npt.NDArray[np.int64]
 
 Progress = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
-
-
-class Helpers:
-    """Processes that evaluate one model together: here, only this one."""
-
-    rank = 0
-    size = 1
-
-    def add(self, values: Tensor) -> Tensor:
-        """Return the sum of each process's `values`."""
-        return values
-
-
-NOBODY = Helpers()
 
 
 def silent(done: int, total: int) -> None:
@@ -73,7 +60,7 @@ def evaluate_loss(
     batch_size: int = 16,
     max_tokens: int | None = None,
     progress: Progress = silent,
-    helpers: Helpers = NOBODY,
+    helpers: Alone = ALONE,
 ) -> Evaluation:
     """Predict every token of `split` but its first, in consecutive windows of context_length.
 

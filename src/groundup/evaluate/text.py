@@ -15,8 +15,8 @@ from groundup.base.errors import DataError, UsageError
 from groundup.evaluate.candidate import Candidate
 from groundup.evaluate.likelihood import BATCH_TOKENS, token_losses
 from groundup.evaluate.loss import Progress, silent
-from groundup.evaluate.metrics import exp
 from groundup.evaluate.rows import Ids, Request, row_of
+from groundup.evaluate.scores import exp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from groundup.base.rooms import Room
 from groundup.generate.cache import KVCache
 from groundup.generate.chat import Chat, Conversation, open_chat
 from groundup.generate.generate import generate, generate_tokens, stream, stream_from
+from groundup.generate.run_settings import run_settings
 from groundup.generate.sampling import SamplingConfig, next_tokens
-from groundup.generate.settings import run_settings
 from groundup.generate.template import ChatTemplate
 from groundup.generate.windows import window_start
 

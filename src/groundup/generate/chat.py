@@ -9,8 +9,8 @@ from typing import Any
 from groundup.base.errors import ConfigError, UsageError, nearest, shown
 from groundup.config.fields import build, field_types, parse_value
 from groundup.generate.generate import start_ids, stream_from
+from groundup.generate.run_settings import NUMBERS, chat_settings, run_settings, run_template
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.settings import NUMBERS, chat_settings, run_settings, run_template
 from groundup.generate.template import ChatTemplate, Message
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun

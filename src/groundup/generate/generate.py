@@ -11,7 +11,7 @@ from groundup.base.errors import UsageError
 from groundup.generate.lookup import can_look_up, look_up
 from groundup.generate.pace import Pace
 from groundup.generate.sampling import SamplingConfig, generators, next_tokens
-from groundup.generate.text import TextStream
+from groundup.generate.text_stream import TextStream
 from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows, without_compiling
 from groundup.model import GPT, evaluation_mode
 from groundup.runs.pair import check_pair

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.arguments import check_config, check_tokens, unknown_token
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
 from groundup.model.block import BLOCKS
+from groundup.model.checks import check_config, check_tokens, unknown_token
 from groundup.model.init import init_weights
 from groundup.model.norms import build_norm
 from groundup.model.positions import POSITIONS

@@ -3,6 +3,7 @@
 Nothing here imports torch or numpy, so that `groundup plan` answers at once.
 """
 
+from groundup.base.hardware import available_memory
 from groundup.plan.calibration import Calibration, load_calibration, machine_fingerprint
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
 from groundup.plan.flops import (
@@ -10,7 +11,6 @@ from groundup.plan.flops import (
     model_flops_utilisation,
     training_flops_per_token,
 )
-from groundup.plan.machine import available_memory
 from groundup.plan.memory import Memory, generation_memory, training_memory
 from groundup.plan.plan import Plan, check_fits, make_plan
 from groundup.plan.speed import expected_step_seconds

@@ -22,7 +22,7 @@ out, and so are all scores where dropout meets a CPU, as no fused kernel there h
 With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
 the above is there of one layer at a time, in the backward pass: `recomputed`.
 
-In bf16 on CUDA a 16-bit copy of the model computes (`groundup.train.narrow`): whatever is a vector
+In bf16 on CUDA a 16-bit copy of the model computes (`groundup.optim.narrow`): whatever is a vector
 above is then of 2 bytes, one copy of an input is enough, and the matrices' copies are the model's.
 """
 

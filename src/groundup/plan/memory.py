@@ -34,13 +34,13 @@ PROCESS = 310 << 20
 MiB for the whole command, 243 without reading a text, of which `import torch` is 219; torch 2.13,
 CPU build, Linux x86-64)."""
 LOSS_CHUNK = 1 << 24
-"""Logits that the fused loss computes at once (`groundup.train.loss.CHUNK_VALUES`)."""
+"""Logits that the fused loss computes at once (`groundup.optim.cross_entropy.CHUNK_VALUES`)."""
 CUDA_LOSS_CHUNK = 1 << 29
 """The same on a CUDA GPU, where products of fewer rows leave multiprocessors idle."""
 MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015); Muon keeps one."""
 MUON_LOT = 1 << 24
-"""Values that Muon works on at once, at most (`groundup.train.muon.VALUES_AT_ONCE`)."""
+"""Values that Muon works on at once, at most (`groundup.optim.muon.VALUES_AT_ONCE`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from groundup.base.errors import UsageError
+from groundup.base.hardware import available_memory
 from groundup.config import GPTConfig, TrainConfig, as_table
 from groundup.plan.calibration import Calibration
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
 from groundup.plan.flops import forward_flops_per_token, training_flops_per_token
-from groundup.plan.machine import available_memory
 from groundup.plan.memory import Memory, generation_memory, training_memory
 from groundup.plan.speed import expected_step_seconds
 from groundup.plan.units import MIB

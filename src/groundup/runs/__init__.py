@@ -1,5 +1,6 @@
-"""The run folder: its layout, lock and metrics; `checkpoint` and `load` for its tensors, `report`
-and `compare` for a person. Only tensors and `load` need torch.
+"""The run folder: its layout, lock and metrics; `checkpoint` and `load` for its tensors.
+
+Only tensors and `load` need torch.
 """
 
 from groundup.runs.folder import RunFolder, flatten, run_lock

@@ -12,23 +12,23 @@ from groundup.base.lazy import on_first_use
 from groundup.base.rooms import Room
 
 if TYPE_CHECKING:
+    from groundup.optim.cross_entropy import fused_loss as fused_loss
+    from groundup.optim.cross_entropy import plain_loss as plain_loss
+    from groundup.optim.optimizer import build_optimizer as build_optimizer
+    from groundup.optim.schedule import learning_rate as learning_rate
+    from groundup.optim.step import TrainStep as TrainStep
     from groundup.train.api import train as train
     from groundup.train.assemble import assemble as assemble
     from groundup.train.choices import Choices as Choices
     from groundup.train.choices import choose as choose
     from groundup.train.listener import Listener as Listener
     from groundup.train.loop import Trainer as Trainer
-    from groundup.train.loss import fused_loss as fused_loss
-    from groundup.train.loss import plain_loss as plain_loss
-    from groundup.train.optimizer import build_optimizer as build_optimizer
     from groundup.train.progress import Progress as Progress
     from groundup.train.request import TrainRequest as TrainRequest
     from groundup.train.run import Outcome as Outcome
     from groundup.train.run import train_run as train_run
-    from groundup.train.schedule import learning_rate as learning_rate
     from groundup.train.screen import ConsoleScreen as ConsoleScreen
     from groundup.train.start import new_model as new_model
-    from groundup.train.step import TrainStep as TrainStep
 
 _MODULES = {
     "train": "api",
@@ -37,17 +37,17 @@ _MODULES = {
     "choose": "choices",
     "Listener": "listener",
     "Trainer": "loop",
-    "fused_loss": "loss",
-    "plain_loss": "loss",
-    "build_optimizer": "optimizer",
+    "fused_loss": "groundup.optim.cross_entropy",
+    "plain_loss": "groundup.optim.cross_entropy",
+    "build_optimizer": "groundup.optim.optimizer",
     "Progress": "progress",
     "TrainRequest": "request",
     "Outcome": "run",
     "train_run": "run",
-    "learning_rate": "schedule",
+    "learning_rate": "groundup.optim.schedule",
     "ConsoleScreen": "screen",
     "new_model": "start",
-    "TrainStep": "step",
+    "TrainStep": "groundup.optim.step",
 }
 
 __all__ = [*_MODULES]

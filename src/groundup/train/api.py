@@ -14,7 +14,7 @@ from groundup.base.errors import ConfigError, DataError, UsageError, nearest, sh
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
 from groundup.config.fields import field_types
-from groundup.config.names import SETTINGS, by_other_name
+from groundup.config.other_names import SETTINGS, by_other_name
 from groundup.data import TokenSplit
 from groundup.model import GPT
 from groundup.runs.pair import check_pair

@@ -9,13 +9,13 @@ from groundup.data import Batches, TokenSplit
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
 from groundup.model import GPT
+from groundup.optim.step import TrainStep
+from groundup.processes.alone import ALONE, Alone
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
 from groundup.train.listener import Listener
 from groundup.train.loop import Between, Trainer
-from groundup.train.step import TrainStep
-from groundup.train.world import ALONE, Alone
 
 EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""

@@ -15,6 +15,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
+from groundup.base.hardware import available_memory
 from groundup.config import GPTConfig, TrainConfig
 from groundup.device.allocator import (
     can_keep_freed_memory,
@@ -23,10 +24,9 @@ from groundup.device.allocator import (
 )
 from groundup.device.threads import choose_threads, cpu_threads, usable_cores
 from groundup.plan.count import count_parameters
-from groundup.plan.machine import available_memory
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
-from groundup.train.launch import processes_here
+from groundup.processes.launch import processes_here
 from groundup.train.probe import cpu_precision
 
 COMPILE_PAYS_AFTER = 500

@@ -13,9 +13,9 @@ from groundup.base.files import make_folder, new_path
 from groundup.config import TrainConfig, as_table, build
 from groundup.data import TokenSplit
 from groundup.model import GPT
+from groundup.report import write_report
 from groundup.runs import RunFolder, flatten, read_lines
 from groundup.runs.generation import ending
-from groundup.runs.report import write_report
 from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices, choose

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from groundup.data import Batches
 from groundup.device.transfer import to_device
-from groundup.train.checkpointing import checkpoint_blocks
+from groundup.optim.activation_checkpointing import checkpoint_blocks
+from groundup.optim.compiled import compile_step
+from groundup.optim.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
+from groundup.optim.step import TrainStep
+from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
-from groundup.train.compiled import compile_step
 from groundup.train.listener import Tensors
-from groundup.train.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
-from groundup.train.step import TrainStep
-from groundup.train.world import ALONE, Alone
 
 
 class Learner:

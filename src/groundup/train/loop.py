@@ -22,6 +22,10 @@ from groundup.data import Batches
 from groundup.device.machine import peak_memory_mib
 from groundup.device.rates import synchronize
 from groundup.evaluate import Evaluation
+from groundup.optim.optimizer import set_learning_rate
+from groundup.optim.schedule import learning_rate
+from groundup.optim.step import TrainStep
+from groundup.processes.alone import ALONE, Alone
 from groundup.train.budget import (
     EVALUATIONS,
     MOST_EVALUATED,
@@ -33,11 +37,7 @@ from groundup.train.choices import Choices
 from groundup.train.health import MOST_RETURNS, SLOWED, WINDOW, DivergedError, Trouble, examine
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
-from groundup.train.optimizer import set_learning_rate
 from groundup.train.progress import Progress
-from groundup.train.schedule import learning_rate
-from groundup.train.step import TrainStep
-from groundup.train.world import ALONE, Alone
 
 TIMED_STEPS = 20
 """Steps from which the time of the whole run is foretold."""

@@ -12,8 +12,8 @@ import torch
 from groundup.config import GPTConfig
 from groundup.device.rates import matmul_rate
 from groundup.model import GPT
+from groundup.optim.step import TrainStep
 from groundup.train.start import new_model
-from groundup.train.step import TrainStep
 
 CLEARLY = 1.3
 """16-bit products are taken only where they make a layer so many times as fast."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from groundup.base.files import read_json, write_json
 from groundup.model import GPT
+from groundup.optim.step import TrainStep
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import (
     MODEL,
@@ -25,7 +26,6 @@ from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
 from groundup.train.kept import BATCH, WHY, kept_batch
 from groundup.train.start import new_model
-from groundup.train.step import TrainStep
 
 KEPT = 3
 """Batches kept of a run, the latest ones."""

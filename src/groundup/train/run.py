@@ -14,10 +14,12 @@ from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig, as_table, build
 from groundup.data import PreparedData, open_prepared, prepare
 from groundup.plan import check_fits, make_plan
+from groundup.processes.alone import ALONE, Alone, Exact
+from groundup.processes.launch import place
+from groundup.report import write_report
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint, newest_intact
 from groundup.runs.generation import ending
-from groundup.runs.report import write_report
 from groundup.train.assemble import assemble
 from groundup.train.choices import Choices, choose
 from groundup.train.epochs import steps_of
@@ -31,7 +33,6 @@ from groundup.train.folder import (
     restore,
     run_tables,
 )
-from groundup.train.launch import place
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
@@ -39,7 +40,6 @@ from groundup.train.request import Screen, TrainRequest
 from groundup.train.resume import compatible, tell_inexact
 from groundup.train.shortage import explained
 from groundup.train.start import new_model
-from groundup.train.world import ALONE, Alone, Exact
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _joined(timeout: float, notice: Callable[[str], None]) -> Iterator[Alone]:
     if (own := place()) is None:
         yield ALONE
         return
-    from groundup.train.distributed import joined  # a second of imports
+    from groundup.processes.distributed import joined  # a second of imports
 
     with joined(own, timeout, notice) as ranks:
         yield ranks
@@ -236,7 +236,7 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
     if ranks.size == 1:
         yield Exact() if config.exact == "on" else ALONE
         return
-    from groundup.train.distributed import arrange
+    from groundup.processes.distributed import arrange
 
     yield arrange(ranks, config, choices.device)
 

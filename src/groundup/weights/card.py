@@ -12,7 +12,7 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.report.record import RunRecord, number, read_run
+from groundup.runs.record import RunRecord, number, read_run
 from groundup.weights.pretrained import Exported
 
 UNKNOWN = "unknown"

@@ -12,9 +12,9 @@ from groundup.base.errors import RunError
 from groundup.runs.tensor_file import Stored
 from groundup.weights.asked import check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
+from groundup.weights.groundup_format import CONFIG, read_own, write_own
 from groundup.weights.hf import fetch_hub, read_hf, write_hf
 from groundup.weights.nanogpt import read_nanogpt
-from groundup.weights.own import CONFIG, read_own, write_own
 from groundup.weights.pretrained import Exported, Pretrained
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}

@@ -11,7 +11,7 @@ from typing import Any
 
 from groundup.tokenizer.end import CONFIG, named_tokens, token_names
 from groundup.weights.hf.settings import Fields
-from groundup.weights.json_file import read_object
+from groundup.weights.json_object import read_object
 
 LARGEST_CONFIG = 16 << 20
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")

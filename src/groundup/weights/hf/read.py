@@ -9,10 +9,10 @@ import torch
 
 from groundup.base.errors import RunError, shown
 from groundup.runs.tensor_file import Stored, read_safetensors
+from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
-from groundup.weights.hf.generation import read_generation
-from groundup.weights.hf.manners import read_template, read_tokenizer
-from groundup.weights.json_file import read_object
+from groundup.weights.hf.generation_config import read_generation
+from groundup.weights.json_object import read_object
 from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained
 

@@ -16,7 +16,7 @@ from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.gguf.splits import name_of
-from groundup.weights.hf.manners import write_manners
+from groundup.weights.hf.companions import write_manners
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG, TENSORS
 from groundup.weights.naming import leaving

@@ -1,0 +1,141 @@
+"""`groundup import` and `groundup export`: models of others in, ours out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundup.base.errors import UsageError
+from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON, Which
+from groundup.cli.printing import say, suggest
+from groundup.cli.run_names import Run, check_run
+
+if TYPE_CHECKING:
+    from groundup.weights import Conversion
+
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read the result back.")]
+
+
+@verb(app, "import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="A Hugging Face folder, a hub name (openai-community/gpt2), a .gguf file, a "
+            "folder from export --format safetensors, or nanoGPT's ckpt.pt.",
+        ),
+    ],
+    dest: Annotated[
+        Path | None, typer.Argument(help="The run folder to make [default: runs/NAME].")
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Where SRC has none: a tokenizer.json, gpt2 or bytes."),
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read the weights of a pickle (ckpt.pt).")
+    ] = False,
+    no_verify: NoVerify = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Bring in somebody's pretrained model.
+
+    What comes of it is a run folder: generate, chat, evaluate, and train on from it.
+    """
+    from groundup.base.files import new_path
+    from groundup.tokenizer import build_tokenizer
+    from groundup.weights.asked import check_source
+
+    if tokenizer in ("bpe", "chars"):
+        raise UsageError(
+            f"--tokenizer {tokenizer}: such a one is made from a text, and here is none; give a "
+            "tokenizer.json, gpt2 or bytes"
+        )
+    stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
+    path = dest or Path("runs") / stem
+    check_source(source)
+    new_path(path)
+    given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
+    from groundup.weights import import_model
+
+    done = import_model(
+        source, path, tokenizer=given, trust_pickle=trust_pickle, verify=not no_verify
+    )
+    if not as_json:
+        _show("Imported", done)
+        suggest("Next", "groundup", "chat", path)
+        suggest("", "groundup", "train", "TEXT", "--from", path)
+        return
+    _print_json(done)
+
+
+@verb(app, "export")
+def export(
+    run: Run,
+    dest: Annotated[Path, typer.Argument(help="The folder (gguf: the file) to write.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="hf (for transformers), gguf (llama.cpp), safetensors [default: gguf where DEST "
+            "ends in .gguf, else hf].",
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="f32, bf16, f16; gguf also q8_0, q4_0, q4_1, q5_0, q5_1 [default: as stored]."
+        ),
+    ] = None,
+    checkpoint: Which = "best",
+    licence: Annotated[
+        str | None, typer.Option("--license", help="For the model card, such as mit.")
+    ] = None,
+    no_verify: NoVerify = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Write a model for others to load.
+
+    With its tokenizer, its chat template and, for Hugging Face, a model card.
+    """
+    from groundup.base.files import new_path
+    from groundup.weights.asked import check_format
+
+    form = form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf")
+    check_format(form, dtype)
+    check_run(run, checkpoint)
+    new_path(dest)
+    from groundup.weights import export_model
+
+    done = export_model(
+        run,
+        dest,
+        form,
+        dtype=dtype,
+        checkpoint=checkpoint,
+        licence=licence,
+        verify=not no_verify,
+    )
+    _print_json(done) if as_json else _show("Exported", done)
+
+
+def _show(what: str, done: Conversion) -> None:
+    from groundup.plan.units import duration, mib
+
+    size, took = mib(done.size_bytes), duration(done.seconds)
+    say(what, f"{done.path}: {done.parameters:,} parameters, {size}, {took}")
+    for notice in done.notices:
+        say("Note", notice)
+    if done.difference is not None:
+        say("Verified", f"read back; largest difference of logits {done.difference:.3g}")
+
+
+def _print_json(done: Conversion) -> None:
+    print(json.dumps(dataclasses.asdict(done), default=str))

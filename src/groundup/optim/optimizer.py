@@ -1,0 +1,192 @@
+"""What moves the parameters: Muon for the matrices in blocks and AdamW for the rest, or AdamW.
+
+The rules are functions over lists of tensors, torch's own fused kernel among them. What holds them
+is a class of ours: torch's `Optimizer` imports the compiler, which takes as long as torch itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from groundup.base.errors import RunError, shown
+from groundup.config import TrainConfig
+from groundup.optim.muon import muon
+from groundup.optim.schedule import learning_rate
+from groundup.processes.alone import ALONE, Alone
+
+Group = dict[str, Any]
+"""Parameters that move by one rule: `params`, `lr`, `weight_decay` and the rule's own settings."""
+
+
+class Optimizer:
+    """Groups of parameters, each with its rule, and what is remembered of each parameter.
+
+    Gradients are divided by the tensor `grad_scale`, where it is set, on their way.
+    """
+
+    def __init__(self, groups: list[Group], world: Alone = ALONE) -> None:
+        self.param_groups = groups
+        self.world = world
+        self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
+        self.grad_scale: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            if moving := [p for p in group["params"] if p.grad is not None]:
+                RULES[group["rule"]](moving, group, self)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def fields(self) -> dict[Tensor, tuple[str, ...]]:
+        """Return what is remembered of each parameter."""
+        return {p: FIELDS[group["rule"]] for group in self.param_groups for p in group["params"]}
+
+    def gradients(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Return this process's part of each parameter's gradient."""
+        return [self.world.local(p.grad) for p in parameters if p.grad is not None]
+
+
+def _adamw(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
+    """AdamW (Loshchilov and Hutter, 2017), all parameters in one fused kernel."""
+    own = [optimizer.world.local(parameter) for parameter in parameters]
+    for parameter, values in zip(parameters, own, strict=True):
+        if not (state := optimizer.state[parameter]):
+            state["step"] = torch.zeros((), device=values.device)
+            state["exp_avg"] = torch.zeros_like(values)
+            state["exp_avg_sq"] = torch.zeros_like(values)
+    kept = [optimizer.state[parameter] for parameter in parameters]
+    beta1, beta2 = group["betas"]
+    adamw(
+        own,
+        optimizer.gradients(parameters),
+        [state["exp_avg"] for state in kept],
+        [state["exp_avg_sq"] for state in kept],
+        [],
+        [state["step"] for state in kept],
+        fused=True,
+        grad_scale=optimizer.grad_scale,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        eps=1e-8,
+        maximize=False,
+    )
+
+
+def _muon(parameters: list[Tensor], group: Group, optimizer: Optimizer) -> None:
+    own = [optimizer.world.local(parameter) for parameter in parameters]
+    for parameter, values in zip(parameters, own, strict=True):
+        if not (state := optimizer.state[parameter]):
+            state["momentum"] = torch.zeros_like(values)
+    muon(
+        own,
+        optimizer.gradients(parameters),
+        [optimizer.state[p]["momentum"] for p in parameters],
+        grad_scale=optimizer.grad_scale,
+        world=optimizer.world,
+        like=parameters,
+        **{key: group[key] for key in ("lr", "momentum", "weight_decay", "dtype")},
+    )
+
+
+RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
+    "adamw": _adamw,
+    "muon": _muon,
+}
+
+FIELDS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum",)}
+"""What the rules remember of a parameter: each like it, but for the number of steps."""
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE) -> Optimizer:
+    """Return what moves the parameters of `model` that require a gradient, as `config` says.
+
+    Matrices and embeddings decay, biases and norms do not. Muon's products are in the number
+    format of the run's others: where bf16 is faster for these, it is for Muon.
+    """
+    inner = _inner_matrices(model) if config.optimizer == "muon" else []
+    taken = set(inner)
+    others = [p for p in model.parameters() if p.requires_grad and p not in taken]
+    adamw_rule = {"rule": "adamw", "lr": 0.0, "betas": (config.beta1, config.beta2)}
+    muon_rule = {
+        "rule": "muon",
+        "lr": 0.0,
+        "momentum": config.muon_momentum,
+        "dtype": torch.bfloat16 if config.precision == "bf16" else torch.float32,
+    }
+    decay = config.weight_decay
+    groups: list[Group] = [
+        {**adamw_rule, "params": [p for p in others if p.dim() >= 2], "weight_decay": decay},
+        {**adamw_rule, "params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
+        {**muon_rule, "params": inner, "weight_decay": decay},
+    ]
+    return Optimizer([group for group in groups if group["params"]], world)
+
+
+def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Return the matrices inside blocks, which map vectors to vectors; embeddings do not."""
+    blocks = getattr(model, "blocks", nn.ModuleList())
+    return [p for p in blocks.parameters() if p.requires_grad and p.dim() >= 2]
+
+
+def set_learning_rate(
+    optimizer: Optimizer, step: int, config: TrainConfig, scale: float = 1.0
+) -> None:
+    """Set the learning rates of `step` (from 0): Muon's follows the same schedule as AdamW's."""
+    assert config.learning_rate is not None, "`choose` has set it"
+    rate = learning_rate(step, config) * scale
+    rates = {"adamw": rate, "muon": rate * config.peak_muon_learning_rate / config.learning_rate}
+    for group in optimizer.param_groups:
+        group["lr"] = rates[group["rule"]]
+
+
+def optimizer_tensors(
+    optimizer: Optimizer, named: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the optimizer's memory as whole tensors named `PARAMETER:FIELD`."""
+    names = {parameter: name for name, parameter in named.items()}
+    for parameter, state in optimizer.state.items():
+        for field, value in state.items():
+            whole = optimizer.world.whole(value, parameter) if value.dim() else value
+            yield f"{names[parameter]}:{field}", whole
+
+
+def restore_optimizer(
+    optimizer: Optimizer, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Give the optimizer back the memory that `optimizer_tensors` yielded."""
+    fields = optimizer.fields()
+    remembered = {
+        f"{name}:{field}": (parameter, field)
+        for name, parameter in named.items()
+        for field in fields.get(parameter, ())
+    }
+    optimizer.state.clear()
+    for key, value in tensors.items():
+        if key not in remembered:
+            raise RunError(f"trainer.safetensors: '{shown(key)}' is of no parameter that learns")
+        parameter, field = remembered[key]
+        shape = () if field == "step" else tuple(parameter.shape)
+        if tuple(value.shape) != shape or not value.is_floating_point():
+            found = f"{tuple(value.shape)} of {value.dtype}"
+            raise RunError(f"trainer.safetensors: {key} is {found}, expected {shape} of numbers")
+        # The step count is a scalar that the fused kernel expects beside its parameter.
+        own = optimizer.world.part_of(value, parameter) if value.dim() else value
+        optimizer.state[parameter][field] = own.to(parameter.device, copy=True)
+    for key, (parameter, field) in remembered.items():
+        if parameter in optimizer.state and field not in optimizer.state[parameter]:
+            raise RunError(f"trainer.safetensors: {key} is missing")

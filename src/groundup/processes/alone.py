@@ -1,0 +1,181 @@
+"""The processes that train one model together, as the loop sees them: here, only this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from groundup.base.errors import UsageError
+from groundup.config import TrainConfig
+from groundup.model import GPT
+
+T = TypeVar("T")
+
+Pass = tuple[int, int]
+"""The first sample of a forward and backward pass, counted from the step's first, and how many."""
+
+
+class Training(Protocol):
+    """How far a training is, for those who watch over it."""
+
+    @property
+    def steps_done(self) -> int:
+        """Steps taken."""
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a step takes at most, of the last ones."""
+
+
+class Alone:
+    """A single process: every share is the whole, and nobody has to be asked.
+
+    `processes/distributed.py` has the others, with the same methods.
+    """
+
+    rank = 0
+    size = 1
+    divisor = 1.0
+    """By how much gradients come out smaller than the sum over all samples of a step."""
+
+    def passes(self, config: TrainConfig) -> list[Pass]:
+        """Return this process's passes of a step."""
+        return share(config, self.rank, self.size)
+
+    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+        return step
+
+    def passing(self, last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a pass: gradients are shared in the last one only."""
+        return nullcontext()
+
+    def passed(self, parameters: list[nn.Parameter], last: bool) -> None:
+        """Receive that a pass is done, and its gradients stand in the parameters."""
+
+    def total(self, rows: list[Tensor]) -> Tensor:
+        """Return the sum of the rows (n,) of all passes of all processes."""
+        return torch.stack(rows).sum(dim=0)
+
+    def add(self, values: Tensor) -> Tensor:
+        """Return the sum of each process's `values`."""
+        return values
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """Return the norm of the whole gradient."""
+        return nn.utils.get_total_norm(gradients)
+
+    def share(self, decide: Callable[[], T]) -> T:
+        """Let the first process decide something that JSON can say; return it in every one."""
+        return decide()
+
+    def watch(self, training: Training) -> None:
+        """Note whose steps are spoken of when something happens."""
+
+    def stopping(self) -> None:
+        """Note that all have agreed to stop."""
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call a function that uses the model itself; all processes call it at once."""
+        return function()
+
+    def writer(self, model: GPT) -> GPT:
+        """Return a model to write with in the first process: the same, or one like it."""
+        return model
+
+    def agree(self, *wishes: int) -> tuple[int, ...]:
+        """Return the largest of each wish that any process has."""
+        return wishes
+
+    def local(self, tensor: Tensor) -> Tensor:
+        """Return what this process has of a tensor that may be spread, in the same memory."""
+        return tensor
+
+    def whole(self, part: Tensor, like: Tensor) -> Tensor:
+        """Return the whole of which each process has a part, spread as `like` is."""
+        return part
+
+    def part_of(self, whole: Tensor, like: Tensor) -> Tensor:
+        """Return this process's part of a whole tensor, spread as `like` is."""
+        return whole
+
+
+ALONE = Alone()
+
+
+class Exact(Alone):
+    """Sums that do not depend on who computes what.
+
+    A step's samples are cut into the config's `exact_shards` equal shards, a power of two, each a
+    pass of its own. Their gradients are the leaves of a fixed binary tree, in which neighbours are
+    added first; a process has a whole subtree, and then adds its partner's at each level. Floating
+    point sums are commutative, though not associative: partners get the same bits.
+    """
+
+    def passes(self, config: TrainConfig) -> list[Pass]:
+        """Return this process's passes of a step."""
+        shards, total = config.exact_shards, config.sequences_per_step
+        if shards % self.size:
+            raise UsageError(
+                f"{self.size} processes cannot share exact_shards = {shards} equally; start "
+                f"{' or '.join(str(2**i) for i in range(shards.bit_length()))}"
+            )
+        own, n = shards // self.size, total // shards
+        self._sums: list[tuple[int, Tensor]] = []
+        return [((self.rank * own + i) * n, n) for i in range(own)]
+
+    def passed(self, parameters: list[nn.Parameter], last: bool) -> None:
+        """Add a pass's gradients to those of its neighbour, as soon as both are there."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        vector = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        for parameter in parameters:
+            parameter.grad = None
+        level = 0
+        while self._sums and self._sums[-1][0] == level:
+            vector += self._sums.pop()[1]
+            level += 1
+        self._sums.append((level, vector))
+        if not last:
+            return
+        vector = self._sums.pop()[1]
+        for i in range(self.size.bit_length() - 1):
+            vector += self.exchange(vector, self.rank ^ 1 << i)
+        pieces = torch.split(vector, [p.numel() for p in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter)
+
+    def total(self, rows: list[Tensor]) -> Tensor:
+        """Return the sum of the rows (n,) of all passes of all processes."""
+        return self.collect(torch.stack(rows)).sum(dim=0)
+
+    def exchange(self, vector: Tensor, partner: int) -> Tensor:
+        """Return the vector of `partner`, who gets this one."""
+        raise AssertionError("a single process has no partner")
+
+    def collect(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of their ranks."""
+        return rows
+
+
+def share(config: TrainConfig, rank: int, size: int) -> list[Pass]:
+    """Divide a step's samples among `size` processes; return the passes of one of them.
+
+    A step learns from the same samples whatever the number of processes: the config's batch_size
+    times accumulation. Each has an equal run of them, in as few equal passes of at most batch_size
+    as there can be.
+    """
+    total = config.sequences_per_step
+    if total % size:
+        raise UsageError(
+            f"batch_size = {config.batch_size} times accumulation = {config.accumulation} is "
+            f"{total} sequences a step, which {size} processes cannot share equally; give a "
+            f"multiple of {size}"
+        )
+    own = total // size
+    fewest = -(-own // config.batch_size)
+    n = next(n for n in range(fewest, own + 1) if own % n == 0)
+    return [(rank * own + i * (own // n), own // n) for i in range(n)]

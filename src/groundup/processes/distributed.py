@@ -1,0 +1,310 @@
+"""Many processes that train one model: the only file that knows `torch.distributed`.
+
+A launcher starts the same command several times and tells each process RANK, WORLD_SIZE,
+LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. What one process alone would do,
+`groundup.processes.alone` says; here are the same methods for many.
+
+    Ranks            processes that know of each other, and can ask all
+    ├── Replicated   each has the whole model; gradients are averaged (DDP)
+    ├── Sharded      each has a part of every parameter (FSDP2)
+    └── ExactRanks   each has the whole model; gradients are summed in a fixed tree
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from torch.distributed.tensor import DTensor, Replicate
+from torch.nn.parallel import DistributedDataParallel
+
+from groundup.base.errors import GroundupError
+from groundup.config import TrainConfig
+from groundup.model import GPT, filled_gpt
+from groundup.processes.alone import Alone, Exact, T, Training
+from groundup.processes.heartbeat import Deadline, Pulse
+from groundup.processes.launch import Place
+
+STARTING = timedelta(minutes=10)
+"""How long the processes look for the one that keeps their store."""
+LATE = 10.0
+"""Seconds after which a process says that it waits for the others to be there."""
+
+
+class Ranks(Alone):
+    """The processes of a training, each with its rank from 0 to size - 1."""
+
+    def __init__(self, place: Place, store: Store, pulse: Pulse, deadline: Deadline) -> None:
+        self.place, self.store, self.pulse, self.deadline = place, store, pulse, deadline
+        self.rank, self.size = place.rank, place.size
+        self.decisions = 0
+
+    def share(self, decide: Callable[[], Any]) -> Any:
+        """Let the first process decide something that JSON can say; return it in every one.
+
+        However long that takes: nobody waits in a collective. If it fails there, all fail.
+        """
+        self.decisions += 1
+        key = f"decided/{self.decisions}"
+        if self.rank == 0:
+            try:
+                said: dict[str, Any] = {"decided": decide()}
+            except BaseException as error:
+                status = error.exit_status if isinstance(error, GroundupError) else 1
+                self.store.set(key, json.dumps({"failed": str(error), "status": status}))
+                raise
+            self.store.set(key, json.dumps(said))
+            return said["decided"]
+        while (text := self.pulse.read(key)) is None:
+            lost = self.pulse.lost(self.pulse.patience)
+            if lost and self.pulse.read(key) is None:
+                raise lost
+            time.sleep(0.05)
+        said = json.loads(text)
+        if "failed" in said:
+            failure = GroundupError(f"rank 0: {said['failed']}")
+            failure.exit_status = said["status"]
+            raise failure
+        return said["decided"]
+
+    def connect(self, device: torch.device, timeout: float) -> None:
+        """Open the ways by which tensors go; nobody waits for longer than `timeout` seconds."""
+        if device.type == "cuda":
+            torch.cuda.set_device(self.place.local_rank % torch.cuda.device_count())
+        self.pulse.meet("connect")
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=PrefixStore("groundup", self.store),
+            rank=self.rank,
+            world_size=self.size,
+            timeout=timedelta(seconds=timeout),
+        )
+        self.device = device
+
+    def watch(self, training: Training) -> None:
+        """Note whose steps are spoken of when something happens."""
+        self.pulse.training = self.deadline.training = training
+
+    def stopping(self) -> None:
+        """Note that all have agreed to stop."""
+        self.deadline.kept()
+
+    def total(self, rows: list[Tensor]) -> Tensor:
+        """Return the sum of the rows (n,) of all passes of all processes."""
+        values = torch.stack(rows).sum(dim=0)
+        dist.all_reduce(values)
+        return values
+
+    def add(self, values: Tensor) -> Tensor:
+        """Return the sum of each process's `values`."""
+        values = values.to(self.device)
+        dist.all_reduce(values)
+        return values
+
+    def agree(self, *wishes: int) -> tuple[int, ...]:
+        """Return the largest of each wish that any process has."""
+        asked = torch.tensor(wishes, dtype=torch.int32, device=self.device)
+        dist.all_reduce(asked, dist.ReduceOp.MAX)
+        return tuple(asked.tolist())
+
+
+class Replicated(Ranks):
+    """Every process has the whole model, and its share of each step's samples."""
+
+    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+        self.divisor = float(self.size)
+        has_experts = cast("Any", step).model.config.n_experts > 0
+        # DDP lays gradients out anew after its first step, unless it looks for unused parameters;
+        # three and more are then summed in another order, and a resume would be told from no stop.
+        exact = self.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
+        search = has_experts or (exact and self.size > 2)
+        self._wrapped = DistributedDataParallel(step, find_unused_parameters=search)
+        return self._wrapped
+
+    def passing(self, last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a pass: gradients are shared in the last one only."""
+        return nullcontext() if last else self._wrapped.no_sync()
+
+
+class Sharded(Ranks):
+    """Every process has a part of each parameter, of its gradient and of the optimizer's memory."""
+
+    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        policy = MixedPrecisionPolicy()  # autocast narrows, as everywhere
+        for block in cast("Any", step).model.blocks:
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        self._sharded = fully_shard(step, mesh=mesh, mp_policy=policy)
+        for module in step.modules():
+            if isinstance(module, FSDPModule):
+                module.set_gradient_divide_factor(1.0)
+                module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
+        register_fsdp_forward_method(step, "within")
+        self._step = cast("Any", step)
+        # The parts: between a forward pass and the next, a module may show whole ones.
+        self._parameters = dict(self._step.model.named_parameters())
+        return step
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call a function that uses the model itself; all processes call it at once."""
+        within: Callable[[Callable[[], T]], T] = self._step.within
+        return within(function)
+
+    def writer(self, model: GPT) -> GPT:
+        """Return a model to write with in the first process: one of its own, of whole tensors."""
+        tensors = {}
+        for name, parameter in self._parameters.items():
+            whole = self.whole(self.local(parameter), parameter)
+            if self.rank == 0:
+                tensors[name] = whole.detach()
+        return filled_gpt(model.config, tensors) if self.rank == 0 else model
+
+    def passing(self, last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a pass: gradients are shared in the last one only."""
+        self._sharded.set_requires_gradient_sync(last)
+        return nullcontext()
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """Return the norm of the whole gradient."""
+        square = super().norm(gradients).square()
+        dist.all_reduce(square)
+        return square.sqrt()
+
+    def local(self, tensor: Tensor) -> Tensor:
+        """Return what this process has of a tensor that may be spread, in the same memory."""
+        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+    def whole(self, part: Tensor, like: Tensor) -> Tensor:
+        """Return the whole of which each process has a part, spread as `like` is."""
+        spread = cast("DTensor", like)
+        return DTensor.from_local(
+            part,
+            spread.device_mesh,
+            spread.placements,
+            run_check=False,
+            shape=like.shape,
+            stride=like.stride(),
+        ).full_tensor()
+
+    def part_of(self, whole: Tensor, like: Tensor) -> Tensor:
+        """Return this process's part of a whole tensor, spread as `like` is."""
+        spread, everywhere = cast("DTensor", like), [Replicate()]
+        whole = DTensor.from_local(
+            whole.to(self.device), spread.device_mesh, everywhere, run_check=False
+        )
+        return whole.redistribute(placements=spread.placements).to_local()
+
+
+class ExactRanks(Exact, Ranks):
+    """Every process has the whole model; sums are those of one process, bit for bit."""
+
+    def exchange(self, vector: Tensor, partner: int) -> Tensor:
+        """Return the vector of `partner`, who gets this one."""
+        other = torch.empty_like(vector)
+        sends = [dist.P2POp(dist.isend, vector, partner), dist.P2POp(dist.irecv, other, partner)]
+        for work in dist.batch_isend_irecv(sends):
+            work.wait()
+        return other
+
+    def collect(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of their ranks."""
+        all_rows = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(all_rows, rows)
+        return torch.cat(all_rows)
+
+
+@contextlib.contextmanager
+def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Iterator[Ranks]:
+    """Find the other processes; yield what this one is among them."""
+    text = f"rank {place.rank} of {place.size} waits for the others at {place.host}:{place.port}"
+    with Deadline() as deadline:
+        late = threading.Timer(LATE, notice, [text])
+        late.daemon = True
+        late.start()
+        store = _own_part(_store(place), place)
+        pulse = Pulse(cast("Any", store), place.rank, place.size, timeout)  # its stubs lack clone()
+        with pulse.guarded():
+            late.cancel()
+            yield Ranks(place, store, pulse, deadline)
+        if dist.is_initialized():  # not after an error: it would wait for those who are no more
+            dist.destroy_process_group()
+
+
+def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
+    """Return the same processes, connected, and working together as the settings say."""
+    assert isinstance(ranks, Ranks), "there is more than one"
+    kind: type[Ranks] = Replicated
+    if config.exact == "on":
+        kind = ExactRanks
+    elif config.shard == "on":
+        kind = Sharded
+    arranged = kind(ranks.place, ranks.store, ranks.pulse, ranks.deadline)
+    arranged.connect(device, config.timeout)
+    return arranged
+
+
+def _store(place: Place) -> Store:
+    """Return what all processes can read and write; rank 0 keeps it, where its launcher does not.
+
+    PyTorch's own rendezvous would have rank 0 wait for the others where no signal is heard.
+    """
+    launcher_keeps_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        return TCPStore(
+            place.host,
+            place.port,
+            is_master=place.rank == 0 and not launcher_keeps_it,
+            timeout=STARTING,
+            wait_for_workers=False,
+            multi_tenant=True,
+        )
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise GroundupError(
+            f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
+            f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
+        ) from error
+
+
+def _own_part(store: Store, place: Place) -> Store:
+    """Return a part of the store that these processes alone use, once all of them are there.
+
+    A launcher that starts all again may keep its store, with what was said there before. So each
+    process takes a name, and follows the first one when that has called it by this name.
+    """
+    own, others = uuid.uuid4().hex, range(1, place.size)
+    if place.rank == 0:
+        while not store.check([f"{own}/{rank}" for rank in others]):
+            here = [rank for rank in others if store.check([f"name/{rank}"])]
+            names = {rank: store.get(f"name/{rank}").decode() for rank in here}
+            store.set("called", json.dumps({"part": own, "names": names}))
+            time.sleep(0.02)
+        return PrefixStore(own, store)
+    store.set(f"name/{place.rank}", own)
+    while True:
+        called = json.loads(store.get("called")) if store.check(["called"]) else {"names": {}}
+        if called["names"].get(str(place.rank)) == own:
+            store.set(f"{called['part']}/{place.rank}", "")
+            return PrefixStore(called["part"], store)
+        time.sleep(0.02)

@@ -1,0 +1,43 @@
+"""A run on one page: `report.html`, complete in itself, for a phone, a desktop and paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from groundup.base.files import write_text
+from groundup.report.architecture import architecture
+from groundup.report.page import Section, page
+from groundup.report.sections import (
+    curves,
+    header,
+    key_figures,
+    plan_and_measured,
+    repetition,
+    samples,
+)
+from groundup.runs.folder import RunFolder
+from groundup.runs.record import read_run
+
+__all__ = ["write_report"]
+
+
+def write_report(run: Path, state: str | None = None) -> Path:
+    """Write the report of the run folder `run`, finished or not, and return its path.
+
+    `state` overrules what the files tell: a trainer that stops, yet still holds the run's lock,
+    knows that the run is "interrupted". Raises `RunError` where `run` is no run folder.
+    """
+    record = read_run(run)
+    record = replace(record, state=state or record.state)
+    sections = [
+        Section("figures", "Key figures", key_figures(record)),
+        Section("curves", "Curves", curves(record)),
+        Section("samples", "Samples", samples(record)),
+        Section("architecture", "Architecture", architecture(record.config)),
+        Section("plan", "Plan against measured", plan_and_measured(record)),
+        Section("repeat", "How to repeat it", repetition(record)),
+    ]
+    path = RunFolder(run).report
+    write_text(path, page(f"{record.name} – groundup run report", header(record), sections))
+    return path

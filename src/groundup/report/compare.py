@@ -1,0 +1,289 @@
+"""Runs side by side: what differs in their settings, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import GroundupError, UsageError
+from groundup.base.files import write_text
+from groundup.plan.units import duration
+from groundup.plan.units import number as short
+from groundup.report.charts import Series, line_chart, smooth, spread
+from groundup.report.page import Section, esc, figure, fold, page, table
+from groundup.report.sections import newest_sample
+from groundup.runs.folder import RunFolder, flatten
+from groundup.runs.record import Point, RunRecord, number, read_run
+
+CURVE_POINTS = 1000
+"""Points of a curve that `Comparison.as_dict` gives."""
+CAUSES = ("model", "train", "data")
+"""Tables of run.toml that determine a run; the others follow from them or say where it ran."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run; None where it was not measured (or is no finite number)."""
+
+    name: str
+    state: str
+    parameters: int
+    step: int
+    tokens: float | None
+    seconds: float | None
+    best_val_loss: float | None
+    final_val_loss: float | None
+    best_bits_per_byte: float | None
+    final_bits_per_byte: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A key of run.toml with its value in each run, None where a run does not have it."""
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two or more runs; every tuple of values is in the order of `outcomes`.
+
+    `same_losses` tells whether losses per token compare; `notes` says why not in words.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    differences: tuple[Difference, ...]
+    same_losses: bool
+    notes: tuple[str, ...]
+    curves: tuple[dict[str, list[Point]], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A line of `groundup runs`; `error` says why a damaged folder could not be read."""
+
+    name: str
+    path: Path
+    state: str
+    parameters: int | None = None
+    size_bytes: int = 0
+    step: int = 0
+    steps: int | None = None
+    best_val_loss: float | None = None
+    verdict: str = ""
+    updated: datetime | None = None
+    error: str = ""
+
+
+def compare_runs(a: Path, b: Path, *more: Path) -> Comparison:
+    """Compare the run folders `a`, `b` and any more; raises `RunError` for one that is no run."""
+    return _compare([read_run(path) for path in (a, b, *more)])
+
+
+def write_comparison(runs: Sequence[Path], out: Path) -> Path:
+    """Write a page that overlays the curves of two or more runs, and return its path `out`."""
+    if len(runs) < 2:
+        raise UsageError(f"compare takes two or more runs, but {len(runs)} given; name another")
+    records = [read_run(path) for path in runs]
+    comparison = _compare(records)
+    names = [outcome.name for outcome in comparison.outcomes]
+    notes = "".join(f'<p class="alert">{esc(note)}</p>' for note in comparison.notes)
+    header = f"<h1>{esc(' · '.join(names))}</h1><p>{len(names)} runs side by side.</p>{notes}"
+    sections = [
+        Section("outcome", "What came of them", _outcome_table(comparison)),
+        Section("curves", "Curves", _charts(records, names, comparison.same_losses)),
+        Section("differences", "What differs", _difference_tables(comparison)),
+        Section("samples", "Newest samples", _samples(records, names)),
+    ]
+    write_text(out, page(f"{' · '.join(names)} – groundup comparison", header, sections))
+    return out
+
+
+def list_runs(root: Path) -> list[RunSummary]:
+    """Return the runs in the folder `root`, by name; a damaged one is listed with its error."""
+    folders = [RunFolder(path) for path in sorted(root.iterdir())] if root.is_dir() else []
+    return [_summary(folder) for folder in folders if folder.exists()]
+
+
+def _summary(folder: RunFolder) -> RunSummary:
+    size, updated = _size_and_time(folder.path)
+    summary = RunSummary(
+        name=folder.path.name, path=folder.path, state="damaged", size_bytes=size, updated=updated
+    )
+    try:
+        run = read_run(folder.path)
+        return replace(
+            summary,
+            state=run.state,
+            parameters=run.parameters,
+            step=run.step,
+            steps=run.steps,
+            best_val_loss=number(run.best["val_loss"]) if run.best else None,
+            verdict=run.verdict,
+        )
+    except GroundupError as error:
+        return replace(summary, error=str(error))
+
+
+def _size_and_time(folder: Path) -> tuple[int, datetime]:
+    """Return the bytes in `folder` and when any of its files last changed."""
+    size, changed = 0, folder.stat().st_mtime
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # a running trainer removes files meanwhile
+            found = path.stat()
+            if path.is_file():
+                size, changed = size + found.st_size, max(changed, found.st_mtime)
+    return size, datetime.fromtimestamp(changed, UTC)
+
+
+def _compare(runs: Sequence[RunRecord]) -> Comparison:
+    notes = _notes(runs)
+    keys = ["train_loss", "val_loss", "val_bits_per_byte"]
+    return Comparison(
+        outcomes=tuple(map(_outcome, runs, _names(runs))),
+        differences=tuple(_differences(runs)),
+        same_losses=not notes,
+        notes=tuple(notes),
+        curves=tuple(
+            {key: _plain(spread(run.points(key), CURVE_POINTS)) for key in keys} for run in runs
+        ),
+    )
+
+
+def _names(runs: Sequence[RunRecord]) -> list[str]:
+    """Return the runs' names, with their folders where two have the same name."""
+    names = [run.name for run in runs]
+    return [
+        str(run.path) if names.count(name) > 1 else name
+        for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def _plain(points: Sequence[Point]) -> list[Point]:
+    return [p for p in points if math.isfinite(p[1])]  # JSON has no NaN
+
+
+def _outcome(run: RunRecord, name: str) -> Outcome:
+    bits = [y for _, y in run.points("val_bits_per_byte") if math.isfinite(y)]
+    return Outcome(
+        name=name,
+        state=run.state,
+        parameters=run.parameters,
+        step=run.step,
+        tokens=run.last("tokens"),
+        seconds=run.last("seconds"),
+        best_val_loss=number(run.best["val_loss"]) if run.best else None,
+        final_val_loss=run.last("val_loss"),
+        best_bits_per_byte=min(bits, default=None),
+        final_bits_per_byte=run.last("val_bits_per_byte"),
+    )
+
+
+def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
+    flat = [flatten(run.tables) for run in runs]
+    found_keys = dict.fromkeys(key for values in flat for key in values)
+    tables = list(dict.fromkeys(key.partition(".")[0] for key in found_keys))
+    keys = sorted(found_keys, key=lambda key: tables.index(key.partition(".")[0]))
+    found = [Difference(key, tuple(values.get(key) for values in flat)) for key in keys]
+    return [d for d in found if any(value != d.values[0] for value in d.values[1:])]
+
+
+def _notes(runs: Sequence[RunRecord]) -> list[str]:
+    """Say why losses per token do not compare, if they do not."""
+    data = [run.table("data") for run in runs]
+
+    def differ(*keys: str) -> bool:
+        return any(d.get(key) != data[0].get(key) for d in data for key in keys)
+
+    if not differ("fingerprint"):
+        return []
+    if differ("train_bytes", "val_bytes"):
+        return [
+            "These runs were trained and validated on different texts: their losses do not "
+            "compare, and bits per byte only say how well each predicts its own text."
+        ]
+    return [
+        "These runs cut their text into different tokens: losses per token do not compare. "
+        "Compare bits per byte."
+    ]
+
+
+def _outcome_table(comparison: Comparison) -> str:
+    lines: list[tuple[str, list[str]]] = [
+        (label, [write(getattr(outcome, field)) for outcome in comparison.outcomes])
+        for label, field, write in (
+            ("state", "state", esc),
+            ("parameters", "parameters", short),
+            ("steps", "step", lambda step: f"{step:,}"),
+            ("tokens learnt from", "tokens", lambda tokens: short(tokens or 0)),
+            ("training time", "seconds", lambda seconds: duration(seconds or 0.0)),
+            ("best bits per byte", "best_bits_per_byte", figure),
+            ("final bits per byte", "final_bits_per_byte", figure),
+            ("best validation loss", "best_val_loss", figure),
+            ("final validation loss", "final_val_loss", figure),
+        )
+    ]
+    head = ["", *(esc(outcome.name) for outcome in comparison.outcomes)]
+    caption = "Final: over the whole validation split where the run finished"
+    return table(head, [[label, *values] for label, values in lines], caption, "figures")
+
+
+def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
+    """Return validation curves over tokens and over time; in bits per byte where losses differ."""
+    key, unit = ("val_loss", "nats per token") if same_losses else ("val_bits_per_byte", "bits")
+    what = "Validation loss" if same_losses else "Bits per byte"
+    charts = []
+    for x, over, label, scale in (
+        ("tokens", "tokens", "tokens", 1.0),
+        ("seconds", "training time", "minutes", 1 / 60),
+    ):
+        series = []
+        for i, (run, name) in enumerate(zip(records, names, strict=True)):
+            points = [(at * scale, y) for at, y in run.points(key, x)]
+            series.append(Series(name=name, points=points, colour=i, dash=i, dots=True))
+            if same_losses:
+                training = [(at * scale, y) for at, y in smooth(run.points("train_loss", x))]
+                series.append(
+                    Series(name=f"{name}, training", points=training, colour=i, faint=True)
+                )
+        charts.append(line_chart(f"{what} over {over}", series, x_label=label, y_label=unit))
+    return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _difference_tables(comparison: Comparison) -> str:
+    if not comparison.differences:
+        return "<p>Nothing: the same settings on the same machine.</p>"
+    head = ["key", *(esc(outcome.name) for outcome in comparison.outcomes)]
+
+    def rows(causes: bool) -> list[list[str]]:
+        return [
+            [esc(d.key), *("–" if value is None else esc(value) for value in d.values)]
+            for d in comparison.differences
+            if (d.key.partition(".")[0] in CAUSES) == causes
+        ]
+
+    causes, rest = rows(True), rows(False)
+    shown = table(head, causes, "Keys of run.toml that differ", "words") if causes else ""
+    if not causes:
+        shown = "<p>No setting of the model, the training or the data.</p>"
+    if rest:
+        circumstances = table(head, rest, "Circumstances that differ", "words")
+        shown += fold("Circumstances: request, choices, versions, machine, plan", circumstances)
+    return shown
+
+
+def _samples(records: Sequence[RunRecord], names: Sequence[str]) -> str:
+    return "".join(
+        f"<h3>{esc(name)}</h3>{newest_sample(run)}"
+        for run, name in zip(records, names, strict=True)
+    )

@@ -1,0 +1,141 @@
+"""What a run folder tells about its run, read once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from groundup.base.lock import is_locked
+from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.folder import RunFolder
+from groundup.runs.metrics import read_lines
+from groundup.runs.verdict import verdict
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run as its files tell it; `rows` holds the metrics with one row a step, in order."""
+
+    path: Path
+    tables: dict[str, Any]
+    rows: list[dict[str, Any]]
+    ending: dict[str, Any]
+    samples: list[dict[str, Any]]
+    state: str
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def config(self) -> GPTConfig:
+        """The model's shape."""
+        return RunFolder(self.path).model_config(self.tables)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of values in the model; a tied output head counts once."""
+        return sum(parameter.size for parameter in parameter_shapes(self.config))
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return int(self.rows[-1]["step"]) if self.rows else 0
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of the whole run, where run.toml says so."""
+        steps = _steps(self.tables)
+        return int(steps) if math.isfinite(steps) and steps else None
+
+    @cached_property
+    def best(self) -> dict[str, Any]:
+        """The row with the lowest validation loss, or {} where none was measured."""
+        measured = [row for row in self.rows if math.isfinite(number(row.get("val_loss")))]
+        return min(measured, key=lambda row: number(row["val_loss"]), default={})
+
+    @cached_property
+    def verdict(self) -> str:
+        """What the curves mean, in words; "" where nothing was trained."""
+        words = verdict(self.points("train_loss"), self.points("val_loss"))
+        if not words or self.state == "finished":
+            return words
+        return f"Up to step {self.step:,}: {words[0].lower()}{words[1:]}"
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return a table of run.toml, empty where there is none."""
+        found = self.tables.get(name, {})
+        return found if isinstance(found, dict) else {}
+
+    def points(self, key: str, x: str = "step") -> list[Point]:
+        """Return (x, key) of every row that holds both; a value that is no number is NaN."""
+        return [(number(row[x]), number(row[key])) for row in self.rows if key in row and x in row]
+
+    def last(self, key: str) -> float | None:
+        """Return the latest finite value of `key`."""
+        values = (number(row.get(key)) for row in [self.ending, *reversed(self.rows)])
+        return next((value for value in values if math.isfinite(value)), None)
+
+
+def number(value: Any) -> float:
+    """Return `value` as a number, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read a run folder; one that is damaged or no run is a one-line `RunError`."""
+    folder = RunFolder(path)
+    tables = folder.read()
+    rows: dict[int, dict[str, Any]] = {}
+    line: dict[str, Any] = {}
+    ending: dict[str, Any] = {}
+    for line in read_lines(folder.metrics):
+        step = number(line.get("step"))
+        if "event" in line:  # kept apart: its loss is over the whole split, the curve's is not
+            ending = line
+        elif math.isfinite(step):
+            rows.setdefault(int(step), {}).update(line)
+    if rows and number(ending.get("step")) < max(rows):
+        ending = {}  # of a run that has been lengthened since, or of a step in its course
+    return RunRecord(
+        path=path,
+        tables=tables,
+        rows=[rows[step] for step in sorted(rows)],
+        ending=ending,
+        samples=list(read_lines(folder.samples)),
+        state=_made(tables, line) or run_state(folder, line, _steps(tables)),
+    )
+
+
+def _steps(tables: dict[str, Any]) -> float:
+    train = tables.get("train")
+    return number(train.get("steps")) if isinstance(train, dict) else math.nan
+
+
+def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
+    """Return how the folder was made, "" where by training."""
+    if "quantization" in tables:
+        return "quantized"
+    made = {"source": "imported", "saved": "saved"}
+    return "" if last_line else next((made[table] for table in made if table in tables), "")
+
+
+def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str:
+    """Return finished, running, interrupted or empty, from the last line of the metrics.
+
+    A finished run that was lengthened to more `steps` is finished no longer.
+    """
+    if last_line.get("event") == "finished" and not number(last_line.get("step")) < steps:
+        return "finished"
+    if is_locked(folder.lock):
+        return "running"
+    return "interrupted" if last_line or any(folder.checkpoints.glob("step-*")) else "empty"
