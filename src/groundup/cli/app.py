@@ -31,10 +31,10 @@ from groundup.base.signals import STOPS, Interrupted, hold_back
 
 VERBS = [
     "train",
-    "write",
+    "generate",
     "chat",
     "evaluate",
-    "weights",
+    "import_export",
     "quantize",
     "plan",
     "runs",
