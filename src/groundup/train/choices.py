@@ -15,14 +15,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
-from groundup.base.hardware import available_memory
+from groundup.base.hardware import available_memory, usable_cores
 from groundup.config import GPTConfig, TrainConfig
 from groundup.device.allocator import (
     can_keep_freed_memory,
     keep_freed_memory,
     release_freed_memory,
 )
-from groundup.device.threads import choose_threads, cpu_threads, usable_cores
+from groundup.device.threads import choose_threads, cpu_threads
 from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
