@@ -190,7 +190,7 @@ def _outcome(run: RunRecord, name: str) -> Outcome:
 
 
 def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
-    flat = [flatten(run.tables) for run in runs]
+    flat = [flatten(run.manifest.as_table()) for run in runs]
     found_keys = dict.fromkeys(key for values in flat for key in values)
     tables = list(dict.fromkeys(key.partition(".")[0] for key in found_keys))
     keys = sorted(found_keys, key=lambda key: tables.index(key.partition(".")[0]))
@@ -200,10 +200,10 @@ def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
 
 def _notes(runs: Sequence[RunRecord]) -> list[str]:
     """Say why losses per token do not compare, if they do not."""
-    data = [run.table("data") for run in runs]
+    data = [run.manifest.data for run in runs]
 
     def differ(*keys: str) -> bool:
-        return any(d.get(key) != data[0].get(key) for d in data for key in keys)
+        return any(getattr(d, key) != getattr(data[0], key) for d in data for key in keys)
 
     if not differ("fingerprint"):
         return []

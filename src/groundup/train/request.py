@@ -15,6 +15,7 @@ from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
 from groundup.runs.find import find_run, near_runs
+from groundup.runs.manifest import RequestTable
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
@@ -160,14 +161,15 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
             f"command{as_made(tables, ': ')}"
         )
     base = asked.get("from", {}).get("run")
-    model = asdict(folder.model_config(asked))
+    told = RequestTable.of(asked)
+    model = asdict(folder.model_config(told))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
         sources=sources,
         preset=asked.get("preset", DEFAULT_PRESET),
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
-        train=folder.train_config(asked),
+        train=folder.train_config(told),
         tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
         text_options=text,
         run=path.name,
