@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import tomli_w
 
 from groundup.base.errors import ConfigError, RunError, quoted
+from groundup.base.file_names import CHAT_TEMPLATE, RUN_MANIFEST, TOKENIZER
 from groundup.base.files import file_error, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.config import GPTConfig, TrainConfig, build
-from groundup.runs.find import MANIFEST, near_runs
+from groundup.runs.find import near_runs
 from groundup.runs.manifest import Manifest, RequestTable, odd, read_manifest, write_manifest
 
 Config = TypeVar("Config", GPTConfig, TrainConfig)
@@ -29,17 +30,17 @@ class RunFolder:
     @property
     def manifest(self) -> Path:
         """run.toml: everything needed to repeat the run."""
-        return self.path / MANIFEST
+        return self.path / RUN_MANIFEST
 
     @property
     def tokenizer(self) -> Path:
         """tokenizer.json: the vocabulary that the model speaks."""
-        return self.path / "tokenizer.json"
+        return self.path / TOKENIZER
 
     @property
     def chat_template(self) -> Path:
         """chat_template.jinja: how a conversation becomes one text, where the model knows one."""
-        return self.path / "chat_template.jinja"
+        return self.path / CHAT_TEMPLATE
 
     @property
     def generation(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import Manifest
 from groundup.runs.metrics import read_lines
@@ -134,4 +135,4 @@ def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str
         return "finished"
     if is_locked(folder.lock):
         return "running"
-    return "interrupted" if last_line or any(folder.checkpoints.glob("step-*")) else "empty"
+    return "interrupted" if last_line or list_checkpoints(folder.checkpoints) else "empty"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError, quoted
+from groundup.base.file_names import DATA, RUNS
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
@@ -48,8 +49,8 @@ class TrainRequest:
     command: str = ""
     own_process: bool = False
     """Whether nothing else runs in this process, so that its allocator may be set."""
-    runs_folder: Path = Path("runs")
-    data_folder: Path = Path("data")
+    runs_folder: Path = RUNS
+    data_folder: Path = DATA
     prepared: Path | None = None
     """Shards of an earlier preparation, read in place of the text as long as they are there."""
 

@@ -227,7 +227,7 @@ class _Run:
         return restore(trainer, progress_at(checkpoint), checkpoint)
 
     def _checkpoint(self, saved: int) -> Checkpoint:
-        return Checkpoint(self.folder.checkpoints / f"step-{saved:08d}")
+        return Checkpoint.at(self.folder.checkpoints, saved)
 
 
 @contextlib.contextmanager
