@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.turns import Record
+
 PROMPT, NEW, BATCH, PREFILL = 32, 128, 16, 512
 
 Job = dict[str, Any]
@@ -94,7 +96,7 @@ def transformers(job: Job) -> tuple[Write, Read]:
         n_layer=shape["n_layers"],
         bos_token_id=0,
         eos_token_id=0,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]
     )
     model = GPT2LMHeadModel(config).eval()
     model.generation_config.eos_token_id = None
@@ -248,7 +250,8 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     with contextlib.redirect_stdout(sys.stderr):
         if job["contestant"] == "prepare":
-            record = prepare(job) or {}
+            prepare(job)
+            record: Record = {}
         elif job["contestant"] == "ceilings":
             record = ceilings(job)
         else:

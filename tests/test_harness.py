@@ -47,7 +47,7 @@ def run_with(tokenizer: Tokenizer, path: Path) -> Path:
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
     folder.write({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
     tensors = dict(model.named_parameters())
-    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})  # type: ignore[arg-type]
+    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     return folder.path
 
 

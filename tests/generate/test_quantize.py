@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_the_weights_are_held_as_codes_alone(groundup: Groundup, trained: Path) 
 
 def test_query_key_and_value_are_one_product(groundup: Groundup, trained: Path) -> None:
     groundup("quantize", trained, "--to", "small")
-    attn = load("small").model.blocks[0].attn
+    attn: Any = load("small").model.blocks[0].attn
     assert isinstance(attn.query, JointLinear)
     assert attn.query.joint is attn.key.joint is attn.value.joint
     x = torch.randn(2, 3, 16)

@@ -49,8 +49,8 @@ def trainer(config: GPTConfig, device: str, **changes: Any) -> Trainer:
         ),
         batches=Batches(split, config.context_length, settings.batch_size, settings.seed),
         choices=choices,
-        evaluate=lambda max_tokens: None,
-        sample=lambda: None,
+        evaluate=lambda max_tokens, progress: None,
+        sample=lambda progress: None,
         listeners=[],
     )
 
@@ -102,7 +102,7 @@ def test_the_fused_loss_is_the_plain_one(number: torch.dtype, compile_: bool) ->
     targets = torch.randint(997, (700,), device="cuda")
     targets[::7] = cross_entropy.IGNORED
     exact = [x.detach().double().requires_grad_() for x in (hidden, weight)]
-    wanted = cross_entropy.plain_loss(*exact, targets)
+    wanted = cross_entropy.plain_loss(exact[0], exact[1], targets)
     slopes = torch.compile(compiled.slopes) if compile_ else cross_entropy.slopes
     got = cross_entropy.fused_loss(hidden, weight, targets, slopes=slopes)
     close = 1e-6 if number == torch.float32 else 1e-3
