@@ -28,7 +28,7 @@ class FinishedShards:
 
     @classmethod
     def open(cls, folder: Path) -> FinishedShards:
-        """Read what an earlier attempt has finished, as far as its shards are there; drop the rest."""
+        """Read what an earlier attempt finished, as far as its shards are there; drop the rest."""
         finished = cls(folder, {split: {"shards": []} for split in SPLITS})
         path = folder / FINISHED_SHARDS
         if path.exists():
