@@ -48,8 +48,6 @@ def run_with(tokenizer: Tokenizer, path: Path) -> Path:
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
     tables = {"model": as_table(model.config), "train": {}, "data": data, "request": {}}
     folder.write(Manifest.of(tables))
-        Manifest.of({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
-    )
     tensors = dict(model.named_parameters())
     save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     return folder.path
