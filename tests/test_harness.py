@@ -17,6 +17,7 @@ from groundup.generate import generate
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
+from groundup.runs.manifest import Manifest
 from groundup.tokenizer import Tokenizer
 from tests.evaluate.test_tasks import DOCUMENTS
 from tests.model.helpers import FAMILIES, random_gpt
@@ -46,9 +47,10 @@ def run_with(tokenizer: Tokenizer, path: Path) -> Path:
     model = random_gpt(**FAMILIES["qwen3"] | sizes)
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
+    tables = {"model": as_table(model.config), "train": {}, "data": data, "request": {}}
+    folder.write(Manifest.of(tables))
     tensors = dict(model.named_parameters())
-    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})  # type: ignore[arg-type]
+    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     return folder.path
 
 

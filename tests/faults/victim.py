@@ -88,9 +88,9 @@ def spoil_step() -> None:
 
     genuine, passes = TrainStep.forward, [0]
 
-    def forward(self: TrainStep, *given: Any) -> Any:
+    def forward(self: TrainStep, **given: Any) -> Any:
         passes[0] += 1
-        loss_sum, n_targets = genuine(self, *given)
+        loss_sum, n_targets = genuine(self, **given)
         if not concerned(step=passes[0]):
             return loss_sum, n_targets
         if SABOTAGE["kind"] == "raise":
@@ -99,7 +99,7 @@ def spoil_step() -> None:
             os.kill(os.getpid(), getattr(signal, SABOTAGE["kind"]))
         return loss_sum * (math.nan if SABOTAGE["kind"] == "nonfinite" else 1.0), n_targets
 
-    TrainStep.forward = forward  # type: ignore[method-assign]
+    TrainStep.forward = forward  # type: ignore[method-assign, assignment]
 
 
 def spoil_saving() -> None:
@@ -148,7 +148,7 @@ def mark_phases() -> None:
     around(checkpoint, "write_tensors", lambda *given: pause("saving"))
     passes = [0]
 
-    def forward(self: TrainStep, *given: Any) -> None:
+    def forward(self: TrainStep, **given: Any) -> None:
         passes[0] += 1
         if passes[0] == 1:
             pause("warm-up")
@@ -172,7 +172,7 @@ def mark_phases() -> None:
             pause("sampling")
             yield piece
 
-    assemble.evaluate_loss, assemble.stream = evaluate, written
+    vars(assemble).update(evaluate_loss=evaluate, stream=written)
 
 
 def main() -> None:

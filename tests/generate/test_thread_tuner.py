@@ -20,7 +20,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.threads, self.cost = 0.0, 2, {1: 1.7, 2: 1.0}
         monkeypatch.setattr(thread_tuner, "usable_threads", lambda: 2)
-        monkeypatch.setattr(thread_tuner.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("groundup.generate.thread_tuner.time.perf_counter", lambda: self.now)
         self.used: list[int] = []
 
     def write(self, paced: ThreadTuner, n_tokens: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.base.errors import GroundupError, UsageError
+from groundup.base.file_names import RUNS
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
@@ -118,7 +119,7 @@ def train(
     exact: Exact = False,
     *,
     reading: dict[str, Any],
-    runs_folder: RunsFolder = Path("runs"),
+    runs_folder: RunsFolder = RUNS,
     data_folder: ShardFolder = None,
     as_json: AsJSON = False,
 ) -> None:

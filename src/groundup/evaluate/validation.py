@@ -8,5 +8,5 @@ from groundup.runs.load import LoadedRun
 
 def validation_split(run: LoadedRun) -> TokenSplit | None:
     """Return a run's validation tokens, None where it has none: imported and saved models."""
-    folder = run.tables["data"].get("folder")
+    folder = run.manifest.data.folder
     return open_tokens(folder, "val") if folder else None
