@@ -75,9 +75,9 @@ class Choices:
             return None
         return self.matmul_dtype if (self.config.precision, self.device.type) == COPIED else None
 
-    def step_context(self) -> AbstractContextManager[Any]:
-        """Return the context in which the forward passes of training run."""
-        numbers = contextlib.nullcontext() if self.copy_dtype else self.autocast()
+    def step_context(self, copied: bool) -> AbstractContextManager[Any]:
+        """Return the context in which the passes of training run; a narrow copy is not autocast."""
+        numbers = contextlib.nullcontext() if copied else self.autocast()
         return _fastest_attention(numbers) if self.device.type == "cuda" else numbers
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -22,16 +22,15 @@ from groundup.train.choices import Choices, choose
 from groundup.train.folder import (
     checked_plan,
     current_tables,
-    expect,
+    expected,
     locked,
     newest_checkpoint,
-    progress_at,
-    restore,
     run_tables,
+    state_at,
 )
+from groundup.train.guard import State
 from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
-from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
 from groundup.train.resume import IN_PYTHON, differences, tell_inexact
 
@@ -49,6 +48,10 @@ class Unkept:
         self.listeners: list[Listener] = []
         self.earlier: list[dict[str, Any]] = []
         """Metrics of the steps before this call."""
+
+    def expected(self) -> dict[str, Any]:
+        """Return what a `Trainer` is told besides."""
+        return {}
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to where the training stopped; return whether any of it is left."""
@@ -84,17 +87,22 @@ class Kept(Unkept):
         self.plan = checked_plan(model.config, settings, splits[0].n_tokens, self.tables)
         self.recorder = Recorder(folder, self.tables)
         self.listeners = [self.recorder]
+        self.model_config = model.config
+
+    def expected(self) -> dict[str, Any]:
+        """Return what a `Trainer` is told besides."""
+        known = expected(self.choices, self.plan, self.tables)
+        return known | {"last_checkpoint": self._last_checkpoint}
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to the newest checkpoint; return whether steps are left."""
-        expect(trainer, self.plan, self.tables)
-        trainer.go_back = lambda: self._restore(trainer)
         self.folder.write(self.tables)
         self.tokenizer.save(self.folder.tokenizer)
         self.folder.write_manners(None, ending({}, self.tokenizer.given_end))
-        progress = self._restore(trainer)
-        if progress is None:
+        if (state := self._last_checkpoint()) is None:
             return True
+        progress = state[0]
+        trainer.restore(*state)
         self.notice(
             f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
         )
@@ -102,13 +110,11 @@ class Kept(Unkept):
         tell_inexact(self.tables, current_tables(self.choices), self.notice)
         return not progress.finished
 
-    def _restore(self, trainer: Trainer) -> Progress | None:
-        """Bring everything to the newest checkpoint; None where there is none."""
+    def _last_checkpoint(self) -> State | None:
+        """Return the newest checkpoint, if any, after which everything written is forgotten."""
         checkpoint = newest_checkpoint(self.folder, self.notice)
         self.recorder.resume_from(checkpoint)
-        if checkpoint is None:
-            return None
-        return restore(trainer, progress_at(checkpoint), checkpoint)
+        return None if checkpoint is None else state_at(checkpoint, self.model_config)
 
     def end(self) -> None:
         """Write the report."""
