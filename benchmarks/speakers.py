@@ -34,6 +34,7 @@ def prepare(job: Job) -> None:
     from groundup.model import GPT
     from groundup.runs import RunFolder
     from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
+    from groundup.runs.manifest import Manifest
     from groundup.tokenizer import build_tokenizer
     from groundup.weights import export_model
 
@@ -52,7 +53,7 @@ def prepare(job: Job) -> None:
     tokenizer = build_tokenizer("bpe", lambda: ["to be, or not to be"], 260)
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(config), "data": data})
+    folder.write(Manifest.of({"model": as_table(config), "data": data}))
     for bits in (8, 4):  # random weights have no loss to watch
         quantize_run(folder.path, folder.path.with_name(f"int{bits}"), bits, lambda run: 1.0)
     for form in job["gguf"]:

@@ -49,7 +49,7 @@ def plain_step(model: GPT, optimizer: Optimizer, ours: Trainer) -> torch.Tensor:
     """Divide the loss, clip with torch's own function, then step: nothing fused, nothing folded."""
     config, number = ours.config, ours.progress.step
     n = config.sequences_per_step
-    tokens, targets = (torch.from_numpy(a) for a in ours.batches.samples(number * n, n))
+    tokens, targets = map(torch.from_numpy, ours.batches.rows(number * n, n).arrays.values())
     loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or torch.inf)

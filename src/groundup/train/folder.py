@@ -15,7 +15,7 @@ from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
 from groundup.runs.load import check_shapes
 from groundup.train.choices import AUTOMATIC, Choices
-from groundup.train.loop import Trainer
+from groundup.train.guard import State
 from groundup.train.progress import Progress
 from groundup.train.resume import Notice, versions
 
@@ -72,12 +72,13 @@ def checked_plan(
     return plan
 
 
-def expect(trainer: Trainer, plan: Plan, tables: dict[str, Any]) -> None:
-    """Tell a trainer the work of a token, what the machine does at most, and if it was timed."""
-    choices = trainer.choices
-    trainer.timed = "seconds_per_step" in tables["plan"]
-    trainer.flops_per_token = plan.flops_per_token
-    trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+def expected(choices: Choices, plan: Plan, tables: dict[str, Any]) -> dict[str, Any]:
+    """Return what a `Trainer` is told: the work of a token, the machine's rate, if it was timed."""
+    return {
+        "timed": "seconds_per_step" in tables["plan"],
+        "flops_per_token": plan.flops_per_token,
+        "peak_flops": matmul_rate(choices.device, choices.matmul_dtype),
+    }
 
 
 def newest_checkpoint(folder: RunFolder, notice: Notice) -> Checkpoint | None:
@@ -93,9 +94,8 @@ def progress_at(checkpoint: Checkpoint) -> Progress:
     return Progress.from_state(checkpoint.state(), checkpoint.path)
 
 
-def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
-    """Bring model and optimizer to a checkpoint, and return how far that is."""
+def state_at(checkpoint: Checkpoint, config: GPTConfig) -> State:
+    """Return what is restored of a checkpoint of a model of this config."""
     weights = checkpoint.model_tensors()
-    check_shapes(trainer.model.config, weights, checkpoint.path)
-    trainer.restore(progress, weights, checkpoint.trainer_tensors())
-    return progress
+    check_shapes(config, weights, checkpoint.path)
+    return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
