@@ -10,9 +10,10 @@ from groundup.config.keeping import Keeping, Safeguards
 from groundup.config.recipe import Recipe
 
 
+# A dataclass has the fields of its last base first.
 @by_name
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Compute, Safeguards, Keeping, Recipe):  # their fields, from the last to the first
+class TrainConfig(Compute, Safeguards, Keeping, Recipe):
     """The settings of a training run; "auto" and None are decided once and written down.
 
     Raises `ConfigError`, one line naming the field, for a value that makes no sense.
