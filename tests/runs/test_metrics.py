@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from groundup.base.errors import GroundupError, RunError
 from groundup.runs import RunFolder, append_line, cut_back, read_lines
+from groundup.runs.manifest import Manifest
 
 
 def test_lines_come_back_and_are_plain_json(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    records = [{"step": 1, "text": "é\n☃"}, {"step": 2, "loss": 0.1}]
+    records: list[dict[str, Any]] = [{"step": 1, "text": "é\n☃"}, {"step": 2, "loss": 0.1}]
     for record in records:
         append_line(path, record)
     append_line(path, {"step": 3, "loss": math.nan, "norm": math.inf})
@@ -49,9 +51,9 @@ def test_run_toml(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
         folder.read()
     tables = {"model": {"n_layers": 2}, "train": {}, "data": {}, "request": {}}
-    folder.write(tables)
+    folder.write(Manifest.of(tables))
     assert folder.exists()
-    assert folder.read() == {"format": 1, **tables}
+    assert folder.read().as_table() == tables
     damages = {"format = 2": "reads format 1", "a b": "expected TOML", "format = 1": "model is"}
     for damage, words in damages.items():
         folder.manifest.write_text(damage)

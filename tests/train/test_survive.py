@@ -17,7 +17,7 @@ from groundup.config import GPTConfig, TrainConfig
 from groundup.plan import make_plan
 from groundup.runs import RunFolder
 from groundup.runs.background import Background
-from groundup.runs.checkpoint import list_checkpoints, newest_intact
+from groundup.runs.checkpoint import list_checkpoints, newest_intact, save_checkpoint
 from groundup.train import ConsoleScreen, train_run
 from groundup.train.progress import Progress
 from groundup.train.resume import tell_inexact
@@ -116,7 +116,7 @@ def test_a_save_that_fails_ends_the_run_and_loses_nothing(
     parts = folder(tmp_path, "b")
     import groundup.train.recorder as recorder
 
-    genuine = recorder.save_checkpoint
+    genuine = save_checkpoint
 
     def fails(folder: Path, step: int, *given: Any) -> Any:
         if step == 12:
@@ -172,7 +172,7 @@ def test_activations_may_be_computed_again_from_now_on(tmp_path: Path) -> None:
     changed = request(parts, drop_rate=0.1, checkpoint_activations="on")
     train_run(changed, StopAt(16))
     resumed = train_run(request(parts, drop_rate=0.1), quiet())
-    assert resumed.folder.read()["train"]["checkpoint_activations"] == "on"
+    assert resumed.folder.read().as_table()["train"]["checkpoint_activations"] == "on"
     assert_same_bits(whole, resumed)
 
 

@@ -17,10 +17,9 @@ import torch
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
-from groundup.cli.evaluate import candidate
 from groundup.data import CORPORA, corpus_files, prepare
 from groundup.device.threads import cpu_threads
-from groundup.evaluate import evaluate_loss, evaluate_text
+from groundup.evaluate import Candidate, evaluate_loss, evaluate_text
 from groundup.generate import KVCache, SamplingConfig, generate_tokens
 from groundup.generate.lookup import AheadReader
 from groundup.generate.quantize import LIMITS, quantize_run
@@ -95,7 +94,7 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     """On the named corpora, and on every character that one of its tokens could hold."""
     tokenizer = loaded.tokenizer
     assert isinstance(tokenizer, JSONTokenizer)
-    assert tokenizer._quick is not None
+    assert tokenizer._fast is not None
     known = [chr(code) for code in range(0x32000) if not 0xD800 <= code < 0xE000]
     texts = [
         "".join(f"{char} a{char}1" for char in known[at : at + 2048])
@@ -106,7 +105,7 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     except GroundupError as error:
         pytest.skip(str(error))
     texts += [path.read_text(encoding="utf-8") for path in paths[::8]]
-    quick = [tokenizer._quick.encode(text) for text in texts]
+    quick = [tokenizer._fast.encode(text) for text in texts]
     assert sum(ids is not None for ids in quick) >= len(paths[::8])
     for text, ids in zip(texts, quick, strict=True):
         if ids is not None:
@@ -124,7 +123,7 @@ def test_quantized_it_reads_plain_text_nearly_as_well(run: Path, bits: int) -> N
     text = "".join(file.read_text(encoding="utf-8")[5_000:9_000] for file in files)
 
     def measure(loaded: LoadedRun) -> float:
-        return evaluate_text(candidate(loaded), text).loss
+        return evaluate_text(Candidate.from_run(loaded), text).loss
 
     done = quantize_run(run, run.parent / f"int{bits}", bits, measure)
     print(f"\n{bits} bits: {done.growth:+.3%}, vectors in {done.vector_bits}")

@@ -16,6 +16,7 @@ from groundup.model import GPT
 from groundup.report import write_report
 from groundup.runs import RunFolder, flatten, read_lines
 from groundup.runs.generation import ending
+from groundup.runs.manifest import Manifest
 from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices, choose
@@ -96,9 +97,9 @@ class Kept(Unkept):
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to the newest checkpoint; return whether steps are left."""
-        self.folder.write(self.tables)
+        self.folder.write(Manifest.of(self.tables))
         self.tokenizer.save(self.folder.tokenizer)
-        self.folder.write_manners(None, ending({}, self.tokenizer.given_end))
+        self.folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
         if (state := self._last_checkpoint()) is None:
             return True
         progress = state[0]
@@ -162,18 +163,19 @@ def _request(
 
 def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
     """Return run.toml's tables if the same call made them; tell every difference if not."""
-    tables = folder.read()
-    if tables.get("request", {}).get("command") != IN_PYTHON:
+    manifest = folder.read()
+    asked = manifest.request
+    if asked is None or asked.command != IN_PYTHON:
         raise UsageError(
             f"{folder.path} holds a model that train() did not make; choose another folder as run, "
             "and train on from it with the model of load()"
         )
     # A run of an older version has the settings that came later at their defaults.
-    settings = as_table(folder.train_config(tables["request"]))
-    before, now = flatten(tables["request"] | {"train": settings}), flatten(request)
+    settings = as_table(folder.train_config(asked))
+    before, now = flatten(asked.as_table() | {"train": settings}), flatten(request)
     if different := differences(before, now, sorted(before.keys() | now.keys())):
         raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
-    return tables
+    return manifest.as_table()
 
 
 def _data_table(tokenizer: Tokenizer, splits: Splits, fingerprint: str) -> dict[str, Any]:

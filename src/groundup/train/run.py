@@ -20,6 +20,7 @@ from groundup.report import write_report
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint, newest_intact
 from groundup.runs.generation import ending
+from groundup.runs.manifest import Manifest
 from groundup.train.assemble import assemble
 from groundup.train.choices import Choices, choose
 from groundup.train.epochs import steps_of
@@ -192,10 +193,10 @@ class _Run:
             **expected(choices, plan, tables),
         )
         if world.rank == 0:
-            folder.write(tables)
+            folder.write(Manifest.of(tables))
             data.tokenizer.save(folder.tokenizer)
             generation = ending(self.start.generation, data.tokenizer.given_end)
-            folder.write_manners(self.start.chat_template, generation)
+            folder.write_chat_settings(self.start.chat_template, generation)
             recorder.resume_from(None if saved is None else self._checkpoint(saved))
             folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
         screen.planned(plan, choices, folder)
@@ -224,7 +225,7 @@ class _Run:
         return None if saved is None else state_at(self._checkpoint(saved), config)
 
     def _checkpoint(self, saved: int) -> Checkpoint:
-        return Checkpoint(self.folder.checkpoints / f"step-{saved:08d}")
+        return Checkpoint.at(self.folder.checkpoints, saved)
 
 
 @contextlib.contextmanager
@@ -241,8 +242,8 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
 
 def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
     """Return the settings as asked, or as decided when the run in the folder began."""
-    if folder.exists() and "request" in (tables := folder.read()):
-        return folder.train_config(tables)
+    if folder.exists() and (manifest := folder.read()).request:
+        return folder.train_config(manifest)
     return request.train
 
 

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's as they are found: prefixes, extras, shards, manners, and hostile."""
+"""Folders of Hugging Face as they are found: prefixes, extras, shards, companions, and hostile."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def shard(folder: Path) -> dict[str, str]:
     """Split the weights of a folder in three, and return the index."""
     tensors = tensors_of(folder)
     (folder / "model.safetensors").unlink()
-    places = {}
+    places: dict[str, str] = {}
     for i in range(3):
         name = f"model-{i + 1:05}-of-00003.safetensors"
         part = dict(list(tensors.items())[i::3])
@@ -267,7 +267,7 @@ def test_what_a_folder_says_of_itself(llama: Path) -> None:
     assert "licence" not in read_hf(llama).source
 
 
-# Manners.
+# Settings beside the weights.
 
 
 def write_tokenizer(folder: Path, n_words: int, start: bool = False, beyond: int = 0) -> None:
