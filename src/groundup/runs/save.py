@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from groundup import __version__
 from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path, write_json
-from groundup.config import GPTConfig, as_table
+from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.model import GPT, empty_gpt, fused_attention, plain_attention
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
 from groundup.runs.generation import ending
-from groundup.runs.load import shape_problems
 from groundup.runs.pair import check_pair
+from groundup.runs.tensor_check import tensor_problems
 from groundup.tokenizer import Tokenizer
 
 FORMATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -104,7 +104,8 @@ def check_made_by_config(model: GPT) -> None:
             "that it was made from, or copy the run folder as it is"
         )
     tensors: dict[str, Tensor] = dict(model.named_parameters())
-    problems = shape_problems(model.config, tensors) or _other_parts(model)
+    expected = ((p.name, p.shape) for p in parameter_shapes(model.config))
+    problems = tensor_problems(tensors, expected) or _other_parts(model)
     if problems:
         raise UsageError(
             f"the model is not what its config makes: {problems}; undo the change, or keep the "

@@ -17,14 +17,13 @@ from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.generation import checked
-from groundup.runs.load import run_tokenizer
+from groundup.runs.load import check_shapes, run_tokenizer
 from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
-from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 from groundup.weights.quantized import widened
 from groundup.weights.verify import largest_difference, sample_logits
@@ -124,7 +123,7 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     chosen, notices = choose_checkpoint(folder, checkpoint)
     config = folder.model_config(tables)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
-    check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
+    check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
         config=config,

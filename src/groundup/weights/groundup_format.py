@@ -9,10 +9,10 @@ import tomli_w
 from groundup.base.errors import ConfigError, RunError, shown
 from groundup.base.files import make_folder, read_bytes, write_text
 from groundup.base.parse import parse_toml
-from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.config import GPTConfig, as_table, build
+from groundup.runs.load import check_shapes
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import load_tokenizer
-from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 
 CONFIG, TENSORS, TEMPLATE = "config.toml", "model.safetensors", "chat_template.jinja"
@@ -42,7 +42,7 @@ def read_own(folder: Path) -> Pretrained:
         reason = f"but {shown(str(error), 200)}; export it anew"
         raise RunError(f"{file}: expected a model's config, {reason}") from error
     tensors = read_safetensors(folder / TENSORS)
-    check_parameters(tensors, parameter_shapes(config), folder / TENSORS)
+    check_shapes(config, tensors, folder / TENSORS, "its config")
     return Pretrained(
         config=config,
         tensors=tensors,
