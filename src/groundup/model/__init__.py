@@ -16,7 +16,7 @@ from groundup.model.attention import (
     plain_attention,
 )
 from groundup.model.block import BLOCKS, PARTS, PostNormBlock, PreNormBlock, SandwichBlock
-from groundup.model.empty import empty_gpt, filled_gpt, shapes_of
+from groundup.model.empty import empty_gpt, filled_gpt, shapes_of, shapes_with
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
     FeedForward,
@@ -63,5 +63,6 @@ __all__ = [
     "fused_attention",
     "plain_attention",
     "shapes_of",
+    "shapes_with",
     "soft_cap",
 ]

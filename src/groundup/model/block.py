@@ -27,6 +27,7 @@ PARTS = Parts(
     blocks=BLOCKS,
 )
 
+
 def build_attention(config: GPTConfig, layer: int, attend: Attend, parts: Parts) -> nn.Module:
     """Return the attention that `config` names."""
     return parts.attentions[config.attention](config, layer, attend, parts.norms)

@@ -40,7 +40,9 @@ def check_parts(config: GPTConfig, parts: Parts) -> None:
         expected += f"PARTS, {table}={{**PARTS.{table}, {name!r}: YourPart}}))"
         require(name in known, field, name, expected)
         is_other = name in own and own[name] is not known[name]
-        require(not is_other, field, name, f"groundup's own in parts.{table}; give yours a new name")
+        require(
+            not is_other, field, name, f"groundup's own in parts.{table}; give yours a new name"
+        )
 
 
 def check_tokens(tokens: Tensor, context_length: int) -> int:

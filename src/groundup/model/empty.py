@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from groundup.config import GPTConfig, Parameter, foreign_parts, part_of
+from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes, part_of
 from groundup.model.block import PARTS
 from groundup.model.gpt import GPT
 from groundup.model.parts import Parts
@@ -34,9 +34,17 @@ def empty_gpt(config: GPTConfig, parts: Parts = PARTS) -> GPT:
 
 
 def shapes_of(model: GPT) -> Iterator[Parameter]:
-    """Yield every parameter of `model` as `parameter_shapes` does of a config, whatever its parts."""
+    """Yield what `parameter_shapes` does, of a model as it is, whatever its parts."""
     for name, parameter in model.named_parameters():
         yield Parameter(name, tuple(parameter.shape), part_of(name))
+
+
+def shapes_with(config: GPTConfig, parts: Parts) -> Iterator[Parameter]:
+    """Yield the parameters of a model of `config`, which is made for it only where it must be."""
+    if foreign_parts(config):
+        yield from shapes_of(empty_gpt(config, parts))
+    else:
+        yield from parameter_shapes(config)
 
 
 def filled_gpt(config: GPTConfig, tensors: Mapping[str, Tensor], parts: Parts = PARTS) -> GPT:

@@ -39,7 +39,7 @@ class FeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Do as `FeedForward`, the activation on a gate that multiplies what is widened (Shazeer, 2020)."""
+    """Do as `FeedForward`, with the activation on a gate that multiplies (Shazeer, 2020)."""
 
     def __init__(self, config: GPTConfig, activation: Activation) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -48,7 +49,7 @@ class GPT(nn.Module):
         self.parts = parts
         self.embedding_scale = math.sqrt(config.emb_dim) if config.embedding_scale else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
-        self.position_embedding = parts.positions[config.position](config)
+        self.position_embedding: Any = parts.positions[config.position](config)
         self.dropout = nn.Dropout(config.drop_rate)
         block = parts.blocks[config.norm_order]
         self.blocks = nn.ModuleList(block(config, i, attend, parts) for i in range(config.n_layers))

@@ -37,5 +37,5 @@ def init_weights(model: nn.Module, config: GPTConfig) -> None:
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
     for module in model.modules():
-        if hasattr(module, "init_weights"):
-            module.init_weights()
+        if callable(own := getattr(module, "init_weights", None)):
+            own()

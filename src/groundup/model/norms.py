@@ -1,4 +1,4 @@
-"""Normalisation: every token's vector brought to one size, so that depth neither swells nor shrinks it."""
+"""Normalisation: every token's vector brought to one size, so that depth does not change it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The tables of parts that a model is built from: a field of its config names an entry of each.
 
-    table           field of GPTConfig   an entry is called with             and makes a module called with
-    norms           norm                 (width, eps, bias)                  (x)
-    positions       position             (config)                            (x, positions); see below
-    feed_forwards   feed_forward         (config)                            (x)
-    attentions      attention            (config, layer, attend, norms)      (x, cache, rotate)
-    blocks          norm_order           (config, layer, attend, parts)      (x, cache, rotate)
+    table          field         an entry is called with         and makes a module called with
+    norms          norm          (width, eps, bias)              (x)
+    positions      position      (config)                        (x, positions)
+    feed_forwards  feed_forward  (config)                        (x)
+    attentions     attention     (config, layer, attend, norms)  (x, cache, rotate)
+    blocks         norm_order    (config, layer, attend, parts)  (x, cache, rotate)
 
 A module returns what it makes of `x` (B, T, D), in its shape. A position's has a second method,
 `rotations(positions, device)`, which returns a function for each layer that turns its queries and
@@ -37,7 +37,7 @@ Table = Mapping[str, Callable[..., nn.Module]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """The parts that a model can be made of, by name: `dataclasses.replace` adds some to a table."""
+    """The parts that a model can be made of, by name; `dataclasses.replace` adds to a table."""
 
     norms: Table
     positions: Table

@@ -107,7 +107,10 @@ class RunFolder:
         return tables
 
     def model_config(self, tables: dict[str, Any]) -> GPTConfig:
-        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`."""
+        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`.
+
+        It may name a part that groundup does not have: see `groundup.runs.foreign`.
+        """
         return self._config(GPTConfig, tables.get("model"), "the shape of a model")
 
     def train_config(self, tables: dict[str, Any]) -> TrainConfig:
@@ -118,7 +121,7 @@ class RunFolder:
         if not isinstance(table, dict):
             raise self._odd(f"{what}, but found {quoted(table)}")
         try:
-            return build(kind, table)
+            return build(kind, table, open_names=True)
         except ConfigError as error:
             raise self._odd(f"{what}, but {error}") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 from groundup.base.errors import UsageError
 from groundup.base.files import new_path
 from groundup.runs.folder import RunFolder
+from groundup.runs.foreign import check_own_parts
 
 BITS = (8, 4)
 
@@ -22,4 +23,5 @@ def quantizable_tables(folder: RunFolder, out: RunFolder, bits: int) -> dict[str
             f"{folder.path} holds {tables['quantization']['bits']} bits already; quantize the run "
             f"that it was made from, {tables['quantization']['run']}"
         )
+    check_own_parts(folder.model_config(tables), folder.path)
     return tables

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.config import GPTConfig, Parameter, TrainConfig, as_table
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
 from groundup.plan import Plan, check_fits, make_plan
@@ -58,16 +58,26 @@ def current_tables(choices: Choices) -> dict[str, Any]:
 
 
 def checked_plan(
-    config: GPTConfig, settings: TrainConfig, n_tokens: int, tables: dict[str, Any]
+    config: GPTConfig,
+    settings: TrainConfig,
+    n_tokens: int,
+    tables: dict[str, Any],
+    parameters: Iterable[Parameter] | None = None,
 ) -> Plan:
-    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for."""
-    plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
+    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for.
+
+    `parameters` are those of a model with a part that groundup does not have.
+    """
+    settings = replace(settings, epochs=None)
+    plan = make_plan(config, settings, train_tokens=n_tokens, parameters=parameters)
     check_fits(plan)
     known = {
         "parameters": plan.parameters,
         "flops_per_token": plan.flops_per_token,
         "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+        "memory_unknown": list(plan.unknown_memory),
     }
+    known = {key: value for key, value in known.items() if value}
     tables["plan"] = known | tables.get("plan", {})
     return plan
 
@@ -76,8 +86,9 @@ def expect(trainer: Trainer, plan: Plan, tables: dict[str, Any]) -> None:
     """Tell a trainer the work of a token, what the machine does at most, and if it was timed."""
     choices = trainer.choices
     trainer.timed = "seconds_per_step" in tables["plan"]
-    trainer.flops_per_token = plan.flops_per_token
-    trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+    if plan.flops_per_token is not None:
+        trainer.flops_per_token = plan.flops_per_token
+        trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
 
 
 def newest_checkpoint(folder: RunFolder, notice: Notice) -> Checkpoint | None:
@@ -96,6 +107,7 @@ def progress_at(checkpoint: Checkpoint) -> Progress:
 def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
     """Bring model and optimizer to a checkpoint, and return how far that is."""
     weights = checkpoint.model_tensors()
-    check_shapes(trainer.model.config, weights, checkpoint.path)
+    model = trainer.model
+    check_shapes(model.config, weights, checkpoint.path, parts=model.parts)
     trainer.restore(progress, weights, checkpoint.trainer_tensors())
     return progress

@@ -55,6 +55,7 @@ def trained_tables(folder: RunFolder) -> Tables:
         )
     # A run of an older version has the settings that came later at their defaults.
     for part in (tables, tables["request"]):
+        part["model"] = as_table(folder.model_config(part))
         part["train"] = as_table(folder.train_config(part))
     return tables
 

@@ -11,6 +11,7 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import candidates, choose_checkpoint
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
 
 if TYPE_CHECKING:  # what may be refused without torch does not wait for it
@@ -93,6 +94,7 @@ def _source(base: Path, own: RunFolder) -> tuple[RunFolder, dict[str, Any]]:
             f"do not learn; train on from {tables['quantization']['run']}, which it was made "
             "from"
         )
+    check_own_parts(folder.model_config(tables), folder.path)
     return folder, tables
 
 
