@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from groundup.config import as_table
-from groundup.evaluate import TASKS, Candidate, evaluate_text, read_questions, sit
+from groundup.evaluate import TASKS, Candidate, evaluate_task, evaluate_text, read_questions
 from groundup.generate import generate
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
@@ -75,7 +75,9 @@ def test_tasks_are_the_harness_own(name: str, run: Path, adapter: Any, tmp_path:
     loaded = load(run)
     journal = tmp_path / "journal.jsonl"
     questions = read_questions(name, tmp_path)[1]
-    result = sit(Candidate(loaded.model, loaded.tokenizer), name, questions, journal=journal)
+    result = evaluate_task(
+        Candidate(loaded.model, loaded.tokenizer), name, questions, journal=journal
+    )
     for metric, score in result.scores.items():
         assert done["results"][task][f"{metric},none"] == pytest.approx(score, rel=1e-5)
     records = [json.loads(line) for line in journal.read_text().splitlines()]

@@ -11,10 +11,11 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
-from groundup.cli.evaluate import candidate, read_text, validation
+from groundup.cli.evaluate import evaluate_validation
 from groundup.cli.options import AsJSON, Which
 from groundup.cli.printing import say, suggest
 from groundup.cli.run_names import Run, check_run
+from groundup.cli.standard_io import read_text
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
@@ -50,12 +51,12 @@ def quantize(
     """
     from groundup.plan.units import mib
     from groundup.runs import RunFolder
-    from groundup.runs.quantizable import quantizable_tables
+    from groundup.runs.quantizable import check_quantizable
 
     if limit is not None and not limit >= 0:
         raise UsageError(f"--limit {limit}: expected a percentage of 0 or more")
     out = to or run.with_name(f"{run.resolve().name}-int{bits}")
-    quantizable_tables(RunFolder(run), RunFolder(out), bits)
+    check_quantizable(RunFolder(run), RunFolder(out), bits)
     check_run(run, checkpoint)
     words = None if text is None else read_text(text)
     from groundup.generate.quantize import quantize_run
@@ -82,8 +83,8 @@ def quantize(
 
 def _loss(run: Path, loaded: LoadedRun, text: str | None) -> float:
     """Return a model's loss on a text, or on about `MEASURED_TOKENS` of its validation text."""
-    from groundup.evaluate import evaluate_text
+    from groundup.evaluate import Candidate, evaluate_text
 
     if text is not None:
-        return evaluate_text(candidate(loaded), text).loss
-    return validation(run, loaded, MEASURED_TOKENS).loss
+        return evaluate_text(Candidate.from_run(loaded), text).loss
+    return evaluate_validation(run, loaded, MEASURED_TOKENS, instead="--text FILE").loss

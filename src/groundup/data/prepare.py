@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,20 +26,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from groundup.base.errors import DataError, UsageError
+from groundup.base.file_names import TOKENIZER
 from groundup.base.files import write_json
+from groundup.base.hardware import usable_cores
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.portions import cut_safely, units
 from groundup.data.reading import ReadingLog
-from groundup.data.shards import Journal, ShardWriter
+from groundup.data.shards import FinishedShards, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
+    FINISHED_SHARDS,
     FORMAT,
-    JOURNAL,
     LOCK,
     MANIFEST,
     SPLITS,
-    TOKENIZER,
     TokenSplit,
     open_tokens,
     read_manifest,
@@ -167,7 +167,7 @@ def prepare(
             end_of_text=end_of_text,
             known_ends=known_ends,
             shard_tokens=shard_tokens,
-            workers=workers or _cpus(),
+            workers=workers or usable_cores(),
             progress=progress or (lambda stage, done, total: None),
             log=log,
         )
@@ -190,11 +190,6 @@ def _sparse(report: Callable[[int], None]) -> Callable[[int], None]:
             report(done)
 
     return tell
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +221,7 @@ class _Request:
                 tokenizer.save(folder / TOKENIZER)
                 self._fill(folder, seen, tokenizer)
             with suppress(FileNotFoundError):
-                (folder / JOURNAL).unlink()
+                (folder / FINISHED_SHARDS).unlink()
         if seen.n_documents > 1 and tokenizer.end_of_text is None:
             self.log.chose(
                 "end of text",
@@ -284,10 +279,10 @@ class _Request:
             done += n_bytes
             self.progress("encode", done, seen.n_bytes)
 
-        journal = Journal.open(folder)
+        finished = FinishedShards.open(folder)
         with ThreadPoolExecutor(self.workers) as pool:
             writer = ShardWriter(
-                journal=journal,
+                finished=finished,
                 tokenizer=tokenizer,
                 dtype=dtype.newbyteorder("<"),
                 shard_tokens=self.shard_tokens,
@@ -297,7 +292,7 @@ class _Request:
             )
             for split in SPLITS:
                 writer.write(split, units(self._pieces(seen.rule, split)))
-        splits = {split: _split_record(journal.splits[split]) for split in SPLITS}
+        splits = {split: _split_record(finished.splits[split]) for split in SPLITS}
         if (total := sum(entry["bytes"] for entry in splits.values())) != seen.n_bytes:
             raise DataError(
                 f"{' '.join(self.sources)}: the text changed while it was read ({seen.n_bytes:,} "

@@ -23,9 +23,8 @@ from groundup.base.parse import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-JOURNAL = "unfinished.json"
+FINISHED_SHARDS = "unfinished.json"
 LOCK = "lock"
-TOKENIZER = "tokenizer.json"
 SPLITS = ("train", "val")
 SHARD = rf"({'|'.join(SPLITS)})-\d{{5,}}\.bin"
 DTYPES = ("uint8", "uint16", "uint32")

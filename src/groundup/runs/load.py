@@ -17,6 +17,7 @@ from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
+from groundup.runs.manifest import Manifest, QuantizationTable
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, load_tokenizer
@@ -29,7 +30,7 @@ class LoadedRun:
     model: GPT
     tokenizer: Tokenizer
     step: int
-    tables: dict[str, Any]
+    manifest: Manifest
     notices: list[str]
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
@@ -60,8 +61,8 @@ def load(
     if not there.get(kind, True):
         raise UsageError(f"device = {quoted(device)}: not on this machine; use 'cpu'")
     folder = RunFolder(Path(path))
-    tables = folder.read()
-    config = folder.model_config(tables)
+    manifest = folder.read()
+    config = folder.model_config(manifest)
     if parts is PARTS:
         check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
@@ -74,26 +75,27 @@ def load(
                 "use --device cpu, or the run that they were made from"
             )
         model = empty_gpt(config)
-        swap_in(model, tensors, tables.get("quantization", {}).get("vector_bits", 8))
+        made = manifest.quantization or QuantizationTable()
+        swap_in(model, tensors, made.vector_bits or 8)
     else:
         model = filled_gpt(config, cast("dict[str, Tensor]", tensors), parts)
         model = model.to(device, torch.float32)
     return LoadedRun(
         model=model.eval(),
-        tokenizer=run_tokenizer(folder, tables),
+        tokenizer=run_tokenizer(folder, manifest),
         step=chosen.step,
-        tables=tables,
+        manifest=manifest,
         notices=notices,
         chat_template=folder.read_chat_template(),
         generation=folder.read_generation(),
     )
 
 
-def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
+def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:
     """Return the tokenizer of a run, or raise `RunError` where another lies in its place."""
     tokenizer = load_tokenizer(folder.tokenizer)
-    if tokenizer.fingerprint != tables["data"].get("tokenizer_fingerprint"):
-        kept = tables["data"].get("folder")
+    if tokenizer.fingerprint != manifest.data.tokenizer_fingerprint:
+        kept = manifest.data.folder
         raise RunError(
             f"{folder.tokenizer} is not the tokenizer that this run was made with; restore the "
             f"run's own{f', which also lies in {shown(kept, 200)}' if kept else ''}"

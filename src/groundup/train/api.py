@@ -104,7 +104,7 @@ def _fit(
     requests: Requests,
 ) -> None:
     listeners = [*keeper.listeners, *heard]
-    trainer = assemble(model, tokenizer, *splits, keeper.choices, listeners)
+    trainer = assemble(model, tokenizer, *splits, keeper.choices, listeners, **keeper.expected())
     if keeper.begin(trainer):
         requests.patient = True
         trainer.fit(requests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 from groundup.data import Batches, TokenSplit
 from groundup.evaluate import Evaluation, evaluate_loss
@@ -32,8 +33,9 @@ def assemble(
     listeners: list[Listener],
     started: float | None = None,
     world: Alone = ALONE,
+    **more: Any,
 ) -> Trainer:
-    """Return a `Trainer` of `model` at step 0."""
+    """Return a `Trainer` of `model` at step 0; it is told `more`."""
     settings = choices.config
     model.to(choices.device)
     batches = Batches(
@@ -90,6 +92,7 @@ def assemble(
         listeners=listeners,
         world=world,
         started=time.perf_counter() if started is None else started,
+        **more,
     )
 
 

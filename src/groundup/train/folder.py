@@ -10,12 +10,13 @@ from typing import Any
 from groundup.config import GPTConfig, Parameter, TrainConfig, as_table
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
+from groundup.model import PARTS, Parts
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
 from groundup.runs.load import check_shapes
 from groundup.train.choices import AUTOMATIC, Choices
-from groundup.train.loop import Trainer
+from groundup.train.guard import State
 from groundup.train.progress import Progress
 from groundup.train.resume import Notice, versions
 
@@ -82,13 +83,13 @@ def checked_plan(
     return plan
 
 
-def expect(trainer: Trainer, plan: Plan, tables: dict[str, Any]) -> None:
-    """Tell a trainer the work of a token, what the machine does at most, and if it was timed."""
-    choices = trainer.choices
-    trainer.timed = "seconds_per_step" in tables["plan"]
-    if plan.flops_per_token is not None:
-        trainer.flops_per_token = plan.flops_per_token
-        trainer.peak_flops = matmul_rate(choices.device, choices.matmul_dtype)
+def expected(choices: Choices, plan: Plan, tables: dict[str, Any]) -> dict[str, Any]:
+    """Return what a `Trainer` is told: the work of a token, the machine's rate, if it was timed."""
+    known = {"timed": "seconds_per_step" in tables["plan"]}
+    if plan.flops_per_token is None:
+        return known
+    rate = matmul_rate(choices.device, choices.matmul_dtype)
+    return known | {"flops_per_token": plan.flops_per_token, "peak_flops": rate}
 
 
 def newest_checkpoint(folder: RunFolder, notice: Notice) -> Checkpoint | None:
@@ -104,10 +105,8 @@ def progress_at(checkpoint: Checkpoint) -> Progress:
     return Progress.from_state(checkpoint.state(), checkpoint.path)
 
 
-def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
-    """Bring model and optimizer to a checkpoint, and return how far that is."""
+def state_at(checkpoint: Checkpoint, config: GPTConfig, parts: Parts = PARTS) -> State:
+    """Return what is restored of a checkpoint of a model of this config."""
     weights = checkpoint.model_tensors()
-    model = trainer.model
-    check_shapes(model.config, weights, checkpoint.path, parts=model.parts)
-    trainer.restore(progress, weights, checkpoint.trainer_tensors())
-    return progress
+    check_shapes(config, weights, checkpoint.path, parts=parts)
+    return progress_at(checkpoint), weights, checkpoint.trainer_tensors()

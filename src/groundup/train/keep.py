@@ -16,22 +16,22 @@ from groundup.model import GPT, shapes_of
 from groundup.report import write_report
 from groundup.runs import RunFolder, flatten, read_lines
 from groundup.runs.generation import ending
+from groundup.runs.manifest import Manifest
 from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices, choose
 from groundup.train.folder import (
     checked_plan,
     current_tables,
-    expect,
+    expected,
     locked,
     newest_checkpoint,
-    progress_at,
-    restore,
     run_tables,
+    state_at,
 )
+from groundup.train.guard import State
 from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
-from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
 from groundup.train.resume import IN_PYTHON, differences, tell_inexact
 
@@ -49,6 +49,10 @@ class Unkept:
         self.listeners: list[Listener] = []
         self.earlier: list[dict[str, Any]] = []
         """Metrics of the steps before this call."""
+
+    def expected(self) -> dict[str, Any]:
+        """Return what a `Trainer` is told besides."""
+        return {}
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to where the training stopped; return whether any of it is left."""
@@ -86,17 +90,22 @@ class Kept(Unkept):
         )
         self.recorder = Recorder(folder, self.tables)
         self.listeners = [self.recorder]
+        self.model = model
+
+    def expected(self) -> dict[str, Any]:
+        """Return what a `Trainer` is told besides."""
+        known = expected(self.choices, self.plan, self.tables)
+        return known | {"last_checkpoint": self._last_checkpoint}
 
     def begin(self, trainer: Trainer) -> bool:
         """Bring `trainer` to the newest checkpoint; return whether steps are left."""
-        expect(trainer, self.plan, self.tables)
-        trainer.go_back = lambda: self._restore(trainer)
-        self.folder.write(self.tables)
+        self.folder.write(Manifest.of(self.tables))
         self.tokenizer.save(self.folder.tokenizer)
-        self.folder.write_manners(None, ending({}, self.tokenizer.given_end))
-        progress = self._restore(trainer)
-        if progress is None:
+        self.folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
+        if (state := self._last_checkpoint()) is None:
             return True
+        progress = state[0]
+        trainer.restore(*state)
         self.notice(
             f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
         )
@@ -104,13 +113,15 @@ class Kept(Unkept):
         tell_inexact(self.tables, current_tables(self.choices), self.notice)
         return not progress.finished
 
-    def _restore(self, trainer: Trainer) -> Progress | None:
-        """Bring everything to the newest checkpoint; None where there is none."""
+    def _last_checkpoint(self) -> State | None:
+        """Return the newest checkpoint, if any, after which everything written is forgotten."""
         checkpoint = newest_checkpoint(self.folder, self.notice)
         self.recorder.resume_from(checkpoint)
-        if checkpoint is None:
-            return None
-        return restore(trainer, progress_at(checkpoint), checkpoint)
+        return (
+            None
+            if checkpoint is None
+            else state_at(checkpoint, self.model.config, self.model.parts)
+        )
 
     def end(self) -> None:
         """Write the report."""
@@ -158,21 +169,22 @@ def _request(
 
 def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
     """Return run.toml's tables if the same call made them; tell every difference if not."""
-    tables = folder.read()
-    if tables.get("request", {}).get("command") != IN_PYTHON:
+    manifest = folder.read()
+    asked = manifest.request
+    if asked is None or asked.command != IN_PYTHON:
         raise UsageError(
             f"{folder.path} holds a model that train() did not make; choose another folder as run, "
             "and train on from it with the model of load()"
         )
     # A run of an older version has the settings that came later at their defaults.
     settings = {
-        "model": as_table(folder.model_config(tables["request"])),
-        "train": as_table(folder.train_config(tables["request"])),
+        "model": as_table(folder.model_config(asked)),
+        "train": as_table(folder.train_config(asked)),
     }
-    before, now = flatten(tables["request"] | settings), flatten(request)
+    before, now = flatten(asked.as_table() | settings), flatten(request)
     if different := differences(before, now, sorted(before.keys() | now.keys())):
         raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
-    return tables
+    return manifest.as_table()
 
 
 def _data_table(tokenizer: Tokenizer, splits: Splits, fingerprint: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from groundup.config import TrainConfig, as_table
 from groundup.runs import RunFolder, append_line, cut_back, flush, size
 from groundup.runs.background import Background
 from groundup.runs.checkpoint import Checkpoint, prune, save_checkpoint
+from groundup.runs.manifest import Manifest
 from groundup.train.listener import Listener
 from groundup.train.progress import SIZES, Progress
 from groundup.train.replay import keep_batch
@@ -47,7 +48,7 @@ class Recorder(Listener):
         self.tables["train"] = as_table(config)
         self.tables["plan"]["seconds_per_step"] = round(seconds_per_step, 6)
         self.tables["plan"]["expected_seconds"] = round(seconds_per_step * config.steps, 3)
-        self.folder.write(self.tables)
+        self.folder.write(Manifest.of(self.tables))
 
     def trouble(
         self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]

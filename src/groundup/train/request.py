@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError, quoted
+from groundup.base.file_names import DATA, RUNS
 from groundup.config import GPTConfig, TrainConfig, as_table, foreign_parts, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
@@ -15,6 +16,7 @@ from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
 from groundup.runs.find import find_run, near_runs
+from groundup.runs.manifest import RequestTable
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
@@ -47,8 +49,8 @@ class TrainRequest:
     command: str = ""
     own_process: bool = False
     """Whether nothing else runs in this process, so that its allocator may be set."""
-    runs_folder: Path = Path("runs")
-    data_folder: Path = Path("data")
+    runs_folder: Path = RUNS
+    data_folder: Path = DATA
     prepared: Path | None = None
     """Shards of an earlier preparation, read in place of the text as long as they are there."""
 
@@ -143,7 +145,7 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     tables = trained_tables(folder)
     asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
     if asked.get("command") == IN_PYTHON:
-        foreign = foreign_parts(folder.model_config(tables)).items()
+        foreign = foreign_parts(folder.model_config(RequestTable.of(asked))).items()
         made = "".join(f", with {field} = {name!r}" for field, name in foreign)
         raise UsageError(
             f"{folder.path} was trained in Python{made}, and its text is not kept; to go on with "
@@ -163,14 +165,15 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
             f"command{as_made(tables, ': ')}"
         )
     base = asked.get("from", {}).get("run")
-    model = asdict(folder.model_config(asked))
+    told = RequestTable.of(asked)
+    model = asdict(folder.model_config(told))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
         sources=sources,
         preset=asked.get("preset", DEFAULT_PRESET),
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
-        train=folder.train_config(asked),
+        train=folder.train_config(told),
         tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
         text_options=text,
         run=path.name,

@@ -45,19 +45,23 @@ def versions() -> dict[str, str]:
 
 def trained_tables(folder: RunFolder) -> Tables:
     """Return the tables of a run that can go on; an imported or quantised one is refused."""
-    tables = folder.read()
-    if "quantization" in tables:
+    manifest = folder.read()
+    if manifest.quantization:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
-    if "request" not in tables:
+    if manifest.request is None:
         raise UsageError(
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
             f"--run name, and train on from it with --from {folder.path}"
         )
     # A run of an older version has the settings that came later at their defaults.
-    for part in (tables, tables["request"]):
-        part["model"] = as_table(folder.model_config(part))
-        part["train"] = as_table(folder.train_config(part))
-    return tables
+    settings, asked = (
+        {
+            "model": as_table(folder.model_config(part)),
+            "train": as_table(folder.train_config(part)),
+        }
+        for part in (manifest, manifest.request)
+    )
+    return manifest.as_table() | settings | {"request": manifest.request.as_table() | asked}
 
 
 def check_settings(folder: RunFolder, asked: Tables, extend: int | None) -> None:

@@ -20,20 +20,21 @@ from groundup.report import write_report
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint, newest_intact
 from groundup.runs.generation import ending
+from groundup.runs.manifest import Manifest
 from groundup.train.assemble import assemble
 from groundup.train.choices import Choices, choose
 from groundup.train.epochs import steps_of
 from groundup.train.folder import (
     checked_plan,
     current_tables,
-    expect,
+    expected,
     locked,
     newest_checkpoint,
     progress_at,
-    restore,
     run_tables,
+    state_at,
 )
-from groundup.train.loop import Trainer
+from groundup.train.guard import State
 from groundup.train.progress import Progress
 from groundup.train.recorder import Recorder
 from groundup.train.request import Screen, TrainRequest
@@ -74,7 +75,7 @@ def train_run(
         if ranks.rank:
             screen = Screen()
         run = _Run(request, screen, started, requests, ranks)
-        decided = ranks.share(lambda: run.decide(held))
+        decided = ranks.broadcast(lambda: run.decide(held))
         outcome = run.train(**decided)
         complete = outcome.was_finished and outcome.folder.report.exists()
         if ranks.rank == 0 and not complete:
@@ -188,21 +189,22 @@ class _Run:
             [recorder, screen] if world.rank == 0 else [screen],
             self.started,
             world,
+            last_checkpoint=partial(self._last_checkpoint, recorder, config),
+            **expected(choices, plan, tables),
         )
         if world.rank == 0:
-            folder.write(tables)
+            folder.write(Manifest.of(tables))
             data.tokenizer.save(folder.tokenizer)
             generation = ending(self.start.generation, data.tokenizer.given_end)
-            folder.write_manners(self.start.chat_template, generation)
+            folder.write_chat_settings(self.start.chat_template, generation)
             recorder.resume_from(None if saved is None else self._checkpoint(saved))
             folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
         screen.planned(plan, choices, folder)
-        expect(trainer, plan, tables)
         if saved is not None:
             tell_inexact(tables, current_tables(choices), screen.notice)
-            restore(trainer, progress, self._checkpoint(saved))
+            _, *tensors = state_at(self._checkpoint(saved), config)
+            trainer.restore(progress, *tensors)
             screen.resumed(progress)
-        trainer.go_back = partial(self._go_back, trainer, recorder)
         self.requests.patient = True
         world.watch(trainer)
         with explained(plan, choices.device):
@@ -210,8 +212,8 @@ class _Run:
         self.requests.patient = False
         return Outcome(folder, progress, signal=self.requests.stop)
 
-    def _go_back(self, trainer: Trainer, recorder: Recorder) -> Progress | None:
-        """Bring everything back to the last checkpoint; None where there is none."""
+    def _last_checkpoint(self, recorder: Recorder, config: GPTConfig) -> State | None:
+        """Return the last checkpoint, if any, after which everything written is forgotten."""
 
         def newest() -> int | None:
             checkpoint, _ = newest_intact(self.folder.checkpoints)
@@ -219,14 +221,11 @@ class _Run:
                 recorder.resume_from(checkpoint)
             return checkpoint.step if checkpoint else None
 
-        saved: int | None = self.ranks.share(newest)
-        if saved is None:
-            return None
-        checkpoint = self._checkpoint(saved)
-        return restore(trainer, progress_at(checkpoint), checkpoint)
+        saved: int | None = self.ranks.broadcast(newest)
+        return None if saved is None else state_at(self._checkpoint(saved), config)
 
     def _checkpoint(self, saved: int) -> Checkpoint:
-        return Checkpoint(self.folder.checkpoints / f"step-{saved:08d}")
+        return Checkpoint.at(self.folder.checkpoints, saved)
 
 
 @contextlib.contextmanager
@@ -243,8 +242,8 @@ def arranged(ranks: Alone, choices: Choices) -> Iterator[Alone]:
 
 def _settings(folder: RunFolder, request: TrainRequest) -> TrainConfig:
     """Return the settings as asked, or as decided when the run in the folder began."""
-    if folder.exists() and "request" in (tables := folder.read()):
-        return folder.train_config(tables)
+    if folder.exists() and (manifest := folder.read()).request:
+        return folder.train_config(manifest)
     return request.train
 
 

@@ -19,6 +19,7 @@ from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
 from groundup.runs.load import check_shapes, run_tokenizer
+from groundup.runs.manifest import SourceTable
 from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
@@ -120,8 +121,8 @@ def export_model(
 
 def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
     """Return the model of a run on its way out, its step, and what is damaged beside it."""
-    tables = folder.read()
-    config = folder.model_config(tables)
+    manifest = folder.read()
+    config = folder.model_config(manifest)
     check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, checkpoint)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
@@ -130,13 +131,15 @@ def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str
     model = Exported(
         config=config,
         tensors=tensors,
-        tokenizer=run_tokenizer(folder, tables),
+        tokenizer=run_tokenizer(folder, manifest),
         chat_template=folder.read_chat_template(),
         generation=generation,
         name=folder.path.resolve().name,
     )
-    if bits := tables.get("quantization", {}).get("bits"):
-        notices.append(f"the weights in {bits} bits are written as the fp32 numbers they stand for")
+    if (made := manifest.quantization) and made.bits:
+        notices.append(
+            f"the weights in {made.bits} bits are written as the fp32 numbers they stand for"
+        )
     return model, chosen.step, notices
 
 
@@ -172,9 +175,9 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         found.config,
         tokenizer,
         lambda path: write_safetensors(path, found.tensors, None),
-        {"source": {**found.source, "files": _hashes(source)}},
         found.chat_template,
         found.generation,
+        source=SourceTable.of({**found.source, "files": _hashes(source)}),
     )
     return checkpoint.path / MODEL
 
