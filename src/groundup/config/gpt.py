@@ -198,8 +198,8 @@ class GPTConfig:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether training draws random numbers."""
-        return self.drop_rate > 0 or self.attention_dropout > 0
+        """Whether training draws random numbers, as a part that groundup does not have may."""
+        return self.drop_rate > 0 or self.attention_dropout > 0 or bool(foreign_parts(self))
 
     def window_of(self, layer: int) -> int | None:
         """Return how many tokens a token of `layer` sees, itself included; None: all before it."""

@@ -15,17 +15,25 @@ from groundup.model.attention import (
     fused_attention,
     plain_attention,
 )
-from groundup.model.block import BLOCKS, PARTS, PostNormBlock, PreNormBlock, SandwichBlock
+from groundup.model.block import (
+    BLOCKS,
+    PARTS,
+    PostNormBlock,
+    PreNormBlock,
+    SandwichBlock,
+    build_attention,
+)
 from groundup.model.empty import empty_gpt, filled_gpt, shapes_of, shapes_with
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
     FeedForward,
     GatedFeedForward,
     MixtureOfExperts,
+    build_feed_forward,
 )
 from groundup.model.gpt import GPT, OutputHead
 from groundup.model.mode import evaluation_mode
-from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm
+from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm, build_norm
 from groundup.model.parts import Parts
 from groundup.model.positions import POSITIONS, LearnedPositions, RotaryPositions
 from groundup.model.soft_cap import soft_cap
@@ -57,6 +65,9 @@ __all__ = [
     "SandwichBlock",
     "ZeroCenteredRMSNorm",
     "attention_weights",
+    "build_attention",
+    "build_feed_forward",
+    "build_norm",
     "empty_gpt",
     "evaluation_mode",
     "filled_gpt",

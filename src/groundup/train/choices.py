@@ -183,6 +183,8 @@ def _exact_shards(config: TrainConfig, model: GPTConfig) -> Decision:
 def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.exact == "on":
         return "fp32", "exact sums are offered in fp32"
+    if config.device == "cpu" and foreign_parts(model):
+        return "fp32", "bf16 is not measured with a part of your own"
     if config.device == "cpu":
         with cpu_threads(config.threads):
             return cpu_precision(model, config.batch_size)
