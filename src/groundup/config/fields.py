@@ -17,6 +17,9 @@ from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
 
+NAMES, LATER = "names", "later"
+"""Metadata of a field: names that it knows, and whether it came when runs had been written."""
+
 
 @functools.cache
 def field_types(cls: type) -> dict[str, tuple[type, ...]]:
@@ -55,13 +58,26 @@ def _check_names(cls: type, values: Mapping[str, Any]) -> None:
             )
 
 
-def build(cls: type[C], values: Mapping[str, Any]) -> C:
-    """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
+def build(cls: type[C], values: Mapping[str, Any], open_names: bool = False) -> C:
+    """Build `cls` from plain values; unknown keys and wrong types are refused by name.
+
+    So are names beyond a field's `names`, which only code can give a meaning, unless `open_names`.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{cls.__name__} = {quoted(values)}: expected a table")
     _check_names(cls, values)
     accepted = field_types(cls)  # type: ignore[arg-type]
-    return cls(**{key: _checked(key, value, accepted[key]) for key, value in values.items()})
+    made = cls(**{key: _checked(key, value, accepted[key]) for key, value in values.items()})
+    if not open_names:
+        check_known(made)
+    return made
+
+
+def check_known(config: Any) -> None:
+    """Refuse the name of a part that is not among those that its field knows."""
+    for field in dataclasses.fields(config):
+        names, value = field.metadata.get(NAMES, ()), getattr(config, field.name)
+        require(not names or value in names, field.name, value, f"one of {', '.join(names)}")
 
 
 def check_types(config: Any) -> None:
@@ -110,9 +126,13 @@ def _hint(key: str, value: Any, kinds: tuple[type, ...]) -> str:
 
 
 def as_table(config: Any) -> dict[str, Any]:
-    """Return a config as a TOML table; TOML has no null, so fields that are None are left out."""
+    """Return a config as a TOML table; TOML has no null, so fields that are None are left out.
+
+    So is a field that came later, at its default: an older version reads the table, too.
+    """
+    later = {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get(LATER)}
     table = dataclasses.asdict(config)
-    return {key: value for key, value in table.items() if value is not None}
+    return {k: v for k, v in table.items() if v is not None and (k not in later or v != later[k])}
 
 
 def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, Any]]:
