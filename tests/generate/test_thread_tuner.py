@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from groundup.config import GPTConfig
+from groundup.device.threads import usable_threads
 from groundup.generate import SamplingConfig, generate_tokens, thread_tuner
 from groundup.generate.thread_tuner import AGAIN, FIRST, ThreadTuner
 from groundup.model import GPT
@@ -76,7 +77,7 @@ def _spin(seconds: float) -> None:
 @pytest.mark.slow
 def test_beside_a_busy_process_it_is_not_slower_than_one_thread() -> None:
     """Two states, measured: both cores ours, and a process that keeps one of them busy."""
-    if thread_tuner.usable_threads() < 2:
+    if usable_threads() < 2:
         pytest.skip("one CPU")
     config = GPTConfig(vocab_size=4096, emb_dim=384, n_heads=6, n_layers=6, context_length=256)
     model = GPT(config).eval()
