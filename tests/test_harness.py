@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from groundup.generate import generate
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
+from groundup.runs.manifest import Manifest
 from groundup.tokenizer import Tokenizer
 from tests.evaluate.test_tasks import DOCUMENTS
 from tests.model.helpers import FAMILIES, random_gpt
@@ -45,9 +47,10 @@ def run_with(tokenizer: Tokenizer, path: Path) -> Path:
     model = random_gpt(**FAMILIES["qwen3"] | sizes)
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
+    tables = {"model": as_table(model.config), "train": {}, "data": data, "request": {}}
+    folder.write(Manifest.of(tables))
     tensors = dict(model.named_parameters())
-    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})  # type: ignore[arg-type]
+    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     return folder.path
 
 
@@ -133,7 +136,8 @@ def test_writing_keeps_the_space_behind_a_context(
     def write(model: Any, rows: list[list[int]], *_: Any, **__: Any) -> Iterator[list[int]]:
         return ([token] * len(rows) for token in tokenizer.encode("of\nit"))
 
-    monkeypatch.setattr("groundup.harness.generate_tokens", write)
+    module = sys.modules["groundup.generate.generate"]  # its name is the function's, too
+    monkeypatch.setattr(module, "generate_tokens", write)
     settings = {"until": ["\n"], "max_gen_toks": 8, "do_sample": False}
     asked = instances("generate_until", ("the end", settings), ("a", settings))
     assert adapter.generate_until(asked) == [" of", " of"]

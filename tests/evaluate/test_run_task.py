@@ -138,7 +138,7 @@ def test_other_models_questions_and_settings_are_not_confused(
         == 24
     )
     with torch.no_grad():
-        other.final_norm.weight[0] += 1
+        other.get_parameter("final_norm.weight")[0] += 1
     assert evaluate_task(Candidate(other, BYTES), "piqa", questions(), journal=path).asked == 24
     assert evaluate_task(candidate, "piqa", questions(), journal=path).asked == 0
 

@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer as Library
@@ -241,14 +242,14 @@ def test_the_limits_hold_no_one_else() -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-def test_a_process_that_hangs_or_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_process_that_hangs_or_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     monkeypatch.setattr("groundup.generate.template.PROGRAM", program)
-    monkeypatch.setattr("groundup.generate.template.PATIENCE", 0.3)
+    monkeypatch.setattr("groundup.generate.template.TIMEOUT", 0.3)
     program.write_text("import time; time.sleep(60)")
     with pytest.raises(RunError, match="does not come to an end"):
         ChatTemplate("").render([])
-    monkeypatch.setattr("groundup.generate.template.PATIENCE", 60)
+    monkeypatch.setattr("groundup.generate.template.TIMEOUT", 60)
     program.write_text("import os; os.abort()")
     with pytest.raises(RunError, match=r"its process broke down \(exit -6\)"):
         ChatTemplate("").render([])

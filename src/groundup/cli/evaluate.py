@@ -70,8 +70,8 @@ def evaluate(
     loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
-        result = evaluate_validation(run, loaded, instead="--text FILE or --tasks")
-        report["validation"] = _show_validation(result, as_json)
+        kept_aside = evaluate_validation(run, loaded, instead="--text FILE or --tasks")
+        report["validation"] = _show_validation(kept_aside, as_json)
     from groundup.evaluate import Candidate, evaluate_text
 
     candidate = Candidate.from_run(loaded) if words is not None or names else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import numbers
 import re
 import types
@@ -34,7 +35,7 @@ def field_types(cls: type) -> dict[str, tuple[type, ...]]:
 
 
 def by_name(cls: type[C]) -> type[C]:
-    """Let a dataclass answer an unknown name with the known one that it means: a `ConfigError`."""
+    """Have a dataclass take names only, and answer an unknown one with the one that it means."""
     made = cls.__init__
 
     @functools.wraps(made)
@@ -88,6 +89,17 @@ def check_types(config: Any) -> None:
     cls: Any = type(config)
     for name, kinds in field_types(cls).items():
         object.__setattr__(config, name, _checked(name, getattr(config, name), kinds))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A group of settings, which checks types and, in classes that derive from it, its fields."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, value in vars(self).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, name, value, "a finite number")
 
 
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
@@ -167,3 +179,17 @@ def require(condition: bool, key: str, value: Any, expected: str) -> None:
     """Refuse `key` = `value` with what was expected, unless `condition` holds."""
     if not condition:
         raise ConfigError(f"{key} = {quoted(value)}: expected {expected}")
+
+
+def require_at_least(config: Any, least: int, *names: str) -> None:
+    """Refuse a field of these that is below `least`; None is no number."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= least, name, value, f"{least} or more")
+
+
+def require_one_of(config: Any, known: tuple[str, ...], *names: str) -> None:
+    """Refuse a field of these that is not a `known` word."""
+    for name in names:
+        value = getattr(config, name)
+        require(value in known, name, value, f"one of {', '.join(known)}")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from groundup.quantized import Codes, gather
-from groundup.quantized.codes import PARTS
+from groundup.quantized.codes import SUFFIXES
 from groundup.runs.tensor_file import Stored
 
-ENDS = tuple(f".{part}" for part in PARTS)
+ENDS = tuple(f".{part}" for part in SUFFIXES)
 
 
 def widened(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:

@@ -16,7 +16,7 @@ from groundup.base.files import file_error, make_folder, new_path, sync_folder, 
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
-from groundup.weights.gguf.splits import name_of
+from groundup.weights.gguf.pre_tokenizers import pre_tokenizer_name
 from groundup.weights.hf.companions import write_companions
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG
@@ -50,7 +50,7 @@ def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
 
     transformers 5 takes every qwen2's for Qwen's own, whichever class its files name.
     """
-    if model_type != "qwen2" or name_of(json.loads(tokenizer.to_json())) == "qwen2":
+    if model_type != "qwen2" or pre_tokenizer_name(json.loads(tokenizer.to_json())) == "qwen2":
         return []
     return [
         "AutoTokenizer of transformers 5 cuts texts as Qwen 2 does, this model another way: load "
