@@ -272,7 +272,7 @@ def test_logits_stay_within_their_bound() -> None:
 )
 def test_what_no_model_can_have_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{named} = "):
-        GPTConfig(**_plain_rope() | changes)
+        GPT(GPTConfig(**_plain_rope() | changes))
 
 
 def test_derived_widths_follow_what_they_derive_from() -> None:
