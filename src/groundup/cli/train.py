@@ -32,7 +32,7 @@ from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
     from groundup.runs import RunFolder
-    from groundup.train import ConsoleScreen, Outcome, TrainRequest
+    from groundup.train import ConsoleScreen, TrainRequest, TrainRun
 
 STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
@@ -256,13 +256,13 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
         raise typer.Exit(128 + outcome.signal)
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: TrainRun) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
 
 
-def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
+def _farewell(screen: ConsoleScreen, outcome: TrainRun) -> None:
     """Say how it ended, let a finished model write, and name what can be done next."""
     from groundup.runs import read_lines
     from groundup.runs.record import read_run
@@ -287,7 +287,7 @@ def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     print_command(screen.console, "", "open", str(outcome.folder.report))
 
 
-def _show_writing(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
+def _show_writing(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
     from groundup.generate import generate
     from groundup.runs.load import load
 

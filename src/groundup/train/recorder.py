@@ -1,38 +1,143 @@
-"""Writes what happens in training into the run folder."""
+"""What remains of a training: nothing, or a run folder from which it goes on."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from groundup.base.files import make_folder
 from groundup.config import TrainConfig, as_table
-from groundup.runs import RunFolder, append_line, cut_back, flush, size
+from groundup.device.rates import matmul_rate
+from groundup.report import write_report
+from groundup.runs import RunFolder, append_line, cut_back, flush, run_lock, size
 from groundup.runs.background import Background
-from groundup.runs.checkpoint import Checkpoint, prune, save_checkpoint
+from groundup.runs.checkpoint import (
+    Checkpoint,
+    newest_intact,
+    prune,
+    remove_unfinished,
+    save_checkpoint,
+)
+from groundup.train.choices import Choices
+from groundup.train.job import Job
+from groundup.train.kept import keep_batch
 from groundup.train.listener import Listener
 from groundup.train.progress import SIZES, Progress
-from groundup.train.replay import keep_batch
 
 
-class Recorder(Listener):
-    """Keeps metrics, samples, settings and checkpoints of one run."""
+class Keeper(Listener):
+    """Keeps nothing: for a training in memory."""
 
-    def __init__(self, folder: RunFolder, tables: dict[str, Any]) -> None:
+    folder = RunFolder(Path(os.devnull))
+    """Where the run is; here there is none."""
+
+    def settings(self) -> TrainConfig | None:
+        """Return what was decided when the run began; None where none has."""
+        return None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Return the context in which nobody else may write here."""
+        return contextlib.nullcontext()
+
+    def newest(self, notice: Callable[[str], None]) -> int | None:
+        """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
+        return None
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """Return the checkpoint of a step."""
+        return Checkpoint(self.folder.checkpoints / f"step-{step:08d}")
+
+    def peak_flops(self, choices: Choices) -> float | None:
+        """Return what the machine can do at most, where the work is to be held against it."""
+        return None
+
+    def begin(self, tables: dict[str, Any], job: Job, checkpoint: Checkpoint | None) -> None:
+        """Write what is known from the beginning; forget what came after the checkpoint."""
+
+    def rewind(self) -> int | None:
+        """Forget what came after the newest checkpoint; return its step, None without any."""
+        return None
+
+    def report(self, is_finished: bool) -> None:
+        """Put what is kept on a page."""
+
+
+class Recorder(Keeper):
+    """Keeps metrics, samples, settings and checkpoints of one run in its folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.tables = tables
+        self.tables: dict[str, Any] = {}
         self.background = Background()
         self.growing = {path.name: path for path in (folder.metrics, folder.samples)}
 
-    def resume_from(self, checkpoint: Checkpoint | None) -> None:
+    def settings(self) -> TrainConfig | None:
+        """Return what was decided when the run began; None where none has."""
+        if self.folder.exists() and "request" in (tables := self.folder.read()):
+            return self.folder.train_config(tables)
+        return None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock; clear up what a kill left, and the folder where no run came of it."""
+        folder = self.folder
+        make_folder(folder.path.parent)
+        with run_lock(folder.lock):
+            try:
+                for written in (folder.path, folder.checkpoints):
+                    remove_unfinished(written)
+                yield
+            finally:
+                if not folder.exists():
+                    with contextlib.suppress(OSError):
+                        folder.lock.unlink(missing_ok=True)
+                        folder.path.rmdir()
+
+    def newest(self, notice: Callable[[str], None]) -> int | None:
+        """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
+        checkpoint, damaged = newest_intact(self.folder.checkpoints)
+        for line in damaged:
+            notice(f"{line}; going on from the newest intact checkpoint")
+        return checkpoint.step if checkpoint else None
+
+    def peak_flops(self, choices: Choices) -> float:
+        """Return what the machine can do at most, measured."""
+        return matmul_rate(choices.device, choices.matmul_dtype)
+
+    def begin(self, tables: dict[str, Any], job: Job, checkpoint: Checkpoint | None) -> None:
+        """Write what is known from the beginning; forget what came after the checkpoint."""
+        self.tables = tables
+        self.folder.write(tables)
+        job.write(self.folder)
+        self._cut_back(checkpoint)
+        self.folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
+
+    def rewind(self) -> int | None:
+        """Forget what came after the newest checkpoint; return its step, None without any."""
+        checkpoint, _ = newest_intact(self.folder.checkpoints)
+        if checkpoint is None:
+            return None
+        self._cut_back(checkpoint)
+        return checkpoint.step
+
+    def _cut_back(self, checkpoint: Checkpoint | None) -> None:
         """Forget the lines written after `checkpoint` (all of them for None)."""
         step = checkpoint.step if checkpoint else -1
         sizes = checkpoint.state().get(SIZES, {}) if checkpoint else {}
         for name, path in self.growing.items():
             cut_back(path, step, sizes.get(name))
+
+    def report(self, is_finished: bool) -> None:
+        """Write the report."""
+        write_report(self.folder.path, None if is_finished else "interrupted")
 
     def metrics(self, record: dict[str, Any]) -> None:
         """Append to metrics.jsonl."""

@@ -6,29 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from groundup.base.files import read_json, write_json
+from groundup.base.files import read_json
 from groundup.model import GPT
 from groundup.optim.step import TrainStep
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import (
-    MODEL,
-    discard,
-    list_checkpoints,
-    save_files,
-    write_tensors,
-)
 from groundup.runs.load import fill
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
 from groundup.train.kept import BATCH, WHY, kept_batch
 from groundup.train.start import new_model
-
-KEPT = 3
-"""Batches kept of a run, the latest ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +37,6 @@ class Replay:
     """Parameters that hold a value that is no finite number."""
     first: str | None
     """The first module whose output is not finite, if any is, for any sequence."""
-
-
-def keep_batch(
-    folder: RunFolder,
-    why: dict[str, Any],
-    batch: Mapping[str, Tensor],
-    model: Mapping[str, Tensor],
-) -> None:
-    """Write a batch, the weights and the reason into the run's replay folder."""
-    files = {
-        MODEL: lambda path: write_tensors(model, path),
-        BATCH: lambda path: write_tensors(batch, path),
-        WHY: lambda path: write_json(path, why),
-    }
-    save_files(folder.replay, why["step"], files)
-    for old in list_checkpoints(folder.replay)[:-KEPT]:
-        discard(old.path)
 
 
 def replay(path: str | Path, step: int | None = None) -> Replay:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +12,7 @@ from groundup import __version__
 from groundup.base.errors import UsageError, shown
 from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
+from groundup.runs.find import near_runs
 
 Notice = Callable[[str], None]
 Tables = dict[str, Any]
@@ -29,12 +31,33 @@ PASSES = ("batch_size", "accumulation")
 """Settings of which the product counts: the sequences of a step."""
 IN_PYTHON = "groundup.train.train"
 """The command of a run that `train` made in Python; its text is not kept."""
-COUNTED = ("model", "train", "data.fingerprint", "from.weights")
-"""What must be the same for a run to go on; the other words of a request say how it came about."""
-CAUSES = {"model": ("preset", "changes"), "data": ("text",), "from": ("from.run",)}
-"""What the user said that the parts of a request follow from; each setting of `train` was said."""
 ARITHMETIC = ("versions.torch", "machine.cpu", "machine.instructions", "machine.gpu")
 """What rounds otherwise when it is another."""
+
+
+def refusal(folder: RunFolder, said: str, made: str) -> str:
+    """Return the line that refuses to go on with a run, where `said` tells what is otherwise."""
+    return (
+        f"{folder.path} holds a run with other settings ({said}){made}; 'groundup resume "
+        f"{folder.path}' goes on with it, another --run NAME begins anew, --extend STEPS lengthens "
+        "it"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes two requests the same run."""
+
+    request: Tables
+    """What run.toml keeps in [request]."""
+    counted: Keys = ("model", "train", "data.fingerprint", "from.weights")
+    """What of it must be the same for a run to go on; the rest says how it came about."""
+    causes: Mapping[str, Keys] = field(default_factory=dict)
+    """The words of the user that a part of it follows from; each setting of `train` was said."""
+    changeable: Keys = (*CHANGEABLE, *PASSES)
+    """Settings of `train` that may be others from now on; of `PASSES`, while the product stays."""
+    refusal: Callable[[RunFolder, str, str], str] = refusal
+    """Says that a folder holds another run: which, what differs, and how it was made."""
 
 
 def versions() -> dict[str, str]:
@@ -53,29 +76,50 @@ def trained_tables(folder: RunFolder) -> Tables:
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
             f"--run name, and train on from it with --from {folder.path}"
         )
-    # A run of an older version has the settings that came later at their defaults.
+    # A run of an older version has what came later at its defaults.
     for part in (tables, tables["request"]):
+        part["model"] = as_table(folder.model_config(part))
         part["train"] = as_table(folder.train_config(part))
     return tables
 
 
-def check_settings(folder: RunFolder, asked: Tables, extend: int | None) -> None:
-    """Refuse settings that are known to be others before the text is read; see `compatible`."""
-    tables = trained_tables(folder)
-    before, now = _counted(folder, tables, asked, extend)
-    for side in (before, now):  # the text and its tokenizer, and whatever a base is, come later
-        for key in ("model.vocab_size", "data.fingerprint", "from.weights"):
-            side.pop(key, None)
-    _refuse_others(folder, tables, asked, before, now, _changes(before, now, lambda line: None))
+def check_new(folder: RunFolder, extend: int | None) -> None:
+    """Refuse to lengthen a run that is not there, and a place that no run can be in."""
+    runs = folder.path.parent
+    if runs.exists() and not runs.is_dir():
+        raise UsageError(f"--runs {runs}: a file; expected a folder, old or new")
+    if extend is not None:
+        hint = near_runs(folder.path) or "'groundup runs' lists runs"
+        raise UsageError(
+            f"--extend {extend}: there is no run {folder.path} to lengthen; {hint}; a new one "
+            "takes --steps"
+        )
 
 
-def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Notice) -> Tables:
-    """Return run.toml's tables if they are of this request; tell every difference if not."""
+def compatible(
+    folder: RunFolder,
+    identity: Identity,
+    extend: int | None,
+    notice: Notice = lambda line: None,
+    unknown: Keys = (),
+) -> Tables:
+    """Return run.toml's tables if they are of this request; tell every difference if not.
+
+    `extend` lengthens the run to so many steps. Keys that are still `unknown` of the request are
+    left out of the comparison.
+    """
     tables = trained_tables(folder)
-    before, now = _counted(folder, tables, asked, extend)
-    accepted = _changes(before, now, notice)
-    _refuse_others(folder, tables, asked, before, now, accepted)
-    for key in accepted:
+    if extend is not None:
+        _extend(folder, tables, extend)
+    dropped = [*unknown, *(LENGTHS if extend is not None else ())]
+    before, now = (
+        {key: value for key, value in flatten(side).items()
+         if key.startswith(tuple(identity.counted)) and key not in dropped}
+        for side in (tables["request"], identity.request)
+    )  # fmt: skip
+    changed = _changes(identity, before, now, notice)
+    _refuse_others(folder, tables, identity, before, now, changed)
+    for key in changed:
         name = key.partition(".")[2]
         for settings in (tables["train"], tables["request"]["train"]):
             settings.pop(name, None)
@@ -84,25 +128,13 @@ def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Not
     return tables
 
 
-def _counted(
-    folder: RunFolder, tables: Tables, asked: Tables, extend: int | None
-) -> tuple[Tables, Tables]:
-    """Return what counts of the run's request and of this one; `tables` are lengthened if asked."""
-    if extend is not None:
-        _extend(folder, tables, extend)
-    before, now = (
-        {key: value for key, value in flatten(side).items() if key.startswith(COUNTED)}
-        for side in (tables["request"], asked)
-    )
-    if extend is not None:
-        for key in LENGTHS:
-            before.pop(key, None)
-            now.pop(key, None)
-    return before, now
-
-
 def _refuse_others(
-    folder: RunFolder, tables: Tables, asked: Tables, before: Tables, now: Tables, accepted: Keys
+    folder: RunFolder,
+    tables: Tables,
+    identity: Identity,
+    before: Tables,
+    now: Tables,
+    accepted: Keys,
 ) -> None:
     """Raise `UsageError` unless all but the accepted keys are the same, in the user's own words."""
     keys = sorted(before.keys() | now.keys())
@@ -113,28 +145,25 @@ def _refuse_others(
     said = [
         pair
         for part in parts
-        for pair in _said(tables["request"], asked, part)
+        for pair in _said(tables["request"], identity, part)
         or differences(before, now, [key for key in different if key.startswith(f"{part}.")])
     ]
-    raise UsageError(
-        f"{folder.path} holds a run with other settings ({'; '.join(said)})"
-        f"{as_made(tables, '; it was made by: ')}; 'groundup resume {folder.path}' goes on with "
-        "it, another --run NAME begins anew, --extend STEPS lengthens it"
-    )
+    made = as_made(tables, "; it was made by: ")
+    raise UsageError(identity.refusal(folder, "; ".join(said), made))
 
 
-def _said(old: Tables, new: Tables, part: str) -> list[str]:
+def _said(old: Tables, identity: Identity, part: str) -> list[str]:
     """Return what was said otherwise and makes a part of the request another.
 
     Nothing where its words are the same, and where an older version has not recorded them.
     """
     if "changes" not in old:
         return []
-    before, now = flatten(old), flatten(new)
+    before, now = flatten(old), flatten(identity.request)
     for side in (before, now):
         if "train.minutes" in side or "train.epochs" in side:
             side.pop("train.steps", None)  # nobody said it: it follows
-    causes = CAUSES.get(part, (part,))
+    causes = tuple(identity.causes.get(part, (part,)))
     keys = [key for key in sorted(before.keys() | now.keys()) if key.startswith(causes)]
     return differences(before, now, keys)
 
@@ -154,15 +183,16 @@ def as_made(tables: Tables, before: str) -> str:
     return f"{before}{shown(command, LONGEST_COMMAND)}" if command else ""
 
 
-def _changes(before: Tables, now: Tables, notice: Notice) -> list[str]:
+def _changes(identity: Identity, before: Tables, now: Tables, notice: Notice) -> list[str]:
     """Return the keys whose values may be others from now on, and are."""
-    allowed = [f"train.{name}" for name in CHANGEABLE]
+    changeable = [f"train.{name}" for name in identity.changeable]
+    passes = [f"train.{name}" for name in PASSES]
+    allowed = [key for key in changeable if key not in passes]
     for key in allowed:
         if now.get(key) == "auto":
             now[key] = before[key]  # as it was decided
-    passes = [f"train.{name}" for name in PASSES]
     old, new = ([side[key] for key in passes] for side in (before, now))
-    if old != new and old[0] * old[1] == new[0] * new[1]:
+    if set(passes) <= set(changeable) and old != new and old[0] * old[1] == new[0] * new[1]:
         allowed += passes
         notice(
             f"continues, not bit-identical: batch_size times accumulation was {old[0]} x {old[1]}"

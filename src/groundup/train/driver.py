@@ -1,0 +1,235 @@
+"""From a job to a finished run: decide, build, restore, fit, report. It knows no kind of job."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from groundup.base.signals import Requests
+from groundup.config import TrainConfig, as_table, build
+from groundup.device.machine import machine
+from groundup.plan import Plan, check_fits
+from groundup.processes.alone import ALONE, Alone, Exact
+from groundup.processes.launch import place
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import Checkpoint
+from groundup.runs.load import check_shapes
+from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.train.job import Job
+from groundup.train.listener import Listener
+from groundup.train.loop import Trainer
+from groundup.train.progress import Progress
+from groundup.train.recorder import Keeper
+from groundup.train.request import Screen
+from groundup.train.resume import check_new, compatible, tell_inexact, versions
+from groundup.train.shortage import explained
+
+Tables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """How a run ended: finished now, finished already, or stopped by a signal."""
+
+    folder: RunFolder
+    progress: Progress
+    signal: int | None = None
+    was_finished: bool = False
+
+
+Outcome = TrainRun
+"""What it was called at first."""
+
+
+def drive(
+    job: Job,
+    keeper: Keeper,
+    screen: Screen,
+    started: float | None = None,
+    requests: Requests | None = None,
+    ranks: Alone | None = None,
+    listeners: Sequence[Listener] = (),
+) -> TrainRun:
+    """Train, or go on where the same job stopped; return how it ended.
+
+    `keeper` keeps what comes of it, in a folder or not at all. `requests` are what signals have
+    asked for since the process began, where somebody listened; `ranks` the processes that train
+    together, where they are not those that a launcher has started.
+
+    Raises `UsageError` when the folder holds a run of other settings, `RunError` when it is in use
+    or damaged, and whatever the data, the machine or the disk give reason to.
+    """
+    started = time.perf_counter() if started is None else started
+    with contextlib.ExitStack() as held:
+        requests = held.enter_context(Requests()) if requests is None else requests
+        ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
+        screen = Screen() if ranks.rank else screen
+        tables, saved = ranks.share(partial(_decide, job, keeper, screen, ranks.size, held))
+        checkpoint = None if saved is None else keeper.checkpoint(saved)
+        progress = Progress() if checkpoint is None else progress_at(checkpoint)
+        was_finished = progress.finished and progress.step >= tables["train"]["steps"]
+        if not was_finished:
+            if ranks.rank:
+                job.prepare(screen)  # as the first process has done
+            choices = _choices(tables, job, ranks.size)
+            with choices.in_force():
+                world = _arranged(ranks, choices)
+                plan = _planned(job, choices.config, tables)
+                trainer = _trainer(job, keeper, choices, world, tables, checkpoint, started)
+                trainer.listeners = [keeper, screen, *listeners] if world.rank == 0 else [screen]
+                if world.rank == 0:
+                    keeper.begin(tables, job, checkpoint)
+                screen.planned(plan, choices, keeper.folder)
+                if checkpoint is not None:
+                    progress.finished = False
+                    tell_inexact(tables, _current(choices), screen.notice)
+                    restore(trainer, progress, checkpoint)
+                    screen.resumed(progress)
+                requests.patient = True
+                world.watch(trainer)
+                with explained(plan, choices.device):
+                    progress = trainer.fit(requests)
+                requests.patient = False
+        if ranks.rank == 0 and not (was_finished and keeper.folder.report.exists()):
+            # The lock is still held, so that the files alone would tell of a running trainer.
+            keeper.report(progress.finished)
+    stop = None if was_finished else requests.stop
+    return TrainRun(keeper.folder, progress, stop, was_finished)
+
+
+@contextlib.contextmanager
+def _joined(job: Job, screen: Screen) -> Iterator[Alone]:
+    """Yield what this process is among those that a launcher has started, if it has."""
+    if (own := place()) is None:
+        yield ALONE
+        return
+    from groundup.processes.distributed import joined  # a second of imports
+
+    with joined(own, job.settings.timeout, screen.notice) as ranks:
+        yield ranks
+
+
+def _decide(
+    job: Job, keeper: Keeper, screen: Screen, n_processes: int, held: contextlib.ExitStack
+) -> tuple[Tables, int | None]:
+    """Return run.toml's tables, and the step to go on from; hold the lock of the run's folder.
+
+    In one process, and all that the others must know.
+    """
+    settings = keeper.settings() or job.settings
+    choices = choose(settings, job.config, job.rate_share, job.own_process, n_processes)
+    check_fits(job.plan(choices.config))  # before the data is read
+    job.prepare(screen)
+    identity = job.identity()
+    held.enter_context(keeper.locked())
+    if keeper.folder.exists():
+        tables = compatible(keeper.folder, identity, job.extend, screen.notice)
+    else:
+        check_new(keeper.folder, job.extend)
+        tables = _new_tables(job, choices, identity.request)
+    return tables, keeper.newest(screen.notice)
+
+
+def _new_tables(job: Job, choices: Choices, request: Tables) -> Tables:
+    """Return the tables of a new run's run.toml."""
+    settings = choices.config
+    if settings.epochs is not None:  # the data has been read, and its length is known
+        settings = replace(settings, steps=job.steps(settings.epochs, settings))
+    taken = {name: getattr(settings, name) for name in AUTOMATIC}
+    return {
+        "model": as_table(job.config),
+        "train": as_table(settings),
+        "data": job.data_table(),
+        "choices": {**taken, "reasons": choices.reasons},
+        "request": request,
+        **_current(choices),
+    }
+
+
+def _current(choices: Choices) -> Tables:
+    """Return what run.toml says of the packages and the machine that compute."""
+    return {"versions": versions(), "machine": machine(choices.device)}
+
+
+def _choices(tables: Tables, job: Job, n_processes: int) -> Choices:
+    """Return the choices that run.toml tells of."""
+    settings = build(TrainConfig, tables["train"])
+    own_process = job.own_process or settings.allocator in ("keep", "release")
+    reasons = tables.get("choices", {}).get("reasons", {})
+    return Choices(settings, reasons, own_process, n_processes)
+
+
+def _arranged(ranks: Alone, choices: Choices) -> Alone:
+    """Return the processes, or the only one, working together as the settings say."""
+    if ranks.size == 1:
+        return Exact() if choices.config.exact == "on" else ranks
+    from groundup.processes.distributed import arrange
+
+    return arrange(ranks, choices.config, choices.device)
+
+
+def _planned(job: Job, settings: TrainConfig, tables: Tables) -> Plan:
+    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for."""
+    plan = job.plan(settings)
+    check_fits(plan)
+    known = {
+        "parameters": plan.parameters,
+        "flops_per_token": plan.flops_per_token,
+        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+    }
+    tables["plan"] = known | tables.get("plan", {})
+    return plan
+
+
+def _trainer(
+    job: Job,
+    keeper: Keeper,
+    choices: Choices,
+    world: Alone,
+    tables: Tables,
+    checkpoint: Checkpoint | None,
+    started: float,
+) -> Trainer:
+    """Return what trains the job's model: as it is at step 0, or about to be restored."""
+    model = job.model(choices.config.seed) if checkpoint is None else job.skeleton()
+    step = job.step(model.to(choices.device), choices)
+    trainer = Trainer(
+        step=step,
+        batches=job.source(choices.config),
+        choices=choices,
+        evaluate=partial(job.evaluate, step, choices, world),
+        sample=partial(job.sample, step, choices, world),
+        listeners=[],
+        world=world,
+        flops_per_token=tables["plan"]["flops_per_token"],
+        peak_flops=keeper.peak_flops(choices),
+        started=started,
+        timed="seconds_per_step" in tables["plan"],
+    )
+
+    def go_back() -> Progress | None:
+        saved: int | None = world.share(keeper.rewind)
+        if saved is None:
+            return None
+        checkpoint = keeper.checkpoint(saved)
+        return restore(trainer, progress_at(checkpoint), checkpoint)
+
+    trainer.go_back = go_back
+    return trainer
+
+
+def progress_at(checkpoint: Checkpoint) -> Progress:
+    """Return how far a training had come."""
+    return Progress.from_state(checkpoint.state(), checkpoint.path)
+
+
+def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
+    """Bring model and optimizer to a checkpoint, and return how far that is."""
+    weights = checkpoint.model_tensors()
+    check_shapes(trainer.model.config, weights, checkpoint.path)
+    trainer.restore(progress, weights, checkpoint.trainer_tensors())
+    return progress

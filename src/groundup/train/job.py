@@ -1,0 +1,105 @@
+"""What a kind of training is: all that the driver asks, in the order in which it asks."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from groundup.config import GPTConfig, TrainConfig
+from groundup.data import Batches
+from groundup.evaluate import Evaluation
+from groundup.model import GPT
+from groundup.optim.step import TrainStep
+from groundup.plan import Plan, make_plan
+from groundup.processes.alone import Alone
+from groundup.runs import RunFolder
+from groundup.train.choices import Choices
+from groundup.train.request import Screen
+from groundup.train.resume import Identity
+
+Between = Callable[[], None]
+"""To be called every moment or so; it raises where training has been asked to stop."""
+
+
+class Job(ABC):
+    """One training of some kind: what it starts from, its data, its step, what it shows."""
+
+    kind: ClassVar[str]
+    """What run.toml calls it."""
+
+    config: GPTConfig
+    """The model; the size of its vocabulary may be that of the data, once this is prepared."""
+    settings: TrainConfig
+    """As asked for, before anything is decided."""
+    extend: int | None = None
+    """The steps that a run which is there already is to be lengthened to."""
+    own_process: bool = False
+    """Whether nothing else runs in this process, so that it may be set up as training needs it."""
+    rate_share: float = 1.0
+    """The part of a new model's learning rate that this one takes, where that is not set."""
+    n_tokens: int | None = None
+    """How many tokens there are to learn from, once the data is prepared."""
+
+    def prepare(self, screen: Screen) -> None:  # noqa: B027 - some need not
+        """Read the data, once; the first of several processes does so before the others."""
+
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Return what makes two requests the same run; the data is prepared."""
+
+    @abstractmethod
+    def data_table(self) -> dict[str, Any]:
+        """Return what run.toml says of the data, in [data]."""
+
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes: memory, work, steps."""
+        return make_plan(self.config, replace(settings, epochs=None), train_tokens=self.n_tokens)
+
+    def steps(self, epochs: float, settings: TrainConfig) -> int:
+        """Return how many steps make so many passes over the data."""
+        assert self.n_tokens is not None, "the data is prepared"
+        per_step = settings.sequences_per_step * self.config.context_length
+        return steps_of(epochs, self.n_tokens, per_step)
+
+    @abstractmethod
+    def model(self, seed: int) -> GPT:
+        """Return the model at step 0."""
+
+    def skeleton(self) -> GPT:
+        """Return a model that is about to be filled from a checkpoint."""
+        return self.model(0)
+
+    @abstractmethod
+    def source(self, settings: TrainConfig) -> Batches:
+        """Return the rows to learn from."""
+
+    @abstractmethod
+    def step(self, model: GPT, choices: Choices) -> TrainStep:
+        """Return the model with its loss."""
+
+    def write(self, folder: RunFolder) -> None:  # noqa: B027 - some need not
+        """Write what belongs beside the weights, such as a tokenizer."""
+
+    def evaluate(
+        self, step: TrainStep, choices: Choices, world: Alone, most: int | None, between: Between
+    ) -> Evaluation | None:
+        """Validate on at most so many tokens (all for None); None where there is nothing to."""
+        return None
+
+    def sample(
+        self, step: TrainStep, choices: Choices, world: Alone, between: Between
+    ) -> tuple[str, str] | None:
+        """Return a prompt and what the model makes of it, if it can show anything."""
+        return None
+
+
+def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
+    """Return the fewest steps that learn from `n_tokens` `epochs` times over; 1 or more.
+
+    `tokens_per_step` is sequences_per_step times context_length. The last step may begin the next
+    pass.
+    """
+    return max(1, math.ceil(epochs * n_tokens / tokens_per_step))
