@@ -13,6 +13,8 @@ import pytest
 
 from groundup.config import GPTConfig, TrainConfig, as_table
 from groundup.runs import RunFolder
+from groundup.runs.checkpoint import Checkpoint
+from groundup.runs.manifest import Manifest
 from tests.cli.conftest import Groundup, environment
 
 FAILED, USAGE = 1, 2
@@ -226,22 +228,24 @@ def outlined(story: Path) -> Path:
     model = as_table(GPTConfig(vocab_size=300, context_length=16, emb_dim=16, n_heads=2))
     train = as_table(TrainConfig(steps=12))
     for step in (6, 12):
-        (run.checkpoints / f"step-{step:08d}").mkdir(parents=True)
+        Checkpoint.at(run.checkpoints, step).path.mkdir(parents=True)
     run.write(
-        {
-            "model": model,
-            "train": train,
-            "data": {"folder": "data/none"},
-            "request": {
-                "command": "groundup train story.txt --preset pico --steps 12",
-                "preset": "pico",
+        Manifest.of(
+            {
                 "model": model,
                 "train": train,
-                "changes": {},
-                "text": {"sources": ["story.txt"], "tokenizer": "bpe", "vocab_size": 300},
-                "data": {"fingerprint": "0"},
-            },
-        }
+                "data": {"folder": "data/none"},
+                "request": {
+                    "command": "groundup train story.txt --preset pico --steps 12",
+                    "preset": "pico",
+                    "model": model,
+                    "train": train,
+                    "changes": {},
+                    "text": {"sources": ["story.txt"], "tokenizer": "bpe", "vocab_size": 300},
+                    "data": {"fingerprint": "0"},
+                },
+            }
+        )
     )
     return run.path
 

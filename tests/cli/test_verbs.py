@@ -49,7 +49,7 @@ def test_a_run_is_lengthened(groundup: Groundup, trained: Path) -> None:
     done = groundup(*TRAIN, "story.txt", "--extend", 18)
     assert done.status == 0
     assert "Resumed" in done.out
-    assert RunFolder(trained).read()["train"]["steps"] == 18
+    assert RunFolder(trained).read().as_table()["train"]["steps"] == 18
 
 
 def test_train_reads_standard_input(groundup: Groundup, story: Path) -> None:

@@ -20,6 +20,7 @@ from groundup.config import (
     preset,
 )
 from groundup.runs import RunFolder
+from groundup.runs.manifest import DataTable, Manifest
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -27,11 +28,11 @@ def test_a_model_comes_back_from_a_run_folder(tmp_path: Path, name: str) -> None
     config = preset(name, drop_rate=0.125, norm_eps=1e-6)
     train = TrainConfig(minutes=4.5, eval_every=7, learning_rate=3e-4, sample_prompt='"é"\n')
     folder = RunFolder(tmp_path)
-    others: dict[str, object] = {"data": {}, "request": {}}
-    folder.write({"model": as_table(config), "train": as_table(train), **others})
-    tables = folder.read()
-    assert build(GPTConfig, tables["model"]) == config
-    assert build(TrainConfig, tables["train"]) == train
+    made = Manifest(model=as_table(config), train=as_table(train), data=DataTable())
+    folder.write(made)
+    manifest = folder.read()
+    assert folder.model_config(manifest) == config
+    assert folder.train_config(manifest) == train
 
 
 def test_words_become_values_of_the_right_type() -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from groundup.base.errors import GroundupError
 from groundup.base.files import file_sha256, write_json
-from groundup.config import GPTConfig, TrainConfig, build
+from groundup.config import TrainConfig
 from groundup.data.prepare import open_prepared
 from groundup.data.tokens import SPLITS, open_tokens, read_manifest
 from groundup.generate import generate
@@ -124,7 +124,7 @@ def _trained(root: Path) -> RunFolder:
         data_folder=root / "data",
     )
     run = train_run(request, ConsoleScreen(Console(quiet=True))).folder
-    run.write_manners("{{ messages[0]['content'] }}", GENERATION)
+    run.write_chat_settings("{{ messages[0]['content'] }}", GENERATION)
     return run
 
 
@@ -172,8 +172,8 @@ def _load_sealed(path: Path) -> Iterable[Use]:
 def _read_run(path: Path) -> Iterable[Use]:
     run = RunFolder(path.parent)
     return [
-        lambda: build(GPTConfig, run.read()["model"]),
-        lambda: build(TrainConfig, run.read().get("train", {})),
+        lambda: run.model_config(run.read()),
+        lambda: run.train_config(run.read()),
         lambda: write(run.path),
         lambda: read_run(run.path).steps,
     ]
@@ -214,7 +214,7 @@ def _read_checkpoint(run: RunFolder, path: Path) -> Iterable[Use]:
 
 def _read_model(run: RunFolder, path: Path) -> Iterable[Use]:
     _seal(path.parent)
-    model = GPT(build(GPTConfig, run.read()["model"]))
+    model = GPT(run.model_config(run.read()))
     return [
         lambda: fill(model, Checkpoint(path.parent).model_tensors(), path),
         lambda: write(run.path),

@@ -26,6 +26,7 @@ from groundup.generate.run_settings import run_template
 from groundup.generate.text_stream import TextStream
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
+from groundup.runs.manifest import DataTable, Manifest
 from groundup.tokenizer import ByteTokenizer, CharTokenizer, JSONTokenizer, Tokenizer
 from tests.generate.templates import ALTERNATING, CHATML
 from tests.generate.test_generate import random_model
@@ -33,6 +34,7 @@ from tests.generate.test_template import reference
 from tests.tokenizer.families import FAMILIES, llama2, metaspace, ours
 
 TOKENIZER: JSONTokenizer = ours(FAMILIES["smollm"]())
+MANIFEST = Manifest(model={}, data=DataTable())
 END = TOKENIZER.special_tokens["<|im_end|>"]
 TEMPLATE = ChatTemplate(CHATML)
 SHORT = ChatTemplate(
@@ -46,7 +48,7 @@ def model(context_length: int = 256, seed: int = 0) -> GPT:
 
 
 def a_run(template: str | None = CHATML, **generation: Any) -> LoadedRun:
-    return LoadedRun(model(), TOKENIZER, 1, {}, [], template, generation)
+    return LoadedRun(model(), TOKENIZER, 1, MANIFEST, [], template, generation)
 
 
 def test_each_turn_reads_the_whole_conversation_as_transformers_writes_it() -> None:

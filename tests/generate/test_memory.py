@@ -15,6 +15,7 @@ from groundup.config import GPTConfig, as_table
 from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
+from groundup.runs.manifest import DataTable, Manifest
 from groundup.tokenizer import CharTokenizer
 
 TELL = (
@@ -44,8 +45,8 @@ def test_writing_holds_the_weights_once(tmp_path: Path) -> None:
     tensors = dict(GPT(config).named_parameters())
     folder = RunFolder(tmp_path / "run")
     write_text(folder.tokenizer, tokenizer.to_json())
-    data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(config), "data": data})
+    data = DataTable(tokenizer_fingerprint=tokenizer.fingerprint)
+    folder.write(Manifest(model=as_table(config), data=data))
     save_checkpoint(folder.checkpoints, 0, tensors, {"none": torch.zeros(1)}, {"step": 0})
 
     weights = 4 * sum(tensor.numel() for tensor in tensors.values())

@@ -118,8 +118,8 @@ def test_vectors_take_16_bits_where_8_cost_too_much(
     def run_in(kept: list[float]) -> tuple[int, int]:
         losses = iter(kept)
         done = quantize_run(trained, tmp_path / str(len(kept)), 8, lambda run: next(losses))
-        tables = load(done.path).tables["quantization"]
-        return done.vector_bits, tables["vector_bits"]
+        table = load(done.path).manifest.quantization
+        return done.vector_bits, table.vector_bits if table else None
 
     assert run_in([2.0, 2.005]) == (8, 8)
     assert run_in([2.0, 2.02, 2.009]) == (16, 16)

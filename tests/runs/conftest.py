@@ -13,6 +13,7 @@ import pytest
 
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.runs.folder import RunFolder
+from groundup.runs.manifest import Manifest
 
 TEXT = (
     "ROMEO:\nWhat light is this that breaks upon the wall,\nAnd draws my heart to thee?\n\n"
@@ -99,7 +100,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         )
         for table, values in changes.items():
             content[table] = content.get(table, {}) | values
-        folder.write(content)
+        folder.write(Manifest.of(content))
         if lines is None:
             lines = metric_lines(steps, every, 20, floor)
         if finished and lines:

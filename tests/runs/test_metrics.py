@@ -10,6 +10,7 @@ import pytest
 
 from groundup.base.errors import GroundupError, RunError
 from groundup.runs import RunFolder, append_line, cut_back, read_lines
+from groundup.runs.manifest import Manifest
 
 
 def test_lines_come_back_and_are_plain_json(tmp_path: Path) -> None:
@@ -49,9 +50,9 @@ def test_run_toml(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
         folder.read()
     tables = {"model": {"n_layers": 2}, "train": {}, "data": {}, "request": {}}
-    folder.write(tables)
+    folder.write(Manifest.of(tables))
     assert folder.exists()
-    assert folder.read() == {"format": 1, **tables}
+    assert folder.read().as_table() == tables
     damages = {"format = 2": "reads format 1", "a b": "expected TOML", "format = 1": "model is"}
     for damage, words in damages.items():
         folder.manifest.write_text(damage)

@@ -49,9 +49,9 @@ def test_weights_keep_their_number_format(tmp_path: Path) -> None:
 
 
 def test_how_to_talk_with_the_model_is_kept(tmp_path: Path) -> None:
-    manners = {"chat_template": "{{ messages }}", "generation": {"temperature": 0.5}}
-    run = load(save(model_of(), TOKENIZER, tmp_path / "mine", **manners))
-    assert (run.chat_template, run.generation) == tuple(manners.values())
+    settings = {"chat_template": "{{ messages }}", "generation": {"temperature": 0.5}}
+    run = load(save(model_of(), TOKENIZER, tmp_path / "mine", **settings))
+    assert (run.chat_template, run.generation) == tuple(settings.values())
 
 
 def wider_query(model: GPT) -> None:

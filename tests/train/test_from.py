@@ -16,6 +16,7 @@ from groundup.evaluate import evaluate_loss
 from groundup.runs import read_lines
 from groundup.runs.checkpoint import newest_intact
 from groundup.runs.load import LoadedRun, load
+from groundup.runs.manifest import SourceTable
 from groundup.train import TrainRequest, TrainRun, train_run
 from tests.train.test_run import StopAt, assert_same_bits, quiet, request
 
@@ -41,7 +42,7 @@ def test_it_begins_with_the_loss_of_the_base_and_goes_on_down(tmp_path: Path) ->
     outcome = train_run(go_on(tmp_path, base.folder.path, steps=30), quiet())
     assert outcome.folder.path.name == "story-base"
     loaded = load(base.folder.path)
-    tables = outcome.folder.read()
+    tables = outcome.folder.read().as_table()
     assert tables["request"]["from"]["run"] == str(base.folder.path)
     assert tables["data"]["tokenizer_fingerprint"] == loaded.tokenizer.fingerprint
     assert first_loss(outcome) == pytest.approx(evaluated(loaded, tables), abs=1e-6)
@@ -79,11 +80,12 @@ def test_a_base_that_was_never_there_is_no_way_to_go_on(tmp_path: Path) -> None:
 
 def test_it_keeps_the_name_and_the_licence_of_what_it_stems_from(tmp_path: Path) -> None:
     base = learnt(tmp_path).folder
-    base.write(base.read() | {"source": {"format": "hf", "name": "a/b", "licence": "mit"}})
+    source = SourceTable(format="hf", name="a/b", licence="mit")
+    base.write(dataclasses.replace(base.read(), source=source))
     first = train_run(go_on(tmp_path, base.path, steps=1), quiet()).folder
     second = train_run(go_on(tmp_path, first.path, steps=1), quiet()).folder
     for folder in (first, second):
-        stated = folder.read()["request"]["from"]
+        stated = folder.read().as_table()["request"]["from"]
         assert (stated["name"], stated["licence"]) == ("a/b", "mit")
 
 
@@ -105,7 +107,7 @@ def test_the_same_base_by_another_path_is_the_same_run(tmp_path: Path) -> None:
 def test_the_end_of_a_text_comes_from_the_base_and_is_kept(tmp_path: Path) -> None:
     base = learnt(tmp_path, tokenizer="chars").folder
     assert load(base.path).tokenizer.end_of_text is None
-    base.write_manners(None, {"stop_tokens": [3]})
+    base.write_chat_settings(None, {"stop_tokens": [3]})
     first = train_run(go_on(tmp_path, base.path, steps=1), quiet()).folder
     assert load(first.path).tokenizer.end_of_text == 3
     assert first.read_generation() == {"end_of_text": 3, "stop_tokens": [3]}
@@ -121,7 +123,7 @@ def test_the_end_of_a_text_comes_from_the_base_and_is_kept(tmp_path: Path) -> No
 
 def test_a_generation_file_with_an_end_that_is_no_token_is_refused(tmp_path: Path) -> None:
     base = learnt(tmp_path).folder
-    base.write_manners(None, {"end_of_text": "x"})
+    base.write_chat_settings(None, {"end_of_text": "x"})
     with pytest.raises(RunError, match=r"generation\.toml: end of text 'x': expected a token id"):
         load(base.path)
 
@@ -148,6 +150,6 @@ def test_a_shape_that_cannot_change_is_refused_by_name(tmp_path: Path) -> None:
 def test_the_automatic_learning_rates_are_smaller(tmp_path: Path) -> None:
     base = learnt(tmp_path).folder.path
     asked = go_on(tmp_path, base, learning_rate=None, steps=1)
-    tables = train_run(asked, quiet()).folder.read()
+    tables = train_run(asked, quiet()).folder.read().as_table()
     assert tables["train"]["learning_rate"] == pytest.approx(0.1 * 3 * 0.003)
     assert tables["train"]["muon_learning_rate"] == pytest.approx(0.1 * 0.02)

@@ -11,6 +11,7 @@ import pytest
 
 from groundup.base.errors import RunError, UsageError
 from groundup.runs import RunFolder
+from groundup.runs.manifest import Manifest
 from groundup.train import TrainRequest, TrainRun, train_run
 from groundup.train.job import steps_of
 from groundup.train.request import recorded_request
@@ -65,9 +66,9 @@ def test_a_run_goes_on_from_within_its_folder(
 
 def test_a_text_that_was_piped_in_is_asked_for_again(tmp_path: Path) -> None:
     stopped = train_run(request(tmp_path), StopAt(7))
-    tables = stopped.folder.read()
+    tables = stopped.folder.read().as_table()
     tables["request"]["text"]["sources"] = ["-"]
-    stopped.folder.write({key: value for key, value in tables.items() if key != "format"})
+    stopped.folder.write(Manifest.of(tables))
     going_on(stopped).check()
     shutil.rmtree(tmp_path / "data")
     with pytest.raises(UsageError, match="it was piped in; repeat its command"):
@@ -97,11 +98,10 @@ def test_a_run_of_an_older_version_goes_on_from_its_shards(tmp_path: Path) -> No
     ask = request(tmp_path)
     whole = train_run(dataclasses.replace(ask, run="whole"), quiet())
     stopped = train_run(dataclasses.replace(ask, run="old", command="groundup train x"), StopAt(7))
-    tables = stopped.folder.read()
+    tables = stopped.folder.read().as_table()
     for key in ("changes", "text"):
         del tables["request"][key]
-    del tables["format"]
-    stopped.folder.write(tables)
+    stopped.folder.write(Manifest.of(tables))
     resumed = train_run(going_on(stopped), quiet())
     assert_same_bits(whole, resumed)
     shutil.rmtree(tmp_path / "data")
@@ -125,7 +125,7 @@ def test_only_what_was_said_is_listed(tmp_path: Path) -> None:
 def test_passes_over_the_text_become_steps_and_stay(tmp_path: Path) -> None:
     ask = request(tmp_path, epochs=0.15)
     stopped = train_run(ask, StopAt(7))
-    tables = stopped.folder.read()
+    tables = stopped.folder.read().as_table()
     steps = steps_of(0.15, tables["data"]["train_tokens"], 4 * 16)
     assert tables["train"]["steps"] == steps > 7
     assert (tables["train"]["epochs"], tables["request"]["train"]["epochs"]) == (0.15, 0.15)

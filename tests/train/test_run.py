@@ -22,6 +22,7 @@ from groundup.base.files import UNFINISHED
 from groundup.runs import RunFolder, read_lines, run_lock
 from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
+from groundup.runs.manifest import Manifest
 from groundup.runs.record import read_run
 from groundup.train import ConsoleScreen, TrainRequest, TrainRun, train_run
 from groundup.train.choices import AUTOMATIC
@@ -207,7 +208,7 @@ def test_a_run_can_be_lengthened(tmp_path: Path) -> None:
     longer = train_run(request(tmp_path, extend=30), quiet())
     assert longer.progress.step == 30
     assert longer.progress.finished
-    assert RunFolder(longer.folder.path).read()["train"]["steps"] == 30
+    assert RunFolder(longer.folder.path).read().as_table()["train"]["steps"] == 30
     steps = [r["step"] for r in lines(longer) if "train_loss" in r]
     assert steps == list(range(1, 31))
     with pytest.raises(UsageError, match="already trains to step 30"):
@@ -288,7 +289,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_harms(
 def test_a_time_budget_becomes_steps_and_is_kept_on_resume(tmp_path: Path) -> None:
     ask = request(tmp_path, minutes=0.1)
     stopped = train_run(ask, StopAt(25))
-    steps = RunFolder(stopped.folder.path).read()["train"]["steps"]
+    steps = RunFolder(stopped.folder.path).read().as_table()["train"]["steps"]
     assert steps > 25
     resumed = train_run(ask, quiet())
     assert resumed.progress.step == steps
@@ -298,10 +299,10 @@ def test_a_time_budget_becomes_steps_and_is_kept_on_resume(tmp_path: Path) -> No
 def test_weights_that_do_not_fit_are_listed_together(tmp_path: Path) -> None:
     outcome = train_run(request(tmp_path, preset="gpt2-pico"), quiet())
     run = RunFolder(outcome.folder.path)
-    tables = run.read()
+    tables = run.read().as_table()
     tables["model"]["n_layers"] = 3
     tables["model"]["context_length"] = 8
-    run.write({key: value for key, value in tables.items() if key != "format"})
+    run.write(Manifest.of(tables))
     with pytest.raises(RunError) as caught:
         load(run.path)
     assert "missing blocks.2.attn.key.weight" in str(caught.value)
@@ -355,23 +356,23 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     ask = request(tmp_path)
     train_run(ask, StopAt(7))
     folder = RunFolder(tmp_path / "runs" / ask.name())
-    tables = folder.read()
+    tables = folder.read().as_table()
     for table in (tables["train"], tables["request"]["train"]):
         for key in ("allocator", "loss_chunk", "checkpoint_activations"):
             del table[key]
-    folder.write({key: value for key, value in tables.items() if key != "format"})
+    folder.write(Manifest.of(tables))
     assert train_run(ask, quiet()).progress.finished
 
 
 def test_every_automatic_choice_is_written_down_and_taken_again(tmp_path: Path) -> None:
     ask = request(tmp_path, threads=0)
     stopped = train_run(ask, StopAt(7))
-    before = stopped.folder.read()
+    before = stopped.folder.read().as_table()
     assert set(before["choices"]) == {*AUTOMATIC, "reasons"}
     assert "auto" not in before["train"].values()
     assert set(before["choices"]["reasons"]) == set(AUTOMATIC)
     train_run(ask, quiet())
-    after = stopped.folder.read()
+    after = stopped.folder.read().as_table()
     assert after["choices"] == before["choices"]
     assert after["train"] == before["train"]
 
@@ -383,4 +384,4 @@ def test_validations_take_a_small_share_of_a_run(
     """3% of 24 steps in 24 / 6 validations, of which a token costs a third of one learnt from."""
     changes = {"eval_tokens": None, "batch_size": batch_size, "sample_tokens": 0}
     done = train_run(request(folder(tmp_path, "a"), **changes), quiet())
-    assert done.folder.read()["train"]["eval_tokens"] == expected
+    assert done.folder.read().as_table()["train"]["eval_tokens"] == expected

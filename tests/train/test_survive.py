@@ -172,7 +172,7 @@ def test_activations_may_be_computed_again_from_now_on(tmp_path: Path) -> None:
     changed = request(parts, drop_rate=0.1, checkpoint_activations="on")
     train_run(changed, StopAt(16))
     resumed = train_run(request(parts, drop_rate=0.1), quiet())
-    assert resumed.folder.read()["train"]["checkpoint_activations"] == "on"
+    assert resumed.folder.read().as_table()["train"]["checkpoint_activations"] == "on"
     assert_same_bits(whole, resumed)
 
 

@@ -212,7 +212,7 @@ def test_how_trouble_is_met_may_change_when_a_run_goes_on(
     outcome = train_run(request(tmp_path, on_nonfinite="skip"), quiet())
     assert outcome.progress.finished
     assert outcome.progress.skipped == 1
-    assert outcome.folder.read()["train"]["on_nonfinite"] == "skip"
+    assert outcome.folder.read().as_table()["train"]["on_nonfinite"] == "skip"
 
 
 def test_skipping_repeats_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

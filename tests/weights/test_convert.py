@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
+from groundup.runs.manifest import DataTable, Manifest, SourceTable
 from groundup.runs.record import read_run
 from groundup.tokenizer import BPETokenizer, ByteTokenizer
 from groundup.weights import export_model, import_model
@@ -38,12 +40,12 @@ def make_run(folder: Path, tokenizer: BPETokenizer, **shape: Any) -> tuple[Path,
     run.path.mkdir(parents=True)
     save_checkpoint(run.checkpoints, 7, dict(model.named_parameters()), {}, {"step": 7})
     tokenizer.save(run.tokenizer)
-    run.write_manners(TEMPLATE, {"temperature": 0.5, "stop_tokens": [3]})
+    run.write_chat_settings(TEMPLATE, {"temperature": 0.5, "stop_tokens": [3]})
     run.write(
-        {
-            "model": as_table(model.config),
-            "data": {"tokenizer": "bpe", "tokenizer_fingerprint": tokenizer.fingerprint},
-        }
+        Manifest(
+            model=as_table(model.config),
+            data=DataTable(tokenizer="bpe", tokenizer_fingerprint=tokenizer.fingerprint),
+        )
     )
     return run.path, model
 
@@ -84,7 +86,7 @@ def test_settings_edited_by_hand_are_refused_in_one_line(
     generation: dict[str, Any], says: str, tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:
     run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
-    RunFolder(run).write_manners(None, generation)
+    RunFolder(run).write_chat_settings(None, generation)
     for form in ("hf", "gguf", "safetensors"):
         with pytest.raises(RunError, match=rf"generation\.toml: .*{says}"):
             export_model(run, tmp_path / "out.gguf", form)
@@ -115,8 +117,11 @@ def test_an_import_is_a_run_that_tells_where_it_comes_from(
     import_model(tmp_path / "hf", tmp_path / "runs" / "mine")
     record = read_run(tmp_path / "runs" / "mine")
     assert record.state == "imported"
-    assert record.table("source")["format"] == "hf"
-    assert len(record.table("source")["files"]["model.safetensors"]) == 64
+    source = record.manifest.source
+    assert source
+    assert source.files
+    assert source.format == "hf"
+    assert len(source.files["model.safetensors"]) == 64
 
 
 def test_the_card_has_what_is_known_and_no_more(tokenizer: BPETokenizer, tmp_path: Path) -> None:
@@ -151,8 +156,8 @@ def test_a_strangers_licence_stays_one_line_of_the_card(
 ) -> None:
     run, _ = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
     folder = RunFolder(run)
-    source = {"format": "gguf", "name": "x\n# y", "licence": "mit\nbase_model: evil/one"}
-    folder.write({**folder.read(), "source": source})
+    source = SourceTable(format="gguf", name="x\n# y", licence="mit\nbase_model: evil/one")
+    folder.write(dataclasses.replace(folder.read(), source=source))
     export_model(run, tmp_path / "hf")
     card = (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
     assert 'license: "mit base_model: evil/one"' in card

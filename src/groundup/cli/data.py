@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from groundup.base.file_names import DATA
 from groundup.cli.app import data_app, tell, verb
 from groundup.cli.options import AsJSON
 from groundup.cli.printing import print_rows, print_text
@@ -45,7 +46,7 @@ ShardFolder = Annotated[
 def shard_folder(given: Path | None) -> Path:
     """Return the folder of shards; one that was named may hold nothing else."""
     if given is None:
-        return Path("data")
+        return DATA
     from groundup.data.own import check_shard_folder
 
     check_shard_folder(given)

@@ -159,7 +159,7 @@ def validation(
     from groundup.data import open_tokens
     from groundup.evaluate import evaluate_loss
 
-    folder = loaded.tables["data"].get("folder")
+    folder = loaded.manifest.data.folder
     if not folder:
         raise UsageError(f"{run} has no validation text of its own; give --text FILE{or_else}")
     with _progress("Validation") as shown:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.base.errors import UsageError
+from groundup.base.file_names import RUNS
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON, Which
 from groundup.cli.printing import say, suggest
@@ -59,7 +60,7 @@ def import_(
             "tokenizer.json, gpt2 or bytes"
         )
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
-    path = dest or Path("runs") / stem
+    path = dest or RUNS / stem
     check_source(source)
     new_path(path)
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None

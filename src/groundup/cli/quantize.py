@@ -50,12 +50,12 @@ def quantize(
     """
     from groundup.plan.units import mib
     from groundup.runs import RunFolder
-    from groundup.runs.quantizable import quantizable_tables
+    from groundup.runs.quantizable import check_quantizable
 
     if limit is not None and not limit >= 0:
         raise UsageError(f"--limit {limit}: expected a percentage of 0 or more")
     out = to or run.with_name(f"{run.resolve().name}-int{bits}")
-    quantizable_tables(RunFolder(run), RunFolder(out), bits)
+    check_quantizable(RunFolder(run), RunFolder(out), bits)
     check_run(run, checkpoint)
     words = None if text is None else read_text(text)
     from groundup.generate.quantize import quantize_run

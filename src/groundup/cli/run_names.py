@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from groundup.base.errors import UsageError
+from groundup.base.file_names import RUNS
 
 
 def run_names(incomplete: str) -> list[str]:
     """Return the runs that a shell may complete a word to."""
-    from groundup.runs.find import RUNS, runs_in
+    from groundup.runs.find import runs_in
 
     return [p.parent.name for p in runs_in(RUNS) if p.parent.name.startswith(incomplete)]
 

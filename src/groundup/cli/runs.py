@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from groundup.base.file_names import RUNS
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON
 from groundup.cli.printing import print_rows, print_text, say
@@ -16,12 +17,12 @@ from groundup.cli.run_names import Run, Runs
 
 @verb(app, "runs")
 def runs(
-    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
+    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = RUNS,
     as_json: AsJSON = False,
 ) -> None:
     """List runs with their state, size and best loss."""
     from groundup.plan.units import mib
-    from groundup.report.compare import list_runs
+    from groundup.runs.listing import list_runs
 
     found = list_runs(runs_folder)
     if as_json:

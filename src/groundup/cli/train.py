@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.base.errors import GroundupError, UsageError
+from groundup.base.file_names import RUNS
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
@@ -121,7 +122,7 @@ def train(
     encoding: Encoding = "utf-8",
     unknown: Unknown = "error",
     end_of_text: EndOfText = None,
-    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
+    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = RUNS,
     data_folder: ShardFolder = None,
     as_json: AsJSON = False,
 ) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError, shown
+from groundup.base.file_names import RUN_MANIFEST, TOKENIZER
 from groundup.base.files import UNFINISHED, read_bytes
 from groundup.base.parse import parse_json, parse_toml
-from groundup.data.tokens import JOURNAL, LOCK, MANIFEST, SHARD, TOKENIZER
+from groundup.data.tokens import JOURNAL, LOCK, MANIFEST, SHARD
 
 PREPARED, RUN = "token shards", "a run"
-RUN_MANIFEST = "run.toml"
 
 
 def own_kind(folder: Path, names: set[str]) -> str | None:

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from groundup.base.errors import DataError, UsageError
+from groundup.base.file_names import TOKENIZER
 from groundup.base.files import write_json
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
@@ -40,7 +41,6 @@ from groundup.data.tokens import (
     LOCK,
     MANIFEST,
     SPLITS,
-    TOKENIZER,
     TokenSplit,
     open_tokens,
     read_manifest,

@@ -25,7 +25,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 JOURNAL = "unfinished.json"
 LOCK = "lock"
-TOKENIZER = "tokenizer.json"
 SPLITS = ("train", "val")
 SHARD = rf"({'|'.join(SPLITS)})-\d{{5,}}\.bin"
 DTYPES = ("uint8", "uint16", "uint32")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -26,7 +25,8 @@ from groundup.runs.checkpoint import (
     write_tensors,
 )
 from groundup.runs.load import LoadedRun, check_shapes, load, run_tokenizer
-from groundup.runs.quantizable import quantizable_tables
+from groundup.runs.manifest import Manifest, QuantizationTable
+from groundup.runs.quantizable import check_quantizable
 
 LIMITS = {8: 0.005, 4: 0.02}
 """How much the loss may grow, as a share of it."""
@@ -68,16 +68,16 @@ def quantize_run(
     """
     begun = time.perf_counter()
     folder, out = RunFolder(Path(run)), RunFolder(Path(dest))
-    tables = quantizable_tables(folder, out, bits)
+    manifest = check_quantizable(folder, out, bits)
     chosen, notices = choose_checkpoint(folder, checkpoint)
     original = load(run, str(chosen.step))
     loss = measure(original)
     del original
     most = loss * (1 + (LIMITS[bits] if limit is None else limit))
     try:
-        written = _write(folder, tables, chosen, bits, out)
+        written = _write(folder, manifest, chosen, bits, out)
         for vector_bits in (8, 16) if bits == 8 and can_multiply_whole_bytes() else (16,):
-            _write_settings(folder, tables, chosen, bits, vector_bits, out)
+            out.write(_settings(folder, manifest, chosen, bits, vector_bits))
             quantized_loss = measure(load(out.path))
             if quantized_loss <= most:
                 break
@@ -102,10 +102,10 @@ def quantize_run(
 
 
 def _write(
-    folder: RunFolder, tables: dict[str, Any], chosen: Checkpoint, bits: int, out: RunFolder
+    folder: RunFolder, manifest: Manifest, chosen: Checkpoint, bits: int, out: RunFolder
 ) -> Checkpoint:
     """Write the run folder of the model in `bits` bits but for its settings."""
-    tokenizer, config = run_tokenizer(folder, tables), folder.model_config(tables)
+    tokenizer, config = run_tokenizer(folder, manifest), folder.model_config(manifest)
     make_folder(out.path)
     written = save_files(
         out.checkpoints,
@@ -116,22 +116,25 @@ def _write(
         },
     )
     tokenizer.save(out.tokenizer)
-    out.write_manners(folder.read_chat_template(), folder.read_generation())
+    out.write_chat_settings(folder.read_chat_template(), folder.read_generation())
     return written
 
 
-def _write_settings(
-    folder: RunFolder,
-    tables: dict[str, Any],
-    chosen: Checkpoint,
-    bits: int,
-    vector_bits: int,
-    out: RunFolder,
-) -> None:
-    made: dict[str, Any] = {"bits": bits, "vector_bits": vector_bits}
-    made |= {"run": str(folder.path), "weights": chosen.fingerprint()}
-    kept = {key: tables[key] for key in ("model", "data", "source", "versions") if key in tables}
-    out.write(kept | {"quantization": made})
+def _settings(
+    folder: RunFolder, manifest: Manifest, chosen: Checkpoint, bits: int, vector_bits: int
+) -> Manifest:
+    return Manifest(
+        model=manifest.model,
+        data=manifest.data,
+        source=manifest.source,
+        versions=manifest.versions,
+        quantization=QuantizationTable(
+            bits=bits,
+            vector_bits=vector_bits,
+            run=str(folder.path),
+            weights=chosen.fingerprint(),
+        ),
+    )
 
 
 def _quantized(config: GPTConfig, chosen: Checkpoint, bits: int) -> dict[str, Tensor]:

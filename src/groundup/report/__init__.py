@@ -1,4 +1,7 @@
-"""A run on one page: `report.html`, complete in itself, for a phone, a desktop and paper."""
+"""Pages that are complete in themselves, for a phone, a desktop and paper.
+
+`write_report` writes a run's report.html; `report.compare` writes runs side by side.
+"""
 
 from __future__ import annotations
 

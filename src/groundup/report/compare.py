@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import GroundupError, UsageError
+from groundup.base.errors import UsageError
 from groundup.base.files import write_text
 from groundup.plan.units import duration
 from groundup.plan.units import number as short
 from groundup.report.charts import Series, line_chart, smooth, spread
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.sections import newest_sample
-from groundup.runs.folder import RunFolder, flatten
+from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
 
 CURVE_POINTS = 1000
@@ -27,8 +25,8 @@ CAUSES = ("model", "train", "data")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a run; None where it was not measured (or is no finite number)."""
+class ComparedRun:
+    """A run in a comparison; None where a figure was not measured, or is no finite number."""
 
     name: str
     state: str
@@ -57,7 +55,7 @@ class Comparison:
     `same_losses` tells whether losses per token compare; `notes` says why not in words.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ComparedRun, ...]
     differences: tuple[Difference, ...]
     same_losses: bool
     notes: tuple[str, ...]
@@ -66,23 +64,6 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A line of `groundup runs`; `error` says why a damaged folder could not be read."""
-
-    name: str
-    path: Path
-    state: str
-    parameters: int | None = None
-    size_bytes: int = 0
-    step: int = 0
-    steps: int | None = None
-    best_val_loss: float | None = None
-    verdict: str = ""
-    updated: datetime | None = None
-    error: str = ""
 
 
 def compare_runs(a: Path, b: Path, *more: Path) -> Comparison:
@@ -107,43 +88,6 @@ def write_comparison(runs: Sequence[Path], out: Path) -> Path:
     ]
     write_text(out, page(f"{' · '.join(names)} – groundup comparison", header, sections))
     return out
-
-
-def list_runs(root: Path) -> list[RunSummary]:
-    """Return the runs in the folder `root`, by name; a damaged one is listed with its error."""
-    folders = [RunFolder(path) for path in sorted(root.iterdir())] if root.is_dir() else []
-    return [_summary(folder) for folder in folders if folder.exists()]
-
-
-def _summary(folder: RunFolder) -> RunSummary:
-    size, updated = _size_and_time(folder.path)
-    summary = RunSummary(
-        name=folder.path.name, path=folder.path, state="damaged", size_bytes=size, updated=updated
-    )
-    try:
-        run = read_run(folder.path)
-        return replace(
-            summary,
-            state=run.state,
-            parameters=run.parameters,
-            step=run.step,
-            steps=run.steps,
-            best_val_loss=number(run.best["val_loss"]) if run.best else None,
-            verdict=run.verdict,
-        )
-    except GroundupError as error:
-        return replace(summary, error=str(error))
-
-
-def _size_and_time(folder: Path) -> tuple[int, datetime]:
-    """Return the bytes in `folder` and when any of its files last changed."""
-    size, changed = 0, folder.stat().st_mtime
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a running trainer removes files meanwhile
-            found = path.stat()
-            if path.is_file():
-                size, changed = size + found.st_size, max(changed, found.st_mtime)
-    return size, datetime.fromtimestamp(changed, UTC)
 
 
 def _compare(runs: Sequence[RunRecord]) -> Comparison:
@@ -173,9 +117,9 @@ def _plain(points: Sequence[Point]) -> list[Point]:
     return [p for p in points if math.isfinite(p[1])]  # JSON has no NaN
 
 
-def _outcome(run: RunRecord, name: str) -> Outcome:
+def _outcome(run: RunRecord, name: str) -> ComparedRun:
     bits = [y for _, y in run.points("val_bits_per_byte") if math.isfinite(y)]
-    return Outcome(
+    return ComparedRun(
         name=name,
         state=run.state,
         parameters=run.parameters,
@@ -190,7 +134,7 @@ def _outcome(run: RunRecord, name: str) -> Outcome:
 
 
 def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
-    flat = [flatten(run.tables) for run in runs]
+    flat = [flatten(run.manifest.as_table()) for run in runs]
     found_keys = dict.fromkeys(key for values in flat for key in values)
     tables = list(dict.fromkeys(key.partition(".")[0] for key in found_keys))
     keys = sorted(found_keys, key=lambda key: tables.index(key.partition(".")[0]))
@@ -200,10 +144,10 @@ def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
 
 def _notes(runs: Sequence[RunRecord]) -> list[str]:
     """Say why losses per token do not compare, if they do not."""
-    data = [run.table("data") for run in runs]
+    data = [run.manifest.data for run in runs]
 
     def differ(*keys: str) -> bool:
-        return any(d.get(key) != data[0].get(key) for d in data for key in keys)
+        return any(getattr(d, key) != getattr(data[0], key) for d in data for key in keys)
 
     if not differ("fingerprint"):
         return []

@@ -13,6 +13,7 @@ from groundup.plan.units import number as short
 from groundup.report.charts import Series, line_chart, smooth, spread
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.runs.folder import flatten
+from groundup.runs.manifest import PlanTable
 from groundup.runs.record import RunRecord, number
 
 SHOWN_SAMPLES = 30
@@ -27,8 +28,7 @@ def header(run: RunRecord) -> str:
         progress = (
             f'<progress max="{run.steps}" value="{run.step}" aria-label="{steps}"></progress>'
         )
-    sources = run.table("data").get("sources", [])
-    named = ", ".join(map(str, sources)) if isinstance(sources, list) else str(sources)
+    named = ", ".join(map(str, run.manifest.data.sources or []))
     return (
         f'<h1>{esc(run.name)}</h1><p><span class="badge {run.state}">{run.state}</span> {steps}</p>'
         f"{progress}<p>A GPT of {short(run.parameters)} parameters"
@@ -52,7 +52,7 @@ def key_figures(run: RunRecord) -> str:
     best, tokens, seconds = run.best, run.last("tokens"), run.last("seconds")
     facts = [("Parameters", short(run.parameters), f"exactly {run.parameters:,}")]
     if tokens:
-        train_tokens = run.table("data").get("train_tokens")
+        train_tokens = run.manifest.data.train_tokens
         read = passes(tokens / train_tokens) if train_tokens else ""
         facts.append(("Tokens learnt from", short(tokens), read))
     if best:
@@ -168,7 +168,7 @@ def _sample(sample: dict[str, Any]) -> str:
 
 def plan_and_measured(run: RunRecord) -> str:
     """Return what was foretold beside what was measured, each with its ratio."""
-    plan, rows = run.table("plan"), []
+    plan, rows = run.manifest.plan or PlanTable(), []
     for what, expected, measured, write in _pairs(run, plan):
         largest = max(expected, measured)
         bars = bar(expected / largest, "planned") + bar(measured / largest)
@@ -183,21 +183,21 @@ def plan_and_measured(run: RunRecord) -> str:
     return f'<div class="pair"><div><h3>Time and memory</h3>{compared}</div>{memory}</div>'
 
 
-def _pairs(run: RunRecord, plan: dict[str, Any]) -> Iterator[tuple[str, float, float, Any]]:
+def _pairs(run: RunRecord, plan: PlanTable) -> Iterator[tuple[str, float, float, Any]]:
     """Yield (what, planned, measured, how to write it) where both are known."""
     total = _memory_terms(plan).get("total")
     seconds = run.last("seconds")
     finished = run.state == "finished"
     found = [
-        ("Training time", plan.get("expected_seconds"), seconds if finished else None, duration),
+        ("Training time", plan.expected_seconds, seconds if finished else None, duration),
         (
             "Time per step",
-            plan.get("seconds_per_step"),
+            plan.seconds_per_step,
             seconds / run.step if seconds and run.step else None,
             duration,
         ),
         ("Peak memory", total, run.last("peak_memory_mib"), _mib),
-        ("Parameters", plan.get("parameters"), run.parameters, lambda n: f"{n:,.0f}"),
+        ("Parameters", plan.parameters, run.parameters, lambda n: f"{n:,.0f}"),
     ]
     for what, expected, measured, write in found:
         if number(expected) > 0 and number(measured) > 0:
@@ -208,10 +208,9 @@ def _mib(value: float) -> str:
     return f"{value:,.1f} MiB"
 
 
-def _memory_terms(plan: dict[str, Any]) -> dict[str, float]:
+def _memory_terms(plan: PlanTable) -> dict[str, float]:
     """Return the terms of the planned memory in MiB and, last, their total; {} without a plan."""
-    memory = plan.get("memory_mib")
-    terms = {k: number(v) for k, v in memory.items()} if isinstance(memory, dict) else {}
+    terms = {k: number(v) for k, v in (plan.memory_mib or {}).items()}
     total = terms.pop("total", sum(terms.values()))
     return terms | {"total": total} if total > 0 else {}
 
@@ -226,18 +225,16 @@ def _memory_sum(terms: dict[str, float]) -> str:
 
 def repetition(run: RunRecord) -> str:
     """Return everything needed to repeat the run: the request, every setting, the machine."""
-    request = run.table("request")
-    command = request.get("command")
+    command = run.manifest.request and run.manifest.request.command
     words = shlex.join(map(str, command)) if isinstance(command, list) else command
     shown = f'<pre class="command" tabindex="0"><code>{esc(words)}</code></pre>' if words else ""
-    tables = {name: value for name, value in run.tables.items() if isinstance(value, dict)}
     titles = {"request": "what was asked for", "choices": "chosen automatically"}
     parts = "".join(
         fold(
             f"[{name}] {titles.get(name, '')}".strip(),
             table(["key", "value"], _key_values(value), f"[{name}] in run.toml", "words"),
         )
-        for name, value in tables.items()
+        for name, value in run.manifest.as_table().items()
         if value
     )
     return f"{shown}<p>The settings below stand in the run's <code>run.toml</code>.</p>{parts}"

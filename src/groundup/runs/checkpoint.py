@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import GroundupError, RunError, UsageError, quoted, shown
+from groundup.base.file_names import WEIGHTS
 from groundup.base.files import (
     UNFINISHED,
     file_error,
@@ -36,12 +37,10 @@ from groundup.runs.folder import RunFolder
 if TYPE_CHECKING:  # looking for a checkpoint needs no torch, only its tensors do
     from torch import Tensor
 
-MODEL, TRAINER, STATE, MANIFEST = (
-    "model.safetensors",
-    "trainer.safetensors",
-    "state.json",
-    "manifest.json",
-)
+MODEL, TRAINER = WEIGHTS, "trainer.safetensors"
+STATE, MANIFEST = "state.json", "manifest.json"
+STEP = "step-"
+"""What the name of a checkpoint's folder begins with; its step follows, in eight digits."""
 REPLACED = ".replaced-"
 FORMAT = 1
 """Version of a checkpoint's layout; a newer one is passed over rather than misread."""
@@ -55,10 +54,15 @@ class Checkpoint:
 
     path: Path
 
+    @classmethod
+    def at(cls, folder: Path, step: int) -> Checkpoint:
+        """Return the checkpoint of `step` in `folder`, there or not."""
+        return cls(folder / f"{STEP}{step:08d}")
+
     @property
     def step(self) -> int:
         """Optimizer steps taken when it was saved."""
-        return int(self.path.name.removeprefix("step-"))
+        return int(self.path.name.removeprefix(STEP))
 
     def state(self) -> dict[str, Any]:
         """Return the numbers saved beside the tensors."""
@@ -112,7 +116,7 @@ class Checkpoint:
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """Return the checkpoints in `folder`, oldest first."""
-    found = [p for p in folder.glob("step-*") if _is_step(p.name.removeprefix("step-"))]
+    found = [p for p in folder.glob(f"{STEP}*") if _is_step(p.name.removeprefix(STEP))]
     return sorted((Checkpoint(path) for path in found), key=lambda c: c.step)
 
 
@@ -192,7 +196,7 @@ def save_checkpoint(
 def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]) -> Checkpoint:
     """Write a checkpoint of the named files, each by its own function, whole or not at all."""
     make_folder(folder)
-    final = folder / f"step-{step:08d}"
+    final = Checkpoint.at(folder, step).path
     replaced = folder / f"{REPLACED}{final.name}"
     temporary = folder / f"{UNFINISHED}{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)

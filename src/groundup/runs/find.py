@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from groundup.base.errors import alike
+from groundup.base.file_names import RUN_MANIFEST, RUNS
 
-RUNS = Path("runs")
-"""Where runs are, unless told."""
-MANIFEST = "run.toml"
 MOST_NAMED = 5
 
 
@@ -27,4 +25,4 @@ def near_runs(path: Path) -> str:
 
 def runs_in(folder: Path) -> list[Path]:
     """Return the run.toml of every run in `folder`, sorted."""
-    return sorted(folder.glob(f"*/{MANIFEST}"))
+    return sorted(folder.glob(f"*/{RUN_MANIFEST}"))

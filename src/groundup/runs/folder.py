@@ -10,18 +10,15 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from groundup.base.errors import ConfigError, RunError, quoted, shown
-from groundup.base.files import file_error, read_bytes, read_toml, write_text
+from groundup.base.errors import ConfigError, RunError, quoted
+from groundup.base.file_names import CHAT_TEMPLATE, RUN_MANIFEST, TOKENIZER
+from groundup.base.files import file_error, read_toml, write_text
 from groundup.base.lock import file_lock
-from groundup.base.parse import parse_toml
 from groundup.config import GPTConfig, TrainConfig, build
-from groundup.runs.find import MANIFEST, near_runs
+from groundup.runs.find import near_runs
+from groundup.runs.manifest import Manifest, RequestTable, odd, read_manifest, write_manifest
 
 Config = TypeVar("Config", GPTConfig, TrainConfig)
-
-TABLES = ("model", "data")
-FORMAT = 1
-"""Version of the run folder's layout; a newer one is refused rather than misread."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +30,17 @@ class RunFolder:
     @property
     def manifest(self) -> Path:
         """run.toml: everything needed to repeat the run."""
-        return self.path / MANIFEST
+        return self.path / RUN_MANIFEST
 
     @property
     def tokenizer(self) -> Path:
         """tokenizer.json: the vocabulary that the model speaks."""
-        return self.path / "tokenizer.json"
+        return self.path / TOKENIZER
 
     @property
     def chat_template(self) -> Path:
         """chat_template.jinja: how a conversation becomes one text, where the model knows one."""
-        return self.path / "chat_template.jinja"
+        return self.path / CHAT_TEMPLATE
 
     @property
     def generation(self) -> Path:
@@ -84,47 +81,30 @@ class RunFolder:
         """Tell whether a run has begun here."""
         return self.manifest.is_file()
 
-    def read(self) -> dict[str, Any]:
-        """Return the tables of run.toml; a folder that is no run is a one-line `RunError`."""
+    def read(self) -> Manifest:
+        """Return what run.toml says; a folder that is no run is a one-line `RunError`."""
         try:
-            tables = parse_toml(read_bytes(self.manifest))
+            return read_manifest(self.manifest)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(self._no_run()) from error
         except OSError as error:
             raise file_error(self.manifest, error) from error
-        except ValueError as error:
-            raise self._odd(f"TOML, but {shown(str(error), 200)}") from error
-        if tables.get("format") != FORMAT:
-            raise RunError(
-                f"{self.manifest}: format {quoted(tables.get('format'))}, this groundup reads "
-                f"format {FORMAT}; use the version named in [versions]"
-            )
-        if missing := [name for name in TABLES if name not in tables]:
-            raise self._odd(f"the tables {', '.join(TABLES)}, but {missing[0]} is missing")
-        for name, table in tables.items():
-            if name != "format" and not isinstance(table, dict):
-                raise self._odd(f"only tables, but {shown(name)} is {quoted(table)}")
-        return tables
 
-    def model_config(self, tables: dict[str, Any]) -> GPTConfig:
+    def model_config(self, told: Manifest | RequestTable) -> GPTConfig:
         """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`."""
-        return self._config(GPTConfig, tables.get("model"), "the shape of a model")
+        return self._config(GPTConfig, told.as_table().get("model"), "the shape of a model")
 
-    def train_config(self, tables: dict[str, Any]) -> TrainConfig:
+    def train_config(self, told: Manifest | RequestTable) -> TrainConfig:
         """Return the settings that run.toml, or its [request], tells of; or raise `RunError`."""
-        return self._config(TrainConfig, tables.get("train"), "the settings of a training")
+        return self._config(TrainConfig, told.as_table().get("train"), "the settings of a training")
 
     def _config(self, kind: type[Config], table: object, what: str) -> Config:
         if not isinstance(table, dict):
-            raise self._odd(f"{what}, but found {quoted(table)}")
+            raise odd(self.manifest, f"{what}, but found {quoted(table)}")
         try:
             return build(kind, table)
         except ConfigError as error:
-            raise self._odd(f"{what}, but {error}") from error
-
-    def _odd(self, expected: str) -> RunError:
-        remedy = "restore it or train under another --run name"
-        return RunError(f"{self.manifest}: expected {expected}; {remedy}")
+            raise odd(self.manifest, f"{what}, but {error}") from error
 
     def _no_run(self) -> str:
         """Say that this is no run, and what makes one; a model of another format is imported."""
@@ -134,9 +114,9 @@ class RunFolder:
         lists = "'groundup runs' lists runs, 'groundup train' makes one"
         return f"{lacks}; {near_runs(self.path) or lists}"
 
-    def write(self, tables: dict[str, Any]) -> None:
+    def write(self, manifest: Manifest) -> None:
         """Write run.toml whole."""
-        write_text(self.manifest, tomli_w.dumps({"format": FORMAT, **tables}))
+        write_manifest(self.manifest, manifest)
 
     def read_generation(self) -> dict[str, Any]:
         """Return the settings in generation.toml, none where there is no such file."""
@@ -151,8 +131,8 @@ class RunFolder:
         except (OSError, UnicodeError) as error:
             raise RunError(f"{self.chat_template}: {error}; correct or remove it") from error
 
-    def write_manners(self, chat_template: str | None, generation: dict[str, Any]) -> None:
-        """Write the two files that say how to talk with the model, where there is anything."""
+    def write_chat_settings(self, chat_template: str | None, generation: dict[str, Any]) -> None:
+        """Write chat_template.jinja and generation.toml, where there is anything in them."""
         if chat_template is not None:
             write_text(self.chat_template, chat_template)
         if generation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,15 +11,15 @@ import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
-from groundup.config import GPTConfig, Parameter, parameter_shapes
+from groundup.config import GPTConfig, parameter_shapes
 from groundup.model import GPT, empty_gpt, filled_gpt
 from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.folder import RunFolder
+from groundup.runs.manifest import Manifest, QuantizationTable
+from groundup.runs.tensor_check import check_tensors
+from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, load_tokenizer
-
-LISTED = 20
-"""Problems that a message lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class LoadedRun:
     model: GPT
     tokenizer: Tokenizer
     step: int
-    tables: dict[str, Any]
+    manifest: Manifest
     notices: list[str]
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
@@ -55,8 +54,8 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
     if not there.get(kind, True):
         raise UsageError(f"device = {quoted(device)}: not on this machine; use 'cpu'")
     folder = RunFolder(Path(path))
-    tables = folder.read()
-    config = folder.model_config(tables)
+    manifest = folder.read()
+    config = folder.model_config(manifest)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
     tensors = gather(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path)
@@ -67,25 +66,26 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
                 "use --device cpu, or the run that they were made from"
             )
         model = empty_gpt(config)
-        swap_in(model, tensors, tables.get("quantization", {}).get("vector_bits", 8))
+        made = manifest.quantization or QuantizationTable()
+        swap_in(model, tensors, made.vector_bits or 8)
     else:
         model = filled_gpt(config, cast("dict[str, Tensor]", tensors)).to(device, torch.float32)
     return LoadedRun(
         model=model.eval(),
-        tokenizer=run_tokenizer(folder, tables),
+        tokenizer=run_tokenizer(folder, manifest),
         step=chosen.step,
-        tables=tables,
+        manifest=manifest,
         notices=notices,
         chat_template=folder.read_chat_template(),
         generation=folder.read_generation(),
     )
 
 
-def run_tokenizer(folder: RunFolder, tables: dict[str, Any]) -> Tokenizer:
+def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:
     """Return the tokenizer of a run, or raise `RunError` where another lies in its place."""
     tokenizer = load_tokenizer(folder.tokenizer)
-    if tokenizer.fingerprint != tables["data"].get("tokenizer_fingerprint"):
-        kept = tables["data"].get("folder")
+    if tokenizer.fingerprint != manifest.data.tokenizer_fingerprint:
+        kept = manifest.data.folder
         raise RunError(
             f"{folder.tokenizer} is not the tokenizer that this run was made with; restore the "
             f"run's own{f', which also lies in {shown(kept, 200)}' if kept else ''}"
@@ -105,33 +105,16 @@ def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
         parameter.copy_(tensors[name])
 
 
-def check_shapes(config: GPTConfig, tensors: Mapping[str, Tensor | Codes], source: Path) -> None:
+def check_shapes(
+    config: GPTConfig,
+    tensors: Mapping[str, Tensor | Codes | Stored],
+    source: Path,
+    of: str = "run.toml's [model]",
+) -> None:
     """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks."""
-    if problems := shape_problems(config, tensors):
-        raise RunError(f"{source} does not fit run.toml's [model]: {problems}")
-
-
-def shape_problems(config: GPTConfig, tensors: Mapping[str, Tensor | Codes]) -> str:
-    """Say which of `tensors` no model of this shape has, or lacks; "" where all fit.
-
-    No such model is made for it: a shape of a million layers is refused as fast as any other.
-    """
-    # One that is longer than this lacks more than a message lists.
-    expected = {p.name: p for p in islice(parameter_shapes(config), len(tensors) + LISTED + 1)}
-    problems = [f"missing {name}" for name in expected if name not in tensors]
-    problems += [f"unexpected {shown(name)}" for name in tensors if name not in expected]
-    for name, parameter in expected.items():
-        if name in tensors and (wrong := _wrong(parameter, tensors[name])):
-            problems.append(f"{name} {wrong}")
-    more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
-    return "; ".join(problems[:LISTED] + more)
-
-
-def _wrong(parameter: Parameter, found: Tensor | Codes) -> str | None:
-    """Return what about a tensor does not fit its parameter, None where all does."""
-    if tuple(found.shape) != parameter.shape:
-        return f"is {tuple(found.shape)}, expected {parameter.shape}"
-    if isinstance(found, Codes):
-        return None if quantizable(parameter) else "is quantised, which only matrices are"
-    numbers = str(found.dtype).removeprefix("torch.")
-    return None if found.is_floating_point() else f"holds {numbers}, expected real numbers"
+    check_tensors(tensors, ((p.name, p.shape) for p in parameter_shapes(config)), source, of)
+    codes = {name for name, tensor in tensors.items() if isinstance(tensor, Codes)}
+    for parameter in parameter_shapes(config) if codes else ():
+        if parameter.name in codes and not quantizable(parameter):
+            problem = f"{parameter.name} is quantised, which only matrices are"
+            raise RunError(f"{source} does not fit {of}: {problem}")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from groundup.base.errors import UsageError
 from groundup.base.files import new_path
 from groundup.runs.folder import RunFolder
+from groundup.runs.manifest import Manifest
 
 BITS = (8, 4)
 
 
-def quantizable_tables(folder: RunFolder, out: RunFolder, bits: int) -> dict[str, Any]:
-    """Return run.toml's tables of a run that may be quantised into the new folder `out`."""
+def check_quantizable(folder: RunFolder, out: RunFolder, bits: int) -> Manifest:
+    """Return what run.toml says of a run that may be quantised into the new folder `out`."""
     if bits not in BITS:
         raise UsageError(f"bits = {bits}: expected 8 or 4")
     new_path(out.path)
-    tables = folder.read()
-    if "quantization" in tables:
+    manifest = folder.read()
+    if made := manifest.quantization:
         raise UsageError(
-            f"{folder.path} holds {tables['quantization']['bits']} bits already; quantize the run "
-            f"that it was made from, {tables['quantization']['run']}"
+            f"{folder.path} holds {made.bits} bits already; quantize the run "
+            f"that it was made from, {made.run}"
         )
-    return tables
+    return manifest

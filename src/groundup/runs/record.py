@@ -10,7 +10,9 @@ from typing import Any
 
 from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.folder import RunFolder
+from groundup.runs.manifest import Manifest
 from groundup.runs.metrics import read_lines
 from groundup.runs.verdict import verdict
 
@@ -22,7 +24,7 @@ class RunRecord:
     """A run as its files tell it; `rows` holds the metrics with one row a step, in order."""
 
     path: Path
-    tables: dict[str, Any]
+    manifest: Manifest
     rows: list[dict[str, Any]]
     ending: dict[str, Any]
     samples: list[dict[str, Any]]
@@ -36,7 +38,7 @@ class RunRecord:
     @cached_property
     def config(self) -> GPTConfig:
         """The model's shape."""
-        return RunFolder(self.path).model_config(self.tables)
+        return RunFolder(self.path).model_config(self.manifest)
 
     @cached_property
     def parameters(self) -> int:
@@ -51,7 +53,7 @@ class RunRecord:
     @property
     def steps(self) -> int | None:
         """Steps of the whole run, where run.toml says so."""
-        steps = _steps(self.tables)
+        steps = _steps(self.manifest)
         return int(steps) if math.isfinite(steps) and steps else None
 
     @cached_property
@@ -67,11 +69,6 @@ class RunRecord:
         if not words or self.state == "finished":
             return words
         return f"Up to step {self.step:,}: {words[0].lower()}{words[1:]}"
-
-    def table(self, name: str) -> dict[str, Any]:
-        """Return a table of run.toml, empty where there is none."""
-        found = self.tables.get(name, {})
-        return found if isinstance(found, dict) else {}
 
     def points(self, key: str, x: str = "step") -> list[Point]:
         """Return (x, key) of every row that holds both; a value that is no number is NaN."""
@@ -94,7 +91,7 @@ def number(value: Any) -> float:
 def read_run(path: Path) -> RunRecord:
     """Read a run folder; one that is damaged or no run is a one-line `RunError`."""
     folder = RunFolder(path)
-    tables = folder.read()
+    manifest = folder.read()
     rows: dict[int, dict[str, Any]] = {}
     line: dict[str, Any] = {}
     ending: dict[str, Any] = {}
@@ -108,25 +105,25 @@ def read_run(path: Path) -> RunRecord:
         ending = {}  # of a run that has been lengthened since, or of a step in its course
     return RunRecord(
         path=path,
-        tables=tables,
+        manifest=manifest,
         rows=[rows[step] for step in sorted(rows)],
         ending=ending,
         samples=list(read_lines(folder.samples)),
-        state=_made(tables, line) or run_state(folder, line, _steps(tables)),
+        state=_made(manifest, line) or run_state(folder, line, _steps(manifest)),
     )
 
 
-def _steps(tables: dict[str, Any]) -> float:
-    train = tables.get("train")
-    return number(train.get("steps")) if isinstance(train, dict) else math.nan
+def _steps(manifest: Manifest) -> float:
+    return number((manifest.train or {}).get("steps"))
 
 
-def _made(tables: dict[str, Any], last_line: dict[str, Any]) -> str:
+def _made(manifest: Manifest, last_line: dict[str, Any]) -> str:
     """Return how the folder was made, "" where by training."""
-    if "quantization" in tables:
+    if manifest.quantization:
         return "quantized"
-    made = {"source": "imported", "saved": "saved"}
-    return "" if last_line else next((made[table] for table in made if table in tables), "")
+    if last_line:
+        return ""
+    return "imported" if manifest.source else "saved" if manifest.saved else ""
 
 
 def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str:
@@ -138,4 +135,4 @@ def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str
         return "finished"
     if is_locked(folder.lock):
         return "running"
-    return "interrupted" if last_line or any(folder.checkpoints.glob("step-*")) else "empty"
+    return "interrupted" if last_line or list_checkpoints(folder.checkpoints) else "empty"

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from groundup import __version__
 from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path, write_json
-from groundup.config import GPTConfig, as_table
+from groundup.config import GPTConfig, as_table, parameter_shapes
 from groundup.model import GPT, empty_gpt, fused_attention, plain_attention
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
 from groundup.runs.generation import ending
-from groundup.runs.load import shape_problems
+from groundup.runs.manifest import DataTable, Manifest, SavedTable, SourceTable
 from groundup.runs.pair import check_pair
+from groundup.runs.tensor_check import tensor_problems
 from groundup.tokenizer import Tokenizer
 
 FORMATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -50,9 +51,9 @@ def save(
             model.config,
             tokenizer,
             lambda file: write_tensors(tensors, file),
-            {"saved": {"by": "groundup.save"}},
             chat_template,
             dict(generation or {}),
+            saved=SavedTable(by="groundup.save"),
         )
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -65,31 +66,33 @@ def write_run(
     config: GPTConfig,
     tokenizer: Tokenizer,
     write_model: Callable[[Path], None],
-    origin: dict[str, Any],
     chat_template: str | None,
     generation: dict[str, Any],
+    *,
+    source: SourceTable | None = None,
+    saved: SavedTable | None = None,
 ) -> Checkpoint:
     """Write the run folder, at step 0, of a model that no training here made.
 
-    `write_model(path)` writes its tensors; `origin` is a table of run.toml that says where it is
-    from.
+    `write_model(path)` writes its tensors; `source` or `saved` says where it is from.
     """
     make_folder(folder.path)
     files = {MODEL: write_model, STATE: lambda path: write_json(path, {"step": 0})}
     checkpoint = save_files(folder.checkpoints, 0, files)
     tokenizer.save(folder.tokenizer)
-    folder.write_manners(chat_template, ending(generation, tokenizer.given_end))
-    tables = {
-        "model": as_table(config),
-        "data": {
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-        },
-        **origin,
-        "versions": {"groundup": __version__, "torch": str(torch.__version__)},
-    }
-    folder.write(tables)  # last: without it the folder is no run
+    folder.write_chat_settings(chat_template, ending(generation, tokenizer.given_end))
+    manifest = Manifest(
+        model=as_table(config),
+        data=DataTable(
+            tokenizer=tokenizer.kind,
+            tokenizer_fingerprint=tokenizer.fingerprint,
+            vocab_size=tokenizer.vocab_size,
+        ),
+        source=source,
+        saved=saved,
+        versions={"groundup": __version__, "torch": str(torch.__version__)},
+    )
+    folder.write(manifest)  # last: without it the folder is no run
     return checkpoint
 
 
@@ -104,7 +107,8 @@ def check_made_by_config(model: GPT) -> None:
             "that it was made from, or copy the run folder as it is"
         )
     tensors: dict[str, Tensor] = dict(model.named_parameters())
-    problems = shape_problems(model.config, tensors) or _other_parts(model)
+    expected = ((p.name, p.shape) for p in parameter_shapes(model.config))
+    problems = tensor_problems(tensors, expected) or _other_parts(model)
     if problems:
         raise UsageError(
             f"the model is not what its config makes: {problems}; undo the change, or keep the "

@@ -148,7 +148,7 @@ class InPython(NextToken):
     def write(self, folder: RunFolder) -> None:
         """Write the tokenizer."""
         self.tokenizer.save(folder.tokenizer)
-        folder.write_manners(None, ending({}, self.tokenizer.given_end))
+        folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
 
 
 class _Heard(Screen):
@@ -182,7 +182,8 @@ def _recorder(folder: RunFolder, model: GPT) -> Recorder:
     """Return what keeps the training in a folder: a new one, or that of a call like this one."""
     check_made_by_config(model)
     if folder.exists():
-        if folder.read().get("request", {}).get("command") != IN_PYTHON:
+        request = folder.read().request
+        if request is None or request.command != IN_PYTHON:
             raise UsageError(
                 f"{folder.path} holds a model that train() did not make; choose another folder as "
                 "run, and train on from it with the model of load()"
@@ -198,7 +199,7 @@ def _another_training(folder: RunFolder, said: str, made: str) -> str:
 
 def _take_over(model: GPT, keeper: Keeper, progress: Progress) -> None:
     """Give the model the weights of a training that had come to its end before."""
-    settings, checkpoint = keeper.settings(), keeper.checkpoint(progress.step)
+    settings, checkpoint = keeper.decided(), keeper.checkpoint(progress.step)
     assert settings is not None, "it is kept"
     fill(model.to(settings.device), checkpoint.model_tensors(), checkpoint.path)
 

@@ -18,6 +18,7 @@ from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
 from groundup.runs.load import check_shapes
+from groundup.runs.manifest import DataTable, MachineTable, Manifest, PlanTable, RequestTable
 from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.job import Job
 from groundup.train.listener import Listener
@@ -27,8 +28,6 @@ from groundup.train.recorder import Keeper
 from groundup.train.request import Screen
 from groundup.train.resume import check_new, compatible, tell_inexact, versions
 from groundup.train.shortage import explained
-
-Tables = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,27 @@ def drive(
         ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
         screen = Screen() if ranks.rank else screen
         tables, saved = ranks.share(partial(_decide, job, keeper, screen, ranks.size, held))
+        manifest = Manifest.of(tables)
         checkpoint = None if saved is None else keeper.checkpoint(saved)
         progress = Progress() if checkpoint is None else progress_at(checkpoint)
-        was_finished = progress.finished and progress.step >= tables["train"]["steps"]
+        choices = _choices(manifest, job, ranks.size)
+        was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
             if ranks.rank:
                 job.prepare(screen)  # as the first process has done
-            choices = _choices(tables, job, ranks.size)
             with choices.in_force():
                 world = _arranged(ranks, choices)
-                plan = _planned(job, choices.config, tables)
-                trainer = _trainer(job, keeper, choices, world, tables, checkpoint, started)
+                plan = job.plan(choices.config)
+                check_fits(plan)
+                manifest = _with_plan(manifest, plan)
+                trainer = _trainer(job, keeper, choices, world, manifest, checkpoint, started)
                 trainer.listeners = [keeper, screen, *listeners] if world.rank == 0 else [screen]
                 if world.rank == 0:
-                    keeper.begin(tables, job, checkpoint)
+                    keeper.begin(manifest, job, checkpoint)
                 screen.planned(plan, choices, keeper.folder)
                 if checkpoint is not None:
                     progress.finished = False
-                    tell_inexact(tables, _current(choices), screen.notice)
+                    tell_inexact(manifest.as_table(), _current(choices), screen.notice)
                     restore(trainer, progress, checkpoint)
                     screen.resumed(progress)
                 requests.patient = True
@@ -115,51 +117,51 @@ def _joined(job: Job, screen: Screen) -> Iterator[Alone]:
 
 def _decide(
     job: Job, keeper: Keeper, screen: Screen, n_processes: int, held: contextlib.ExitStack
-) -> tuple[Tables, int | None]:
+) -> tuple[dict[str, Any], int | None]:
     """Return run.toml's tables, and the step to go on from; hold the lock of the run's folder.
 
     In one process, and all that the others must know.
     """
-    settings = keeper.settings() or job.settings
+    settings = keeper.decided() or job.settings
     choices = choose(settings, job.config, job.rate_share, job.own_process, n_processes)
     check_fits(job.plan(choices.config))  # before the data is read
     job.prepare(screen)
     identity = job.identity()
     held.enter_context(keeper.locked())
     if keeper.folder.exists():
-        tables = compatible(keeper.folder, identity, job.extend, screen.notice)
+        manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
     else:
         check_new(keeper.folder, job.extend)
-        tables = _new_tables(job, choices, identity.request)
-    return tables, keeper.newest(screen.notice)
+        manifest = _new_manifest(job, choices, identity.request)
+    return manifest.as_table(), keeper.newest(screen.notice)
 
 
-def _new_tables(job: Job, choices: Choices, request: Tables) -> Tables:
-    """Return the tables of a new run's run.toml."""
+def _new_manifest(job: Job, choices: Choices, request: dict[str, Any]) -> Manifest:
+    """Return a new run's run.toml."""
     settings = choices.config
     if settings.epochs is not None:  # the data has been read, and its length is known
         settings = replace(settings, steps=job.steps(settings.epochs, settings))
     taken = {name: getattr(settings, name) for name in AUTOMATIC}
-    return {
-        "model": as_table(job.config),
-        "train": as_table(settings),
-        "data": job.data_table(),
-        "choices": {**taken, "reasons": choices.reasons},
-        "request": request,
+    return Manifest(
+        model=as_table(job.config),
+        train=as_table(settings),
+        data=DataTable.of(job.data_table()),
+        choices={**taken, "reasons": choices.reasons},
+        request=RequestTable.of(request),
         **_current(choices),
-    }
+    )
 
 
-def _current(choices: Choices) -> Tables:
+def _current(choices: Choices) -> dict[str, Any]:
     """Return what run.toml says of the packages and the machine that compute."""
-    return {"versions": versions(), "machine": machine(choices.device)}
+    return {"versions": versions(), "machine": MachineTable.of(machine(choices.device))}
 
 
-def _choices(tables: Tables, job: Job, n_processes: int) -> Choices:
+def _choices(manifest: Manifest, job: Job, n_processes: int) -> Choices:
     """Return the choices that run.toml tells of."""
-    settings = build(TrainConfig, tables["train"])
+    settings = build(TrainConfig, manifest.train or {})
     own_process = job.own_process or settings.allocator in ("keep", "release")
-    reasons = tables.get("choices", {}).get("reasons", {})
+    reasons = (manifest.choices or {}).get("reasons", {})
     return Choices(settings, reasons, own_process, n_processes)
 
 
@@ -172,17 +174,14 @@ def _arranged(ranks: Alone, choices: Choices) -> Alone:
     return arrange(ranks, choices.config, choices.device)
 
 
-def _planned(job: Job, settings: TrainConfig, tables: Tables) -> Plan:
-    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for."""
-    plan = job.plan(settings)
-    check_fits(plan)
-    known = {
-        "parameters": plan.parameters,
-        "flops_per_token": plan.flops_per_token,
-        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
-    }
-    tables["plan"] = known | tables.get("plan", {})
-    return plan
+def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
+    """Return run.toml with what a run takes; what was measured already stays."""
+    memory = {name: round(size / 2**20, 1) for name, size in plan.memory.items()}
+    planned = PlanTable(
+        parameters=plan.parameters, flops_per_token=plan.flops_per_token, memory_mib=memory
+    )
+    before = manifest.plan.as_table() if manifest.plan else {}
+    return replace(manifest, plan=PlanTable.of(planned.as_table() | before))
 
 
 def _trainer(
@@ -190,7 +189,7 @@ def _trainer(
     keeper: Keeper,
     choices: Choices,
     world: Alone,
-    tables: Tables,
+    manifest: Manifest,
     checkpoint: Checkpoint | None,
     started: float,
 ) -> Trainer:
@@ -205,10 +204,10 @@ def _trainer(
         sample=partial(job.sample, step, choices, world),
         listeners=[],
         world=world,
-        flops_per_token=tables["plan"]["flops_per_token"],
+        flops_per_token=manifest.plan.flops_per_token,
         peak_flops=keeper.peak_flops(choices),
         started=started,
-        timed="seconds_per_step" in tables["plan"],
+        timed=manifest.plan.seconds_per_step is not None,
     )
 
     def go_back() -> Progress | None:

@@ -183,7 +183,7 @@ class Pretraining(NextToken):
         """Write the tokenizer, and how to talk with the base where it says so."""
         self.tokenizer.save(folder.tokenizer)
         generation = ending(self.start.generation, self.tokenizer.given_end)
-        folder.write_manners(self.start.chat_template, generation)
+        folder.write_chat_settings(self.start.chat_template, generation)
 
 
 def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:

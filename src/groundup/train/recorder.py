@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from groundup.runs.checkpoint import (
     remove_unfinished,
     save_checkpoint,
 )
+from groundup.runs.manifest import Manifest, PlanTable
 from groundup.train.choices import Choices
 from groundup.train.job import Job
 from groundup.train.kept import keep_batch
@@ -39,7 +40,7 @@ class Keeper(Listener):
     folder = RunFolder(Path(os.devnull))
     """Where the run is; here there is none."""
 
-    def settings(self) -> TrainConfig | None:
+    def decided(self) -> TrainConfig | None:
         """Return what was decided when the run began; None where none has."""
         return None
 
@@ -53,13 +54,13 @@ class Keeper(Listener):
 
     def checkpoint(self, step: int) -> Checkpoint:
         """Return the checkpoint of a step."""
-        return Checkpoint(self.folder.checkpoints / f"step-{step:08d}")
+        return Checkpoint.at(self.folder.checkpoints, step)
 
     def peak_flops(self, choices: Choices) -> float | None:
         """Return what the machine can do at most, where the work is to be held against it."""
         return None
 
-    def begin(self, tables: dict[str, Any], job: Job, checkpoint: Checkpoint | None) -> None:
+    def begin(self, manifest: Manifest, job: Job, checkpoint: Checkpoint | None) -> None:
         """Write what is known from the beginning; forget what came after the checkpoint."""
 
     def rewind(self) -> int | None:
@@ -75,14 +76,13 @@ class Recorder(Keeper):
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.tables: dict[str, Any] = {}
         self.background = Background()
         self.growing = {path.name: path for path in (folder.metrics, folder.samples)}
 
-    def settings(self) -> TrainConfig | None:
+    def decided(self) -> TrainConfig | None:
         """Return what was decided when the run began; None where none has."""
-        if self.folder.exists() and "request" in (tables := self.folder.read()):
-            return self.folder.train_config(tables)
+        if self.folder.exists() and (manifest := self.folder.read()).request:
+            return self.folder.train_config(manifest)
         return None
 
     @contextlib.contextmanager
@@ -112,10 +112,9 @@ class Recorder(Keeper):
         """Return what the machine can do at most, measured."""
         return matmul_rate(choices.device, choices.matmul_dtype)
 
-    def begin(self, tables: dict[str, Any], job: Job, checkpoint: Checkpoint | None) -> None:
+    def begin(self, manifest: Manifest, job: Job, checkpoint: Checkpoint | None) -> None:
         """Write what is known from the beginning; forget what came after the checkpoint."""
-        self.tables = tables
-        self.folder.write(tables)
+        self._write_manifest(manifest)
         job.write(self.folder)
         self._cut_back(checkpoint)
         self.folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
@@ -149,10 +148,16 @@ class Recorder(Keeper):
 
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Write the settings that follow from the measured speed, and the time foretold."""
-        self.tables["train"] = as_table(config)
-        self.tables["plan"]["seconds_per_step"] = round(seconds_per_step, 6)
-        self.tables["plan"]["expected_seconds"] = round(seconds_per_step * config.steps, 3)
-        self.folder.write(self.tables)
+        expected = {
+            "seconds_per_step": round(seconds_per_step, 6),
+            "expected_seconds": round(seconds_per_step * config.steps, 3),
+        }
+        plan = replace(self.manifest.plan or PlanTable(), **expected)
+        self._write_manifest(replace(self.manifest, train=as_table(config), plan=plan))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        self.manifest, self.config = manifest, self.folder.train_config(manifest)
+        self.folder.write(manifest)
 
     def trouble(
         self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
@@ -165,8 +170,8 @@ class Recorder(Keeper):
     ) -> None:
         """Write a checkpoint and drop those no longer needed."""
         sizes = {name: size(path) for name, path in self.growing.items()}
-        state = dataclasses.asdict(progress) | {SIZES: sizes}
-        if self.tables["train"].get("save") != "background":
+        state = asdict(progress) | {SIZES: sizes}
+        if self.config.save != "background":
             self._write(progress.step, model, trainer, state)
             return
         copies = _copied(model), _copied(trainer)
@@ -186,8 +191,7 @@ class Recorder(Keeper):
         for path in self.growing.values():
             flush(path)
         save_checkpoint(self.folder.checkpoints, step, model, trainer, state)
-        settings = self.tables["train"]
-        prune(self.folder.checkpoints, settings["keep"], settings.get("keep_every"))
+        prune(self.folder.checkpoints, self.config.keep, self.config.keep_every)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -46,11 +46,11 @@ def replay(path: str | Path, step: int | None = None) -> Replay:
     batch was kept and `RunError` where its files are damaged.
     """
     folder = RunFolder(Path(path))
-    tables = folder.read()
+    manifest = folder.read()
     kept = kept_batch(folder, step)
-    model = new_model(folder.model_config(tables), 0)
+    model = new_model(folder.model_config(manifest), 0)
     fill(model, kept.model_tensors(), kept.path)
-    choices = Choices(folder.train_config(tables), {})
+    choices = Choices(folder.train_config(manifest), {})
     batch = map_safetensors(kept.path / BATCH)
     why = read_json(kept.path / WHY)
     with choices.in_force():

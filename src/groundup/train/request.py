@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError, quoted
+from groundup.base.file_names import DATA, RUNS
 from groundup.config import GPTConfig, TrainConfig, as_table, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
@@ -25,7 +26,7 @@ from groundup.train.resume import (
     as_made,
     check_new,
     compatible,
-    trained_tables,
+    trained_run,
 )
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
 
@@ -59,8 +60,8 @@ class TrainRequest:
     command: str = ""
     own_process: bool = False
     """Whether nothing else runs in this process, so that its allocator may be set."""
-    runs_folder: Path = Path("runs")
-    data_folder: Path = Path("data")
+    runs_folder: Path = RUNS
+    data_folder: Path = DATA
     prepared: Path | None = None
     """Shards of an earlier preparation, read in place of the text as long as they are there."""
 
@@ -144,38 +145,37 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     quantised model, and where an older version has not recorded how the text was read.
     """
     path = folder.path if folder.path.name else folder.path.resolve()
-    tables = trained_tables(folder)
-    asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
-    if asked.get("command") == IN_PYTHON:
+    manifest, asked = trained_run(folder)
+    shards = Path(manifest.data.folder or "")
+    if asked.command == IN_PYTHON:
         raise UsageError(
             f"{folder.path} was trained in Python, and its text is not kept; to go on with it, "
             f"repeat its call there: train(model, tokenizer, text, run={quoted(str(path))}, ...)"
         )
-    text = dict(asked.get("text", {}))
+    text = dict(asked.text or {})
     prepared = shards if (shards / MANIFEST).is_file() else None
-    sources = tuple(text.pop("sources", tables["data"].get("sources", ())))
-    is_known = "text" in asked
-    if prepared is None and (not is_known or STANDARD_INPUT in sources):
+    sources = tuple(text.pop("sources", manifest.data.sources or ()))
+    if prepared is None and (asked.text is None or STANDARD_INPUT in sources):
         unknown = (
-            "it was piped in" if is_known else "an older version did not record how to read it"
+            "it was piped in" if asked.text else "an older version did not record how to read it"
         )
         raise UsageError(
             f"{folder.path}: the shards of its text are not in {shards}, and {unknown}; repeat its "
-            f"command{as_made(tables, ': ')}"
+            f"command{as_made(asked, ': ')}"
         )
-    base = asked.get("from", {}).get("run")
+    base = asked.from_ and asked.from_.run
     model = asdict(folder.model_config(asked))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
         sources=sources,
-        preset=asked.get("preset", DEFAULT_PRESET),
+        preset=asked.preset or DEFAULT_PRESET,
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
         train=folder.train_config(asked),
         tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
         text_options=text,
         run=path.name,
-        command=asked.get("command", ""),
+        command=str(asked.command or ""),
         runs_folder=path.parent,
         data_folder=shards.parent,
         prepared=prepared,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +13,7 @@ from groundup.base.errors import UsageError, shown
 from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
 from groundup.runs.find import near_runs
+from groundup.runs.manifest import Manifest, RequestTable
 
 Notice = Callable[[str], None]
 Tables = dict[str, Any]
@@ -66,21 +67,23 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
-def trained_tables(folder: RunFolder) -> Tables:
-    """Return the tables of a run that can go on; an imported or quantised one is refused."""
-    tables = folder.read()
-    if "quantization" in tables:
+def trained_run(folder: RunFolder) -> tuple[Manifest, RequestTable]:
+    """Return run.toml of a run that can go on; an imported or quantised model is refused."""
+    manifest = folder.read()
+    if manifest.quantization:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
-    if "request" not in tables:
+    if manifest.request is None:
         raise UsageError(
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
             f"--run name, and train on from it with --from {folder.path}"
         )
     # A run of an older version has what came later at its defaults.
-    for part in (tables, tables["request"]):
-        part["model"] = as_table(folder.model_config(part))
-        part["train"] = as_table(folder.train_config(part))
-    return tables
+    decided, asked = (
+        {"model": as_table(folder.model_config(told)), "train": as_table(folder.train_config(told))}
+        for told in (manifest, manifest.request)
+    )
+    request = replace(manifest.request, **asked)
+    return replace(manifest, **decided, request=request), request
 
 
 def check_new(folder: RunFolder, extend: int | None) -> None:
@@ -102,64 +105,61 @@ def compatible(
     extend: int | None,
     notice: Notice = lambda line: None,
     unknown: Keys = (),
-) -> Tables:
-    """Return run.toml's tables if they are of this request; tell every difference if not.
+) -> Manifest:
+    """Return run.toml if it is of this request; tell every difference if not.
 
     `extend` lengthens the run to so many steps. Keys that are still `unknown` of the request are
     left out of the comparison.
     """
-    tables = trained_tables(folder)
+    manifest, recorded = trained_run(folder)
     if extend is not None:
-        _extend(folder, tables, extend)
+        manifest = _lengthened(folder, manifest, extend)
     dropped = [*unknown, *(LENGTHS if extend is not None else ())]
     before, now = (
-        {key: value for key, value in flatten(side).items()
+        {key: value for key, value in flatten(request).items()
          if key.startswith(tuple(identity.counted)) and key not in dropped}
-        for side in (tables["request"], identity.request)
+        for request in (recorded.as_table(), identity.request)
     )  # fmt: skip
     changed = _changes(identity, before, now, notice)
-    _refuse_others(folder, tables, identity, before, now, changed)
-    for key in changed:
-        name = key.partition(".")[2]
-        for settings in (tables["train"], tables["request"]["train"]):
-            settings.pop(name, None)
-            if key in now:
-                settings[name] = now[key]
-    return tables
+    if said := _differing(recorded, identity, before, now, changed):
+        made = as_made(recorded, "; it was made by: ")
+        raise UsageError(identity.refusal(folder, "; ".join(said), made))
+    return _with_settings(manifest, {key.partition(".")[2]: now.get(key) for key in changed})
 
 
-def _refuse_others(
-    folder: RunFolder,
-    tables: Tables,
-    identity: Identity,
-    before: Tables,
-    now: Tables,
-    accepted: Keys,
-) -> None:
-    """Raise `UsageError` unless all but the accepted keys are the same, in the user's own words."""
+def _with_settings(manifest: Manifest, changes: Mapping[str, Any]) -> Manifest:
+    """Return run.toml with settings changed, as decided and as asked; one that is None is unset."""
+    assert manifest.train and manifest.request and manifest.request.train, "it is of a training"
+    decided, asked = (
+        {key: value for key, value in {**settings, **changes}.items() if value is not None}
+        for settings in (manifest.train, manifest.request.train)
+    )
+    return replace(manifest, train=decided, request=replace(manifest.request, train=asked))
+
+
+def _differing(
+    recorded: RequestTable, identity: Identity, before: Tables, now: Tables, accepted: Keys
+) -> list[str]:
+    """Return what is otherwise now, but for the accepted keys, in the user's own words."""
     keys = sorted(before.keys() | now.keys())
     different = [key for key in keys if before.get(key) != now.get(key) and key not in accepted]
-    if not different:
-        return
     parts = dict.fromkeys(key.partition(".")[0] for key in different)
-    said = [
+    return [
         pair
         for part in parts
-        for pair in _said(tables["request"], identity, part)
+        for pair in _said(recorded, identity, part)
         or differences(before, now, [key for key in different if key.startswith(f"{part}.")])
     ]
-    made = as_made(tables, "; it was made by: ")
-    raise UsageError(identity.refusal(folder, "; ".join(said), made))
 
 
-def _said(old: Tables, identity: Identity, part: str) -> list[str]:
+def _said(recorded: RequestTable, identity: Identity, part: str) -> list[str]:
     """Return what was said otherwise and makes a part of the request another.
 
     Nothing where its words are the same, and where an older version has not recorded them.
     """
-    if "changes" not in old:
+    if recorded.changes is None:
         return []
-    before, now = flatten(old), flatten(identity.request)
+    before, now = flatten(recorded.as_table()), flatten(identity.request)
     for side in (before, now):
         if "train.minutes" in side or "train.epochs" in side:
             side.pop("train.steps", None)  # nobody said it: it follows
@@ -177,10 +177,9 @@ def differences(before: Tables, now: Tables, keys: Keys) -> list[str]:
     ]
 
 
-def as_made(tables: Tables, before: str) -> str:
+def as_made(request: RequestTable, before: str) -> str:
     """Return the command that a run was begun with, after the words `before`, where it is known."""
-    command = tables["request"].get("command")
-    return f"{before}{shown(command, LONGEST_COMMAND)}" if command else ""
+    return f"{before}{shown(request.command, LONGEST_COMMAND)}" if request.command else ""
 
 
 def _changes(identity: Identity, before: Tables, now: Tables, notice: Notice) -> list[str]:
@@ -201,29 +200,31 @@ def _changes(identity: Identity, before: Tables, now: Tables, notice: Notice) ->
     return [key for key in allowed if before.get(key) != now.get(key)]
 
 
-def tell_inexact(tables: Tables, current: Tables, notice: Notice) -> None:
-    """Say if the rest of a run will be rounded otherwise than its beginning, and why."""
-    before, now = flatten(tables), flatten(current)
+def tell_inexact(before: Tables, now: Tables, notice: Notice) -> None:
+    """Say if the rest of a run will be rounded otherwise than its beginning, and why.
+
+    Both are tables as run.toml has them.
+    """
+    old, new = flatten(before), flatten(now)
     changed = [
-        f"{key} was {before[key]}, now {now.get(key, 'none')}"
+        f"{key} was {old[key]}, now {new.get(key, 'none')}"
         for key in ARITHMETIC
-        if key in before and before[key] != now.get(key)
+        if key in old and old[key] != new.get(key)
     ]
-    settings = tables["train"]
-    if settings.get("device") == "cuda" and settings.get("deterministic") != "on":
+    if old.get("train.device") == "cuda" and old.get("train.deterministic") != "on":
         changed.append("a GPU adds in no fixed order without deterministic=on")
     if changed:
         notice(f"continues, not bit-identical: {'; '.join(changed)}")
 
 
-def _extend(folder: RunFolder, tables: Tables, steps: int) -> None:
-    if steps < tables["train"]["steps"]:
+def _lengthened(folder: RunFolder, manifest: Manifest, steps: int) -> Manifest:
+    """Return run.toml of a run that goes on to another step, whose time is no longer known."""
+    before = folder.train_config(manifest).steps
+    if steps < before:
         raise UsageError(
-            f"--extend {steps}: {folder.path} already trains to step {tables['train']['steps']}; "
+            f"--extend {steps}: {folder.path} already trains to step {before}; "
             "give a larger number of steps"
         )
-    for settings in (tables["train"], tables["request"]["train"]):
-        settings["steps"] = steps
-        settings.pop("minutes", None)
-        settings.pop("epochs", None)
-    tables.get("plan", {}).pop("expected_seconds", None)
+    plan = manifest.plan and replace(manifest.plan, expected_seconds=None)
+    longer = {"steps": steps, "minutes": None, "epochs": None}
+    return _with_settings(replace(manifest, plan=plan), longer)

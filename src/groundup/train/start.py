@@ -12,6 +12,7 @@ from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import candidates, choose_checkpoint
 from groundup.runs.generation import checked
+from groundup.runs.manifest import Manifest
 
 if TYPE_CHECKING:  # what may be refused without torch does not wait for it
     from groundup.model import GPT
@@ -47,12 +48,12 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
 
     Once the run is under way in the folder `own`, it goes on without `base`.
     """
-    folder, tables = _source(base, own)
-    config = _changed(folder.model_config(tables), changes)
-    identity = _origin(tables)
+    folder, manifest = _source(base, own)
+    config = _changed(folder.model_config(manifest), changes)
+    identity = _origin(manifest)
     if folder is not own:
         checkpoint, _ = choose_checkpoint(folder, "best")
-        identity = _descent(tables) | {"run": str(base), "weights": checkpoint.fingerprint()}
+        identity = _descent(manifest) | {"run": str(base), "weights": checkpoint.fingerprint()}
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
         config=config,
@@ -75,36 +76,35 @@ def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
 
 def changed_base(base: Path, changes: dict[str, Any], own: RunFolder) -> GPTConfig:
     """Return the model that `start_from` will start from, before its weights are checked."""
-    folder, tables = _source(base, own)
+    folder, manifest = _source(base, own)
     if folder is not own:
         candidates(folder, "best")
-    return _changed(folder.model_config(tables), changes)
+    return _changed(folder.model_config(manifest), changes)
 
 
-def _source(base: Path, own: RunFolder) -> tuple[RunFolder, dict[str, Any]]:
-    """Return the folder that knows the base, and its tables: the run's own where `base` is gone."""
+def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
+    """Return the folder that knows the base, and its run.toml: our own where `base` is gone."""
     folder = RunFolder(base)
     if not folder.exists() and own.exists() and _origin(own.read()).get("run") == str(base):
         return own, own.read()
-    tables = folder.read()
-    if "quantization" in tables:
+    manifest = folder.read()
+    if made := manifest.quantization:
         raise UsageError(
-            f"--from {base}: it holds weights in {tables['quantization']['bits']} bits, which "
-            f"do not learn; train on from {tables['quantization']['run']}, which it was made "
-            "from"
+            f"--from {base}: it holds weights in {made.bits} bits, which do not learn; train on "
+            f"from {made.run}, which it was made from"
         )
-    return folder, tables
+    return folder, manifest
 
 
-def _origin(tables: dict[str, Any]) -> dict[str, Any]:
+def _origin(manifest: Manifest) -> dict[str, Any]:
     """Return what run.toml says of the run that this one started from."""
-    origin: dict[str, Any] = tables.get("request", {}).get("from", {})
-    return origin
+    origin = manifest.request and manifest.request.from_
+    return origin.as_table() if origin else {}
 
 
-def _descent(tables: dict[str, Any]) -> dict[str, Any]:
+def _descent(manifest: Manifest) -> dict[str, Any]:
     """Return the name and the licence of the published model that a run stems from, if any."""
-    known = tables.get("source") or _origin(tables)
+    known = manifest.source.as_table() if manifest.source else _origin(manifest)
     return {key: known[key] for key in ("name", "licence") if key in known}
 
 

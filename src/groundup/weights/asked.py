@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
-from groundup.runs.find import MANIFEST
+from groundup.base.file_names import RUN_MANIFEST
 
 PLAIN = ("F32", "BF16", "F16")
 DTYPES = {
@@ -36,7 +36,7 @@ def check_format(name: str, dtype: str | None) -> None:
 def check_source(source: str | Path) -> None:
     """Refuse a source that is not there, or is a run already."""
     path = Path(source)
-    if (path / MANIFEST).is_file():
+    if (path / RUN_MANIFEST).is_file():
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
     if path.is_dir() and not any((path / name).is_file() for name in CONFIGS):
         raise UsageError(

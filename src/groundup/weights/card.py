@@ -12,6 +12,7 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
+from groundup.runs.manifest import MachineTable, OriginTable
 from groundup.runs.record import RunRecord, number, read_run
 from groundup.weights.pretrained import Exported
 
@@ -46,9 +47,9 @@ def model_card(folder: RunFolder, model: Exported, step: int, licence: str | Non
     the source of an imported model says.
     """
     run = read_run(folder.path)
-    sections = _sections(run, step)
+    sections, source = _sections(run, step), run.manifest.source
     parts = [
-        _front_matter(licence or _line(run.table("source").get("licence", UNKNOWN))),
+        _front_matter(licence or _line((source and source.licence) or UNKNOWN)),
         f"# {model.name}\n\n{_summary(model.config, run)}",
         *(f"## {title}\n\n{_list(rows)}" for title, rows in sections if rows),
         f"## How to use it\n\n{ASK if model.chat_template else CONTINUE}",
@@ -71,7 +72,7 @@ def _summary(config: GPTConfig, run: RunRecord) -> str:
         f"{counted(config.n_layers, 'layer')}, {config.emb_dim} wide, "
         f"{counted(config.n_heads, 'head')}, a context of {config.context_length:,} "
         f"tokens and a vocabulary of {config.vocab_size:,}. "
-        f"{'Converted' if run.table('source') else 'Trained'} with groundup."
+        f"{'Converted' if run.manifest.source else 'Trained'} with groundup."
     )
 
 
@@ -86,16 +87,17 @@ def _sections(run: RunRecord, step: int) -> Iterator[tuple[str, Rows]]:
 
 
 def _origin(run: RunRecord) -> Rows:
-    source, base = run.table("source"), _base(run)
-    name = _line(base.get("name") or base.get("run", ""))
-    rows = [("Imported from", _line(f"{source.get('name')} ({source.get('format')})"))]
-    return [*(rows if source else []), *([("Trained on from", name)] if base else [])]
+    rows = []
+    if source := run.manifest.source:
+        rows.append(("Imported from", _line(f"{source.name} ({source.format})")))
+    if base := _base(run):
+        rows.append(("Trained on from", _line(base.name or base.run or "")))
+    return rows
 
 
-def _base(run: RunRecord) -> dict[str, Any]:
-    """Return what run.toml says of the model that the run started from, {} for a new one."""
-    base: dict[str, Any] = run.table("request").get("from", {})
-    return base
+def _base(run: RunRecord) -> OriginTable | None:
+    """Return what run.toml says of the run that this one started from, if it did."""
+    return run.manifest.request.from_ if run.manifest.request else None
 
 
 def _line(text: object) -> str:
@@ -104,13 +106,15 @@ def _line(text: object) -> str:
 
 
 def _data(run: RunRecord) -> Rows:
-    data = run.table("data")
-    rows = [("Texts", ", ".join(map(str, data.get("sources", []))))]
-    for split, label in (("train", "Training text"), ("val", "Validation text")):
-        if f"{split}_tokens" in data:
-            tokens, size = data[f"{split}_tokens"], data.get(f"{split}_bytes", 0)
-            rows.append((label, f"{tokens:,} tokens, {size:,} bytes"))
-    rows.append(("Split", str(data.get("split_rule", ""))))
+    data = run.manifest.data
+    rows = [("Texts", ", ".join(map(str, data.sources or [])))]
+    for label, tokens, size in (
+        ("Training text", data.train_tokens, data.train_bytes),
+        ("Validation text", data.val_tokens, data.val_bytes),
+    ):
+        if tokens is not None:
+            rows.append((label, f"{tokens:,} tokens, {size or 0:,} bytes"))
+    rows.append(("Split", data.split_rule or ""))
     return [row for row in rows if row[1]]
 
 
@@ -123,7 +127,7 @@ def _results(run: RunRecord, step: int) -> Rows:
     }
     is_end = run.ending.get("step") == step and "val_loss" in run.ending
     measured = [run.ending] if is_end else [row for row in run.rows if row["step"] == step]
-    n_tokens, asked = run.table("data").get("val_tokens"), run.table("train").get("eval_tokens")
+    n_tokens, asked = run.manifest.data.val_tokens, (run.manifest.train or {}).get("eval_tokens")
     part = "" if is_end or not asked or asked >= (n_tokens or 0) else f" (about {asked:,} tokens)"
     return [
         (label + part, f"{row[key]:.4f}")
@@ -136,7 +140,7 @@ def _results(run: RunRecord, step: int) -> Rows:
 def _training(run: RunRecord, step: int) -> Rows:
     if not run.rows:
         return []
-    train, config = run.table("train"), run.config
+    train, config = run.manifest.train or {}, run.config
     row: dict[str, Any] = next((r for r in reversed(run.rows) if r["step"] <= step), {})
     tokens, rate = row.get("tokens"), number(train.get("learning_rate"))
     sequences = int(train.get("batch_size", 0)) * int(train.get("accumulation", 1))
@@ -146,26 +150,25 @@ def _training(run: RunRecord, step: int) -> Rows:
         ("Peak learning rate", f"{rate:.4g}, schedule {train.get('schedule', UNKNOWN)}"),
         ("Tokens a step", f"{sequences * config.context_length:,}" if sequences else ""),
         ("Number format", str(train.get("precision", ""))),
-        ("Hardware", _hardware(run.table("machine"))),
+        ("Hardware", _hardware(run.manifest.machine or MachineTable())),
         ("Time", duration(row["seconds"]) if row.get("seconds") else ""),
-        ("Software", ", ".join(f"{k} {v}" for k, v in run.table("versions").items())),
+        ("Software", ", ".join(f"{k} {v}" for k, v in (run.manifest.versions or {}).items())),
     ]
     return [row for row in rows if row[1]]
 
 
-def _hardware(machine: dict[str, Any]) -> str:
-    parts = [machine.get("gpu"), machine.get("cpu")]
-    cores = machine.get("cores")
-    return ", ".join([*(str(p) for p in parts if p), *([f"{cores} cores"] if cores else [])])
+def _hardware(machine: MachineTable) -> str:
+    cores = f"{machine.cores} cores" if machine.cores else None
+    return ", ".join(part for part in (machine.gpu, machine.cpu, cores) if part)
 
 
 def _licence(run: RunRecord, said: str | None) -> str:
     if said:
         return f"`{_line(said)}`, as stated by whoever exported it."
-    if source := run.table("source").get("licence"):
-        return f"`{_line(source)}`, as stated by the model it comes from."
-    base = _base(run).get("licence")
-    theirs = f" (`{_line(base)}`)" if base else ""
+    source, base = run.manifest.source, _base(run)
+    if source and source.licence:
+        return f"`{_line(source.licence)}`, as stated by the model it comes from."
+    theirs = f" (`{_line(base.licence)}`)" if base and base.licence else ""
     return (
         f"Not stated. The licences of the texts and of any model it was trained on from{theirs} "
         "apply; state one before you publish it."

@@ -17,14 +17,14 @@ from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.generation import checked
-from groundup.runs.load import run_tokenizer
+from groundup.runs.load import check_shapes, run_tokenizer
+from groundup.runs.manifest import SourceTable
 from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
 from groundup.weights.formats import format_named, open_pretrained
-from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 from groundup.weights.quantized import widened
 from groundup.weights.verify import largest_difference, sample_logits
@@ -120,22 +120,24 @@ def export_model(
 
 def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
     """Return the model of a run on its way out, its step, and what is damaged beside it."""
-    tables = folder.read()
+    manifest = folder.read()
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    config = folder.model_config(tables)
+    config = folder.model_config(manifest)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
-    check_parameters(tensors, parameter_shapes(config), chosen.path / MODEL)
+    check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
         config=config,
         tensors=tensors,
-        tokenizer=run_tokenizer(folder, tables),
+        tokenizer=run_tokenizer(folder, manifest),
         chat_template=folder.read_chat_template(),
         generation=generation,
         name=folder.path.resolve().name,
     )
-    if bits := tables.get("quantization", {}).get("bits"):
-        notices.append(f"the weights in {bits} bits are written as the fp32 numbers they stand for")
+    if (made := manifest.quantization) and made.bits:
+        notices.append(
+            f"the weights in {made.bits} bits are written as the fp32 numbers they stand for"
+        )
     return model, chosen.step, notices
 
 
@@ -171,9 +173,9 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         found.config,
         tokenizer,
         lambda path: write_safetensors(path, found.tensors, None),
-        {"source": {**found.source, "files": _hashes(source)}},
         found.chat_template,
         found.generation,
+        source=SourceTable.of({**found.source, "files": _hashes(source)}),
     )
     return checkpoint.path / MODEL
 

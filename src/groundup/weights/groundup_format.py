@@ -7,15 +7,16 @@ from pathlib import Path
 import tomli_w
 
 from groundup.base.errors import ConfigError, RunError, shown
+from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER, WEIGHTS
 from groundup.base.files import make_folder, read_bytes, write_text
 from groundup.base.parse import parse_toml
-from groundup.config import GPTConfig, as_table, build, parameter_shapes
+from groundup.config import GPTConfig, as_table, build
+from groundup.runs.load import check_shapes
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import load_tokenizer
-from groundup.weights.naming import check_parameters
 from groundup.weights.pretrained import Exported, Pretrained
 
-CONFIG, TENSORS, TEMPLATE = "config.toml", "model.safetensors", "chat_template.jinja"
+CONFIG = "config.toml"
 MOST_BYTES = 1 << 20
 """No config.toml of a model is longer."""
 
@@ -23,10 +24,10 @@ MOST_BYTES = 1 << 20
 def write_own(model: Exported, folder: Path) -> None:
     """Write `model` into the new folder `folder`."""
     make_folder(folder)
-    write_safetensors(folder / TENSORS, model.tensors, None)
-    write_text(folder / "tokenizer.json", model.tokenizer.to_json())
+    write_safetensors(folder / WEIGHTS, model.tensors, None)
+    write_text(folder / TOKENIZER, model.tokenizer.to_json())
     if model.chat_template is not None:
-        write_text(folder / TEMPLATE, model.chat_template)
+        write_text(folder / CHAT_TEMPLATE, model.chat_template)
     tables = {"name": model.name, "model": as_table(model.config), "generation": model.generation}
     write_text(folder / CONFIG, tomli_w.dumps(tables))
 
@@ -41,13 +42,13 @@ def read_own(folder: Path) -> Pretrained:
     except (ConfigError, ValueError, TypeError, KeyError) as error:
         reason = f"but {shown(str(error), 200)}; export it anew"
         raise RunError(f"{file}: expected a model's config, {reason}") from error
-    tensors = read_safetensors(folder / TENSORS)
-    check_parameters(tensors, parameter_shapes(config), folder / TENSORS)
+    tensors = read_safetensors(folder / WEIGHTS)
+    check_shapes(config, tensors, folder / WEIGHTS, "its config")
     return Pretrained(
         config=config,
         tensors=tensors,
-        tokenizer=load_tokenizer(folder / "tokenizer.json"),
-        chat_template=_chat_template(folder / TEMPLATE),
+        tokenizer=load_tokenizer(folder / TOKENIZER),
+        chat_template=_chat_template(folder / CHAT_TEMPLATE),
         generation=generation,
         source={"format": "safetensors", "name": str(tables.get("name", folder.name))},
     )

@@ -7,10 +7,9 @@ modules with one name of theirs are joined there, in our order, along their outp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +18,10 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
+from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 
-PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 HEAD, EMBEDDING = "lm_head.weight", "token_embedding.weight"
-SHOWN = 20
-"""Problems that a message lists; it counts the others."""
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -97,11 +94,10 @@ def arriving(
         )
     theirs = names.parameters(found, source)
     expected = links(config, names)
-    shapes = {link.theirs: link.shape for link in expected}
     if config.tie_embeddings:
         embedding = next(link for link in expected if link.ours[0].name == EMBEDDING)
         _check_tied(theirs.pop(HEAD, None), theirs.get(embedding.theirs), source)
-    check_tensors(theirs, shapes, source)
+    check_tensors(theirs, ((link.theirs, link.shape) for link in expected), source)
     return {
         parameter.name: part
         for link in expected
@@ -112,32 +108,6 @@ def arriving(
 def leaving(tensors: Mapping[str, Stored], config: GPTConfig, names: Names) -> dict[str, Stored]:
     """Return our tensors under the family's names and in its layout; nothing is read yet."""
     return {link.theirs: _whole(link, tensors) for link in links(config, names)}
-
-
-def check_parameters(
-    found: Mapping[str, Stored], parameters: Iterable[Parameter], source: Path
-) -> None:
-    """Refuse tensors under our names that are not those of a model, naming all that is wrong."""
-    # One that is longer than this misses more than a message lists.
-    enough = islice(parameters, len(found) + SHOWN + 1)
-    check_tensors(found, {parameter.name: parameter.shape for parameter in enough}, source)
-
-
-def check_tensors(
-    found: Mapping[str, Stored], expected: Mapping[str, tuple[int, ...]], source: Path
-) -> None:
-    """Raise `RunError` naming every tensor that is missing, unexpected, misshapen or no float."""
-    problems = [f"missing {name}" for name in expected if name not in found]
-    problems += [f"unexpected {shown(name)}" for name in found if name not in expected]
-    for name, shape in expected.items():
-        if name in found and found[name].shape != shape:
-            problems.append(f"{name} is {found[name].shape}, expected {shape}")
-        elif name in found and found[name].dtype not in PARAMETER_DTYPES:
-            dtype = str(found[name].dtype).removeprefix("torch.")
-            problems.append(f"{name} holds {dtype}, expected floating-point numbers")
-    if problems:
-        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise RunError(f"{source} does not fit its config: {'; '.join(problems[:SHOWN])}{more}")
 
 
 def _check_tied(head: Stored | None, embedding: Stored | None, source: Path) -> None:

@@ -119,7 +119,7 @@ def test_all_that_is_wrong_with_tensors_is_listed_together(tmp_path: Path) -> No
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "too many layers": ({"block_count": 500}, "block_count"),
-    "too few layers": ({"block_count": 2}, "unexpected 'blk.2."),
+    "too few layers": ({"block_count": 2}, "unexpected blk.2."),
     "no layers": ({"block_count": 0}, "n_layers"),
     "experts without end": ({"expert_count": 1 << 30, "expert_used_count": 1}, "expert_count"),
     "layers as text": ({"block_count": "3"}, "block_count: '3', expected one whole number"),

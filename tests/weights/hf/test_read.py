@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's as they are found: prefixes, extras, shards, manners, and hostile."""
+"""Folders of Hugging Face as they are found: prefixes, extras, shards, companions, and hostile."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_what_a_folder_says_of_itself(llama: Path) -> None:
     assert "licence" not in read_hf(llama).source
 
 
-# Manners.
+# Settings beside the weights.
 
 
 def write_tokenizer(folder: Path, n_words: int, start: bool = False, beyond: int = 0) -> None:

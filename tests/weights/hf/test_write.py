@@ -1,4 +1,4 @@
-"""What leaves: a folder that transformers uses by itself, manners and all."""
+"""What leaves: a folder that transformers uses by itself, companions and all."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def test_the_tokenizer_reads_alike(tmp_path: Path) -> None:
 def test_a_start_token_is_put_before_every_text(tmp_path: Path) -> None:
     tokenizer = small_bpe()
     assert tokenizer.end_of_text is not None
-    manners = {"start_token": tokenizer.end_of_text, "stop_tokens": [5, 7]}
-    write_hf(exported(generation=manners), tmp_path / "out")
+    settings = {"start_token": tokenizer.end_of_text, "stop_tokens": [5, 7]}
+    write_hf(exported(generation=settings), tmp_path / "out")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert theirs(SPEECH)["input_ids"] == [tokenizer.end_of_text, *tokenizer.encode(SPEECH)]
     assert theirs.bos_token_id == tokenizer.end_of_text
     found = read_hf(tmp_path / "out")
-    assert found.generation == {**manners, "special_tokens": {"bos_token": "<|endoftext|>"}}
+    assert found.generation == {**settings, "special_tokens": {"bos_token": "<|endoftext|>"}}
     assert found.tokenizer is not None
     again = exported(tokenizer=found.tokenizer, generation=found.generation)
     write_hf(again, tmp_path / "again")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, dtype_of, library, read_values
@@ -41,7 +42,7 @@ def read_gguf(file: Path) -> Pretrained:
     shapes = {name: entry.shape for name, entry in header.tensors.items()}
     config = read_config(architecture, numbers, shapes, _factors(header))
     packed = layout(architecture, config)
-    _check_tensors(header, config, packed)
+    check_tensors(header.tensors, _shapes(config, packed).items(), file, "its metadata")
     if any(entry.kind not in PLAIN for entry in header.tensors.values()):
         library()
     tensors = _tensors(header, packed)
@@ -98,21 +99,12 @@ def _factors(header: Header) -> list[float] | None:
     return factors
 
 
-def _check_tensors(header: Header, config: GPTConfig, packed: dict[str, Packed]) -> None:
-    """Raise a RunError naming every tensor that is missing, extra or misshapen."""
-    expected = {name: tensor.shape for name, tensor in packed.items()}
+def _shapes(config: GPTConfig, packed: dict[str, Packed]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that the file must hold."""
+    shapes = {name: tensor.shape for name, tensor in packed.items()}
     if config.rope_scaling == "llama3":
-        expected[ROPE_FACTORS] = (config.head_dim // 2,)
-    found = {name: entry.shape for name, entry in header.tensors.items()}
-    problems = [f"missing {name}" for name in expected.keys() - found.keys()]
-    problems += [f"unexpected {name!r}" for name in found.keys() - expected.keys()]
-    problems += [
-        f"{name} is {found[name]}, expected {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    if problems:
-        raise RunError(f"{header.path} does not fit its metadata: {'; '.join(sorted(problems))}")
+        shapes[ROPE_FACTORS] = (config.head_dim // 2,)
+    return shapes
 
 
 def _tensors(header: Header, packed: dict[str, Packed]) -> dict[str, Stored]:

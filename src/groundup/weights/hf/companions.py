@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError, shown
+from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER
 from groundup.base.files import write_json, write_text
 from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
@@ -14,15 +15,10 @@ from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import token_names
 from groundup.weights.advice import stop_ids, written_sampling
 from groundup.weights.hf.added import LARGEST_CONFIG, complete
-from groundup.weights.hf.generation_config import (
-    GENERATION,
-    TOKENIZER,
-    start_token,
-)
+from groundup.weights.hf.generation_config import GENERATION, start_token
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
 
-TEMPLATE = "chat_template.jinja"
 LARGEST_TEMPLATE = 1 << 20
 CLASSES_OWN = ("bos_token", "eos_token", "unk_token", "pad_token")
 """Special tokens that a class of `transformers` has unless it is told that there is none."""
@@ -66,7 +62,7 @@ def _completed(tokenizer: Tokenizer, folder: Path, vocab_size: int) -> tuple[Tok
 
 def read_template(folder: Path) -> str | None:
     """Return the chat template: from a file of its own, else from the tokenizer's config."""
-    path = folder / TEMPLATE
+    path = folder / CHAT_TEMPLATE
     template: Any
     if path.is_file():
         if path.stat().st_size > LARGEST_TEMPLATE:
@@ -85,7 +81,7 @@ def read_template(folder: Path) -> str | None:
     return template or None
 
 
-def write_manners(
+def write_companions(
     folder: Path, tokenizer: Tokenizer, generation: Fields, template: str | None, context: int
 ) -> Fields:
     """Write all that goes with the weights; return the special ids for config.json."""
@@ -103,7 +99,7 @@ def write_manners(
     }
     if template is not None:
         settings["chat_template"] = template
-        write_text(folder / TEMPLATE, template)
+        write_text(folder / CHAT_TEMPLATE, template)
     write_json(folder / TOKENIZER_CONFIG, settings)
     numbers = {name: n for n, name in names.items()}
     begin = generation.get("bos_token", generation.get("start_token"))

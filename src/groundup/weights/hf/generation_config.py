@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError, shown
+from groundup.base.file_names import TOKENIZER
 from groundup.base.files import read_bytes
 from groundup.base.parse import parse_json
 from groundup.tokenizer import Tokenizer
@@ -22,7 +23,7 @@ from groundup.weights.hf.added import LARGEST_CONFIG
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
 
-TOKENIZER, GENERATION = "tokenizer.json", "generation_config.json"
+GENERATION = "generation_config.json"
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes of tokenizers that have no special tokens but those that the files name."""
 

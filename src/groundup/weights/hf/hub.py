@@ -6,18 +6,19 @@ import re
 from pathlib import Path
 
 from groundup.base.errors import RunError, UsageError
+from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER, WEIGHTS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 FILES = (
     "config.json",
     "generation_config.json",
-    "model.safetensors",
+    WEIGHTS,
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
-    "tokenizer.json",
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
-    "chat_template.jinja",
+    CHAT_TEMPLATE,
     "README.md",
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import torch
 
 from groundup.base.errors import RunError, shown
+from groundup.base.file_names import WEIGHTS
 from groundup.runs.tensor_file import Stored, read_safetensors
 from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
@@ -16,13 +17,13 @@ from groundup.weights.json_object import read_object
 from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained
 
-CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 LARGEST_CONFIG, LARGEST_INDEX = 4 << 20, 16 << 20
 _LICENCE = re.compile(r"^license:[ \t]*([\w.-]+)[ \t]*$", re.MULTILINE)
 
 
 def read_hf(folder: Path) -> Pretrained:
-    """Read the outline of a model: config.json, safetensors in one file or more, and its manners.
+    """Read the outline of a model: config.json, safetensors in one file or more, companions.
 
     Raises `RunError` naming the file, the field and the reason for what is damaged, unknown or
     cannot be expressed, and all tensors at once that do not fit.
@@ -57,8 +58,8 @@ def read_hf(folder: Path) -> Pretrained:
 
 def _weights(folder: Path) -> tuple[dict[str, Stored], Path]:
     """Return every tensor of a folder, and the file to name when something is wrong with them."""
-    if (folder / TENSORS).is_file():
-        return read_safetensors(folder / TENSORS), folder / TENSORS
+    if (folder / WEIGHTS).is_file():
+        return read_safetensors(folder / WEIGHTS), folder / WEIGHTS
     if (folder / INDEX).is_file():
         return _sharded(folder / INDEX), folder / INDEX
     pickles = sorted(path.name for path in folder.glob("*.bin"))
@@ -66,7 +67,7 @@ def _weights(folder: Path) -> tuple[dict[str, Stored], Path]:
         f"{pickles[0]} is a pickle, which can run code: convert it with transformers' "
         "save_pretrained, which writes safetensors"
         if pickles
-        else f"expected {TENSORS}, or {INDEX} and its parts"
+        else f"expected {WEIGHTS}, or {INDEX} and its parts"
     )
     raise RunError(f"{folder}: no weights that can be read; {remedy}")
 

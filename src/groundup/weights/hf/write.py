@@ -11,14 +11,15 @@ from pathlib import Path
 
 import torch
 
+from groundup.base.file_names import WEIGHTS
 from groundup.base.files import file_error, make_folder, new_path, sync_folder, write_json
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.gguf.splits import name_of
-from groundup.weights.hf.companions import write_manners
+from groundup.weights.hf.companions import write_companions
 from groundup.weights.hf.native import Native, native_class
-from groundup.weights.hf.read import CONFIG, TENSORS
+from groundup.weights.hf.read import CONFIG
 from groundup.weights.naming import leaving
 from groundup.weights.pretrained import Exported
 
@@ -60,7 +61,7 @@ def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
 def _fill(folder: Path, model: Exported, native: Native) -> None:
     tensors = _with_zero_biases(model, native)
     dtype = Counter(stored.dtype for stored in tensors.values()).most_common(1)[0][0]
-    ids = write_manners(
+    ids = write_companions(
         folder,
         model.tokenizer,
         model.generation,
@@ -76,7 +77,7 @@ def _fill(folder: Path, model: Exported, native: Native) -> None:
     }
     write_json(folder / CONFIG, values)
     theirs = leaving(tensors, native.config, native.family.names)
-    write_safetensors(folder / TENSORS, theirs, {"format": "pt"})
+    write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
 
 
 def _with_zero_biases(model: Exported, native: Native) -> dict[str, Stored]:

@@ -1,0 +1,12 @@
+"""Names of files and folders that several rooms know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUNS, DATA = Path("runs"), Path("data")
+"""Where runs are, and token shards, unless told."""
+RUN_MANIFEST = "run.toml"
+TOKENIZER = "tokenizer.json"
+WEIGHTS = "model.safetensors"
+CHAT_TEMPLATE = "chat_template.jinja"
