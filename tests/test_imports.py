@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,47 @@ def test_a_room_imports_only_from_below(room: str) -> None:
         if parts[0] != "groundup" or len(parts) == 1 or parts[1] == room:
             continue
         assert LEVEL[parts[1]] > LEVEL[room], f"{file} imports {name}: not below {room}"
+
+
+def module_graph(package: Path) -> dict[str, set[str]]:
+    """Return which modules of a package each of them names in an import, wherever it stands.
+
+    Imports inside of functions and under TYPE_CHECKING count: a reader follows those, too.
+    """
+    files = {}
+    for file in package.rglob("*.py"):
+        parts = file.relative_to(package.parent).with_suffix("").parts
+        files[".".join(parts).removesuffix(".__init__")] = file
+    graph: dict[str, set[str]] = {name: set() for name in files}
+    for name, file in files.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= found if found <= files.keys() else found | {node.module}
+    return {name: named & files.keys() - {name} for name, named in graph.items()}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = module_graph(PACKAGE)
+    # The front door names what it offers, each on first use; modules below ask for its version.
+    del graph["groundup"]
+    TopologicalSorter(graph).prepare()  # raises CycleError, which lists the circle
+
+
+@pytest.mark.parametrize(
+    "back", ["from small import a", "def f():\n    from small.a import X", "import small.a"]
+)
+def test_a_circle_is_found_wherever_the_import_stands(tmp_path: Path, back: str) -> None:
+    package = tmp_path / "small"
+    package.mkdir()
+    (package / "__init__.py").write_text("from small.a import X")
+    (package / "a.py").write_text("from small.b import Y\nX = Y")
+    (package / "b.py").write_text(f"{back}\nY = 1")
+    assert module_graph(package)["small.b"] == {"small.a"}
+    with pytest.raises(CycleError):
+        TopologicalSorter(module_graph(package)).prepare()
 
 
 def test_the_model_knows_only_torch_and_config() -> None:

@@ -17,9 +17,9 @@ def test_a_stopped_run_is_looked_into(
 ) -> None:
     genuine, passes = TrainStep.forward, [0]
 
-    def forward(self: TrainStep, *given: object) -> object:
+    def forward(self: TrainStep, *given: object, **named: object) -> object:
         passes[0] += 1
-        loss_sum, n_targets = genuine(self, *given)  # type: ignore[arg-type]
+        loss_sum, n_targets = genuine(self, *given, **named)  # type: ignore[arg-type]
         return loss_sum * (math.nan if passes[0] == 5 else 1.0), n_targets
 
     with monkeypatch.context() as patch:

@@ -3,10 +3,12 @@ import json
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from groundup.base import hardware
 from groundup.base.errors import DataError, TokenizerError, UsageError
 from groundup.data import open_prepared, prepare
 from tests.data.preparing import BPE, contents, prose, whole
@@ -96,6 +98,22 @@ def test_the_number_of_workers_and_the_names_of_files_change_nothing(tmp_path):
     assert folders[0].name == folders[1].name
     for name in one.keys() - {"manifest.json"}:
         assert one[name] == other[name]
+
+
+def test_as_many_threads_encode_as_the_container_allows(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    monkeypatch.setattr(hardware, "CGROUPS", tmp_path)
+    pools = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            pools.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(sys.modules["groundup.data.prepare"], "ThreadPoolExecutor", Pool)
+    (tmp_path / "text.txt").write_text(prose(3000), encoding="utf-8")
+    prepare([str(tmp_path / "text.txt")], "bytes", 0, tmp_path / "out")
+    assert pools == [1]
 
 
 def test_a_second_call_reads_the_text_once_and_encodes_nothing(tmp_path, monkeypatch):

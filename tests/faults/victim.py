@@ -88,9 +88,9 @@ def spoil_step() -> None:
 
     genuine, passes = TrainStep.forward, [0]
 
-    def forward(self: TrainStep, *given: Any) -> Any:
+    def forward(self: TrainStep, **given: Any) -> Any:
         passes[0] += 1
-        loss_sum, n_targets = genuine(self, *given)
+        loss_sum, n_targets = genuine(self, **given)
         if not concerned(step=passes[0]):
             return loss_sum, n_targets
         if SABOTAGE["kind"] == "raise":
@@ -148,7 +148,7 @@ def mark_phases() -> None:
     around(checkpoint, "write_tensors", lambda *given: pause("saving"))
     passes = [0]
 
-    def forward(self: TrainStep, *given: Any) -> None:
+    def forward(self: TrainStep, **given: Any) -> None:
         passes[0] += 1
         if passes[0] == 1:
             pause("warm-up")

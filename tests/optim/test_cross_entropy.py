@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from groundup.data import IGNORED
 from groundup.model import GPT
-from groundup.optim import cross_entropy, step
+from groundup.optim import step
 from groundup.train import TrainStep, fused_loss, plain_loss
 from tests.model.helpers import SHAPES, random_gpt
 
@@ -35,7 +36,7 @@ def test_fused_equals_plain(
     monkeypatch.setattr("groundup.optim.cross_entropy.CHUNK_VALUES", chunk_values)
     hidden, weight = torch.randn(rows, 24), torch.randn(101, 24)
     targets = torch.randint(101, (rows,))
-    targets[::3] = cross_entropy.IGNORED
+    targets[::3] = IGNORED
     plain = value_and_gradients(plain_loss, hidden, weight, targets, softcap)
     fused = value_and_gradients(fused_loss, hidden, weight, targets, softcap)
     for expected, actual in zip(plain, fused, strict=True):

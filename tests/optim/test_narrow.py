@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from groundup import GPTConfig
-from groundup.optim.compiled import slopes as compiled_slopes
-from groundup.optim.cross_entropy import slopes
+from groundup.optim.compiled import reduce_and_map
+from groundup.optim.cross_entropy import losses_and_gradients
 from groundup.train import TrainStep, new_model
 
 SHAPE: dict[str, Any] = {"vocab_size": 61, "context_length": 12, "emb_dim": 24, "n_heads": 3}
@@ -44,8 +44,8 @@ def test_its_gradients_are_the_models_over_several_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("softcap", [0.0, 3.0])
-def test_the_slopes_to_be_compiled_are_those_written_out(softcap: float) -> None:
+def test_the_gradients_to_be_compiled_are_those_written_out(softcap: float) -> None:
     logits, targets = 4 * torch.randn(33, 64), torch.randint(61, (33,))
-    wanted = slopes(logits.clone(), targets, softcap, 61)
-    got = compiled_slopes(logits, targets, softcap, 61)
+    wanted = losses_and_gradients(logits.clone(), targets, softcap, 61)
+    got = reduce_and_map(logits, targets, softcap, 61)
     torch.testing.assert_close(got, wanted)

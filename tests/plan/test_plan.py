@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from groundup.base import hardware
 from groundup.base.errors import UsageError
 from groundup.config import TrainConfig, preset
 from groundup.plan import (
     Calibration,
-    available_memory,
     check_fits,
     expected_step_seconds,
     load_calibration,
@@ -157,29 +155,6 @@ def test_what_fits_or_is_unknown_passes(monkeypatch: pytest.MonkeyPatch) -> None
     check_fits(make_plan(preset("gpt2-1558m"), TrainConfig(device="cuda", batch_size=4096)))
     monkeypatch.setattr("groundup.plan.plan.available_memory", lambda: None)
     check_fits(make_plan(preset("gpt2-1558m"), TrainConfig(batch_size=4096)))
-
-
-def test_available_memory_heeds_the_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = available_memory()
-    assert found is None or found > 1 << 20
-    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    own = groups / "outer" / "own"
-    own.mkdir(parents=True)
-    monkeypatch.setattr(hardware, "PROC", proc)
-    monkeypatch.setattr(hardware, "CGROUPS", groups)
-    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
-    (proc / "self" / "cgroup").write_text("0::/outer/own\n")
-    assert available_memory() == 8000 << 10
-    (own / "memory.max").write_text("max\n")
-    (own / "memory.current").write_text("1000\n")
-    assert available_memory() == 8000 << 10
-    (groups / "outer" / "memory.max").write_text("5000\n")
-    (groups / "outer" / "memory.current").write_text("2000\n")
-    (groups / "outer" / "memory.stat").write_text("anon 1\ninactive_file 500\n")
-    assert available_memory() == 3500
 
 
 def test_calibration_is_kept_and_checked(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from groundup import TrainConfig, UsageError
-from groundup.processes.alone import Exact, share
+from groundup.processes.alone import Exact, equal_passes
 from groundup.processes.heartbeat import GRACE
 from groundup.runs import RunFolder, read_lines
 from groundup.runs.checkpoint import list_checkpoints
@@ -244,12 +244,12 @@ def test_a_wrong_request_ends_all_with_one_line(tmp_path: Path) -> None:
 def test_a_step_is_shared_in_equal_runs_of_samples() -> None:
     config = TrainConfig(batch_size=6, accumulation=4)
     for size in (1, 2, 3, 4, 6, 8, 12, 24):
-        passes = [one for rank in range(size) for one in share(config, rank, size)]
+        passes = [one for rank in range(size) for one in equal_passes(config, rank, size)]
         indices = [first + i for first, n in passes for i in range(n)]
         assert indices == list(range(24)), size
         assert all(n <= 6 for _, n in passes)
     with pytest.raises(UsageError, match="24 sequences a step, which 5 processes cannot share"):
-        share(config, 0, 5)
+        equal_passes(config, 0, 5)
 
 
 def test_exact_passes_do_not_depend_on_who_makes_them() -> None:

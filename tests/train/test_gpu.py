@@ -11,7 +11,7 @@ import torch
 
 from groundup import GPTConfig, TrainConfig
 from groundup.config import preset
-from groundup.data import Batches, TokenSplit
+from groundup.data import IGNORED, Batches, TokenSplit
 from groundup.optim import compiled, cross_entropy
 from groundup.plan import training_memory
 from groundup.train import Trainer, TrainStep, choose, new_model
@@ -100,11 +100,13 @@ def test_the_fused_loss_is_the_plain_one(number: torch.dtype, compile_: bool) ->
     hidden = torch.randn(700, 128, device="cuda").to(number).requires_grad_()
     weight = (0.1 * torch.randn(997, 128, device="cuda")).to(number).requires_grad_()
     targets = torch.randint(997, (700,), device="cuda")
-    targets[::7] = cross_entropy.IGNORED
+    targets[::7] = IGNORED
     exact = [x.detach().double().requires_grad_() for x in (hidden, weight)]
     wanted = cross_entropy.plain_loss(*exact, targets)
-    slopes = torch.compile(compiled.slopes) if compile_ else cross_entropy.slopes
-    got = cross_entropy.fused_loss(hidden, weight, targets, slopes=slopes)
+    rows = cross_entropy.losses_and_gradients
+    if compile_:
+        rows = torch.compile(compiled.reduce_and_map)
+    got = cross_entropy.fused_loss(hidden, weight, targets, row_losses=rows)
     close = 1e-6 if number == torch.float32 else 1e-3
     assert float(got) == pytest.approx(float(wanted), rel=close)
     for ours, theirs in zip(

@@ -277,7 +277,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_harms(
     stopped = train_run(request(tmp_path), StopAt(8))
     before = weights(stopped)
 
-    def poisoned(self: nn.Module, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def poisoned(self: nn.Module, **arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return sum(p.sum() for p in self.parameters()) * torch.nan, torch.tensor(1)
 
     monkeypatch.setattr("groundup.optim.step.TrainStep.forward", poisoned)

@@ -227,10 +227,10 @@ def test_skipping_repeats_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monke
 
     genuine = TrainStep.forward
 
-    def kill(self: TrainStep, *given: Tensor) -> tuple[Tensor, Tensor]:
+    def kill(self: TrainStep, **given: Tensor) -> tuple[Tensor, Tensor]:
         if seen[0] == 10:
             raise KilledError
-        return genuine(self, *given)
+        return genuine(self, **given)
 
     monkeypatch.setattr(TrainStep, "forward", kill)
     with pytest.raises(KilledError):
@@ -245,7 +245,7 @@ def test_skipping_repeats_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_signal_wins_over_what_it_does_to_a_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forward(*_: Any) -> None:
+    def forward(*_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
         raise RuntimeError("the compiler was stopped")
 

@@ -1,4 +1,4 @@
-"""How much memory this machine can still give."""
+"""What this process may take of the machine: CPUs and memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> int:
+    """Return the CPUs this process may use, by its affinity and its container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    usable = len(affinity(0)) if affinity else (os.cpu_count() or 1)
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
+        quota, period = (CGROUPS / "cpu.max").read_text().split()
+        usable = min(usable, max(1, int(quota) // int(period)))
+    return usable
 
 
 def available_memory() -> int | None:

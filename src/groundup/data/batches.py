@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.base.errors import DataError, UsageError, nearest
+from groundup.data.batch import Batch
 from groundup.data.tokens import TokenSplit
 
 if TYPE_CHECKING:
@@ -184,6 +185,26 @@ class Batches:
     def n_windows(self) -> int:
         """Windows in a pass."""
         return self.order.n_windows
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in a pass: a window each."""
+        return self.n_windows
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in a pass."""
+        return self.n_windows * self.context_length
+
+    @property
+    def n_targets(self) -> int:
+        """Targets in a pass: every token of a window has one."""
+        return self.n_tokens
+
+    def rows(self, first: int, n: int) -> Batch:
+        """Return samples `first` and following as a batch: tokens and targets, all of them full."""
+        tokens, targets = self.samples(first, n)
+        return Batch({"tokens": tokens, "targets": targets}, tokens.size)
 
     def samples(self, first_index: int, n: int) -> tuple[Samples, Samples]:
         """Return tokens and targets (n, context_length) of samples first_index and following."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +28,7 @@ import numpy as np
 from groundup.base.errors import DataError, UsageError
 from groundup.base.file_names import TOKENIZER
 from groundup.base.files import write_json
+from groundup.base.hardware import usable_cores
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.portions import cut_safely, units
@@ -167,7 +167,7 @@ def prepare(
             end_of_text=end_of_text,
             known_ends=known_ends,
             shard_tokens=shard_tokens,
-            workers=workers or _cpus(),
+            workers=workers or usable_cores(),
             progress=progress or (lambda stage, done, total: None),
             log=log,
         )
@@ -190,11 +190,6 @@ def _sparse(report: Callable[[int], None]) -> Callable[[int], None]:
             report(done)
 
     return tell
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)

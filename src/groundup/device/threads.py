@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
+
+from groundup.base.hardware import usable_cores
 
 SLICES = 7
 """Turns that each number of threads gets in a probe."""
 SLICE_SECONDS = 0.01
 CLEARLY = 1.15
 """Fewer threads are taken only where they are so many times as fast."""
-
-
-def usable_cores() -> int:
-    """Return the CPUs this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, max(1, int(quota) // int(period)))
-    return usable
 
 
 def usable_threads() -> int:

@@ -15,16 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data import TokenSplit
+from groundup.data import IGNORED, TokenSplit
 from groundup.model import GPT, evaluation_mode
 from groundup.processes.alone import ALONE, Alone
 
 LOGITS_AT_ONCE = 1 << 23
 """Most scores held in memory at once: 32 MiB in fp32."""
-
-IGNORED = -100
-"""Target of a padded place, which counts for nothing."""
-
 
 Tokens = npt.NDArray[np.int64]
 
@@ -50,6 +46,14 @@ class Evaluation:
     """Tokens predicted."""
     seconds: float
     """Time taken."""
+
+    def figures(self) -> dict[str, float]:
+        """Return what a line of metrics.jsonl says of it."""
+        return {
+            "val_loss": self.loss,
+            "val_perplexity": self.perplexity,
+            "val_bits_per_byte": self.bits_per_byte,
+        }
 
 
 def evaluate_loss(

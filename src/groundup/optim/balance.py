@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model import GPT, MixtureOfExperts
+from groundup.model import MixtureOfExperts
 
 
 class ExpertBalance:
-    """Collects what the routers of `model` say while it trains, and scores how even it is.
+    """Collects the scores of `model`'s routers while it trains, and rates how even they are.
 
     For a layer with E experts, of which k work on a token, the loss is E sum_e f_e p_e: f_e is
     the share of tokens sent to expert e, p_e the mean of its softmax (Fedus et al., 2021,
@@ -18,25 +20,37 @@ class ExpertBalance:
     collect and the loss is 0.
     """
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.scores: list[Tensor] = []
-        self.n_active = model.config.n_active_experts
+        self.n_active = 0
         for module in model.modules():
             if isinstance(module, MixtureOfExperts):
+                self.n_active = module.n_active
                 module.router.register_forward_hook(self._collect)
+
+    def attach(self, step: nn.Module, weight: float) -> None:
+        """Add `weight` times the loss, for each target, to the sum that `step` returns."""
+        if not self.n_active:
+            return
+
+        def forget(step: nn.Module, given: object) -> None:
+            self.scores.clear()  # checkpointed blocks have asked their routers twice
+
+        def add(step: nn.Module, given: object, result: tuple[Tensor, Tensor]) -> Any:
+            loss_sum, n_targets = result
+            return loss_sum + weight * self.take() * n_targets, n_targets
+
+        step.register_forward_pre_hook(forget)
+        step.register_forward_hook(add)
 
     def _collect(self, router: nn.Module, inputs: object, scores: Tensor) -> None:
         if router.training:
             self.scores.append(scores)
 
-    def forget(self) -> None:
-        """Drop what was said meanwhile: checkpointed blocks ask their routers twice."""
-        self.scores.clear()
-
     def take(self) -> Float[Tensor, ""] | float:
         """Return the mean loss of the layers since the last call."""
         losses = [self._of_layer(scores.float()) for scores in self.scores]
-        self.forget()
+        self.scores.clear()
         return torch.stack(losses).mean() if losses else 0.0
 
     def _of_layer(self, scores: Float[Tensor, "M E"]) -> Float[Tensor, ""]:

@@ -12,17 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from groundup.data.batch import IGNORED
 from groundup.model import soft_cap
-
-IGNORED = -100
-"""A target that counts for nothing (padding, or a prompt that is not to be learnt)."""
 
 CHUNK_VALUES = 1 << 24
 """Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
 CUDA_MULTIPLE = 128
 """A GPU multiplies a vocabulary of such a size faster: rows of logits begin where tiles do."""
 
-Slopes = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
+LossesAndGradients = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
 
 
 def plain_loss(
@@ -36,7 +34,7 @@ def plain_loss(
     return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
-def slopes(
+def losses_and_gradients(
     logits: Tensor, targets: Tensor, softcap: float, vocab_size: int
 ) -> tuple[Tensor, Tensor]:
     """Return the loss of each row of logits (R, V), and its gradient with respect to them.
@@ -45,15 +43,15 @@ def slopes(
     gradient is in the logits' number format, and may stand in their memory.
     """
     number, targets = logits.dtype, targets[:, None]
-    scores, bend = _capped(logits.float(), softcap)
+    scores, derivative = _capped(logits.float(), softcap)
     del logits  # where they were narrow, these are others
     scores[:, vocab_size:] = -torch.inf
     top, aimed = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
-    slope = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
-    normaliser = top - slope.amax(dim=-1, keepdim=True).log()
-    slope.scatter_add_(1, targets, torch.full_like(aimed, -1.0))
-    slope = slope if bend is None else slope.mul_(bend)
-    return (normaliser - aimed)[:, 0], slope.to(number)
+    gradient = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
+    normaliser = top - gradient.amax(dim=-1, keepdim=True).log()
+    gradient.scatter_add_(1, targets, torch.full_like(aimed, -1.0))
+    gradient = gradient if derivative is None else gradient.mul_(derivative)
+    return (normaliser - aimed)[:, 0], gradient.to(number)
 
 
 def fused_loss(
@@ -62,16 +60,16 @@ def fused_loss(
     targets: Int[Tensor, " M"],
     softcap: float = 0.0,
     chunk_values: int = 0,
-    slopes: Slopes = slopes,
+    row_losses: LossesAndGradients = losses_and_gradients,
 ) -> Float[Tensor, ""]:
     """Return the same as `plain_loss`, holding at most `chunk_values` logits at a time.
 
     The gradient of cross entropy with respect to the logits, softmax(logits) - onehot(target), is
-    known as soon as the logits are; so each chunk's share of both gradients is added up at once
+    known as soon as the logits are; so each chunk's part of both gradients is added up at once
     and its logits are dropped. The same matrix products, without the (M, V) memory.
     """
     loss: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES, slopes
+        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES, row_losses
     )
     return loss
 
@@ -85,7 +83,7 @@ class _FusedLoss(torch.autograd.Function):
         targets: Tensor,
         softcap: float,
         chunk_values: int,
-        slopes: Slopes,
+        row_losses: LossesAndGradients,
     ) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
         vocab_size = len(weight)
@@ -96,14 +94,14 @@ class _FusedLoss(torch.autograd.Function):
         for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
             inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
             aims = targets[chunk].clamp(min=0)
-            losses, slope = slopes(inputs @ matrix.T, aims, softcap, vocab_size)
+            losses, gradient = row_losses(inputs @ matrix.T, aims, softcap, vocab_size)
             total += (losses * counts).sum()
-            shares = counts[:, None].to(matrix.dtype)
+            counted = counts[:, None].to(matrix.dtype)
             if grad_hidden is not None:
-                grad_hidden[chunk] = (slope @ matrix) * shares
+                grad_hidden[chunk] = (gradient @ matrix) * counted
             if wants_weight:
-                grad_weight = _add_product(grad_weight, slope.T, inputs * shares)
-            del losses, slope  # before the next chunk's are made
+                grad_weight = _add_product(grad_weight, gradient.T, inputs * counted)
+            del losses, gradient  # before the next chunk's are made
         if grad_weight is not None:
             grad_weight = grad_weight[:vocab_size]
         ctx.gradients = grad_hidden, grad_weight
@@ -119,7 +117,7 @@ class _FusedLoss(torch.autograd.Function):
 
 
 def _chunks(n_rows: int, most: int, device: torch.device) -> Iterator[slice]:
-    """Yield equal shares of at most `most` rows: a short one would be slow."""
+    """Yield equal chunks of at most `most` rows: a short one would be slow."""
     multiple = CUDA_MULTIPLE if device.type == "cuda" else 1
     n_chunks = -(-n_rows // max(1, most))
     ends = [i * n_rows // n_chunks // multiple * multiple for i in range(n_chunks)] + [n_rows]
@@ -135,11 +133,11 @@ def _padded(weight: Tensor) -> Tensor:
 
 
 def _capped(logits: Tensor, softcap: float) -> tuple[Tensor, Tensor | None]:
-    """Return the bounded logits and the slope of the bound, None where there is no bound."""
+    """Return the capped logits and the cap's derivative, None where there is no cap."""
     if not softcap:
         return logits, None
-    shares = logits.div_(softcap).tanh_()
-    return shares * softcap, 1 - shares.square()
+    tanh = logits.div_(softcap).tanh_()
+    return tanh * softcap, 1 - tanh.square()
 
 
 def _matmul_dtype(hidden: Tensor) -> torch.dtype:

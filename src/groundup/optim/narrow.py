@@ -11,24 +11,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
-
-from groundup.model import GPT
+from torch import Tensor, nn
 
 Add = Callable[[Tensor, Tensor], object]
+M = TypeVar("M", bound=nn.Module)
 
 
-class NarrowCopy:
+class NarrowCopy(Generic[M]):
     """A model's stand-in for forward and backward passes.
 
-    `refresh` before a step's first pass, `hand_over` after each backward pass. It takes 2 bytes a
-    parameter, and 2 more for its gradients while a backward pass runs.
+    `refresh` before a step's first pass, `add_gradients` after each backward pass. It takes 2 bytes
+    a parameter, and 2 more for its gradients while a backward pass runs.
     """
 
-    def __init__(self, model: GPT, dtype: torch.dtype) -> None:
-        self.model: GPT = copy.deepcopy(model).to(dtype).train()
+    def __init__(self, model: M, dtype: torch.dtype) -> None:
+        self.model: M = copy.deepcopy(model).to(dtype).train()
         self.add: Add = add
         self._wide: list[Tensor] = list(model.parameters())
         self._narrow: list[Tensor] = list(self.model.parameters())
@@ -39,7 +39,7 @@ class NarrowCopy:
         torch._foreach_copy_(self._narrow, self._wide)
 
     @torch.no_grad()
-    def hand_over(self) -> None:
+    def add_gradients(self) -> None:
         """Add the gradients that have come to the model's, and drop them."""
         first: tuple[list[Tensor], list[Tensor]] = [], []
         for wide, narrow in zip(self._wide, self._narrow, strict=True):

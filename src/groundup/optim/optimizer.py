@@ -139,8 +139,9 @@ def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE)
 
 def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
     """Return the matrices inside blocks, which map vectors to vectors; embeddings do not."""
-    blocks = getattr(model, "blocks", nn.ModuleList())
-    return [p for p in blocks.parameters() if p.requires_grad and p.dim() >= 2]
+    blocks = [block for module in model.modules() for block in getattr(module, "blocks", ())]
+    inner = (p for block in blocks for p in block.parameters())
+    return [p for p in dict.fromkeys(inner) if p.requires_grad and p.dim() >= 2]
 
 
 def set_learning_rate(

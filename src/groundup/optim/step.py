@@ -4,30 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from groundup.data.batch import IGNORED
 from groundup.model import GPT
 from groundup.optim.balance import ExpertBalance
-from groundup.optim.cross_entropy import IGNORED, fused_loss, plain_loss
+from groundup.optim.cross_entropy import fused_loss, plain_loss
 from groundup.optim.narrow import NarrowCopy
 from groundup.optim.tied import TiedGradient
 
 T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
 
 FEW_LOGITS = 1 << 18
 """So few (1 MiB) are computed all at once: there is nothing to save, and fewer calls are faster."""
 
 
-class TrainStep(nn.Module):
-    """Compute the summed loss of a batch and how many targets it counts.
+class Step(nn.Module, Generic[M]):
+    """The base of every training step: a model, to whose `worker` a subclass adds the loss.
 
-    A sum and a count, not a mean: the sums of micro-batches and ranks add up exactly and are
-    divided once by the global count. While training, a mixture of experts adds `balance_loss`
-    times its `ExpertBalance` for each target. With `copy_dtype`, a `NarrowCopy` computes.
+    `forward` takes a batch's arrays by their names, and returns (loss_sum in nats, n_targets): a
+    sum and a count, not a mean, so that the sums of micro-batches and ranks add up exactly and are
+    divided once by the global count. Where no target counts, the sum and its gradients must be 0.
+    With `copy_dtype`, a `NarrowCopy` of the model computes. Parameters that require no gradient do
+    not learn.
+    """
+
+    def __init__(self, model: M, copy_dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
+        self.loss: Callable[..., Tensor] = plain_loss
+        """What takes hidden states, head, targets and cap; a `fused_loss` is compiled on a GPU."""
+
+    @property
+    def worker(self) -> M:
+        """The model that computes: the given one, or its narrow copy."""
+        return self.model if self.narrow is None else self.narrow.model
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks of what computes: compiled, checkpointed and sharded each by itself."""
+        return [block for gpt in _gpts(self.worker) for block in gpt.blocks]
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a pass draws random numbers, which are then the same after a resume."""
+        return any(gpt.config.has_dropout for gpt in _gpts(self.model))
+
+    @property
+    def may_leave_unused(self) -> bool:
+        """Whether a pass may leave a parameter that learns without a gradient, as experts are."""
+        return any(gpt.config.n_experts > 0 for gpt in _gpts(self.model))
+
+    def kept(self) -> dict[str, nn.Parameter]:
+        """Return what a checkpoint holds, by its names there: here, all parameters of the model.
+
+        What learns must be among it. The rest may be left out where it comes from elsewhere.
+        """
+        return dict(self.model.named_parameters())
+
+    def refresh(self) -> None:
+        """Let what computes know that the weights have changed."""
+        if self.narrow is not None:
+            self.narrow.refresh()
+
+    def collect(self) -> None:
+        """Let the weights have the gradients, where another model computed them."""
+        if self.narrow is not None:
+            self.narrow.add_gradients()
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call `function`: what wraps this module can make it a kind of forward pass."""
+        return function()
+
+
+class TrainStep(Step[GPT]):
+    """Predict each next token: a batch is `tokens` and `targets`, each (B, T).
+
+    While training, a mixture of experts adds `balance_loss` times its `ExpertBalance` for each
+    target.
     """
 
     def __init__(
@@ -38,44 +98,25 @@ class TrainStep(nn.Module):
         loss_chunk: int = 0,
         copy_dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
-        self.loss = partial(fused_loss, chunk_values=loss_chunk) if loss == "fused" else plain_loss
-        self.balance = ExpertBalance(self.worker)
-        self.balance_loss = balance_loss
+        super().__init__(model, copy_dtype)
+        if loss == "fused":
+            self.loss = partial(fused_loss, chunk_values=loss_chunk)
         self.tied = TiedGradient(self.worker)
-
-    @property
-    def worker(self) -> GPT:
-        """The model that computes: the given one, or its narrow copy."""
-        return self.model if self.narrow is None else self.narrow.model
-
-    def refresh(self) -> None:
-        """Let what computes know that the weights have changed."""
-        if self.narrow is not None:
-            self.narrow.refresh()
-
-    def collect(self) -> None:
-        """Let the weights have the gradients, where another model computed them."""
-        if self.narrow is not None:
-            self.narrow.hand_over()
-
-    def within(self, function: Callable[[], T]) -> T:
-        """Call `function`: what wraps this module can make it a kind of forward pass."""
-        return function()
+        self.tied.attach(self)
+        ExpertBalance(self.worker).attach(self, balance_loss)
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
-        self.balance.forget()
-        worker, targets = self.worker, targets.flatten()
-        with self.tied.joined():
-            hidden = worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
-        config = worker.config
+        config, targets = self.worker.config, targets.flatten()
+        hidden = self.worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
         few = len(targets) * config.vocab_size <= FEW_LOGITS
         loss = plain_loss if few else self.loss
         loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)
-        n_targets = torch.count_nonzero(targets != IGNORED)
-        return loss_sum + self.balance_loss * self.balance.take() * n_targets, n_targets
+        return loss_sum, torch.count_nonzero(targets != IGNORED)
+
+
+def _gpts(model: nn.Module) -> list[GPT]:
+    """Return the GPTs in a model, which may itself be one."""
+    return [module for module in model.modules() if isinstance(module, GPT)]

@@ -7,8 +7,6 @@ comes first in the backward pass and the embedding's last, so those rows go stra
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.hooks import RemovableHandle
 
 from groundup.model import GPT
 
@@ -31,24 +30,29 @@ class TiedGradient:
     def __init__(self, model: GPT) -> None:
         self.embedding, self.head = model.token_embedding, model.lm_head
         self.tied = model.config.tie_embeddings
+        self._hook: RemovableHandle | None = None
+        """On the embedding, while a forward pass is under way whose gradients are to be joined."""
         self._gradients: list[Tensor] = []
 
-    @contextlib.contextmanager
-    def joined(self) -> Iterator[None]:
-        """Let the embedding add its gradient to that of the next `head_weight`."""
-        if not self.applies():
-            yield
-            return
-        handle = self.embedding.register_forward_hook(self._embed)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def attach(self, step: nn.Module) -> None:
+        """Join the gradients in each forward pass of `step`, which must use `head_weight` once."""
+
+        def begin(step: nn.Module, given: object) -> None:
+            if self.applies():
+                self._hook = self.embedding.register_forward_hook(self._embed)
+
+        def end(step: nn.Module, given: object, result: object) -> None:
+            if self._hook is not None:
+                self._hook.remove()
+                self._hook = None
+
+        step.register_forward_pre_hook(begin)
+        step.register_forward_hook(end, always_call=True)
 
     def head_weight(self) -> Float[Tensor, "V D"]:
         """Return the head's matrix."""
         weight: Tensor = self.head.weight
-        if self.applies():
+        if self._hook is not None:
             weight = _Tap.apply(weight, self._gradients)  # type: ignore[no-untyped-call]
         return weight
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
@@ -32,7 +32,7 @@ class Training(Protocol):
 
 
 class Alone:
-    """A single process: every share is the whole, and nobody has to be asked.
+    """A single process: its part is the whole, and nobody has to be asked.
 
     `processes/distributed.py` has the others, with the same methods.
     """
@@ -44,14 +44,20 @@ class Alone:
 
     def passes(self, config: TrainConfig) -> list[Pass]:
         """Return this process's passes of a step."""
-        return share(config, self.rank, self.size)
+        return equal_passes(config, self.rank, self.size)
 
-    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
-        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+    def wrap(
+        self, step: nn.Module, blocks: Sequence[nn.Module] = (), may_leave_unused: bool = False
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are synchronised.
+
+        `blocks` are the parts of it that may be sharded by themselves. A pass `may_leave_unused`
+        some of the parameters that learn: without a gradient.
+        """
         return step
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
-        """Return the context of a pass: gradients are shared in the last one only."""
+        """Return the context of a pass: gradients are synchronised in the last one only."""
         return nullcontext()
 
     def passed(self, parameters: list[nn.Parameter], last: bool) -> None:
@@ -69,7 +75,7 @@ class Alone:
         """Return the norm of the whole gradient."""
         return nn.utils.get_total_norm(gradients)
 
-    def share(self, decide: Callable[[], T]) -> T:
+    def broadcast(self, decide: Callable[[], T]) -> T:
         """Let the first process decide something that JSON can say; return it in every one."""
         return decide()
 
@@ -161,7 +167,7 @@ class Exact(Alone):
         return rows
 
 
-def share(config: TrainConfig, rank: int, size: int) -> list[Pass]:
+def equal_passes(config: TrainConfig, rank: int, size: int) -> list[Pass]:
     """Divide a step's samples among `size` processes; return the passes of one of them.
 
     A step learns from the same samples whatever the number of processes: the config's batch_size

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, cast
@@ -41,7 +41,7 @@ from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
 from groundup.model import GPT, filled_gpt
 from groundup.processes.alone import Alone, Exact, T, Training
-from groundup.processes.heartbeat import Deadline, Pulse
+from groundup.processes.heartbeat import Deadline, Heartbeat
 from groundup.processes.launch import Place
 
 STARTING = timedelta(minutes=10)
@@ -53,12 +53,14 @@ LATE = 10.0
 class Ranks(Alone):
     """The processes of a training, each with its rank from 0 to size - 1."""
 
-    def __init__(self, place: Place, store: Store, pulse: Pulse, deadline: Deadline) -> None:
-        self.place, self.store, self.pulse, self.deadline = place, store, pulse, deadline
+    def __init__(
+        self, place: Place, store: Store, heartbeat: Heartbeat, deadline: Deadline
+    ) -> None:
+        self.place, self.store, self.heartbeat, self.deadline = place, store, heartbeat, deadline
         self.rank, self.size = place.rank, place.size
         self.decisions = 0
 
-    def share(self, decide: Callable[[], Any]) -> Any:
+    def broadcast(self, decide: Callable[[], Any]) -> Any:
         """Let the first process decide something that JSON can say; return it in every one.
 
         However long that takes: nobody waits in a collective. If it fails there, all fail.
@@ -74,9 +76,9 @@ class Ranks(Alone):
                 raise
             self.store.set(key, json.dumps(said))
             return said["decided"]
-        while (text := self.pulse.read(key)) is None:
-            lost = self.pulse.lost(self.pulse.patience)
-            if lost and self.pulse.read(key) is None:
+        while (text := self.heartbeat.read(key)) is None:
+            lost = self.heartbeat.lost(self.heartbeat.patience)
+            if lost and self.heartbeat.read(key) is None:
                 raise lost
             time.sleep(0.05)
         said = json.loads(text)
@@ -90,7 +92,7 @@ class Ranks(Alone):
         """Open the ways by which tensors go; nobody waits for longer than `timeout` seconds."""
         if device.type == "cuda":
             torch.cuda.set_device(self.place.local_rank % torch.cuda.device_count())
-        self.pulse.meet("connect")
+        self.heartbeat.meet("connect")
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=PrefixStore("groundup", self.store),
@@ -102,11 +104,11 @@ class Ranks(Alone):
 
     def watch(self, training: Training) -> None:
         """Note whose steps are spoken of when something happens."""
-        self.pulse.training = self.deadline.training = training
+        self.heartbeat.training = self.deadline.training = training
 
     def stopping(self) -> None:
         """Note that all have agreed to stop."""
-        self.deadline.kept()
+        self.deadline.agreed()
 
     def total(self, rows: list[Tensor]) -> Tensor:
         """Return the sum of the rows (n,) of all passes of all processes."""
@@ -128,32 +130,35 @@ class Ranks(Alone):
 
 
 class Replicated(Ranks):
-    """Every process has the whole model, and its share of each step's samples."""
+    """Every process has the whole model, and its part of each step's samples."""
 
-    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
-        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+    def wrap(
+        self, step: nn.Module, blocks: Sequence[nn.Module] = (), may_leave_unused: bool = False
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are synchronised."""
         self.divisor = float(self.size)
-        has_experts = cast("Any", step).model.config.n_experts > 0
         # DDP lays gradients out anew after its first step, unless it looks for unused parameters;
         # three and more are then summed in another order, and a resume would be told from no stop.
         exact = self.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
-        search = has_experts or (exact and self.size > 2)
+        search = may_leave_unused or (exact and self.size > 2)
         self._wrapped = DistributedDataParallel(step, find_unused_parameters=search)
         return self._wrapped
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
-        """Return the context of a pass: gradients are shared in the last one only."""
+        """Return the context of a pass: gradients are synchronised in the last one only."""
         return nullcontext() if last else self._wrapped.no_sync()
 
 
 class Sharded(Ranks):
     """Every process has a part of each parameter, of its gradient and of the optimizer's memory."""
 
-    def wrap(self, step: nn.Module) -> Callable[..., tuple[Tensor, Tensor]]:
-        """Return what to call for a forward pass of `step`, so that gradients are shared."""
+    def wrap(
+        self, step: nn.Module, blocks: Sequence[nn.Module] = (), may_leave_unused: bool = False
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what to call for a forward pass of `step`, so that gradients are synchronised."""
         mesh = init_device_mesh(self.device.type, (self.size,))
         policy = MixedPrecisionPolicy()  # autocast narrows, as everywhere
-        for block in cast("Any", step).model.blocks:
+        for block in blocks:
             fully_shard(block, mesh=mesh, mp_policy=policy)
         self._sharded = fully_shard(step, mesh=mesh, mp_policy=policy)
         for module in step.modules():
@@ -161,27 +166,27 @@ class Sharded(Ranks):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
         register_fsdp_forward_method(step, "within")
-        self._step = cast("Any", step)
+        self._within: Callable[..., Any] = getattr(step, "within")  # noqa: B009
         # The parts: between a forward pass and the next, a module may show whole ones.
-        self._parameters = dict(self._step.model.named_parameters())
+        self._parameters = {module: dict(module.named_parameters()) for module in step.modules()}
         return step
 
     def within(self, function: Callable[[], T]) -> T:
         """Call a function that uses the model itself; all processes call it at once."""
-        within: Callable[[Callable[[], T]], T] = self._step.within
-        return within(function)
+        result: T = self._within(function)
+        return result
 
     def writer(self, model: GPT) -> GPT:
         """Return a model to write with in the first process: one of its own, of whole tensors."""
         tensors = {}
-        for name, parameter in self._parameters.items():
+        for name, parameter in self._parameters[model].items():
             whole = self.whole(self.local(parameter), parameter)
             if self.rank == 0:
                 tensors[name] = whole.detach()
         return filled_gpt(model.config, tensors) if self.rank == 0 else model
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
-        """Return the context of a pass: gradients are shared in the last one only."""
+        """Return the context of a pass: gradients are synchronised in the last one only."""
         self._sharded.set_requires_gradient_sync(last)
         return nullcontext()
 
@@ -243,10 +248,12 @@ def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Itera
         late.daemon = True
         late.start()
         store = _own_part(_store(place), place)
-        pulse = Pulse(cast("Any", store), place.rank, place.size, timeout)  # its stubs lack clone()
-        with pulse.guarded():
+        heartbeat = Heartbeat(
+            cast("Any", store), place.rank, place.size, timeout
+        )  # its stubs lack clone()
+        with heartbeat.guarded():
             late.cancel()
-            yield Ranks(place, store, pulse, deadline)
+            yield Ranks(place, store, heartbeat, deadline)
         if dist.is_initialized():  # not after an error: it would wait for those who are no more
             dist.destroy_process_group()
 
@@ -259,7 +266,7 @@ def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
         kind = ExactRanks
     elif config.shard == "on":
         kind = Sharded
-    arranged = kind(ranks.place, ranks.store, ranks.pulse, ranks.deadline)
+    arranged = kind(ranks.place, ranks.store, ranks.heartbeat, ranks.deadline)
     arranged.connect(device, config.timeout)
     return arranged
 

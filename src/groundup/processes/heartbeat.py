@@ -78,7 +78,7 @@ class Sign:
     who: list[str] | None
 
 
-class Pulse:
+class Heartbeat:
     """What each process tells the others of itself: that it is there, and how far it is."""
 
     def __init__(self, store: Store, rank: int, size: int, patience: float) -> None:
@@ -99,7 +99,7 @@ class Pulse:
         """Work together within: if another process is lost, say which, and never hang."""
         try:
             self.meet("start")
-            threading.Thread(target=self._watch, daemon=True, name="pulse").start()
+            threading.Thread(target=self._watch, daemon=True, name="heartbeat").start()
             yield
             self._part()
         except BaseException as error:
@@ -216,12 +216,12 @@ class Pulse:
 
     def _say(self) -> None:
         with self._speaking:  # lest what is older arrives later
-            self._store.set(f"pulse/{self.rank}", json.dumps(self._own))
+            self._store.set(f"heartbeat/{self.rank}", json.dumps(self._own))
 
     def _hear(self) -> None:
         """Note what the others say, and when they last said something new."""
         ranks = [rank for rank in range(self.size) if rank != self.rank]
-        keys = [f"pulse/{rank}" for rank in ranks]
+        keys = [f"heartbeat/{rank}" for rank in ranks]
         if not self._store.check(keys):
             return
         texts, now = self._store.multi_get(keys), time.monotonic()
@@ -315,7 +315,7 @@ class Deadline:
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
         return self
 
-    def kept(self) -> None:
+    def agreed(self) -> None:
         """Let the rest take as long as it takes: all have agreed to stop."""
         self._done.set()
 

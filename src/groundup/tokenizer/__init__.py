@@ -1,6 +1,6 @@
 """Text to token ids and back: byte-level BPE, bytes, characters, GPT-2's and any tokenizer.json."""
 
-from groundup.tokenizer.bpe import BPETokenizer
+from groundup.tokenizer.bpe import BPETokenizer, train_bpe
 from groundup.tokenizer.build import build_tokenizer
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import CharTokenizer
@@ -9,7 +9,6 @@ from groundup.tokenizer.interface import Tokenizer
 from groundup.tokenizer.json_file import JSONTokenizer
 from groundup.tokenizer.load import load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.stream import StreamDecoder
-from groundup.tokenizer.training import train_bpe
 
 __all__ = [
     "BPETokenizer",

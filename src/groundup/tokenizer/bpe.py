@@ -21,6 +21,7 @@ from groundup.tokenizer.interface import (
     tokenizer_json,
 )
 from groundup.tokenizer.ranks import encode_by_rank, rank_encoding
+from groundup.tokenizer.training import learn_merges
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -56,10 +57,11 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> BPETokenizer:
-        """Learn a vocabulary from `texts`; see `train_bpe`."""
-        from groundup.tokenizer.training import train_bpe
+        """Learn a vocabulary of at most `vocab_size` ids, the end-of-text token included.
 
-        return train_bpe(texts, vocab_size)
+        A text too small to reach it gives fewer. `texts` may be pieces of any length.
+        """
+        return cls(*learn_merges(texts, vocab_size))
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -123,3 +125,8 @@ class BPETokenizer(Tokenizer):
             decoder=byte_level.DECODER,
             special=self._special,
         )
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> BPETokenizer:
+    """Learn a tokenizer from `texts`, as `BPETokenizer.train` does."""
+    return BPETokenizer.train(texts, vocab_size)

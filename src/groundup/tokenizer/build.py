@@ -7,13 +7,14 @@ from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
 from groundup.base.files import file_error
+from groundup.tokenizer.bpe import BPETokenizer
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
 from groundup.tokenizer.end import named_tokens, with_asked_end, with_found_end
 from groundup.tokenizer.gpt2 import gpt2_tokenizer
 from groundup.tokenizer.interface import Tokenizer
 from groundup.tokenizer.load import load_tokenizer
-from groundup.tokenizer.training import check_vocab_size, even_sample, train_bpe
+from groundup.tokenizer.training import check_vocab_size, even_sample
 
 SPECS = ("bpe", "bytes", "chars", "gpt2")
 
@@ -48,7 +49,7 @@ def _built(
     check_tokenizer(spec, vocab_size, unknown)
     match spec:
         case "bpe":
-            return train_bpe(even_sample(texts), vocab_size)
+            return BPETokenizer.train(even_sample(texts), vocab_size)
         case "bytes":
             return ByteTokenizer()
         case "chars":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from groundup.base.errors import TokenizerError, UsageError
 from groundup.config.fields import require
 from groundup.tokenizer.arguments import each_text
-from groundup.tokenizer.bpe import BPETokenizer
 from groundup.tokenizer.byte_level import invisible
 from groundup.tokenizer.interface import to_utf8
 
@@ -34,11 +33,14 @@ _LONG_WORD = re.compile(rf"\S{{{LONGEST}}}(?=\S)")
 _LONG_WHITE = re.compile(rf"(\s{{{LONGEST}}})\s+")
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> BPETokenizer:
-    """Learn a byte-level BPE of at most `vocab_size` ids, the end-of-text token included.
+def learn_merges(
+    texts: Iterable[str], vocab_size: int
+) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Return the tokens of a byte-level BPE, and the merges that make those of several bytes.
 
-    A text too small to reach it gives fewer: pairs that occur once are not merged. `texts` may be
-    pieces of any length. Sennrich et al. 2016, arXiv:1508.07909; on bytes, Radford et al. 2019.
+    One id of `vocab_size` is left for the end of a text. A text too small gives fewer: pairs that
+    occur once are not merged. `texts` may be pieces of any length. Sennrich et al. 2016,
+    arXiv:1508.07909; on bytes, Radford et al. 2019.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -56,7 +58,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> BPETokenizer:
     tokens = [invisible(token) for token in sorted(model["vocab"], key=model["vocab"].__getitem__)]
     merges = [(invisible(left), invisible(right)) for left, right in model["merges"]]
     assert [left + right for left, right in merges] == tokens[256:]
-    return BPETokenizer(tokens, merges)
+    return tokens, merges
 
 
 def check_vocab_size(vocab_size: int) -> None:

@@ -201,6 +201,7 @@ def _take_over(model: GPT, keeper: Keeper, progress: Progress) -> None:
     """Give the model the weights of a training that had come to its end before."""
     settings, checkpoint = keeper.decided(), keeper.checkpoint(progress.step)
     assert settings is not None, "it is kept"
+    assert checkpoint is not None, "it is kept"
     fill(model.to(settings.device), checkpoint.model_tensors(), checkpoint.path)
 
 

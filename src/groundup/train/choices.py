@@ -15,14 +15,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
-from groundup.base.hardware import available_memory
+from groundup.base.hardware import available_memory, usable_cores
 from groundup.config import GPTConfig, TrainConfig
 from groundup.device.allocator import (
     can_keep_freed_memory,
     keep_freed_memory,
     release_freed_memory,
 )
-from groundup.device.threads import choose_threads, cpu_threads, usable_cores
+from groundup.device.threads import choose_threads, cpu_threads
 from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
@@ -75,9 +75,9 @@ class Choices:
             return None
         return self.matmul_dtype if (self.config.precision, self.device.type) == COPIED else None
 
-    def step_context(self) -> AbstractContextManager[Any]:
-        """Return the context in which the forward passes of training run."""
-        numbers = contextlib.nullcontext() if self.copy_dtype else self.autocast()
+    def step_context(self, copied: bool) -> AbstractContextManager[Any]:
+        """Return the context in which the passes of training run; a narrow copy is not autocast."""
+        numbers = contextlib.nullcontext() if copied else self.autocast()
         return _fastest_attention(numbers) if self.device.type == "cuda" else numbers
 
     def autocast(self) -> AbstractContextManager[Any]:

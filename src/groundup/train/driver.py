@@ -12,14 +12,16 @@ from typing import Any
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, as_table, build
 from groundup.device.machine import machine
+from groundup.optim.step import Step
 from groundup.plan import Plan, check_fits
 from groundup.processes.alone import ALONE, Alone, Exact
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
-from groundup.runs.load import check_shapes
-from groundup.runs.manifest import DataTable, MachineTable, Manifest, PlanTable, RequestTable
+from groundup.runs.manifest import Manifest, PlanTable
+from groundup.runs.tensor_check import check_tensors
 from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.train.guard import State
 from groundup.train.job import Job
 from groundup.train.listener import Listener
 from groundup.train.loop import Trainer
@@ -45,7 +47,7 @@ Outcome = TrainRun
 
 
 def drive(
-    job: Job,
+    job: Job[Any],
     keeper: Keeper,
     screen: Screen,
     started: float | None = None,
@@ -67,29 +69,30 @@ def drive(
         requests = held.enter_context(Requests()) if requests is None else requests
         ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
         screen = Screen() if ranks.rank else screen
-        tables, saved = ranks.share(partial(_decide, job, keeper, screen, ranks.size, held))
-        manifest = Manifest.of(tables)
-        checkpoint = None if saved is None else keeper.checkpoint(saved)
+        tables, saved = ranks.broadcast(partial(_decide, job, keeper, screen, ranks.size, held))
+        manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
         progress = Progress() if checkpoint is None else progress_at(checkpoint)
         choices = _choices(manifest, job, ranks.size)
         was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
             if ranks.rank:
                 job.prepare(screen)  # as the first process has done
+            plan = job.plan(choices.config)
+            check_fits(plan)
+            manifest = _with_plan(manifest, plan)
+            heard = () if ranks.rank else (keeper, screen, *listeners)
             with choices.in_force():
                 world = _arranged(ranks, choices)
-                plan = job.plan(choices.config)
-                check_fits(plan)
-                manifest = _with_plan(manifest, plan)
-                trainer = _trainer(job, keeper, choices, world, manifest, checkpoint, started)
-                trainer.listeners = [keeper, screen, *listeners] if world.rank == 0 else [screen]
-                if world.rank == 0:
+                trainer = _trainer(
+                    job, keeper, manifest, checkpoint, choices, heard, world, started
+                )
+                if ranks.rank == 0:
                     keeper.begin(manifest, job, checkpoint)
                 screen.planned(plan, choices, keeper.folder)
                 if checkpoint is not None:
-                    progress.finished = False
-                    tell_inexact(manifest.as_table(), _current(choices), screen.notice)
-                    restore(trainer, progress, checkpoint)
+                    tell_inexact(manifest.as_table(), _computing(choices), screen.notice)
+                    trainer.restore(*_state(checkpoint, trainer.step))
+                    trainer.progress.finished = False
                     screen.resumed(progress)
                 requests.patient = True
                 world.watch(trainer)
@@ -104,7 +107,7 @@ def drive(
 
 
 @contextlib.contextmanager
-def _joined(job: Job, screen: Screen) -> Iterator[Alone]:
+def _joined(job: Job[Any], screen: Screen) -> Iterator[Alone]:
     """Yield what this process is among those that a launcher has started, if it has."""
     if (own := place()) is None:
         yield ALONE
@@ -116,11 +119,11 @@ def _joined(job: Job, screen: Screen) -> Iterator[Alone]:
 
 
 def _decide(
-    job: Job, keeper: Keeper, screen: Screen, n_processes: int, held: contextlib.ExitStack
+    job: Job[Any], keeper: Keeper, screen: Screen, n_processes: int, held: contextlib.ExitStack
 ) -> tuple[dict[str, Any], int | None]:
-    """Return run.toml's tables, and the step to go on from; hold the lock of the run's folder.
+    """Return what all processes must know: run.toml's tables, and the step to go on from.
 
-    In one process, and all that the others must know.
+    From here on the run's lock is held.
     """
     settings = keeper.decided() or job.settings
     choices = choose(settings, job.config, job.rate_share, job.own_process, n_processes)
@@ -136,33 +139,46 @@ def _decide(
     return manifest.as_table(), keeper.newest(screen.notice)
 
 
-def _new_manifest(job: Job, choices: Choices, request: dict[str, Any]) -> Manifest:
+def _new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Manifest:
     """Return a new run's run.toml."""
     settings = choices.config
     if settings.epochs is not None:  # the data has been read, and its length is known
         settings = replace(settings, steps=job.steps(settings.epochs, settings))
     taken = {name: getattr(settings, name) for name in AUTOMATIC}
-    return Manifest(
-        model=as_table(job.config),
-        train=as_table(settings),
-        data=DataTable.of(job.data_table()),
-        choices={**taken, "reasons": choices.reasons},
-        request=RequestTable.of(request),
-        **_current(choices),
+    return Manifest.of(
+        {
+            "model": as_table(job.config),
+            "train": as_table(settings),
+            "data": job.data_table(),
+            "choices": {**taken, "reasons": choices.reasons},
+            "request": request,
+            **_computing(choices),
+        }
     )
 
 
-def _current(choices: Choices) -> dict[str, Any]:
+def _computing(choices: Choices) -> dict[str, Any]:
     """Return what run.toml says of the packages and the machine that compute."""
-    return {"versions": versions(), "machine": MachineTable.of(machine(choices.device))}
+    return {"versions": versions(), "machine": machine(choices.device)}
 
 
-def _choices(manifest: Manifest, job: Job, n_processes: int) -> Choices:
+def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:
     """Return the choices that run.toml tells of."""
     settings = build(TrainConfig, manifest.train or {})
     own_process = job.own_process or settings.allocator in ("keep", "release")
     reasons = (manifest.choices or {}).get("reasons", {})
     return Choices(settings, reasons, own_process, n_processes)
+
+
+def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
+    """Return run.toml with what the run takes; what was written there before stays."""
+    planned = {
+        "parameters": plan.parameters,
+        "flops_per_token": plan.flops_per_token,
+        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+    }
+    before = manifest.plan.as_table() if manifest.plan else {}
+    return replace(manifest, plan=PlanTable.of(planned | before))
 
 
 def _arranged(ranks: Alone, choices: Choices) -> Alone:
@@ -174,61 +190,50 @@ def _arranged(ranks: Alone, choices: Choices) -> Alone:
     return arrange(ranks, choices.config, choices.device)
 
 
-def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
-    """Return run.toml with what a run takes; what was measured already stays."""
-    memory = {name: round(size / 2**20, 1) for name, size in plan.memory.items()}
-    planned = PlanTable(
-        parameters=plan.parameters, flops_per_token=plan.flops_per_token, memory_mib=memory
-    )
-    before = manifest.plan.as_table() if manifest.plan else {}
-    return replace(manifest, plan=PlanTable.of(planned.as_table() | before))
-
-
 def _trainer(
-    job: Job,
+    job: Job[Any],
     keeper: Keeper,
-    choices: Choices,
-    world: Alone,
     manifest: Manifest,
     checkpoint: Checkpoint | None,
+    choices: Choices,
+    listeners: Sequence[Listener],
+    world: Alone,
     started: float,
 ) -> Trainer:
     """Return what trains the job's model: as it is at step 0, or about to be restored."""
-    model = job.model(choices.config.seed) if checkpoint is None else job.skeleton()
+    settings, plan = choices.config, manifest.plan or PlanTable()
+    model = job.model(settings.seed) if checkpoint is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
-    trainer = Trainer(
+    return Trainer(
         step=step,
-        batches=job.source(choices.config),
+        batches=job.source(settings),
         choices=choices,
         evaluate=partial(job.evaluate, step, choices, world),
         sample=partial(job.sample, step, choices, world),
-        listeners=[],
+        listeners=list(listeners),
+        last_checkpoint=partial(_last_state, keeper, step, world),
         world=world,
-        flops_per_token=manifest.plan.flops_per_token,
-        peak_flops=keeper.peak_flops(choices),
         started=started,
-        timed=manifest.plan.seconds_per_step is not None,
+        timed=plan.seconds_per_step is not None,
+        flops_per_token=plan.flops_per_token or 0.0,
+        peak_flops=keeper.peak_flops(choices),
     )
 
-    def go_back() -> Progress | None:
-        saved: int | None = world.share(keeper.rewind)
-        if saved is None:
-            return None
-        checkpoint = keeper.checkpoint(saved)
-        return restore(trainer, progress_at(checkpoint), checkpoint)
 
-    trainer.go_back = go_back
-    return trainer
+def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
+    """Return the newest checkpoint, if any, after which all that was written is forgotten."""
+    checkpoint = keeper.checkpoint(world.broadcast(keeper.rewind))
+    return None if checkpoint is None else _state(checkpoint, step)
+
+
+def _state(checkpoint: Checkpoint, step: Step[Any]) -> State:
+    """Return what a checkpoint holds, which must be what the step keeps."""
+    weights = checkpoint.model_tensors()
+    kept = ((name, tuple(p.shape)) for name, p in step.kept().items())
+    check_tensors(weights, kept, checkpoint.path, "run.toml's [model]")
+    return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
 
 
 def progress_at(checkpoint: Checkpoint) -> Progress:
     """Return how far a training had come."""
     return Progress.from_state(checkpoint.state(), checkpoint.path)
-
-
-def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Progress:
-    """Bring model and optimizer to a checkpoint, and return how far that is."""
-    weights = checkpoint.model_tensors()
-    check_shapes(trainer.model.config, weights, checkpoint.path)
-    trainer.restore(progress, weights, checkpoint.trainer_tensors())
-    return progress

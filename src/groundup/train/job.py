@@ -6,17 +6,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 from groundup.config import GPTConfig, TrainConfig
-from groundup.data import Batches
-from groundup.evaluate import Evaluation
-from groundup.model import GPT
-from groundup.optim.step import TrainStep
+from groundup.data import Source
+from groundup.optim.step import M, Step
 from groundup.plan import Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
+from groundup.train.records import Validation
 from groundup.train.request import Screen
 from groundup.train.resume import Identity
 
@@ -24,7 +23,7 @@ Between = Callable[[], None]
 """To be called every moment or so; it raises where training has been asked to stop."""
 
 
-class Job(ABC):
+class Job(ABC, Generic[M]):
     """One training of some kind: what it starts from, its data, its step, what it shows."""
 
     kind: ClassVar[str]
@@ -43,7 +42,7 @@ class Job(ABC):
     n_tokens: int | None = None
     """How many tokens there are to learn from, once the data is prepared."""
 
-    def prepare(self, screen: Screen) -> None:  # noqa: B027 - some need not
+    def prepare(self, screen: Screen) -> None:
         """Read the data, once; the first of several processes does so before the others."""
 
     @abstractmethod
@@ -65,32 +64,32 @@ class Job(ABC):
         return steps_of(epochs, self.n_tokens, per_step)
 
     @abstractmethod
-    def model(self, seed: int) -> GPT:
+    def model(self, seed: int) -> M:
         """Return the model at step 0."""
 
-    def skeleton(self) -> GPT:
+    def skeleton(self) -> M:
         """Return a model that is about to be filled from a checkpoint."""
         return self.model(0)
 
     @abstractmethod
-    def source(self, settings: TrainConfig) -> Batches:
+    def source(self, settings: TrainConfig) -> Source:
         """Return the rows to learn from."""
 
     @abstractmethod
-    def step(self, model: GPT, choices: Choices) -> TrainStep:
+    def step(self, model: M, choices: Choices) -> Step[M]:
         """Return the model with its loss."""
 
-    def write(self, folder: RunFolder) -> None:  # noqa: B027 - some need not
+    def write(self, folder: RunFolder) -> None:
         """Write what belongs beside the weights, such as a tokenizer."""
 
     def evaluate(
-        self, step: TrainStep, choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Evaluation | None:
+        self, step: Step[M], choices: Choices, world: Alone, most: int | None, between: Between
+    ) -> Validation | None:
         """Validate on at most so many tokens (all for None); None where there is nothing to."""
         return None
 
     def sample(
-        self, step: TrainStep, choices: Choices, world: Alone, between: Between
+        self, step: Step[M], choices: Choices, world: Alone, between: Between
     ) -> tuple[str, str] | None:
         """Return a prompt and what the model makes of it, if it can show anything."""
         return None

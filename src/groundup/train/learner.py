@@ -3,69 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from groundup.data import Batches
+from groundup.data import Source
 from groundup.device.transfer import to_device
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.compiled import compile_step
 from groundup.optim.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
-from groundup.optim.step import TrainStep
+from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.listener import Tensors
 
 
+class Gradient(NamedTuple):
+    """What is known of a global batch's gradient beside itself: numbers on the device."""
+
+    loss: Tensor
+    """Mean over the targets that count; 0 where none does."""
+    norm: Tensor
+    """Of the gradient of that mean."""
+    n_targets: Tensor
+    n_tokens: Tensor
+
+    def numbers(self) -> list[float]:
+        """Return the four, waiting for the device once."""
+        numbers: list[float] = torch.stack(self).tolist()
+        return numbers
+
+
 class Learner:
-    """A model, its optimizer and its batches, in one process or in several that share the work."""
+    """A model, its optimizer and its data, in one process or in several that share the work."""
 
     def __init__(
-        self, step: TrainStep, batches: Batches, choices: Choices, world: Alone = ALONE
+        self, step: Step[Any], batches: Source, choices: Choices, world: Alone = ALONE
     ) -> None:
         self.step, self.batches, self.choices, self.world = step, batches, choices, world
         self.config = choices.config
         self.passes = world.passes(self.config)
+        self.has_dropout = step.has_dropout
         if self.config.checkpoint_activations == "on":
-            checkpoint_blocks(step.worker)
+            checkpoint_blocks(step.blocks, self.has_dropout)
         if self.config.compile == "on":
             compile_step(step)
-        self.forward = world.wrap(step)
-        self.named = dict(step.model.named_parameters())
+        self.forward = world.wrap(step, step.blocks, step.may_leave_unused)
+        self.kept = step.kept()
+        self.learning = [p for p in step.model.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(step.model, self.config, world)
 
-    def gradient(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean loss of global batch `number`, its gradient's norm, how many it counts.
+    def gradient(self, number: int) -> Gradient:
+        """Let the parameters have the gradient of global batch `number`.
 
-        The gradients are left as they are: summed over targets, by the world's divisor too small.
+        It is left as it is: summed over targets, by the world's divisor too small.
         """
         config, first_of_all = self.config, number * self.config.sequences_per_step
         self.step.refresh()
         rows = []
         for i, (first, n) in enumerate(self.passes):
-            if self.step.model.config.has_dropout:  # repeats after a resume, differs between ranks
+            if self.has_dropout:  # repeats after a resume, differs between ranks
                 torch.manual_seed(config.seed * 1_000_003 + number + (first << 40))
             last = i + 1 == len(self.passes)
-            arrays = self.batches.samples(first_of_all + first, n)
-            tokens, targets = (to_device(a, self.choices.device) for a in arrays)
+            batch = self.batches.rows(first_of_all + first, n)
+            arrays = {k: to_device(a, self.choices.device) for k, a in batch.arrays.items()}
             with self.world.passing(last):
-                with self.choices.step_context():
-                    loss_sum, count = self.forward(tokens, targets)
+                with self.choices.step_context(copied=self.step.narrow is not None):
+                    loss_sum, n_targets = self.forward(**arrays)
                 loss_sum.backward()  # type: ignore[no-untyped-call]
             self.step.collect()
-            self.world.passed(list(self.named.values()), last)
-            rows.append(torch.stack([loss_sum.detach(), count]))
-        loss_sum, n_targets = self.world.total(rows)
-        gradients = self.optimizer.gradients(list(self.named.values()))
-        norm = self.world.norm(gradients) * self.world.divisor / n_targets
-        return loss_sum / n_targets, norm, n_targets
+            self.world.passed(self.learning, last)
+            n_tokens = torch.full_like(n_targets, batch.n_tokens)
+            rows.append(torch.stack([loss_sum.detach(), n_targets, n_tokens]))
+        loss_sum, n_targets, n_tokens = self.world.total(rows)
+        divisor = n_targets + (n_targets == 0)  # nothing counts: the sums are 0, and so are means
+        norm = self.world.norm(self.optimizer.gradients(self.learning))
+        return Gradient(
+            loss_sum / divisor, norm * self.world.divisor / divisor, n_targets, n_tokens
+        )
 
-    def move(self, norm: Tensor, n_targets: Tensor) -> None:
+    def move(self, gradient: Gradient) -> None:
         """Take the step, at the optimizer's rates, with a gradient of this norm clipped."""
-        shrinkage = (self.config.grad_clip or torch.inf) / (norm + 1e-6)
+        shrinkage = (self.config.grad_clip or torch.inf) / (gradient.norm + 1e-6)
         # The fused step divides each gradient by this on its way: a pass over memory less.
-        self.optimizer.grad_scale = n_targets / self.world.divisor / shrinkage.clamp(max=1.0)
+        scale = gradient.n_targets / self.world.divisor / shrinkage.clamp(max=1.0)
+        self.optimizer.grad_scale = scale
         self.optimizer.step()
 
     def forget(self) -> None:
@@ -73,19 +96,19 @@ class Learner:
         self.optimizer.zero_grad()
 
     def batch(self, number: int) -> Tensors:
-        """Return global batch `number` whole: tokens and targets (B, T)."""
+        """Return global batch `number` whole: all of its arrays."""
         n = self.config.sequences_per_step
-        tokens, targets = map(torch.from_numpy, self.batches.samples(number * n, n))
-        return {"tokens": tokens, "targets": targets}
+        arrays = self.batches.rows(number * n, n).arrays
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def weights(self) -> Tensors:
-        """Return all parameters, which all processes bring together, in the first one only."""
-        whole = ((name, self.world.whole(self.world.local(p), p)) for name, p in self.named.items())
+        """Return what a checkpoint holds, which all processes gather, in the first one only."""
+        whole = ((name, self.world.whole(self.world.local(p), p)) for name, p in self.kept.items())
         return self._gathered(whole)
 
     def memory(self) -> Tensors:
         """Return what the optimizer remembers, likewise."""
-        return self._gathered(optimizer_tensors(self.optimizer, self.named))
+        return self._gathered(optimizer_tensors(self.optimizer, self.kept))
 
     def _gathered(self, tensors: Iterator[tuple[str, Tensor]]) -> Tensors:
         return {name: tensor.detach() for name, tensor in tensors if self.world.rank == 0}
@@ -93,6 +116,6 @@ class Learner:
     def restore(self, weights: Tensors, memory: Tensors) -> None:
         """Go on from the tensors of a checkpoint; weights have been checked already."""
         with torch.no_grad():
-            for name, parameter in self.named.items():
+            for name, parameter in self.kept.items():
                 self.world.local(parameter).copy_(self.world.part_of(weights[name], parameter))
-        restore_optimizer(self.optimizer, self.named, memory)
+        restore_optimizer(self.optimizer, self.kept, memory)

@@ -12,7 +12,7 @@ from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prep
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
 from groundup.model import GPT
-from groundup.optim.step import TrainStep
+from groundup.optim.step import Step, TrainStep
 from groundup.processes.alone import Alone
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
@@ -51,7 +51,7 @@ def train_run(
     return drive(Pretraining(request), Recorder(request.folder), screen, started, requests)
 
 
-class NextToken(Job):
+class NextToken(Job[GPT]):
     """What every training on a text does, wherever the text is and whatever the model was."""
 
     kind = "pretraining"
@@ -77,7 +77,7 @@ class NextToken(Job):
         return TrainStep(model, c.loss, c.balance_loss, c.loss_chunk, choices.copy_dtype)
 
     def evaluate(
-        self, step: TrainStep, choices: Choices, world: Alone, most: int | None, between: Between
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
     ) -> Evaluation | None:
         """Predict the validation text."""
         val = self.splits[1]
@@ -98,7 +98,7 @@ class NextToken(Job):
             )
 
     def sample(
-        self, step: TrainStep, choices: Choices, world: Alone, between: Between
+        self, step: Step[GPT], choices: Choices, world: Alone, between: Between
     ) -> tuple[str, str]:
         """Continue a line of the validation text, or the prompt that was asked for."""
         settings, pieces = choices.config, list[str]()

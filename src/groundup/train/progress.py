@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from groundup.base.errors import ConfigError, RunError
@@ -28,8 +29,8 @@ class Progress:
     finished: bool = False
     due: list[str] = field(default_factory=lambda: ["validate", "sample"])
     """What is still to be done at this step, in order, before the next one is taken."""
-    unlogged: list[float] = field(default_factory=list)
-    """Losses of the steps since the last line of metrics."""
+    unlogged: list[float | None] = field(default_factory=list)
+    """Losses of the steps since the last line of metrics; None where no target counted."""
     recent: list[float] = field(default_factory=list)
     """Losses by which a new one is judged."""
     skipped: int = 0
@@ -58,9 +59,9 @@ class Progress:
         for name in ("step", "tokens", "seconds", "skipped", "went_back", "rate_scale"):
             value = getattr(self, name)
             require(0 <= value < math.inf, name, value, "0 or more")
-        for name in ("unlogged", "recent"):
+        for name, kinds in (("unlogged", (float, NoneType)), ("recent", (float,))):
             values = getattr(self, name)
-            require(all(isinstance(loss, float) for loss in values), name, values, "numbers")
+            require(all(isinstance(loss, kinds) for loss in values), name, values, "numbers")
         require(all(duty in DUTIES for duty in self.due), "due", self.due, ", ".join(DUTIES))
         require(all(type(size) is int for size in sizes.values()), SIZES, sizes, "numbers of bytes")
 

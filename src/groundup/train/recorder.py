@@ -52,15 +52,15 @@ class Keeper(Listener):
         """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
         return None
 
-    def checkpoint(self, step: int) -> Checkpoint:
-        """Return the checkpoint of a step."""
-        return Checkpoint.at(self.folder.checkpoints, step)
+    def checkpoint(self, step: int | None) -> Checkpoint | None:
+        """Return the checkpoint of a step, None of no step."""
+        return None if step is None else Checkpoint.at(self.folder.checkpoints, step)
 
     def peak_flops(self, choices: Choices) -> float | None:
         """Return what the machine can do at most, where the work is to be held against it."""
         return None
 
-    def begin(self, manifest: Manifest, job: Job, checkpoint: Checkpoint | None) -> None:
+    def begin(self, manifest: Manifest, job: Job[Any], checkpoint: Checkpoint | None) -> None:
         """Write what is known from the beginning; forget what came after the checkpoint."""
 
     def rewind(self) -> int | None:
@@ -112,7 +112,7 @@ class Recorder(Keeper):
         """Return what the machine can do at most, measured."""
         return matmul_rate(choices.device, choices.matmul_dtype)
 
-    def begin(self, manifest: Manifest, job: Job, checkpoint: Checkpoint | None) -> None:
+    def begin(self, manifest: Manifest, job: Job[Any], checkpoint: Checkpoint | None) -> None:
         """Write what is known from the beginning; forget what came after the checkpoint."""
         self._write_manifest(manifest)
         job.write(self.folder)
@@ -148,11 +148,11 @@ class Recorder(Keeper):
 
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Write the settings that follow from the measured speed, and the time foretold."""
-        expected = {
-            "seconds_per_step": round(seconds_per_step, 6),
-            "expected_seconds": round(seconds_per_step * config.steps, 3),
-        }
-        plan = replace(self.manifest.plan or PlanTable(), **expected)
+        plan = replace(
+            self.manifest.plan or PlanTable(),
+            seconds_per_step=round(seconds_per_step, 6),
+            expected_seconds=round(seconds_per_step * config.steps, 3),
+        )
         self._write_manifest(replace(self.manifest, train=as_table(config), plan=plan))
 
     def _write_manifest(self, manifest: Manifest) -> None:

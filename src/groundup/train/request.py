@@ -163,7 +163,7 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
             f"{folder.path}: the shards of its text are not in {shards}, and {unknown}; repeat its "
             f"command{as_made(asked, ': ')}"
         )
-    base = asked.from_ and asked.from_.run
+    base = asked.from_.run if asked.from_ else None
     model = asdict(folder.model_config(asked))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(

@@ -78,12 +78,12 @@ def trained_run(folder: RunFolder) -> tuple[Manifest, RequestTable]:
             f"--run name, and train on from it with --from {folder.path}"
         )
     # A run of an older version has what came later at its defaults.
-    decided, asked = (
-        {"model": as_table(folder.model_config(told)), "train": as_table(folder.train_config(told))}
-        for told in (manifest, manifest.request)
+    asked, decided = (
+        (as_table(folder.model_config(told)), as_table(folder.train_config(told)))
+        for told in (manifest.request, manifest)
     )
-    request = replace(manifest.request, **asked)
-    return replace(manifest, **decided, request=request), request
+    request = replace(manifest.request, model=asked[0], train=asked[1])
+    return replace(manifest, model=decided[0], train=decided[1], request=request), request
 
 
 def check_new(folder: RunFolder, extend: int | None) -> None:
@@ -129,9 +129,9 @@ def compatible(
 
 def _with_settings(manifest: Manifest, changes: Mapping[str, Any]) -> Manifest:
     """Return run.toml with settings changed, as decided and as asked; one that is None is unset."""
-    assert manifest.train and manifest.request and manifest.request.train, "it is of a training"
+    assert manifest.request is not None, "it is of a training"
     decided, asked = (
-        {key: value for key, value in {**settings, **changes}.items() if value is not None}
+        {key: value for key, value in {**(settings or {}), **changes}.items() if value is not None}
         for settings in (manifest.train, manifest.request.train)
     )
     return replace(manifest, train=decided, request=replace(manifest.request, train=asked))

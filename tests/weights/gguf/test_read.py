@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from groundup import GPT
 from groundup.base.errors import GroundupError, RunError, UsageError
+from groundup.weights.equivalence import differences
 from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.gguf.differences import differences
 from groundup.weights.pretrained import Pretrained
 from tests.weights.gguf.by_hand import (
     FAMILIES,

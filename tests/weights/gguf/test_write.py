@@ -17,9 +17,9 @@ from groundup import GPT, GPTConfig
 from groundup.base.errors import RunError, TokenizerError, UsageError
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import CharTokenizer
+from groundup.weights.equivalence import differences
 from groundup.weights.gguf import KINDS, read_gguf, write_gguf
 from groundup.weights.gguf.blocks import PLAIN
-from groundup.weights.gguf.differences import differences
 from groundup.weights.gguf.write import architecture_of
 from tests.model.helpers import FAMILIES
 from tests.weights.gguf.making import byte_level, exported, model_of, scored

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,6 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import file_error
-
-if TYPE_CHECKING:
-    from groundup.weights.gguf.header import Entry
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -33,6 +30,15 @@ class Kind(NamedTuple):
     def bytes_of(self, n_values: int) -> int:
         """Return the bytes that `n_values`, a whole number of blocks, take."""
         return n_values // self.values * self.size
+
+
+class Entry(NamedTuple):
+    """A tensor in the file: shape (outermost first), kind, where its bytes begin, how many."""
+
+    shape: tuple[int, ...]
+    kind: str
+    offset: int
+    size: int
 
 
 TYPES = {

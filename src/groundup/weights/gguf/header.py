@@ -15,13 +15,13 @@ import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from groundup.base.errors import RunError
 from groundup.base.files import file_error
-from groundup.weights.gguf.blocks import NAMES, OTHERS, TYPES
+from groundup.weights.gguf.blocks import NAMES, OTHERS, TYPES, Entry
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -40,15 +40,6 @@ LARGEST_HEADER = 256 << 20
 LARGEST_ALIGNMENT = 1 << 20
 
 WHOLE = "fetch or convert the file again"
-
-
-class Entry(NamedTuple):
-    """A tensor in the file: shape (outermost first), kind, where its bytes begin, how many."""
-
-    shape: tuple[int, ...]
-    kind: str
-    offset: int
-    size: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig
+from groundup.weights.equivalence import shortest_pattern
 from groundup.weights.gguf.architectures import ARCHITECTURES, Architecture
 from groundup.weights.gguf.rope import llama3_fields
 
@@ -205,9 +206,7 @@ def _letters(numbers: Numbers, pattern: Any, n_layers: int) -> str:
         return "L"
     if not isinstance(pattern, list | np.ndarray) or len(pattern) < n_layers:
         raise numbers.error("attention.sliding_window_pattern", f"{_shown(pattern)} is not known")
-    letters = "".join("L" if local else "G" for local in pattern[:n_layers])
-    repeated = (letters[:n] for n in range(1, n_layers + 1))
-    return next(p for p in repeated if (p * n_layers)[:n_layers] == letters)
+    return shortest_pattern("".join("L" if local else "G" for local in pattern[:n_layers]))
 
 
 def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
-from groundup.weights.gguf.blocks import PLAIN, dtype_of, library, read_values
-from groundup.weights.gguf.header import Entry, Header, read_header
+from groundup.weights.gguf.blocks import PLAIN, Entry, dtype_of, library, read_values
+from groundup.weights.gguf.header import Header, read_header
 from groundup.weights.gguf.layout import ROPE_FACTORS, Packed, Part, layout, placed
 from groundup.weights.gguf.numbers import Numbers, read_config
 from groundup.weights.gguf.tokenizer import read_tokenizer

@@ -15,9 +15,9 @@ from torch import Tensor
 from groundup.base.errors import RunError, UsageError, nearest
 from groundup.base.files import atomic_writer
 from groundup.config import GPTConfig
+from groundup.weights.equivalence import differences
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
-from groundup.weights.gguf.differences import differences
 from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
 from groundup.weights.gguf.layout import ROPE_FACTORS, Part, layout
 from groundup.weights.gguf.numbers import Numbers, metadata_of, read_config

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from groundup.base.errors import shown
 from groundup.config import GPTConfig
+from groundup.weights.equivalence import shortest_pattern
 from groundup.weights.hf.settings import Fields, Settings
 
 MOST_LAYERS = 4096
@@ -245,8 +246,8 @@ def layer_windows(local: Callable[[Settings, int], bool], flag: str | None = Non
         size = settings.field("window", "sliding_window")
         if size is None or (flag and not settings[flag]):
             return {}
-        letters = _letters(settings, local)
-        return {"window": size, "window_pattern": period(letters)} if "L" in letters else {}
+        pattern = shortest_pattern(_letters(settings, local))
+        return {"window": size, "window_pattern": pattern} if "L" in pattern else {}
 
     def write(config: GPTConfig) -> Fields:
         windows = [config.window_of(i) for i in range(config.n_layers)]
@@ -273,11 +274,3 @@ def _letters(settings: Settings, local: Callable[[Settings, int], bool]) -> str:
         if not isinstance(kind, str) or kind not in letters:
             raise settings.refusal("layer_types", f"{LOCAL} or {GLOBAL}", shown(kind))
     return "".join(letters[kind] for kind in types)
-
-
-def period(letters: str) -> str:
-    """Return the shortest beginning that, repeated, gives `letters`."""
-    sizes = range(1, len(letters) + 1)
-    return next(
-        letters[:n] for n in sizes if letters == (letters[:n] * len(letters))[: len(letters)]
-    )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
 from groundup.base.errors import RunError, UsageError, shown
 from groundup.config import PRESETS, GPTConfig, preset
-from groundup.weights.hf.aspects import period
+from groundup.weights.equivalence import differences
 from groundup.weights.hf.families import FAMILIES
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.settings import Fields
-
-_SCALING = ("rope_factor", "rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context")
-_ROPE = ("rope_base", "rope_local_base", "rope_scaling", *_SCALING)
 
 
 class Native(NamedTuple):
@@ -40,12 +36,14 @@ def native_class(config: GPTConfig) -> Native:
 
 def _found(config: GPTConfig) -> Native | None:
     for candidate in _candidates(config):
-        for model_type, family in FAMILIES.items():
-            if not _differences(family, candidate):
-                added = candidate.qkv_bias and not config.qkv_bias
-                notice = f"{model_type} has query, key and value biases: they are written as 0"
-                values = family.write(candidate)
-                return Native(model_type, family, values, candidate, [notice] if added else [])
+        fitting = [name for name, family in FAMILIES.items() if not _differences(family, candidate)]
+        if fitting:
+            # A window as large as the context is kept where it can be: a longer one may come.
+            model_type = min(fitting, key=lambda name: _drops_windows(FAMILIES[name], candidate))
+            family, added = FAMILIES[model_type], candidate.qkv_bias and not config.qkv_bias
+            notice = f"{model_type} has query, key and value biases: they are written as 0"
+            notices = [notice] if added else []
+            return Native(model_type, family, family.write(candidate), candidate, notices)
     return None
 
 
@@ -54,36 +52,23 @@ def _candidates(config: GPTConfig) -> tuple[GPTConfig, GPTConfig]:
     return config, config.replace(qkv_bias=True)
 
 
-def essence(config: GPTConfig) -> GPTConfig:
-    """Return `config` with every field at its default that has no say in what is computed."""
-    moot: list[str] = ["drop_rate", "attention_drop_rate"]
-    changes: Fields = {}
-    letters = "".join("G" if config.window_of(i) is None else "L" for i in range(config.n_layers))
-    if "L" in letters:
-        changes["window_pattern"] = period(letters)
-    else:
-        moot += ["window", "window_pattern", "rope_local_base"]
-    if config.position == "learned":
-        moot += _ROPE
-    elif config.rope_scaling == "none":
-        moot += _SCALING
-        moot += ["rope_local_base"] if config.rope_local_base == config.rope_base else []
-    elif config.rope_scaling == "linear":
-        moot += _SCALING[1:]
-    if config.query_pre_attn_scalar == config.head_dim:
-        moot += ["query_pre_attn_scalar"]
-    defaults = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
-    return config.replace(**changes, **{name: defaults[name] for name in moot})
+def _read_back(family: Family, config: GPTConfig) -> GPTConfig:
+    """Return the model of `family` that is nearest to `config`, or raise `RunError`."""
+    return family.read(family.write(config), Path("config.json"))
 
 
 def _differences(family: Family, config: GPTConfig) -> Fields:
     """Return the fields that `family` cannot express, with what its nearest model has there."""
     try:
-        nearest = family.read(family.write(config), Path("config.json"))
+        found = differences(config, _read_back(family, config))
     except RunError as error:
         return {"": str(error)}
-    wanted, found = vars(essence(config)), vars(essence(nearest))
-    return {name: found[name] for name in wanted if wanted[name] != found[name]}
+    return {name: theirs for name, (_, theirs) in found.items()}
+
+
+def _drops_windows(family: Family, config: GPTConfig) -> bool:
+    back = _read_back(family, config)
+    return any(back.window_of(i) != config.window_of(i) for i in range(config.n_layers))
 
 
 def _refusal(config: GPTConfig) -> UsageError:

@@ -1,0 +1,102 @@
+"""The clock of a training: how fast steps are, how many fit a time, how much to validate."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections import deque
+
+from groundup.config import TrainConfig
+from groundup.train.progress import Progress
+
+TIMED_STEPS = 20
+"""Steps from which the time of the whole run is estimated."""
+EVALUATIONS = 20
+"""Validations and checkpoints in a run, where their number was not set."""
+MOST_EVALUATED, LEAST_EVALUATED = 16384, 2048
+"""Tokens of a validation while training, where their number was not set."""
+EVALUATION_SHARE = 0.03
+"""How much of a run's time its validations may take; a token read is a third of one learnt from."""
+SAMPLES = 5
+"""Samples in a run, besides those of its start and its end."""
+USED = 0.97
+"""The part of a time that steps and pauses may fill."""
+
+
+class Clock:
+    """Times the steps of a training; `config` is its settings, as they follow from the times.
+
+    `tokens_per_step` is how many tokens a step learns from, about. A training that was `timed`
+    before it was stopped keeps its number of steps.
+    """
+
+    def __init__(
+        self, config: TrainConfig, tokens_per_step: int, started: float, timed: bool
+    ) -> None:
+        self.config, self.tokens_per_step = config, tokens_per_step
+        self.started, self.timed = started, timed
+        self.pause = 0.0
+        """Seconds of the last validation, and of the sample after it."""
+        self._steps: deque[tuple[float, int]] = deque(maxlen=TIMED_STEPS)
+        if config.minutes is None:
+            self._bound_evaluation()
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a step takes at most, of the last ones."""
+        return max((seconds for seconds, _ in self._steps), default=0.0)
+
+    @property
+    def wall_seconds(self) -> float:
+        """The time since the training was asked for."""
+        return time.perf_counter() - self.started
+
+    def add(self, seconds: float, tokens: int) -> None:
+        """Note a step that took so long and learnt from so many tokens."""
+        self._steps.append((seconds, tokens))
+
+    def tokens_per_second(self, n_steps: int) -> float:
+        """Return the speed of the last so many steps, of those that are remembered."""
+        seconds, tokens = zip(*list(self._steps)[-n_steps:], strict=True)
+        speed: float = sum(tokens) / sum(seconds)
+        return speed
+
+    def estimate(self, progress: Progress) -> float | None:
+        """Return the seconds a step takes once they are known, and fill a time budget with steps.
+
+        None before that, and ever after.
+        """
+        step, minutes = progress.step, self.config.minutes
+        slow = minutes is not None and step >= 3 and progress.seconds > 6 * minutes
+        if self.timed or (step < TIMED_STEPS and not slow):
+            return None
+        self.timed = True
+        per_step = statistics.median(seconds for seconds, _ in self._steps)
+        if minutes is not None:
+            steps = step + steps_within(60 * minutes - self.wall_seconds, per_step, self.pause)
+            self.config = dataclasses.replace(self.config, steps=steps)
+            self._bound_evaluation()
+        return per_step
+
+    def _bound_evaluation(self) -> None:
+        if self.config.eval_tokens is None:
+            tokens = evaluated_tokens(self.config, self.tokens_per_step)
+            self.config = dataclasses.replace(self.config, eval_tokens=tokens)
+
+
+def steps_within(seconds: float, step_seconds: float, pause_seconds: float) -> int:
+    """Return how many steps fit into `seconds`, with pauses for validations and samples; 1 or more.
+
+    The last validation, which reads the whole split, counts as two.
+    """
+    pauses = (EVALUATIONS + 2) * pause_seconds
+    return max(1, int((USED * seconds - pauses) / step_seconds))
+
+
+def evaluated_tokens(config: TrainConfig, tokens_per_step: int) -> int:
+    """Return how many tokens each validation may read, so that all take a small share of time."""
+    times = config.steps // (config.eval_every or max(1, config.steps // EVALUATIONS))
+    learnt = config.steps * tokens_per_step
+    most = int(3 * EVALUATION_SHARE * learnt) // max(1, times)
+    return min(MOST_EVALUATED, max(LEAST_EVALUATED, most))

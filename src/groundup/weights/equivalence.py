@@ -1,0 +1,70 @@
+"""Whether two configs describe the same model, however they are written.
+
+A format can express a model where its own config, read back, is equivalent to ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from groundup.config import GPTConfig
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
+_LLAMA3 = {"rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context"}
+_SCALING = {"rope_factor", *_LLAMA3}
+
+
+def differences(config: GPTConfig, other: GPTConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two models compute differently, with both values."""
+    first, second = canonical(config), canonical(other)
+    return {name: (first[name], second[name]) for name in first if first[name] != second[name]}
+
+
+def canonical(config: GPTConfig) -> dict[str, Any]:
+    """Return the fields of `config`, with those at their defaults that change no logit.
+
+    Numbers are rounded to 32 bits, in which GGUF files hold them and models compute.
+    """
+    letters = "".join("G" if config.window_of(i) is None else "L" for i in range(config.n_layers))
+    if config.rope_scaling == "linear" and config.rope_factor == 1:
+        config = config.replace(rope_scaling="none")
+    fields = {
+        **vars(config),
+        "window_pattern": shortest_pattern(letters),
+        **{name: _DEFAULTS[name] for name in _without_effect(config, "L" in letters)},
+    }
+    return {
+        name: float(np.float32(value)) if isinstance(value, float) else value
+        for name, value in fields.items()
+    }
+
+
+def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:
+    """Return the fields that change no logit of `config`."""
+    scaling = config.rope_scaling
+    without = {"drop_rate", "attention_drop_rate"}
+    if config.position == "learned":
+        without |= {"rope_base", "rope_local_base", "rope_scaling", *_SCALING}
+    elif scaling != "llama3":
+        without |= _LLAMA3 if scaling == "linear" else _SCALING
+    if not has_windows or (scaling == "none" and config.rope_local_base == config.rope_base):
+        without.add("rope_local_base")
+    # A window as large as the context hides nothing.
+    if not has_windows or (config.window or 0) >= config.context_length:
+        without.add("window")
+    if "window" in without and ("rope_local_base" in without or not config.rope_local_base):
+        without.add("window_pattern")
+    if config.query_pre_attn_scalar == config.head_dim:
+        without.add("query_pre_attn_scalar")
+    return without
+
+
+def shortest_pattern(letters: str) -> str:
+    """Return the shortest beginning that, repeated, gives `letters`."""
+    sizes = range(1, len(letters) + 1)
+    return next(
+        letters[:n] for n in sizes if letters == (letters[:n] * len(letters))[: len(letters)]
+    )
