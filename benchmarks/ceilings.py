@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -32,7 +33,7 @@ def gemm_flops(seconds: float, dtype: torch.dtype = torch.float32) -> float:
     rates = []
     for size in GEMM_SIZES:
         left, right, out = (torch.randn(size, size).to(dtype) for _ in range(3))
-        shortest = best_seconds(lambda a=left, b=right, c=out: torch.mm(a, b, out=c), seconds)
+        shortest = best_seconds(partial(torch.mm, left, right, out=out), seconds)
         rates.append(2 * size**3 / shortest)
     return max(rates)
 

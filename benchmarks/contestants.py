@@ -137,7 +137,7 @@ def transformers(job: Job) -> Outcome:
         attn_pdrop=0.0,
         resid_pdrop=0.0,
         use_cache=False,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]
     )
     model = GPT2LMHeadModel(config)
     optimizer = torch.optim.AdamW(

@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> list[Record]:
 
 
 def compare(options: argparse.Namespace, task: str, folder: Path) -> Record:
-    """Let both sides sit one task in turns."""
+    """Let both sides run one task in turns."""
     with (options.data / f"{task}.jsonl").open(encoding="utf-8") as lines:
         kept = list(itertools.islice(lines, options.limit))
     (folder / f"{task}.jsonl").write_text("".join(kept), encoding="utf-8")
@@ -132,21 +132,20 @@ def margin(values: list[float]) -> float:
 
 
 def turn(job: Record) -> Record:
-    """Sit a task with groundup; the clock covers what lm-eval's covers."""
+    """Run a task with groundup; the clock covers what lm-eval's covers."""
     import torch
 
-    from groundup.evaluate import Candidate, read_questions, sit
+    from groundup.evaluate import Candidate, evaluate_task, read_questions
     from groundup.runs.load import load
 
     torch.set_num_threads(job["threads"])
     loaded = load(job["model"], device=job["device"])
-    start = loaded.generation.get("start_token")
-    candidate = Candidate(loaded.model, loaded.tokenizer, () if start is None else (start,))
+    candidate = Candidate.from_run(loaded)
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.jsonl"
         begun, worked = time.perf_counter(), time.process_time()
         labels, questions = read_questions(job["task"], Path(job["data"]), job["limit"])
-        result = sit(
+        result = evaluate_task(
             candidate,
             job["task"],
             questions,

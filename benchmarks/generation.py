@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace) -> Record:
 
 def jobs(folder: str) -> dict[str, Record]:
     """Return each contestant's job, by the name that the table knows it by."""
-    ours = {
+    ours: dict[str, Record] = {
         "ours_no_cache": {"run": "fp32", "cache": False, "tries": 1},
         "ours_f32": {"run": "fp32"},
         "ours_int8": {"run": "int8"},

@@ -166,10 +166,14 @@ def build_nanogpt(
 def gpt2_of_transformers(config: GPTConfig, vocab_size: int) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    shape = {"n_layer": config.n_layers, "n_head": config.n_heads, "n_embd": config.emb_dim}
-    drop = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
-    ends = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 0}
-    places = {"n_positions": config.context_length, "vocab_size": vocab_size}
+    shape: dict[str, Any] = {
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_embd": config.emb_dim,
+    }
+    drop: dict[str, Any] = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
+    ends: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 0}
+    places: dict[str, Any] = {"n_positions": config.context_length, "vocab_size": vocab_size}
     return GPT2LMHeadModel(GPT2Config(**shape, **drop, **ends, **places))
 
 
@@ -391,7 +395,7 @@ def main() -> None:
         release()
         parts = [training_part(size, options, device) for size in SEQUENCES]
         parts += [writing_part(size, options, device, ceilings["bandwidth"]) for size in SEQUENCES]
-        result = {"device": name, "torch": torch.__version__, "ceilings": ceilings}
+        result: Record = {"device": name, "torch": torch.__version__, "ceilings": ceilings}
 
         def keep() -> None:
             result["parts"] = [part.record() for part in parts]

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.turns import Record
+
 PROMPT, NEW, BATCH, PREFILL = 32, 128, 16, 512
 
 Job = dict[str, Any]
@@ -32,6 +34,7 @@ def prepare(job: Job) -> None:
     from groundup.model import GPT
     from groundup.runs import RunFolder
     from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
+    from groundup.runs.manifest import Manifest
     from groundup.tokenizer import build_tokenizer
     from groundup.weights import export_model
 
@@ -50,7 +53,7 @@ def prepare(job: Job) -> None:
     tokenizer = build_tokenizer("bpe", lambda: ["to be, or not to be"], 260)
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(config), "data": data})
+    folder.write(Manifest.of({"model": as_table(config), "data": data}))
     for bits in (8, 4):  # random weights have no loss to watch
         quantize_run(folder.path, folder.path.with_name(f"int{bits}"), bits, lambda run: 1.0)
     for form in job["gguf"]:
@@ -94,7 +97,7 @@ def transformers(job: Job) -> tuple[Write, Read]:
         n_layer=shape["n_layers"],
         bos_token_id=0,
         eos_token_id=0,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]
     )
     model = GPT2LMHeadModel(config).eval()
     model.generation_config.eos_token_id = None
@@ -248,7 +251,8 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     with contextlib.redirect_stdout(sys.stderr):
         if job["contestant"] == "prepare":
-            record = prepare(job) or {}
+            prepare(job)
+            record: Record = {}
         elif job["contestant"] == "ceilings":
             record = ceilings(job)
         else:

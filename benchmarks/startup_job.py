@@ -17,6 +17,7 @@ from groundup.generate import SamplingConfig, generate_tokens
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import LoadedRun
+from groundup.runs.manifest import Manifest
 
 ALPHABET = "".join(map(chr, range(32, 127)))
 """Without an end-of-text token, so that a model writes as much as it is asked for."""
@@ -37,7 +38,7 @@ def make(path: str, shape: dict[str, Any]) -> dict[str, Any]:
     tensors = dict(GPT(config).named_parameters())
     write_text(folder.tokenizer, tokenizer.to_json())
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(config), "data": data})
+    folder.write(Manifest.of({"model": as_table(config), "data": data}))
     save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     count = sum(tensor.numel() for tensor in tensors.values())
     in_cache = 2 * config.n_layers * config.n_kv_heads * config.head_dim

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def mib(ru_maxrss: int) -> float:
 
 
 def in_turns(
-    contestants: dict[str, Callable[[int], Record]], rounds: int
+    contestants: Mapping[str, Callable[[int], Record]], rounds: int
 ) -> dict[str, list[Record]]:
     """Let everyone take turn after turn; return each one's records, a turn each."""
     records: dict[str, list[Record]] = {name: [] for name in contestants}

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from groundup.config import as_table
-from groundup.evaluate import TASKS, Candidate, evaluate_text, read_questions, sit
+from groundup.evaluate import TASKS, Candidate, evaluate_task, evaluate_text, read_questions
 from groundup.generate import generate
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import save_checkpoint
 from groundup.runs.load import load
+from groundup.runs.manifest import Manifest
 from groundup.tokenizer import Tokenizer
 from tests.evaluate.test_tasks import DOCUMENTS
 from tests.model.helpers import FAMILIES, random_gpt
@@ -45,9 +46,10 @@ def run_with(tokenizer: Tokenizer, path: Path) -> Path:
     model = random_gpt(**FAMILIES["qwen3"] | sizes)
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
-    folder.write({"model": as_table(model.config), "train": {}, "data": data, "request": {}})
+    tables = {"model": as_table(model.config), "train": {}, "data": data, "request": {}}
+    folder.write(Manifest.of(tables))
     tensors = dict(model.named_parameters())
-    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})  # type: ignore[arg-type]
+    save_checkpoint(folder.checkpoints, 0, tensors, {}, {"step": 0})
     return folder.path
 
 
@@ -75,7 +77,9 @@ def test_tasks_are_the_harness_own(name: str, run: Path, adapter: Any, tmp_path:
     loaded = load(run)
     journal = tmp_path / "journal.jsonl"
     questions = read_questions(name, tmp_path)[1]
-    result = sit(Candidate(loaded.model, loaded.tokenizer), name, questions, journal=journal)
+    result = evaluate_task(
+        Candidate(loaded.model, loaded.tokenizer), name, questions, journal=journal
+    )
     for metric, score in result.scores.items():
         assert done["results"][task][f"{metric},none"] == pytest.approx(score, rel=1e-5)
     records = [json.loads(line) for line in journal.read_text().splitlines()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from groundup.evaluate import Candidate, evaluate_text, read_questions, sit
+from groundup.evaluate import Candidate, evaluate_task, evaluate_text, read_questions
 from groundup.runs import read_lines
 from groundup.runs.load import load
 from tests.cli.conftest import Groundup
@@ -108,7 +108,7 @@ def test_tasks(groundup: Groundup, trained: Path, tasks: Path) -> None:
     loaded = load(trained)
     candidate = Candidate(loaded.model, loaded.tokenizer)
     for name in ("piqa", "lambada"):
-        expected = sit(candidate, name, read_questions(name, tasks)[1])
+        expected = evaluate_task(candidate, name, read_questions(name, tasks)[1])
         assert found["tasks"][name]["scores"] == expected.scores
         assert found["tasks"][name]["errors"] == expected.errors
         assert found["tasks"][name]["asked"] == found["tasks"][name]["documents"] == 30

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.cli.evaluate import read_text
-from groundup.cli.standard_io import input_lines
+from groundup.cli.standard_io import input_lines, read_text
 from groundup.data.streams import plain_text
 from tests.cli.conftest import TRAIN, Groundup
 from tests.texts import sentences

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import DataError, UsageError
 from groundup.data import packed
 from groundup.data.packed import zip_members
 from groundup.data.reading import ReadingLog
@@ -129,7 +129,7 @@ def test_what_is_read_whole_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     path = zipped(tmp_path / "z.zip", {"a": b"a" * 99, "b": b"b" * 100})
     with zip_members(path) as members:
         assert members["a"].read() == b"a" * 99
-        with pytest.raises(packed.DataError, match=r"z\.zip/b: over"):
+        with pytest.raises(DataError, match=r"z\.zip/b: over"):
             members["b"].read()
 
 

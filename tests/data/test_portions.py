@@ -8,7 +8,7 @@ from tests.data.preparing import BPE, prose
 
 tricky = st.text(
     st.sampled_from("ab1.'s \n\t\r\u00a0\u3000\u001c\u0085é語\u0301\U0001f600")
-    | st.characters(exclude_categories=("Cs",))
+    | st.characters(exclude_categories=["Cs"])
 )
 
 
@@ -57,7 +57,7 @@ def test_a_long_text_is_encoded_the_same_in_many_units():
 @given(st.lists(st.none() | st.text(max_size=9)), st.integers(1, 30))
 def test_units_keep_order_and_ends(pieces, size):
     tokens = [t for unit in units(pieces, size) for t in unit.encode(ByteTokenizer()).tolist()]
-    expected = []
+    expected: list[int] = []
     for piece in pieces:
         expected += [256] if piece is None else piece.encode()
     assert tokens == expected

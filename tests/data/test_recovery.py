@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_killed_call_goes_on_from_the_last_finished_shard(tmp_path, by_hash):
         progress=lambda stage, done, total: stages.append(stage),
     )
     n_units = stages.count("encode")
-    kept = {}
+    kept: dict[Path, int] = {}
     for step in (2, n_units // 2, n_units):  # the last one validates
         done = run_python(KILLED, source, tmp_path / "out", step)
         assert done.returncode == -signal.SIGKILL, done.stderr

@@ -28,7 +28,7 @@ def divide(texts, size=7):
 
 
 plain = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=30
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from groundup.base.errors import DataError, UsageError
-from groundup.evaluate import Candidate, TaskResult, sit
+from groundup.evaluate import Candidate, TaskResult, evaluate_task
 from groundup.evaluate.tasks import Question
 from groundup.model import GPT
 from tests.evaluate.plain import BYTES, plain_request, plain_score
@@ -49,20 +49,20 @@ def test_figures_are_those_of_a_plain_loop(candidate: Candidate) -> None:
         values = np.array([plain_score(candidate.model, r).log_likelihood for r in pairs])
         right.append(float(values.argmax() == question.gold))
         right_by_length.append(float((values / question.lengths).argmax() == question.gold))
-    result = sit(candidate, "arc_easy", asked)
+    result = evaluate_task(candidate, "arc_easy", asked)
     assert result.scores == {"acc": np.mean(right), "acc_norm": np.mean(right_by_length)}
     assert 0 < result.scores["acc"] < 1
     error = np.std(right, ddof=1) / np.sqrt(len(asked))
     assert result.errors["acc"] == pytest.approx(error)
     assert (result.documents, result.asked, result.task) == (24, 24, "arc_easy")
-    assert set(sit(candidate, "winogrande", asked).scores) == {"acc"}
+    assert set(evaluate_task(candidate, "winogrande", asked).scores) == {"acc"}
 
 
 def test_single_continuations_give_accuracy_and_perplexity(candidate: Candidate) -> None:
     asked = [replace(q, pairs=q.pairs[:1], lengths=q.lengths[:1], gold=0) for q in questions(6)]
     pairs = [plain_request(BYTES, *q.pairs[0]) for q in asked]
     mean = np.mean([plain_score(candidate.model, r).log_likelihood for r in pairs])
-    result = sit(candidate, "lambada", asked)
+    result = evaluate_task(candidate, "lambada", asked)
     assert result.scores["perplexity"] == pytest.approx(np.exp(-mean), rel=1e-4)
     assert result.scores["acc"] == 0.0
 
@@ -70,12 +70,14 @@ def test_single_continuations_give_accuracy_and_perplexity(candidate: Candidate)
 def test_stopped_anywhere_it_goes_on_to_the_same_figures(
     candidate: Candidate, tmp_path: Path
 ) -> None:
-    whole = sit(candidate, "arc_easy", questions(), batch_tokens=200, journal=tmp_path / "whole")
+    whole = evaluate_task(
+        candidate, "arc_easy", questions(), batch_tokens=200, journal=tmp_path / "whole"
+    )
     lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
     for kept in (b"", lines[0], b"".join(lines[:9]), b"".join(lines[:13])[:-20], b"".join(lines)):
         path = tmp_path / "part"
         path.write_bytes(kept)
-        again = sit(candidate, "arc_easy", questions(), batch_tokens=200, journal=path)
+        again = evaluate_task(candidate, "arc_easy", questions(), batch_tokens=200, journal=path)
         assert figures(again) == figures(whole)
         records = [json.loads(line) for line in path.read_bytes().splitlines() if _whole(line)]
         found = {r["document"]: r for r in records if "document" in r}
@@ -103,9 +105,9 @@ def test_an_interruption_loses_only_the_batch_it_falls_into(
 
     path = tmp_path / "journal.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        sit(candidate, "piqa", questions(), batch_tokens=200, journal=path, progress=stop)
+        evaluate_task(candidate, "piqa", questions(), batch_tokens=200, journal=path, progress=stop)
     told.clear()
-    result = sit(
+    result = evaluate_task(
         candidate,
         "piqa",
         questions(),
@@ -126,26 +128,29 @@ def test_other_models_questions_and_settings_are_not_confused(
     with torch.no_grad():
         for mine, theirs in zip(other.parameters(), candidate.model.parameters(), strict=True):
             mine.copy_(theirs)
-    assert sit(candidate, "piqa", questions(), journal=path).asked == 24
-    assert sit(Candidate(other, BYTES), "piqa", questions(), journal=path).asked == 0
-    assert sit(candidate, "arc_easy", questions(), journal=path).asked == 24
-    assert sit(candidate, "piqa", questions()[:9], journal=path).asked == 9
-    assert sit(candidate, "piqa", questions(), journal=path, batch_tokens=99).asked == 24
-    assert sit(replace(candidate, start=[256]), "piqa", questions(), journal=path).asked == 24
+    assert evaluate_task(candidate, "piqa", questions(), journal=path).asked == 24
+    assert evaluate_task(Candidate(other, BYTES), "piqa", questions(), journal=path).asked == 0
+    assert evaluate_task(candidate, "arc_easy", questions(), journal=path).asked == 24
+    assert evaluate_task(candidate, "piqa", questions()[:9], journal=path).asked == 9
+    assert evaluate_task(candidate, "piqa", questions(), journal=path, batch_tokens=99).asked == 24
+    assert (
+        evaluate_task(replace(candidate, start=[256]), "piqa", questions(), journal=path).asked
+        == 24
+    )
     with torch.no_grad():
-        other.final_norm.weight[0] += 1
-    assert sit(Candidate(other, BYTES), "piqa", questions(), journal=path).asked == 24
-    assert sit(candidate, "piqa", questions(), journal=path).asked == 0
+        other.get_parameter("final_norm.weight")[0] += 1
+    assert evaluate_task(Candidate(other, BYTES), "piqa", questions(), journal=path).asked == 24
+    assert evaluate_task(candidate, "piqa", questions(), journal=path).asked == 0
 
 
 def test_a_document_that_cannot_be_asked_is_named(candidate: Candidate) -> None:
     long = Question([("context", " " + 130 * "x"), ("context", " y")], 0, [130, 1])
     with pytest.raises(DataError, match=r"^document 25: a continuation of 131 tokens: expected 1"):
-        sit(candidate, "piqa", [*questions(), long])
+        evaluate_task(candidate, "piqa", [*questions(), long])
     with pytest.raises(DataError, match=r"^here: a context without tokens"):
-        sit(candidate, "lambada", [Question([("", " word")], 0, [4])], labels=["here"])
+        evaluate_task(candidate, "lambada", [Question([("", " word")], 0, [4])], labels=["here"])
     with pytest.raises(DataError, match="no questions; give one document or more"):
-        sit(candidate, "piqa", [])
+        evaluate_task(candidate, "piqa", [])
 
 
 def test_candidates_that_do_not_fit_are_refused(candidate: Candidate) -> None:

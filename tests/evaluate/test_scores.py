@@ -9,10 +9,10 @@ import pytest
 
 from groundup.evaluate import Score
 from groundup.evaluate.scores import (
-    best,
-    marks,
+    argmax,
     mean,
     mean_error,
+    metric_values,
     perplexity,
     perplexity_error,
 )
@@ -28,24 +28,24 @@ def scores(*values: float) -> list[Score]:
 
 
 def test_the_likeliest_choice_counts_and_the_likeliest_a_character() -> None:
-    assert marks(question(0, 10, 40), scores(-5.0, -8.0)) == {"acc": 1.0, "acc_norm": 0.0}
-    assert marks(question(1, 10, 40), scores(-5.0, -8.0)) == {"acc": 0.0, "acc_norm": 1.0}
+    assert metric_values(question(0, 10, 40), scores(-5.0, -8.0)) == {"acc": 1.0, "acc_norm": 0.0}
+    assert metric_values(question(1, 10, 40), scores(-5.0, -8.0)) == {"acc": 0.0, "acc_norm": 1.0}
 
 
 def test_a_single_continuation_counts_when_it_is_what_would_be_written() -> None:
-    assert marks(question(0, 4), [Score(-2.5, True)]) == {"acc": 1.0, "perplexity": -2.5}
-    assert marks(question(0, 4), [Score(-2.5, False)]) == {"acc": 0.0, "perplexity": -2.5}
+    assert metric_values(question(0, 4), [Score(-2.5, True)]) == {"acc": 1.0, "perplexity": -2.5}
+    assert metric_values(question(0, 4), [Score(-2.5, False)]) == {"acc": 0.0, "perplexity": -2.5}
 
 
 def test_an_answer_without_characters_is_never_the_likeliest_a_character() -> None:
-    assert marks(question(1, 0, 3), scores(-0.1, -9.0))["acc_norm"] == 1.0
+    assert metric_values(question(1, 0, 3), scores(-0.1, -9.0))["acc_norm"] == 1.0
 
 
 @pytest.mark.parametrize(
     "values", [[1.0, 2.0, 2.0], [3.0, 1.0], [-math.inf, -2.0], [1.0, math.nan, 5.0, math.nan]]
 )
 def test_the_first_of_equals_is_best(values: list[float]) -> None:
-    assert best(values) == int(np.argmax(values))
+    assert argmax(values) == int(np.argmax(values))
 
 
 def test_mean_and_its_error_are_those_of_numpy() -> None:

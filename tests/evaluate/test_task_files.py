@@ -90,7 +90,7 @@ def test_the_hub_is_asked_for_the_right_dataset(name: str, monkeypatch: pytest.M
         return [DOCUMENTS[name]] * 4
 
     library = types.SimpleNamespace(load_dataset=load_dataset)
-    monkeypatch.setitem(sys.modules, "datasets", library)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", library)
     labels, questions = read_questions(name, None, 3)
     assert len(questions) == 3
     assert asked == [(*TASKS[name].hub, TASKS[name].split)]
@@ -102,9 +102,9 @@ def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no route to host\nand a long story")
 
     library = types.SimpleNamespace(load_dataset=load_dataset)
-    monkeypatch.setitem(sys.modules, "datasets", library)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", library)
     with pytest.raises(DataError, match=r"piqa could not be fetched \(no route to host\)"):
         read_questions("piqa", None)
-    monkeypatch.setitem(sys.modules, "datasets", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match="needs the package datasets, which is not installed"):
         read_questions("piqa", None)

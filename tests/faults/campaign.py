@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.scale import scaled
 
@@ -59,7 +60,7 @@ class Campaign:
             file.write(json.dumps(line) + "\n")
 
 
-def ledger() -> list[dict[str, object] | dict[str, int]]:
+def ledger() -> list[dict[str, Any]]:
     """Return all that was written down."""
     if not LEDGER.exists():
         return []

@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +195,13 @@ def main(folder: Path, mode: str, count: str = "0", wanted: str = "", seed: str 
     for name, target in targets.items():
         n = -(-int(count) * target.weight // total)
         seeds = range(int(seed), int(seed) + 1) if seed else range(n)
-        inputs = {
-            "mutations": lambda t=target, n=name, s=seeds: mutations(n, t, s),
-            "large": lambda t=target: large_ones(t),
+        kinds: dict[str, Callable[[], Iterator[tuple[str, bytes]]]]
+        kinds = {
+            "mutations": partial(mutations, name, target, seeds),
+            "large": partial(large_ones, target),
             "pickles": lambda: iter([("pickle", BOMB)]),
-        }[mode]()
+        }
+        inputs = kinds[mode]()
         if wanted in ("", name):
             print(hunt(name, target, inputs, folder / "now"), flush=True)
     if mode == "pickles":

@@ -35,7 +35,7 @@ END_OF_PASS = 47
 
 @pytest.mark.slow
 def test_every_sample_is_seen_once_whoever_trains(tmp_path: Path) -> None:
-    settings = {"steps": 40, "sample_tokens": 0}
+    settings: dict[str, Any] = {"steps": 40, "sample_tokens": 0}
     run = RunFolder(tmp_path / "runs/run")
     words = command(tmp_path, **settings)
     for ranks, least in ((1, 8), (2, 16), (4, 24), (1, 40)):

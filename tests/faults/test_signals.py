@@ -89,7 +89,7 @@ def test_a_signal_in_a_phase(tmp_path: Path, phase: str, number: int) -> None:
 
 def moments() -> list[tuple[str, int, int, int, str]]:
     """Return every phase, signal, number of processes, the one that is told, and way to share."""
-    found = []
+    found: list[tuple[str, int, int, int, str]] = []
     for ranks, to, shard in ((1, 0, "off"), (2, 0, "off"), (2, 1, "on")):
         phases = [*BEFORE, *DURING] if to == 0 else ["evaluation", "warm-up", "mid-accumulation"]
         found += [(phase, number, ranks, to, shard) for phase in phases for number in SIGNALS]

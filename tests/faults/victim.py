@@ -99,7 +99,7 @@ def spoil_step() -> None:
             os.kill(os.getpid(), getattr(signal, SABOTAGE["kind"]))
         return loss_sum * (math.nan if SABOTAGE["kind"] == "nonfinite" else 1.0), n_targets
 
-    TrainStep.forward = forward  # type: ignore[method-assign]
+    TrainStep.forward = forward  # type: ignore[method-assign, assignment]
 
 
 def spoil_saving() -> None:
@@ -172,7 +172,7 @@ def mark_phases() -> None:
             pause("sampling")
             yield piece
 
-    pretraining.evaluate_loss, pretraining.stream = evaluate, written
+    vars(pretraining).update(evaluate_loss=evaluate, stream=written)
 
 
 def main() -> None:

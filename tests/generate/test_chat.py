@@ -57,7 +57,7 @@ def test_each_turn_reads_the_whole_conversation_as_transformers_writes_it() -> N
     messages: list[dict[str, str]] = []
     for turn, line in enumerate(["Hello there", "  and 1234?\n", "<not special>"]):
         messages.append({"role": "user", "content": line})
-        ids = reference("smollm").apply_chat_template(
+        ids: Any = reference("smollm").apply_chat_template(
             messages, chat_template=CHATML, add_generation_prompt=True, return_dict=False
         )
         sampling = SamplingConfig(max_tokens=12, temperature=1.5, seed=3 + turn)
@@ -184,6 +184,7 @@ def test_a_conversation_has_its_start_token_from_the_template() -> None:
         *TOKENIZER.encode("x"),
         TOKENIZER.end_of_text,
     ]
+    assert TOKENIZER.end_of_text is not None
     ids = [700, *TOKENIZER.encode("x"), TOKENIZER.end_of_text]
     sampling = SamplingConfig(max_tokens=4, temperature=0)
     assert "".join(talk.say("x")) == "".join(stream_from(run.model, TOKENIZER, ids, sampling))
@@ -210,7 +211,13 @@ def test_what_a_template_calls_by_name(generation: dict[str, Any], names: tuple[
 
 
 def test_the_runs_own_settings_count_where_nothing_else_is_asked_for() -> None:
-    advised = {"temperature": 0.2, "top_k": 50, "min_p": 0, "stop_tokens": [END], "start_token": 3}
+    advised: dict[str, Any] = {
+        "temperature": 0.2,
+        "top_k": 50,
+        "min_p": 0,
+        "stop_tokens": [END],
+        "start_token": 3,
+    }
     run = a_run(**advised, bos_token=3, eos_token=4)
     assert run_settings(run) == advised
     asked = run_settings(run, temperature=0.0, top_k=None, max_tokens=5, seed=None, stop=None)
@@ -286,7 +293,7 @@ def test_an_answer_is_what_transformers_decodes_behind_the_prompt() -> None:
         theirs.decode(ids, skip_special_tokens=True) for ids in (prompt, prompt + written)
     )
     assert answer.startswith(" ")
-    assert whole == there + answer
+    assert whole == f"{there}{answer}"
 
 
 def test_a_chat_reads_again_what_it_has_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +323,8 @@ def test_a_chat_keeps_what_the_user_says() -> None:
 
 
 def test_an_answer_again_takes_the_place_of_the_last_and_the_next_seed() -> None:
-    gpt, settings = model(), {"max_tokens": 9, "temperature": 2.0}
+    gpt = model()
+    settings: dict[str, Any] = {"max_tokens": 9, "temperature": 2.0}
     talk = Conversation(gpt, TOKENIZER, SHORT, seed=3, **settings)
     with pytest.raises(UsageError, match="nothing was said yet"):
         talk.retry()

@@ -217,7 +217,7 @@ class Scripted(GPT):
 
     def __init__(self, script: Sequence[int], prompt_length: int) -> None:
         super().__init__(GPTConfig(**{"vocab_size": 257, **SHAPES[3]}))
-        self.lm_head = nn.Linear(257, 257, bias=False)
+        self.lm_head = nn.Linear(257, 257, bias=False)  # type: ignore[assignment]
         nn.init.eye_(self.lm_head.weight)
         self.script = dict(enumerate(script, start=prompt_length - 1))
 

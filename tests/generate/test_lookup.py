@@ -234,7 +234,7 @@ def test_only_where_it_is_exact() -> None:
     class Coarse(nn.Linear):
         """Anybody's layer: what it makes of several tokens at once is not known."""
 
-    model.blocks[0].ffn.up = Coarse(32, 128)
+    model.get_submodule("blocks.0.ffn").up = Coarse(32, 128)
     assert not can_look_up(model)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from groundup.config import GPTConfig
+from groundup.device.threads import usable_threads
 from groundup.generate import SamplingConfig, generate_tokens, pace
 from groundup.generate.pace import AGAIN, FIRST, Pace
 from groundup.model import GPT
@@ -20,7 +21,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.threads, self.cost = 0.0, 2, {1: 1.7, 2: 1.0}
         monkeypatch.setattr(pace, "usable_threads", lambda: 2)
-        monkeypatch.setattr(pace.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("groundup.generate.pace.time.perf_counter", lambda: self.now)
         self.used: list[int] = []
 
     def write(self, paced: Pace, n_tokens: int) -> list[int]:
@@ -76,7 +77,7 @@ def _spin(seconds: float) -> None:
 @pytest.mark.slow
 def test_beside_a_busy_process_it_is_not_slower_than_one_thread() -> None:
     """Two states, measured: both cores ours, and a process that keeps one of them busy."""
-    if pace.usable_threads() < 2:
+    if usable_threads() < 2:
         pytest.skip("one CPU")
     config = GPTConfig(vocab_size=4096, emb_dim=384, n_heads=6, n_layers=6, context_length=256)
     model = GPT(config).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_the_weights_are_held_as_codes_alone(groundup: Groundup, trained: Path) 
 
 def test_query_key_and_value_are_one_product(groundup: Groundup, trained: Path) -> None:
     groundup("quantize", trained, "--to", "small")
-    attn = load("small").model.blocks[0].attn
+    attn: Any = load("small").model.blocks[0].attn
     assert isinstance(attn.query, JointLinear)
     assert attn.query.joint is attn.key.joint is attn.value.joint
     x = torch.randn(2, 3, 16)
@@ -115,7 +116,7 @@ def test_vectors_take_16_bits_where_8_cost_too_much(
 ) -> None:
     monkeypatch.setattr("groundup.generate.quantize.can_multiply_whole_bytes", lambda: True)
 
-    def run_in(kept: list[float]) -> tuple[int, int]:
+    def run_in(kept: list[float]) -> tuple[int, int | None]:
         losses = iter(kept)
         done = quantize_run(trained, tmp_path / str(len(kept)), 8, lambda run: next(losses))
         table = load(done.path).manifest.quantization

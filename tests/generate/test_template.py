@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer as Library
@@ -241,7 +242,7 @@ def test_the_limits_hold_no_one_else() -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-def test_a_process_that_hangs_or_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_process_that_hangs_or_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     monkeypatch.setattr("groundup.generate.template.PROGRAM", program)
     monkeypatch.setattr("groundup.generate.template.PATIENCE", 0.3)

@@ -84,10 +84,10 @@ def test_what_is_written_is_the_whole_less_the_prompt(lookup: bool) -> None:
         expected.append(difference(SPACED.decode, prompt, written[:end]))
     assert sum(text.startswith(" ") for text in expected) > 2
     assert generate(model, SPACED, PROMPTS, start_token=1, **settings) == expected
-    for n, prompt in enumerate(PROMPTS):
+    for n, text in enumerate(PROMPTS):
         alone = settings | {"seed": 4 + n, "start_token": 1}
-        assert generate(model, SPACED, prompt, **alone) == expected[n]
-        assert "".join(stream(model, SPACED, prompt, **alone)) == expected[n]
+        assert generate(model, SPACED, text, **alone) == expected[n]
+        assert "".join(stream(model, SPACED, text, **alone)) == expected[n]
 
 
 @pytest.mark.parametrize(

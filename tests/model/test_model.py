@@ -15,7 +15,7 @@ from groundup import GPT, GPTConfig
 from groundup.model import CAUSAL, LayerNorm, Mask, fused_attention, plain_attention
 from tests.model.helpers import SHAPES, random_gpt, randomise
 
-GPT_CONFIG_124M = {
+GPT_CONFIG_124M: dict[str, Any] = {
     "vocab_size": 50257,
     "context_length": 1024,
     "emb_dim": 768,
@@ -26,7 +26,7 @@ GPT_CONFIG_124M = {
 }
 
 
-def count(model: GPT) -> int:
+def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -34,15 +34,15 @@ def test_the_workshop_dictionary_works_as_it_is() -> None:
     with torch.device("meta"):
         model = GPT(GPTConfig(**GPT_CONFIG_124M))
     assert count(model) == 163_009_536
-    assert sum(p.numel() for p in model.blocks[0].ffn.parameters()) == 4_722_432
-    assert sum(p.numel() for p in model.blocks[0].attn.parameters()) == 2_360_064
+    assert count(model.get_submodule("blocks.0.ffn")) == 4_722_432
+    assert count(model.get_submodule("blocks.0.attn")) == 2_360_064
     assert "163,009,536 parameters (untied)" in repr(model)
 
 
 def test_a_printed_model_counts_what_it_has_and_shared_parameters_once() -> None:
     model = random_gpt(**SHAPES[0], tie_embeddings=True)
     assert f"GPT(\n  {count(model):,} parameters (tied), " in repr(model)
-    model.blocks[0].attn.query = nn.Linear(7, 1000)
+    model.get_submodule("blocks.0.attn").query = nn.Linear(7, 1000)
     model.blocks.append(nn.Linear(3, 5))
     assert f"GPT(\n  {count(model):,} parameters (tied), {len(model.blocks)} layers" in repr(model)
 
@@ -102,6 +102,7 @@ def test_an_earlier_token_changes_every_later_logit() -> None:
 def test_layer_norm_is_its_formula() -> None:
     norm = LayerNorm(24, eps=1e-5)
     randomise(norm)
+    assert norm.bias is not None
     x = torch.randn(4, 7, 24) * 3 + 1
     mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
     expected = norm.weight * (x - mean) / torch.sqrt(variance + 1e-5) + norm.bias
@@ -112,7 +113,12 @@ def test_layer_norm_is_its_formula() -> None:
 @pytest.mark.parametrize("emb_dim", [128, 768])
 @torch.no_grad()
 def test_loss_at_the_start_is_that_of_guessing(vocab_size: int, emb_dim: int) -> None:
-    shape = {"n_heads": 4, "n_layers": 2, "context_length": 128, "tie_embeddings": True}
+    shape: dict[str, Any] = {
+        "n_heads": 4,
+        "n_layers": 2,
+        "context_length": 128,
+        "tie_embeddings": True,
+    }
     model = GPT(GPTConfig(vocab_size=vocab_size, emb_dim=emb_dim, **shape))
     tokens = torch.randint(vocab_size, (4, 129))
     logits = model(tokens[:, :-1]).flatten(0, 1)

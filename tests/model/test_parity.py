@@ -34,7 +34,7 @@ def as_transformers(model: GPT) -> GPT2LMHeadModel:
         )
     ).eval()
     ours = dict(model.named_parameters())
-    theirs = {
+    theirs: dict[str, torch.Tensor] = {
         "transformer.wte.weight": ours["token_embedding.weight"],
         "transformer.wpe.weight": ours["position_embedding.weight"],
         "transformer.ln_f.weight": ours["final_norm.weight"],
@@ -46,7 +46,9 @@ def as_transformers(model: GPT) -> GPT2LMHeadModel:
         for kind in ("weight", "bias"):
             theirs[f"{to}ln_1.{kind}"] = ours[f"{at}attn_norm.{kind}"]
             theirs[f"{to}ln_2.{kind}"] = ours[f"{at}ffn_norm.{kind}"]
-            qkv = [ours[f"{at}attn.{p}.{kind}"] for p in ("query", "key", "value")]
+            qkv: list[torch.Tensor] = [
+                ours[f"{at}attn.{p}.{kind}"] for p in ("query", "key", "value")
+            ]
             theirs[f"{to}attn.c_attn.{kind}"] = torch.cat(qkv).t()
             theirs[f"{to}attn.c_proj.{kind}"] = ours[f"{at}attn.out.{kind}"].t()
             theirs[f"{to}mlp.c_fc.{kind}"] = ours[f"{at}ffn.up.{kind}"].t()
@@ -71,7 +73,7 @@ def as_llms_from_scratch(model: GPT) -> GPTModel:
         }
     ).eval()
     ours = dict(model.named_parameters())
-    theirs = {
+    theirs: dict[str, torch.Tensor] = {
         "tok_emb.weight": ours["token_embedding.weight"],
         "pos_emb.weight": ours["position_embedding.weight"],
         "final_norm.scale": ours["final_norm.weight"],

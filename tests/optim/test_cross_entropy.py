@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,8 +21,12 @@ def _no_logits_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def value_and_gradients(
-    function, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float = 0.0
-):
+    function: Callable[..., Tensor],
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    softcap: float = 0.0,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     hidden, weight = (t.detach().clone().requires_grad_() for t in (hidden, weight))
     value = function(hidden, weight, targets, softcap)
     (value / 7).backward()
@@ -90,6 +96,7 @@ def test_a_tied_matrix_gets_the_whole_gradient_in_one_tensor(loss_name: str) -> 
         train_step(tokens, tokens + 1)[0].backward()
         for name, parameter in model.named_parameters():
             ours = step_model.get_parameter(name).grad
+            assert ours is not None
             torch.testing.assert_close(ours / passes, parameter.grad, atol=1e-5, rtol=1e-5)
 
 
@@ -97,6 +104,7 @@ def test_a_model_that_was_trained_is_an_ordinary_module_again() -> None:
     model = random_gpt(**SHAPES[1], tie_embeddings=True)
     tokens = torch.arange(24)[None]
     TrainStep(model)(tokens, tokens)[0].backward()
+    assert model.lm_head.weight.grad is not None
     joined = model.lm_head.weight.grad.clone()
     model.zero_grad()
     plain_loss(model.hidden_states(tokens)[0], model.lm_head.weight, tokens[0]).backward()

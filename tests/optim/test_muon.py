@@ -18,7 +18,7 @@ from groundup.optim.optimizer import (
 )
 from groundup.train import build_optimizer, new_model
 
-SHAPES = [(48, 48), (48, 160), (160, 48), (48, 48), (40, 48)]
+SHAPES: list[tuple[int, ...]] = [(48, 48), (48, 160), (160, 48), (48, 48), (40, 48)]
 STEPS = 6
 SMALL: dict[str, Any] = {
     "vocab_size": 60,
@@ -93,7 +93,7 @@ def test_a_stack_of_matrices_is_that_of_its_matrices() -> None:
             matrix.grad = gradient.clone()
         one.step()
         other.step()
-    torch.testing.assert_close(stack, torch.stack(alone), atol=1e-5, rtol=0)
+    torch.testing.assert_close(stack, torch.stack([*alone]), atol=1e-5, rtol=0)
 
 
 def test_orthogonal_matrices_come_of_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from groundup import TrainConfig
 from groundup.train import learning_rate
 
 
-def rates(**settings: object) -> list[float]:
+def rates(**settings: Any) -> list[float]:
     config = TrainConfig(**{"learning_rate": 1e-3, **settings})
     return [learning_rate(step, config) for step in range(config.steps)]
 

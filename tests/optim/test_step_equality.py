@@ -39,8 +39,8 @@ def trainer(config: TrainConfig) -> Trainer:
         step=TrainStep(model, config.loss),
         batches=Batches(TokenSplit.from_array(ids, 2000), 12, config.batch_size, config.seed),
         choices=choose(config, CONFIG),
-        evaluate=lambda max_tokens: None,
-        sample=lambda: None,
+        evaluate=lambda max_tokens, progress: None,
+        sample=lambda progress: None,
         listeners=[],
     )
 
@@ -49,7 +49,7 @@ def plain_step(model: GPT, optimizer: Optimizer, ours: Trainer) -> torch.Tensor:
     """Divide the loss, clip with torch's own function, then step: nothing fused, nothing folded."""
     config, number = ours.config, ours.progress.step
     n = config.sequences_per_step
-    tokens, targets = (torch.from_numpy(a) for a in ours.batches.samples(number * n, n))
+    tokens, targets = map(torch.from_numpy, ours.batches.rows(number * n, n).arrays.values())
     loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or torch.inf)
@@ -71,11 +71,14 @@ def test_every_gradient_and_parameter_is_that_of_the_plain_step(
     seen: dict[str, torch.Tensor] = {}
 
     def keep() -> None:
-        seen.update({n: p.grad.clone() for n, p in ours.model.named_parameters()})
+        for name, parameter in ours.model.named_parameters():
+            assert parameter.grad is not None
+            seen[name] = parameter.grad.clone()
         forget()
 
     our_optimizer = ours.learner.optimizer
-    forget, our_optimizer.zero_grad = our_optimizer.zero_grad, keep
+    forget = our_optimizer.zero_grad
+    our_optimizer.zero_grad = keep  # type: ignore[method-assign]
     for _ in range(config.steps):
         norm = plain_step(plain, theirs, ours)
         our_norm = ours._learn()

@@ -85,7 +85,7 @@ def _kept(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of all different storages that a forward pass keeps, parameters apart."""
     model = GPT(config).train()
     if train.checkpoint_activations == "on":
-        checkpoint_blocks(model)
+        checkpoint_blocks(model.blocks, config.has_dropout)
     seen = {p.untyped_storage().data_ptr(): 0 for p in model.parameters()}
     alive = []
 

@@ -64,7 +64,8 @@ def test_as_dict_is_json_with_exact_figures() -> None:
 
 def test_plan_without_training() -> None:
     plan = make_plan(preset("nano"))
-    assert plan.training is plan.tokens is plan.tokens_per_step is plan.seconds is None
+    assert plan.training is None
+    assert plan.tokens is plan.tokens_per_step is plan.seconds is None
     assert plan.memory["cache"] > 0
     assert plan_rows(plan)
     assert plan_tables(plan)

@@ -73,7 +73,7 @@ def test_exact_sums_end_in_the_same_bits_in_any_layout(tmp_path: Path) -> None:
         "two": (2, {}),
         "four": (4, {"batch_size": 4, "accumulation": 2}),
     }
-    common = {"exact": "on", "drop_rate": 0.1, "steps": 12}
+    common: dict[str, Any] = {"exact": "on", "drop_rate": 0.1, "steps": 12}
     prints = {
         name: fingerprint(train(tmp_path, ranks, name, **common, **more))
         for name, (ranks, more) in layouts.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from groundup.runs.manifest import Manifest
 
 def test_lines_come_back_and_are_plain_json(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    records = [{"step": 1, "text": "é\n☃"}, {"step": 2, "loss": 0.1}]
+    records: list[dict[str, Any]] = [{"step": 1, "text": "é\n☃"}, {"step": 2, "loss": 0.1}]
     for record in records:
         append_line(path, record)
     append_line(path, {"step": 3, "loss": math.nan, "norm": math.inf})

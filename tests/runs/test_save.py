@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,11 +19,17 @@ from groundup.runs.record import read_run
 from groundup.tokenizer import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()
-SMALL = {"vocab_size": 257, "context_length": 16, "emb_dim": 32, "n_heads": 2, "n_layers": 1}
+SMALL: dict[str, Any] = {
+    "vocab_size": 257,
+    "context_length": 16,
+    "emb_dim": 32,
+    "n_heads": 2,
+    "n_layers": 1,
+}
 TOKENS = torch.arange(16)[None]
 
 
-def model_of(**changes: object) -> GPT:
+def model_of(**changes: Any) -> GPT:
     model = GPT(GPTConfig(**{**SMALL, **changes})).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -49,13 +56,14 @@ def test_weights_keep_their_number_format(tmp_path: Path) -> None:
 
 
 def test_how_to_talk_with_the_model_is_kept(tmp_path: Path) -> None:
-    settings = {"chat_template": "{{ messages }}", "generation": {"temperature": 0.5}}
+    generation = {"temperature": 0.5}
+    settings: dict[str, Any] = {"chat_template": "{{ messages }}", "generation": generation}
     run = load(save(model_of(), TOKENIZER, tmp_path / "mine", **settings))
     assert (run.chat_template, run.generation) == tuple(settings.values())
 
 
 def wider_query(model: GPT) -> None:
-    model.blocks[0].attn.query = nn.Linear(32, 64)
+    model.get_submodule("blocks.0.attn").query = nn.Linear(32, 64)
 
 
 def another_activation(model: GPT) -> None:
@@ -71,7 +79,8 @@ def of_the_same_shapes(model: GPT) -> None:
 
 
 def own_attention(model: GPT) -> None:
-    model.blocks[0].attn.attend = lambda *arguments: plain_attention(*arguments) / 2
+    attn: Any = model.blocks[0].attn
+    attn.attend = lambda *arguments: plain_attention(*arguments) / 2
 
 
 def untied_head(model: GPT) -> None:

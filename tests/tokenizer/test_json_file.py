@@ -98,6 +98,7 @@ def test_text_never_becomes_a_special_token(
 @given(texts.map(lambda text: text + END + text))
 def test_our_own_never_make_a_special_token(text: str) -> None:
     for tokenizer in (small_bpe(), ByteTokenizer()):
+        assert tokenizer.end_of_text is not None
         assert tokenizer.end_of_text not in tokenizer.encode(text)
         assert tokenizer.decode([tokenizer.end_of_text, *tokenizer.encode(text)]) == text
         assert tokenizer.token_bytes(tokenizer.end_of_text) == b""
@@ -288,7 +289,7 @@ def test_a_changed_file_loads_whole_or_is_refused(data: st.DataObject, tmp_path:
     document = json.loads(BASE)
     place = data.draw(st.sampled_from([document, document["model"], document["added_tokens"][0]]))
     key = data.draw(st.sampled_from(sorted(place)))
-    junk = (
+    junk: st.SearchStrategy[Any] = (
         st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
     )
     place[key] = data.draw(junk | st.lists(st.text(max_size=3), max_size=2))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_a_stream_of_anything_equals_the_whole(ids: list[int], step: int) -> Non
         assert "".join(parts) + stream.flush() == tokenizer.decode(ids)
 
 
-def test_saved_and_loaded_are_the_same(tmp_path) -> None:
+def test_saved_and_loaded_are_the_same(tmp_path: Path) -> None:
     for tokenizer in (
         small_bpe(),
         BPETokenizer(small_bpe()._tokens[:256], [], None),

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_nothing_to_train_on(texts: list[str]) -> None:
             CharTokenizer.train(texts)
 
 
-def test_build_each_kind(tmp_path) -> None:
+def test_build_each_kind(tmp_path: Path) -> None:
     assert build_tokenizer("bpe", lambda: [SPEECH * 9], 300).vocab_size == 300
     assert build_tokenizer("bytes", lambda: [], 0).vocab_size == 257
     chars = build_tokenizer("chars", lambda: ["ab", "ca"], 0)

@@ -151,7 +151,12 @@ def test_listeners_hear_what_is_returned() -> None:
 
 @pytest.mark.parametrize("epochs", [0.5, 2])
 def test_epochs_count_passes_over_the_training_tokens(epochs: float) -> None:
-    settings = {"batch_size": 4, "accumulation": 2, "eval_every": 100, "sample_tokens": 0}
+    settings: dict[str, Any] = {
+        "batch_size": 4,
+        "accumulation": 2,
+        "eval_every": 100,
+        "sample_tokens": 0,
+    }
     metrics = train(new(), TOKENIZER, TEXT[:400], epochs=epochs, show=False, **settings)
     n_train = 360
     steps = max(line["step"] for line in metrics)
@@ -179,8 +184,9 @@ def test_a_loaded_model_learns_on(tmp_path: Path) -> None:
     ],
 )
 def test_an_argument_of_another_name_is_told_its_own(word: str, ours: str) -> None:
+    argument: dict[str, Any] = {word: 1}
     with pytest.raises(ConfigError, match=f"unknown argument '{word}'; did you mean '{ours}'"):
-        train(new(), TOKENIZER, TEXT, **{word: 1})
+        train(new(), TOKENIZER, TEXT, **argument)
 
 
 @pytest.mark.parametrize("run", [None, "mine"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from groundup import CharTokenizer, preset
@@ -21,15 +23,15 @@ PINNED_DEFAULT = [
     2.439226, 2.397724,
 ]  # fmt: skip
 
-GPT2 = {"optimizer": "adamw", "learning_rate": 3e-3}
+GPT2: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 3e-3}
 
 
-def curve(name: str, **settings: object) -> list[float]:
+def curve(name: str, **settings: Any) -> list[float]:
     text = sentences(300)
     tokenizer = CharTokenizer.train([text])
     sizes = {"context_length": 32, "emb_dim": 32, "n_heads": 4, "n_layers": 2}
     model = new_model(preset(name, vocab_size=tokenizer.vocab_size, **sizes), seed=7)
-    options = {"steps": 20, "batch_size": 8, "threads": 1, "show": False}
+    options: dict[str, Any] = {"steps": 20, "batch_size": 8, "threads": 1, "show": False}
     records = train(model, tokenizer, text, **{**options, **settings})
     return [record["train_loss"] for record in records if "train_loss" in record]
 
@@ -58,7 +60,7 @@ def test_a_model_that_was_evaluated_before_learns_the_same() -> None:
     sizes = {"context_length": 32, "emb_dim": 32, "n_heads": 4, "n_layers": 2, "drop_rate": 0.5}
     config = preset("pico", vocab_size=tokenizer.vocab_size, **sizes)
     fresh, evaluated = new_model(config, seed=7), new_model(config, seed=7).eval()
-    options = {"steps": 3, "batch_size": 4, "threads": 1, "show": False}
+    options: dict[str, Any] = {"steps": 3, "batch_size": 4, "threads": 1, "show": False}
     curves = [
         [r["train_loss"] for r in train(m, tokenizer, text, **options) if "train_loss" in r]
         for m in (fresh, evaluated)

@@ -27,7 +27,9 @@ def learnt(folder: Path, preset: str = "pico", **changes: Any) -> TrainRun:
 
 
 def go_on(folder: Path, base: Path, **changes: Any) -> TrainRequest:
-    model = {k: changes.pop(k) for k in ("context_length", "n_layers") if k in changes}
+    model: dict[str, Any] = {
+        k: changes.pop(k) for k in ("context_length", "n_layers") if k in changes
+    }
     asked = request(folder, **changes)
     return dataclasses.replace(asked, base=base, model_changes=model)
 
@@ -46,6 +48,7 @@ def test_it_begins_with_the_loss_of_the_base_and_goes_on_down(tmp_path: Path) ->
     assert tables["request"]["from"]["run"] == str(base.folder.path)
     assert tables["data"]["tokenizer_fingerprint"] == loaded.tokenizer.fingerprint
     assert first_loss(outcome) == pytest.approx(evaluated(loaded, tables), abs=1e-6)
+    assert outcome.progress.val_loss is not None
     assert outcome.progress.val_loss < first_loss(outcome)
 
 
@@ -133,7 +136,7 @@ def test_a_shorter_context_keeps_the_first_positions(tmp_path: Path) -> None:
     outcome = train_run(go_on(tmp_path, base, context_length=8, steps=1), quiet())
     checkpoint, _ = newest_intact(outcome.folder.checkpoints)
     assert checkpoint is not None
-    before = load(base).model.position_embedding.weight
+    before = load(base).model.get_parameter("position_embedding.weight")
     after = checkpoint.model_tensors()["position_embedding.weight"]
     assert after.shape == (8, before.shape[1])
     torch.testing.assert_close(after, before[:8], atol=0.02, rtol=0)

@@ -49,13 +49,13 @@ def trainer(config: GPTConfig, device: str, **changes: Any) -> Trainer:
         ),
         batches=Batches(split, config.context_length, settings.batch_size, settings.seed),
         choices=choices,
-        evaluate=lambda max_tokens: None,
-        sample=lambda: None,
+        evaluate=lambda max_tokens, progress: None,
+        sample=lambda progress: None,
         listeners=[],
     )
 
 
-def weights_after(steps: int, ours: Trainer) -> tuple[list[float], dict[str, torch.Tensor]]:
+def weights_after(steps: int, ours: Trainer) -> tuple[list[float | None], dict[str, torch.Tensor]]:
     for _ in range(steps):
         ours._learn()
     losses = ours.progress.unlogged[-steps:]
@@ -102,7 +102,7 @@ def test_the_fused_loss_is_the_plain_one(number: torch.dtype, compile_: bool) ->
     targets = torch.randint(997, (700,), device="cuda")
     targets[::7] = IGNORED
     exact = [x.detach().double().requires_grad_() for x in (hidden, weight)]
-    wanted = cross_entropy.plain_loss(*exact, targets)
+    wanted = cross_entropy.plain_loss(exact[0], exact[1], targets)
     rows = cross_entropy.losses_and_gradients
     if compile_:
         rows = torch.compile(compiled.reduce_and_map)

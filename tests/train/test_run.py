@@ -278,7 +278,8 @@ def test_a_gradient_that_is_no_number_stops_before_it_harms(
     before = weights(stopped)
 
     def poisoned(self: nn.Module, **arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return sum(p.sum() for p in self.parameters()) * torch.nan, torch.tensor(1)
+        total = torch.stack([p.sum() for p in self.parameters()]).sum()
+        return total * torch.nan, torch.tensor(1)
 
     monkeypatch.setattr("groundup.optim.step.TrainStep.forward", poisoned)
     with pytest.raises(RunError, match="step 9: the loss is not finite"):

@@ -17,7 +17,7 @@ from groundup.config import GPTConfig, TrainConfig
 from groundup.plan import make_plan
 from groundup.runs import RunFolder
 from groundup.runs.background import Background
-from groundup.runs.checkpoint import list_checkpoints, newest_intact
+from groundup.runs.checkpoint import list_checkpoints, newest_intact, save_checkpoint
 from groundup.train import ConsoleScreen, train_run
 from groundup.train.progress import Progress
 from groundup.train.resume import tell_inexact
@@ -116,7 +116,7 @@ def test_a_save_that_fails_ends_the_run_and_loses_nothing(
     parts = folder(tmp_path, "b")
     import groundup.train.recorder as recorder
 
-    genuine = recorder.save_checkpoint
+    genuine = save_checkpoint
 
     def fails(folder: Path, step: int, *given: Any) -> Any:
         if step == 12:

@@ -115,7 +115,7 @@ def test_a_replay_names_the_layer_and_the_sequence(
     genuine = GPT.hidden_states
 
     def break_one(self: GPT, given: Tensor, *more: Any) -> Tensor:
-        self.blocks[1].ffn.down.weight.data[0, 0] = (
+        self.get_parameter("blocks.1.ffn.down.weight").data[0, 0] = (
             math.inf if torch.equal(given[0], tokens[2]) else 0.0
         )
         return genuine(self, given, *more)

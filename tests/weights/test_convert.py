@@ -178,7 +178,7 @@ def test_numbers_that_a_format_cannot_hold_are_refused(
 def save_spoilt(folder: Path, tokenizer: BPETokenizer, value: float) -> Path:
     run, model = make_run(folder, tokenizer, **FAMILIES["llama"])
     with torch.no_grad():
-        model.blocks[0].ffn.down.weight[0, 0] = value
+        model.get_parameter("blocks.0.ffn.down.weight")[0, 0] = value
     save_checkpoint(RunFolder(run).checkpoints, 8, dict(model.named_parameters()), {}, {"step": 8})
     return run
 

@@ -7,6 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 @pytest.fixture(scope="module", params=["en", "pt"])
-def models(package: ModuleType, request: pytest.FixtureRequest) -> tuple[object, object, GPT]:
+def models(package: ModuleType, request: pytest.FixtureRequest) -> tuple[Any, Any, GPT]:
     theirs, tokenizer = package.load_pretrained(request.param)
-    weights = Path(package.__file__).parent / "weights" / f"{request.param}.npz"
+    weights = Path(str(package.__file__)).parent / "weights" / f"{request.param}.npz"
     return theirs, tokenizer, mapped(weights)
 
 
@@ -101,7 +102,7 @@ def halved(weight: Tensor, head_dim: int) -> Tensor:
 
 
 @torch.no_grad()
-def test_its_logits_are_ours(models) -> None:
+def test_its_logits_are_ours(models: tuple[Any, Any, GPT]) -> None:
     theirs, tokenizer, ours = models
     ids = tokenizer.encode("".join(PROMPTS) * 3)[:128]
     expected = torch.from_numpy(theirs(ids).data).float()
@@ -109,7 +110,7 @@ def test_its_logits_are_ours(models) -> None:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_its_greedy_text_is_ours(models, prompt: str) -> None:
+def test_its_greedy_text_is_ours(models: tuple[Any, Any, GPT], prompt: str) -> None:
     theirs, tokenizer, ours = models
     ids = tokenizer.encode(prompt)
     expected = [step.token for step in theirs.generate(ids, 90, greedy=True)]

@@ -22,7 +22,7 @@ TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "ml
 def reference(bias: bool) -> GPT2LMHeadModel:
     """Return the same architecture in transformers; nanoGPT's has the exact GELU."""
     names = {"block_size": "n_positions"}
-    sizes = {names.get(key, key): value for key, value in SHAPE.items()}
+    sizes: dict[str, Any] = {names.get(key, key): value for key, value in SHAPE.items()}
     model = GPT2LMHeadModel(GPT2Config(**sizes, activation_function="gelu")).eval()
     randomise(model)
     if not bias:

@@ -17,10 +17,9 @@ import torch
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
-from groundup.cli.evaluate import candidate
 from groundup.data import CORPORA, corpus_files, prepare
 from groundup.device.threads import cpu_threads
-from groundup.evaluate import evaluate_loss, evaluate_text
+from groundup.evaluate import Candidate, evaluate_loss, evaluate_text
 from groundup.generate import KVCache, SamplingConfig, generate_tokens
 from groundup.generate.lookup import AheadReader
 from groundup.generate.quantize import LIMITS, quantize_run
@@ -124,7 +123,7 @@ def test_quantized_it_reads_plain_text_nearly_as_well(run: Path, bits: int) -> N
     text = "".join(file.read_text(encoding="utf-8")[5_000:9_000] for file in files)
 
     def measure(loaded: LoadedRun) -> float:
-        return evaluate_text(candidate(loaded), text).loss
+        return evaluate_text(Candidate.from_run(loaded), text).loss
 
     done = quantize_run(run, run.parent / f"int{bits}", bits, measure)
     print(f"\n{bits} bits: {done.growth:+.3%}, vectors in {done.vector_bits}")

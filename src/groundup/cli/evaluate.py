@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundup.base.errors import DataError, UsageError
-from groundup.base.files import file_error
+from groundup.base.errors import UsageError
 from groundup.base.words import counted
-from groundup.cli.app import app, tell, verb
+from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON, Device, Which, load_run
-from groundup.cli.printing import print_rows, print_text
+from groundup.cli.printing import print_rows, print_text, progress_bar
 from groundup.cli.run_names import Run, check_run
-from groundup.cli.standard_io import PIPE
+from groundup.cli.standard_io import read_text
 
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
     from groundup.evaluate.tasks import Question
     from groundup.runs.load import LoadedRun
 
-    Asked = dict[str, tuple[list[str], list[Question]]]
+    Questions = dict[str, tuple[list[str], list[Question]]]
+    """Of each task: what names its documents in errors, and their questions."""
 
 JOURNAL = "evaluations.jsonl"
 TASKS_HELP = "Of lambada, hellaswag, arc_easy, arc_challenge, piqa, winogrande; commas between."
@@ -69,37 +66,32 @@ def evaluate(
         raise UsageError("--stride is how the window moves over --text; give one, or leave it out")
     check_run(run, checkpoint, device)
     words = None if text is None else read_text(text)
-    asked = _questions(names, data, limit)
+    questions = _questions(names, data, limit)
     loaded = load_run(run, checkpoint, device)
     report: dict[str, Any] = {"run": str(run), "step": loaded.step}
     if text is None and not names:
-        report["validation"] = _show_validation(
-            validation(run, loaded, or_else=" or --tasks"), as_json
-        )
-    if words is not None:
-        from groundup.evaluate import evaluate_text
+        kept_aside = evaluate_validation(run, loaded, instead="--text FILE or --tasks")
+        report["validation"] = _show_validation(kept_aside, as_json)
+    from groundup.evaluate import Candidate, evaluate_text
 
-        with _progress("Text") as shown:
+    candidate = Candidate.from_run(loaded) if words is not None or names else None
+    if candidate and words is not None:
+        with progress_bar("Text") as bar:
             result = evaluate_text(
-                candidate(loaded),
-                words,
-                stride=stride,
-                batch_tokens=batch_tokens,
-                progress=shown,
+                candidate, words, stride=stride, batch_tokens=batch_tokens, progress=bar
             )
         report["text"] = _show_text(result, as_json)
-    if names:
-        journal = output or run / JOURNAL
-        results = _sit(candidate(loaded), asked, journal, batch_tokens)
+    if candidate and names:
+        results = _evaluate_tasks(candidate, questions, output or run / JOURNAL, batch_tokens)
         report["tasks"] = _show_tasks(results, as_json)
     if as_json:
-        print(json.dumps(_plain(report), indent=2))
+        print(json.dumps(_without_nan(report), indent=2))
 
 
-def _plain(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
     """Return a report without NaN and infinity, which JSON has no words for: they become null."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _without_nan(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -120,77 +112,47 @@ def _task_names(tasks: str, data: Path | None, hub: bool) -> list[str]:
     return names
 
 
-def candidate(loaded: LoadedRun) -> Candidate:
-    """Return a loaded run as what is evaluated."""
-    from groundup.evaluate import Candidate
-
-    start = loaded.generation.get("start_token")
-    return Candidate(loaded.model, loaded.tokenizer, () if start is None else (start,))
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file, or of standard input for -."""
-    from groundup.data.folders import format_of
-    from groundup.data.kinds import looks_like
-    from groundup.data.markup import MARKUP
-    from groundup.data.records import RECORD_FORMATS
-    from groundup.data.streams import plain_text
-
-    name = PIPE if path == Path("-") else str(path)
-    try:
-        raw = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    except OSError as error:
-        raise file_error(path, error) from error
-    text = plain_text(raw, name)
-    if not text:
-        raise DataError(f"{name}: an empty text; give one with something to predict")
-    if looks_like(text) or format_of(path) in (*RECORD_FORMATS, *MARKUP):
-        tell(
-            f"{name}: taken as it stands, with all that is not text in it; training reads only the "
-            "texts of such a file, and to score those, give them as plain text"
-        )
-    return text
-
-
-def validation(
-    run: Path, loaded: LoadedRun, max_tokens: int | None = None, or_else: str = ""
+def evaluate_validation(
+    run: Path, loaded: LoadedRun, max_tokens: int | None = None, *, instead: str
 ) -> Evaluation:
-    """Evaluate on the text that the run kept aside, or on so many tokens spread over it."""
-    from groundup.data import open_tokens
-    from groundup.evaluate import evaluate_loss
+    """Evaluate on the run's validation text, or on `max_tokens` spread over it, with a bar.
 
-    folder = loaded.manifest.data.folder
-    if not folder:
-        raise UsageError(f"{run} has no validation text of its own; give --text FILE{or_else}")
-    with _progress("Validation") as shown:
-        tokens = open_tokens(folder, "val")
-        return evaluate_loss(loaded.model, tokens, max_tokens=max_tokens, progress=shown)
+    Where the run has none, the error names what to give `instead`.
+    """
+    from groundup.evaluate import evaluate_loss, validation_split
+
+    with progress_bar("Validation") as bar:
+        split = validation_split(loaded)
+        if split is None:
+            raise UsageError(f"{run} has no validation text of its own; give {instead}")
+        return evaluate_loss(loaded.model, split, max_tokens=max_tokens, progress=bar)
 
 
-def _questions(names: list[str], data: Path | None, limit: int | None) -> Asked:
-    """Return the questions of each task; what is wrong with them is said before torch is loaded."""
+def _questions(names: list[str], data: Path | None, limit: int | None) -> Questions:
+    """Return the questions of each task; errors in them are found before torch is loaded."""
     from groundup.evaluate.task_files import read_questions
 
     return {name: read_questions(name, data, limit) for name in names}
 
 
-def _sit(candidate: Candidate, asked: Asked, journal: Path, batch_tokens: int) -> list[TaskResult]:
-    from groundup.evaluate import sit
+def _evaluate_tasks(
+    candidate: Candidate, questions: Questions, journal: Path, batch_tokens: int
+) -> list[TaskResult]:
+    from groundup.evaluate import evaluate_task
 
     results = []
-    for name, (labels, questions) in asked.items():
-        with _progress(name) as shown:
-            results.append(
-                sit(
-                    candidate,
-                    name,
-                    questions,
-                    labels=labels,
-                    journal=journal,
-                    batch_tokens=batch_tokens,
-                    progress=shown,
-                )
+    for name, (labels, asked) in questions.items():
+        with progress_bar(name) as bar:
+            result = evaluate_task(
+                candidate,
+                name,
+                asked,
+                labels=labels,
+                journal=journal,
+                batch_tokens=batch_tokens,
+                progress=bar,
             )
+        results.append(result)
     return results
 
 
@@ -264,24 +226,3 @@ def _show_tasks(results: list[TaskResult], as_json: bool) -> dict[str, Any]:
 def _points(metric: str, value: float) -> str:
     """Show a share in percent, and anything else as it is."""
     return f"{value:,.2f}" if metric == "perplexity" else f"{100 * value:.2f}%"
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what moves a bar with the time left along, on a terminal; elsewhere it is silent."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(
-        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
-    )
-    task = bar.add_task(what, total=None)
-    with bar:
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from groundup.base.output import harmless
@@ -69,6 +70,27 @@ def print_rows(
                 print_text(f"No room here for: {', '.join(left_out)}")
             return
     _print_records(console, columns, rows)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the time left, on a terminal only; yield what is told (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(
+        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
+    )
+    task = progress.add_task(what, total=None)
+    with progress:
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _console() -> Console:

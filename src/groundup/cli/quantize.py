@@ -11,10 +11,11 @@ import typer
 
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, verb
-from groundup.cli.evaluate import candidate, read_text, validation
+from groundup.cli.evaluate import evaluate_validation
 from groundup.cli.options import AsJSON, Which
 from groundup.cli.printing import say, suggest
 from groundup.cli.run_names import Run, check_run
+from groundup.cli.standard_io import read_text
 
 if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
@@ -82,8 +83,8 @@ def quantize(
 
 def _loss(run: Path, loaded: LoadedRun, text: str | None) -> float:
     """Return a model's loss on a text, or on about `MEASURED_TOKENS` of its validation text."""
-    from groundup.evaluate import evaluate_text
+    from groundup.evaluate import Candidate, evaluate_text
 
     if text is not None:
-        return evaluate_text(candidate(loaded), text).loss
-    return validation(run, loaded, MEASURED_TOKENS).loss
+        return evaluate_text(Candidate.from_run(loaded), text).loss
+    return evaluate_validation(run, loaded, MEASURED_TOKENS, instead="--text FILE").loss

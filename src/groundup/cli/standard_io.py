@@ -1,13 +1,16 @@
-"""Standard input as text, and a model's text on standard output."""
+"""Texts from files and standard input, and a model's text on standard output."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from groundup.base.errors import DataError
+from groundup.base.files import file_error
 from groundup.base.output import harmless
+from groundup.cli.app import tell
 
 if TYPE_CHECKING:
     import io
@@ -21,6 +24,34 @@ def read_input() -> str:
     from groundup.data.streams import plain_text
 
     return plain_text(sys.stdin.buffer.read(), PIPE)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file as it stands, or of standard input for -.
+
+    A notice says so where the file has records or markup, of which training reads the texts only.
+    """
+    from groundup.data.folders import format_of
+    from groundup.data.kinds import looks_like
+    from groundup.data.markup import MARKUP
+    from groundup.data.records import RECORD_FORMATS
+    from groundup.data.streams import plain_text
+
+    is_pipe = path == Path("-")
+    name = PIPE if is_pipe else str(path)
+    try:
+        raw = sys.stdin.buffer.read() if is_pipe else path.read_bytes()
+    except OSError as error:
+        raise file_error(path, error) from error
+    text = plain_text(raw, name)
+    if not text:
+        raise DataError(f"{name}: an empty text; give one with something to predict")
+    if looks_like(text) or format_of(path) in (*RECORD_FORMATS, *MARKUP):
+        tell(
+            f"{name}: taken as it stands, with all that is not text in it; training reads only the "
+            "texts of such a file, and to score those, give them as plain text"
+        )
+    return text
 
 
 def input_lines() -> Iterator[str]:

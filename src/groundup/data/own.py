@@ -10,7 +10,7 @@ from groundup.base.errors import UsageError, shown
 from groundup.base.file_names import RUN_MANIFEST, TOKENIZER
 from groundup.base.files import UNFINISHED, read_bytes
 from groundup.base.parse import parse_json, parse_toml
-from groundup.data.tokens import JOURNAL, LOCK, MANIFEST, SHARD
+from groundup.data.tokens import FINISHED_SHARDS, LOCK, MANIFEST, SHARD
 
 PREPARED, RUN = "token shards", "a run"
 
@@ -19,13 +19,13 @@ def own_kind(folder: Path, names: set[str]) -> str | None:
     """Return what of ours the folder with the files `names` is, None where it is not ours.
 
     A run has a `run.toml` with its tables. Shards have our manifest; until that is written, there
-    is nothing in their folder but what we put there, and a lock or a journal is.
+    is nothing in their folder but what we put there, and a lock or `unfinished.json` is.
     """
     if RUN_MANIFEST in names and _has(folder / RUN_MANIFEST, "format", "model", "data"):
         return RUN
     if MANIFEST in names and _has(folder / MANIFEST, "format", "shard_tokens", "splits"):
         return PREPARED
-    unfinished = {LOCK, JOURNAL} & names and all(map(_is_ours, names))
+    unfinished = {LOCK, FINISHED_SHARDS} & names and all(map(_is_ours, names))
     return PREPARED if unfinished else None
 
 
@@ -40,7 +40,7 @@ def _has(path: Path, *keys: str) -> bool:
 
 def _is_ours(name: str) -> bool:
     return (
-        name in (LOCK, JOURNAL, TOKENIZER)
+        name in (LOCK, FINISHED_SHARDS, TOKENIZER)
         or name.startswith(UNFINISHED)
         or re.fullmatch(SHARD, name) is not None
     )

@@ -33,11 +33,11 @@ from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.portions import cut_safely, units
 from groundup.data.reading import ReadingLog
-from groundup.data.shards import Journal, ShardWriter
+from groundup.data.shards import FinishedShards, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (
+    FINISHED_SHARDS,
     FORMAT,
-    JOURNAL,
     LOCK,
     MANIFEST,
     SPLITS,
@@ -221,7 +221,7 @@ class _Request:
                 tokenizer.save(folder / TOKENIZER)
                 self._fill(folder, seen, tokenizer)
             with suppress(FileNotFoundError):
-                (folder / JOURNAL).unlink()
+                (folder / FINISHED_SHARDS).unlink()
         if seen.n_documents > 1 and tokenizer.end_of_text is None:
             self.log.chose(
                 "end of text",
@@ -279,10 +279,10 @@ class _Request:
             done += n_bytes
             self.progress("encode", done, seen.n_bytes)
 
-        journal = Journal.open(folder)
+        finished = FinishedShards.open(folder)
         with ThreadPoolExecutor(self.workers) as pool:
             writer = ShardWriter(
-                journal=journal,
+                finished=finished,
                 tokenizer=tokenizer,
                 dtype=dtype.newbyteorder("<"),
                 shard_tokens=self.shard_tokens,
@@ -292,7 +292,7 @@ class _Request:
             )
             for split in SPLITS:
                 writer.write(split, units(self._pieces(seen.rule, split)))
-        splits = {split: _split_record(journal.splits[split]) for split in SPLITS}
+        splits = {split: _split_record(finished.splits[split]) for split in SPLITS}
         if (total := sum(entry["bytes"] for entry in splits.values())) != seen.n_bytes:
             raise DataError(
                 f"{' '.join(self.sources)}: the text changed while it was read ({seen.n_bytes:,} "

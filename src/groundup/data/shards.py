@@ -15,40 +15,40 @@ import numpy as np
 from groundup.base.errors import DataError, GroundupError
 from groundup.base.files import atomic_writer, read_json, write_json
 from groundup.data.portions import Unit, in_order
-from groundup.data.tokens import JOURNAL, SPLITS, Tokens
+from groundup.data.tokens import FINISHED_SHARDS, SPLITS, Tokens
 from groundup.tokenizer import Tokenizer
 
 
 @dataclass
-class Journal:
+class FinishedShards:
     """What stands in the folder already: finished shards, and where the text goes on after each."""
 
     folder: Path
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """Read the journal of an earlier attempt, as far as its shards are there; drop the rest."""
-        journal = cls(folder, {split: {"shards": []} for split in SPLITS})
-        path = folder / JOURNAL
+    def open(cls, folder: Path) -> FinishedShards:
+        """Read what an earlier attempt finished, as far as its shards are there; drop the rest."""
+        finished = cls(folder, {split: {"shards": []} for split in SPLITS})
+        path = folder / FINISHED_SHARDS
         if path.exists():
             try:
-                journal.splits |= read_json(path)
-                for entry in journal.splits.values():
+                finished.splits |= read_json(path)
+                for entry in finished.splits.values():
                     _keep_whole(folder, entry)
             except (GroundupError, KeyError, TypeError, ValueError, AttributeError):  # begin anew
-                journal.splits = {split: {"shards": []} for split in SPLITS}
-        known = {s["file"] for entry in journal.splits.values() for s in entry["shards"]}
+                finished.splits = {split: {"shards": []} for split in SPLITS}
+        known = {s["file"] for entry in finished.splits.values() for s in entry["shards"]}
         found = (path for split in SPLITS for path in folder.glob(f"{split}-*.bin"))
         unfinished = folder.glob(".*")  # temporary names of files that were never renamed
         for path in [*found, *unfinished]:
             if path.name not in known:
                 path.unlink()
-        return journal
+        return finished
 
     def save(self) -> None:
         """Write down what stands."""
-        write_json(self.folder / JOURNAL, self.splits)
+        write_json(self.folder / FINISHED_SHARDS, self.splits)
 
 
 def _keep_whole(folder: Path, entry: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ class TokenStream:
 class ShardWriter:
     """Encodes units in parallel and writes their tokens, in order, as shards."""
 
-    journal: Journal
+    finished: FinishedShards
     tokenizer: Tokenizer
     dtype: np.dtype[Any]
     shard_tokens: int
@@ -112,7 +112,7 @@ class ShardWriter:
 
     def write(self, split: str, units: Iterable[Unit]) -> None:
         """Write what is still missing of a split, and its totals."""
-        entry = self.journal.splits[split]
+        entry = self.finished.splits[split]
         if "done" in entry:
             self.progress(entry["done"]["bytes"])
             return
@@ -122,10 +122,10 @@ class ShardWriter:
         stream = TokenStream(self._encoded(_counted(units, totals), unit), unit, token)
         while stream.more():
             shards.append(self._shard(f"{split}-{len(shards):05d}.bin", stream))
-            self.journal.save()
+            self.finished.save()
         totals["tokens"] = sum(shard["tokens"] for shard in shards)
         entry["done"] = totals
-        self.journal.save()
+        self.finished.save()
 
     def _encoded(self, units: Iterator[Unit], first: int) -> Iterator[Tokens]:
         """Yield the tokens of each unit from `first` on."""
@@ -147,7 +147,7 @@ class ShardWriter:
     def _shard(self, name: str, stream: TokenStream) -> dict[str, Any]:
         digest = hashlib.sha256()
         tokens = 0
-        with atomic_writer(self.journal.folder / name) as file:
+        with atomic_writer(self.finished.folder / name) as file:
             for array in stream.take(self.shard_tokens):
                 file.write(array.data)
                 digest.update(array.data)

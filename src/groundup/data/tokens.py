@@ -23,7 +23,7 @@ from groundup.base.parse import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-JOURNAL = "unfinished.json"
+FINISHED_SHARDS = "unfinished.json"
 LOCK = "lock"
 SPLITS = ("train", "val")
 SHARD = rf"({'|'.join(SPLITS)})-\d{{5,}}\.bin"

@@ -1,4 +1,4 @@
-"""What a model is worth: on a text, and in the public tasks.
+"""How good a model is: loss and perplexity on a text, accuracy in public tasks.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
@@ -11,23 +11,29 @@ from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
     from groundup.evaluate.candidate import Candidate as Candidate
+    from groundup.evaluate.likelihood import BATCH_TOKENS as BATCH_TOKENS
     from groundup.evaluate.likelihood import Score as Score
     from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
     from groundup.evaluate.loss import Evaluation as Evaluation
     from groundup.evaluate.loss import evaluate_loss as evaluate_loss
     from groundup.evaluate.rows import Request as Request
     from groundup.evaluate.run_task import TaskResult as TaskResult
+    from groundup.evaluate.run_task import evaluate_task as evaluate_task
     from groundup.evaluate.run_task import sit as sit
     from groundup.evaluate.task_files import read_questions as read_questions
     from groundup.evaluate.tasks import TASKS as TASKS
     from groundup.evaluate.text import TextResult as TextResult
     from groundup.evaluate.text import evaluate_text as evaluate_text
+    from groundup.evaluate.text import windows as windows
+    from groundup.evaluate.validation import validation_split as validation_split
 
 _MODULES = {
     "Candidate": "candidate",
     "read_questions": "task_files",
     "TaskResult": "run_task",
+    "evaluate_task": "run_task",
     "sit": "run_task",
+    "BATCH_TOKENS": "likelihood",
     "Score": "likelihood",
     "log_likelihoods": "likelihood",
     "Evaluation": "loss",
@@ -36,6 +42,8 @@ _MODULES = {
     "TASKS": "tasks",
     "TextResult": "text",
     "evaluate_text": "text",
+    "windows": "text",
+    "validation_split": "validation",
 }
 
 __all__ = [*_MODULES]

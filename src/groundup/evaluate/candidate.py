@@ -1,4 +1,4 @@
-"""Whom the questions are put to: a model, its tokenizer, and what stands before every text."""
+"""What is evaluated: a model with its tokenizer, and the token that stands before every text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.model import GPT
+from groundup.runs.load import LoadedRun
 from groundup.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that is asked, and what turns text into its tokens.
+    """A model under evaluation, with its tokenizer.
 
     `start` holds the ids put before every text, where the model was trained with such: none or one.
     """
@@ -39,6 +40,12 @@ class Candidate:
                     "start_token in the run's generation.toml"
                 )
 
+    @classmethod
+    def from_run(cls, run: LoadedRun) -> Candidate:
+        """Return a loaded run's model, with the start token that its generation.toml names."""
+        start = run.generation.get("start_token")
+        return cls(run.model, run.tokenizer, () if start is None else (start,))
+
     @property
     def opening(self) -> list[int]:
         """What the first token of a text is predicted from: `start`, else end of text, else []."""
@@ -47,7 +54,7 @@ class Candidate:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of everything that decides what it answers."""
+        """The SHA-256 of everything that its scores depend on."""
         start = f"{self.model.config} {self.tokenizer.fingerprint} {list(self.start)}"
         if (end := self.tokenizer.given_end) is not None:
             start += f" {end}"

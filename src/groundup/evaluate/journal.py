@@ -1,4 +1,4 @@
-"""Finished documents on disk, so that an evaluation that was stopped goes on where it was.
+"""The results of finished documents on disk, so that an evaluation that was stopped goes on.
 
 A JSON object a line. A document's line carries the key of the evaluation that it belongs to; the
 line that explains a key comes before its documents. Evaluations of other models, texts or settings
@@ -34,7 +34,7 @@ class Journal:
             self._append([{"key": self.key, "settings": settings}])
 
     def add(self, records: dict[int, dict[str, Any]]) -> None:
-        """Keep what was found of some documents, by their numbers."""
+        """Keep the results of some documents, by their numbers."""
         self.finished |= records
         self._append([{"key": self.key, "document": i, **record} for i, record in records.items()])
 

@@ -1,4 +1,4 @@
-"""How likely a model thinks given continuations are: the one engine under every task.
+"""Log-likelihoods of given continuations, on which every task rests.
 
 Only the places that predict a continuation are scored over the vocabulary, a bounded number at a
 time. Batches are made of documents of like length, the longest first: too little memory shows at
@@ -30,7 +30,7 @@ Hits = npt.NDArray[np.bool_]
 
 
 class Score(NamedTuple):
-    """What a model thinks of one continuation."""
+    """How probable one continuation is to a model."""
 
     log_likelihood: float
     """Sum over its tokens of ln p(token), in nats."""

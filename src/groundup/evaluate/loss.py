@@ -108,11 +108,16 @@ def evaluate_loss(
     bits = loss / math.log(2)
     return Evaluation(
         loss=loss,
-        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        perplexity=exp(loss),
         bits_per_byte=bits * split.n_tokens / (split.n_bytes or math.nan),
         tokens=total,
         seconds=time.perf_counter() - begun,
     )
+
+
+def exp(value: float) -> float:
+    """Return e to the power of `value`, infinity where no float is large enough."""
+    return math.exp(value) if value < 700 else math.inf
 
 
 def window_starts(n_tokens: int, length: int, max_tokens: int | None) -> range | list[int]:
@@ -144,11 +149,11 @@ def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:
     """Return the summed loss of a batch, with the scores of a few tokens in memory at a time."""
     device = model.device
     hidden = model.hidden_states(torch.from_numpy(inputs).to(device)).flatten(0, 1)  # (B * T, D)
-    aims = torch.from_numpy(targets).to(device).flatten()
+    expected = torch.from_numpy(targets).to(device).flatten()
     at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
     sums = []
-    for first in range(0, len(aims), at_once):
+    for first in range(0, len(expected), at_once):
         some = slice(first, first + at_once)
         logits = model.lm_head(hidden[some]).float()
-        sums.append(F.cross_entropy(logits, aims[some], ignore_index=IGNORED, reduction="sum"))
+        sums.append(F.cross_entropy(logits, expected[some], ignore_index=IGNORED, reduction="sum"))
     return torch.stack(sums).sum()

@@ -1,7 +1,7 @@
-"""Requests laid out for one pass: what neighbours share is read once, their own parts beside it.
+"""Several continuations in one row of tokens: their common prefix is read once.
 
-A row holds the shared beginning of some requests, then each one's rest, a branch. A branch sees the
-beginning and itself; its positions go on from the beginning's end. So every token is worked out
+A row holds the common prefix of some requests, then the rest of each, a branch. A branch attends to
+the prefix and to itself; its positions go on from the prefix's end. So every token is computed
 exactly as if its request stood alone.
 """
 
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """Requests that are read together; the first `n_shared` inputs of each are the same."""
+    """Requests that are read together; their first `n_shared` inputs are the same."""
 
     n_shared: int
     inputs: list[Ids]
@@ -45,15 +45,15 @@ class Row:
         return self.n_shared + sum(len(own) - self.n_shared for own in self.inputs)
 
     def joined_by(self, other: Row) -> Row | None:
-        """Return both as one row, or None where that would spare too little of the other.
+        """Return both as one row, or None where that would save too little.
 
-        A row of many strangers costs attention more than their one common token is worth.
+        In a row of many requests with one common token, attention costs more than that token saves.
         """
         n_shared = common_prefix(self.inputs[0][: self.n_shared], other.inputs[0])
         inputs = [*self.inputs, *other.inputs]
         joined = Row(n_shared, inputs, [*self.targets, *other.targets])
-        spared = len(self) + len(other) - len(joined)
-        return joined if 8 * spared >= len(other) else None
+        saved = len(self) + len(other) - len(joined)
+        return joined if 8 * saved >= len(other) else None
 
     def layout(self) -> tuple[Ids, Ids, Ids, Ids]:
         """Return the row's tokens, their positions and branches (T,), and where it is to predict.
@@ -96,7 +96,7 @@ def row_of(request: Request, context_length: int) -> Row:
 
 
 def rows_of(requests: Iterable[Request], context_length: int) -> list[Row]:
-    """Lay requests out in as few tokens as sharing between neighbours allows."""
+    """Return rows that hold all requests, in order; neighbours with a common prefix share it."""
     rows: list[Row] = []
     for request in requests:
         row = row_of(request, context_length)
@@ -116,7 +116,7 @@ def common_prefix(one: Ids, other: Ids) -> int:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Rows as the model takes them: padded on the right, where nothing looks at the padding."""
 
     tokens: Int[Tensor, "B T"]
@@ -126,8 +126,8 @@ class Batch:
     targets: Int[Tensor, " M"]
 
 
-def batch_of(rows: Sequence[Row], device: torch.device) -> Batch:
-    """Put rows side by side."""
+def batch_of(rows: Sequence[Row], device: torch.device) -> RowBatch:
+    """Return rows as one padded batch."""
     longest = max(map(len, rows))
     tokens, positions, branches = (
         np.full((len(rows), longest), value, dtype=np.int64) for value in (0, 0, PADDING)
@@ -144,7 +144,7 @@ def batch_of(rows: Sequence[Row], device: torch.device) -> Batch:
     def moved(array: Ids) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    return Batch(
+    return RowBatch(
         moved(tokens),
         Branches(moved(positions), moved(branches)) if branching else NO_CACHE,
         moved(np.concatenate(places)),
@@ -153,7 +153,7 @@ def batch_of(rows: Sequence[Row], device: torch.device) -> Batch:
 
 
 class Branches:
-    """A cache that remembers nothing, and lets each token see its own branch and what is shared."""
+    """A cache without a memory; its mask lets a token see its own branch and the shared prefix."""
 
     def __init__(self, positions: Int[Tensor, "B T"], branches: Int[Tensor, "B T"]) -> None:
         self._positions = positions
@@ -165,7 +165,7 @@ class Branches:
         return self._positions
 
     def mask(self, window: int | None, n_new: int) -> Mask:
-        """Return who may look at whom, as far as the window reaches."""
+        """Return which token may attend to which, as far as the window reaches."""
         if window not in self._masks:
             own, seen = self._positions[:, None, :, None], self._positions[:, None, None, :]
             branch, other = self._branches[:, None, :, None], self._branches[:, None, None, :]
@@ -180,4 +180,4 @@ class Branches:
         return key, value
 
     def advance(self, n_new: int) -> None:
-        """Forget."""
+        """Nothing is stored."""

@@ -1,4 +1,4 @@
-"""A model sits a task: every document is asked once, and nothing is lost when it is stopped."""
+"""Evaluate a model on a task; finished documents are kept on disk, so that a stop loses nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from groundup.evaluate.journal import Journal
 from groundup.evaluate.likelihood import BATCH_TOKENS, Score, batches, score_rows
 from groundup.evaluate.loss import Progress, silent
 from groundup.evaluate.rows import Row, rows_of
-from groundup.evaluate.scores import METRICS, best, marks
+from groundup.evaluate.scores import METRICS, argmax, metric_values
 from groundup.evaluate.tasks import Question, encode_pair, task_named
 from groundup.model import GPT
 
@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """What a model reached in a task."""
+    """The figures of a model in a task."""
 
     task: str
     documents: int
@@ -40,7 +40,7 @@ class TaskResult:
     """Time taken now."""
 
 
-def sit(
+def evaluate_task(
     candidate: Candidate,
     name: str,
     questions: Sequence[Question],
@@ -50,27 +50,27 @@ def sit(
     batch_tokens: int = BATCH_TOKENS,
     progress: Progress = silent,
 ) -> TaskResult:
-    """Ask `questions` of the task `name`; the longest are read first.
+    """Score the model on the `questions` of the task `name`; the longest are read first.
 
     With `journal`, a file of JSON lines, finished documents are kept there, and the same call goes
     on after them: the result is the same to the bit, as batches never depend on what was done.
-    `labels` say in errors where a document stands. Raises `DataError` for a question that the model
-    cannot be asked.
+    `labels` say in errors where a document stands. Raises `DataError` for a question that does
+    not fit the model.
     """
     begun = time.perf_counter()
     metrics = task_named(name).metrics
-    documents = _laid_out(candidate, questions, labels)
-    settings = _settings(candidate, name, questions, batch_tokens) if journal else {}
-    keeper = Journal(journal, settings)
+    documents = _tokenized(candidate, questions, labels)
+    settings = _journal_settings(candidate, name, questions, batch_tokens) if journal else {}
+    kept = Journal(journal, settings)
     total = sum(len(row) for rows in documents for row in rows)
     done = asked = 0
     for batch in batches(documents, batch_tokens):
-        if not all(i in keeper.finished for i in batch):
-            keeper.add(_ask(candidate.model, questions, documents, batch))
+        if not all(i in kept.finished for i in batch):
+            kept.add(_scored(candidate.model, questions, documents, batch))
             asked += len(batch)
         done += sum(len(row) for i in batch for row in documents[i])
         progress(done, total)
-    found = [keeper.finished[i] for i in range(len(questions))]
+    found = [kept.finished[i] for i in range(len(questions))]
     columns = {metric: [record[metric] for record in found] for metric in metrics}
     return TaskResult(
         task=name,
@@ -82,7 +82,11 @@ def sit(
     )
 
 
-def _laid_out(
+sit = evaluate_task
+"""The former name of `evaluate_task`."""
+
+
+def _tokenized(
     candidate: Candidate, questions: Sequence[Question], labels: Sequence[str] | None
 ) -> list[list[Row]]:
     """Return each question's rows of tokens."""
@@ -102,10 +106,10 @@ def _laid_out(
     return documents
 
 
-def _ask(
+def _scored(
     model: GPT, questions: Sequence[Question], documents: Sequence[list[Row]], batch: Sequence[int]
 ) -> dict[int, dict[str, Any]]:
-    """Return what is kept of each document of a batch."""
+    """Return the journal's record of each document of a batch, by its number."""
     rows = [row for i in batch for row in documents[i]]
     scored = iter(score_rows(model, rows))
     found = {}
@@ -120,16 +124,16 @@ def _record(question: Question, scores: list[Score]) -> dict[str, Any]:
     return {
         "log_likelihoods": likelihoods,
         "greedy": [score.greedy for score in scores],
-        "chosen": best(likelihoods),
+        "chosen": argmax(likelihoods),
         "gold": question.gold,
-        **marks(question, scores),
+        **metric_values(question, scores),
     }
 
 
-def _settings(
+def _journal_settings(
     candidate: Candidate, name: str, questions: Sequence[Question], batch_tokens: int
 ) -> dict[str, Any]:
-    """Return everything that the figures of a document depend on."""
+    """Return everything that a document's scores depend on; its hash is the journal's key."""
     asked = hashlib.sha256(json.dumps([asdict(question) for question in questions]).encode())
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""From scores to figures: what counts as right, and how sure the figures are."""
+"""From log-likelihoods to a task's figures: accuracy, perplexity, and their standard errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 from collections.abc import Callable, Sequence
 
 from groundup.evaluate.likelihood import Score
+from groundup.evaluate.loss import exp
 from groundup.evaluate.tasks import Question
 
 Values = Sequence[float]
 
 
-def best(values: Values) -> int:
-    """Return where the largest value stands, the first of equals; NaN is above all."""
+def argmax(values: Values) -> int:
+    """Return the index of the largest value, the first of equals; NaN is above all."""
     return max(range(len(values)), key=lambda i: (math.isnan(values[i]), values[i]))
 
 
-def marks(question: Question, scores: Sequence[Score]) -> dict[str, float]:
-    """Return what one answered question adds to each metric."""
+def metric_values(question: Question, scores: Sequence[Score]) -> dict[str, float]:
+    """Return the value of each metric for one question, given the scores of its choices."""
     likelihoods = [score.log_likelihood for score in scores]
     if len(scores) == 1:
         return {"acc": float(scores[0].greedy), "perplexity": likelihoods[0]}
@@ -26,8 +27,8 @@ def marks(question: Question, scores: Sequence[Score]) -> dict[str, float]:
         for value, length in zip(likelihoods, question.lengths, strict=True)
     ]
     return {
-        "acc": float(best(likelihoods) == question.gold),
-        "acc_norm": float(best(per_character) == question.gold),
+        "acc": float(argmax(likelihoods) == question.gold),
+        "acc_norm": float(argmax(per_character) == question.gold),
     }
 
 
@@ -49,11 +50,6 @@ def perplexity(values: Values) -> float:
     return exp(-mean(values))
 
 
-def exp(value: float) -> float:
-    """Return e to the power of `value`, infinity where no float is large enough."""
-    return math.exp(value) if value < 700 else math.inf
-
-
 def perplexity_error(values: Values) -> float:
     """Return the standard deviation of the perplexity over all bootstrap samples.
 
@@ -72,4 +68,4 @@ METRICS: dict[str, tuple[Callable[[Values], float], Callable[[Values], float]]] 
     "acc_norm": (mean, mean_error),
     "perplexity": (perplexity, perplexity_error),
 }
-"""How the marks of all documents become a figure, and its standard error."""
+"""How the values of all documents become a figure, and its standard error."""

@@ -1,4 +1,4 @@
-"""Where a task's documents come from: local files, or the Hugging Face hub when asked by name."""
+"""A task's documents: from local files, or from the Hugging Face hub where the user asks for it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Task:
     hub: tuple[str, str | None]
     """Name and configuration of the dataset on the Hugging Face hub."""
     split: str
-    """The part that is asked about."""
+    """The split of the dataset that is evaluated."""
 
 
 def lambada(document: dict[str, Any]) -> Question:

@@ -1,4 +1,4 @@
-"""What a model is worth on a text of any length, by a window that slides over it."""
+"""Loss, perplexity and bits per byte of a text of any length, by a sliding window."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import numpy.typing as npt
 from groundup.base.errors import DataError, UsageError
 from groundup.evaluate.candidate import Candidate
 from groundup.evaluate.likelihood import BATCH_TOKENS, token_losses
-from groundup.evaluate.loss import Progress, silent
+from groundup.evaluate.loss import Progress, exp, silent
 from groundup.evaluate.rows import Ids, Request, row_of
-from groundup.evaluate.scores import exp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Generic
 
@@ -15,12 +14,10 @@ from groundup.plan import Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
+from groundup.train.duties import Between
 from groundup.train.records import Validation
 from groundup.train.request import Screen
 from groundup.train.resume import Identity
-
-Between = Callable[[], None]
-"""To be called every moment or so; it raises where training has been asked to stop."""
 
 
 class Job(ABC, Generic[M]):

@@ -21,7 +21,8 @@ from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
 from groundup.train.driver import TrainRun, drive
-from groundup.train.job import Between, Job
+from groundup.train.duties import Between
+from groundup.train.job import Job
 from groundup.train.recorder import Recorder
 from groundup.train.request import Screen, TrainRequest
 from groundup.train.resume import Identity

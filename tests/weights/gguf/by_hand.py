@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def interleaved(x: Tensor, n_heads: int) -> Tensor:
 def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
     """llama.cpp's tensors of a model, made by hand."""
     ours = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    config, found = model.config, {}
+    config = model.config
+    found: dict[str, Tensor] = {}
     for name, theirs in (
         ("token_embedding", "token_embd"), ("final_norm", "output_norm"),
         ("position_embedding", "position_embd"), ("lm_head", "output"),
@@ -109,8 +111,10 @@ def save(
 ) -> Path:
     writer = GGUFWriter(path, architecture)
     for key, value in numbers.items():
-        {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
-         bool: writer.add_bool, list: writer.add_array}[type(value)](key, value)  # fmt: skip
+        add: dict[type, Callable[[str, Any], None]]
+        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
+               bool: writer.add_bool, list: writer.add_array}  # fmt: skip
+        add[type(value)](key, value)
     for name, tensor in tensors.items():
         writer.add_tensor(name, tensor.numpy())
     writer.write_header_to_file()

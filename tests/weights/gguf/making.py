@@ -50,7 +50,7 @@ def byte_level(split: str, specials: tuple[str, ...] = ("<|endoftext|>",)) -> To
     parts = SPLITS[split]
     if split == "gpt-2" and specials == ("<|endoftext|>",):
         return train_bpe([TEXT], 420)
-    empty = {
+    empty: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,

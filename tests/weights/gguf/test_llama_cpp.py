@@ -57,7 +57,8 @@ def family_of(name: str) -> tuple[GPT, Tokenizer, dict[str, Any]]:
     sizes = {"context_length": N_CONTEXT, "head_dim": 8} | changes
     model = model_of(name, tokenizer.vocab_size + 2, **sizes)
     with torch.no_grad():
-        model.final_norm.weight.mul_(10)  # logits that lie apart, as those of a trained model
+        # Logits that lie apart, as those of a trained model.
+        model.get_parameter("final_norm.weight").mul_(10)
     return model, tokenizer, tolerance
 
 
@@ -144,7 +145,8 @@ def strange(count: int) -> list[str]:
 def test_texts_begin_and_end_where_we_say(tmp_path: Path) -> None:
     tokenizer = byte_level("llama-bpe", ("<|endoftext|>", "<|begin|>", "<|stop|>"))
     model = model_of("mistral", tokenizer.vocab_size, n_layers=1)
-    for generation in ({}, {"start_token": 1, "stop_tokens": [2, 0]}):
+    given: list[dict[str, Any]] = [{}, {"start_token": 1, "stop_tokens": [2, 0]}]
+    for generation in given:
         out = exported(model, tokenizer, generation=generation, chat_template="{{ 1 }}")
         write_gguf(out, tmp_path / "a.gguf", "F32")
         other = opened(tmp_path / "a.gguf")

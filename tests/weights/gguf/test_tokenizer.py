@@ -135,7 +135,7 @@ def test_special_tokens_say_where_a_text_begins_and_ends() -> None:
     tokenizer = byte_level("smollm", SPECIAL)
     end = {"special_tokens": {"eos_token": "<|endoftext|>"}}  # and no bos, though llama.cpp has one
     assert there_and_back(tokenizer).generation == {"stop_tokens": [0], **end}
-    generation = {"stop_tokens": [2, 0], "start_token": 1}
+    generation: dict[str, Any] = {"stop_tokens": [2, 0], "start_token": 1}
     named = {"special_tokens": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}}
     assert there_and_back(tokenizer, **generation).generation == generation | named
     many = metadata_of(tokenizer, eos_token_id=2, eot_token_id=2, eom_token_id=0)

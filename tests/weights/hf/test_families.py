@@ -158,7 +158,7 @@ def test_configs_as_they_are_found(values: dict[str, Any], expected: dict[str, A
 
 
 YARN = {"rope_type": "yarn", "factor": 4.0}
-NESTED = {"full_attention": {}, "sliding_attention": {}}
+NESTED: dict[str, Any] = {"full_attention": {}, "sliding_attention": {}}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("llama", {"rope_scaling": YARN}, "rope_scaling.rope_type = yarn: expected default, linear"),
     ("llama", {"rope_scaling": 3}, "rope_scaling = 3: expected an object"),

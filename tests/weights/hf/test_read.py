@@ -176,7 +176,7 @@ def shard(folder: Path) -> dict[str, str]:
     """Split the weights of a folder in three, and return the index."""
     tensors = tensors_of(folder)
     (folder / "model.safetensors").unlink()
-    places = {}
+    places: dict[str, str] = {}
     for i in range(3):
         name = f"model-{i + 1:05}-of-00003.safetensors"
         part = dict(list(tensors.items())[i::3])

@@ -161,7 +161,12 @@ def test_the_number_format_is_kept(tmp_path: Path, dtype: torch.dtype) -> None:
 
 @torch.no_grad()
 def test_our_own_mixture_leaves_as_mixtral(tmp_path: Path) -> None:
-    shape = {"norm": "rmsnorm", "position": "rope", "feed_forward": "swiglu", "bias": False}
+    shape: dict[str, Any] = {
+        "norm": "rmsnorm",
+        "position": "rope",
+        "feed_forward": "swiglu",
+        "bias": False,
+    }
     model = exported(**shape, n_experts=3, n_active_experts=2, n_kv_heads=1)
     assert write_hf(model, tmp_path / "out") == []
     theirs = loaded(tmp_path / "out")

@@ -1,0 +1,12 @@
+"""The text that a run kept aside from training, to validate on."""
+
+from __future__ import annotations
+
+from groundup.data import TokenSplit, open_tokens
+from groundup.runs.load import LoadedRun
+
+
+def validation_split(run: LoadedRun) -> TokenSplit | None:
+    """Return a run's validation tokens, None where it has none: imported and saved models."""
+    folder = run.manifest.data.folder
+    return open_tokens(folder, "val") if folder else None
