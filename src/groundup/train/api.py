@@ -202,7 +202,8 @@ def _take_over(model: GPT, keeper: Keeper, progress: Progress) -> None:
     settings, checkpoint = keeper.decided(), keeper.checkpoint(progress.step)
     assert settings is not None, "it is kept"
     assert checkpoint is not None, "it is kept"
-    fill(model.to(settings.device), checkpoint.model_tensors(), checkpoint.path)
+    parameters = dict(model.to(settings.device).named_parameters())
+    fill(parameters, checkpoint.model_tensors(), checkpoint.path)
 
 
 def _split(tokenizer: Tokenizer, text: str, context_length: int) -> tuple[TokenSplit, TokenSplit]:

@@ -18,8 +18,8 @@ from groundup.processes.alone import ALONE, Alone, Exact
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
-from groundup.runs.manifest import Manifest, PlanTable
-from groundup.runs.tensor_check import check_tensors
+from groundup.runs.load import check_fit
+from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
 from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.guard import State
 from groundup.train.job import Job
@@ -28,7 +28,7 @@ from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper
 from groundup.train.request import Screen
-from groundup.train.resume import check_new, compatible, tell_inexact, versions
+from groundup.train.resume import Identity, check_new, compatible, tell_inexact, versions
 from groundup.train.shortage import explained
 
 
@@ -129,7 +129,7 @@ def _decide(
     choices = choose(settings, job.config, job.rate_share, job.own_process, n_processes)
     check_fits(job.plan(choices.config))  # before the data is read
     job.prepare(screen)
-    identity = job.identity()
+    identity = _identity(job)
     held.enter_context(keeper.locked())
     if keeper.folder.exists():
         manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
@@ -137,6 +137,15 @@ def _decide(
         check_new(keeper.folder, job.extend)
         manifest = _new_manifest(job, choices, identity.request)
     return manifest.as_table(), keeper.newest(screen.notice)
+
+
+def _identity(job: Job[Any]) -> Identity:
+    """Return what makes two requests the same run: what the job says, on the same base."""
+    identity = replace(job.identity(), kind=job.kind)
+    if job.base is None:
+        return identity
+    base = {"run": job.base.run, "weights": job.base.sha256}
+    return replace(identity, request={**identity.request, "from": base})
 
 
 def _new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Manifest:
@@ -150,11 +159,22 @@ def _new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> M
             "model": as_table(job.config),
             "train": as_table(settings),
             "data": job.data_table(),
+            **_kind(job),
             "choices": {**taken, "reasons": choices.reasons},
             "request": request,
             **_computing(choices),
         }
     )
+
+
+def _kind(job: Job[Any]) -> dict[str, Any]:
+    """Return what run.toml says of the kind of training; nothing where that goes without saying."""
+    tables: dict[str, Any] = {}
+    if job.kind != PRETRAINING:
+        tables["job"] = {"kind": job.kind, "tensors": {k: list(v) for k, v in job.extra.items()}}
+    if job.base is not None:
+        tables["base"] = job.base.as_table()
+    return tables
 
 
 def _computing(choices: Choices) -> dict[str, Any]:
@@ -229,8 +249,7 @@ def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
 def _state(checkpoint: Checkpoint, step: Step[Any]) -> State:
     """Return what a checkpoint holds, which must be what the step keeps."""
     weights = checkpoint.model_tensors()
-    kept = ((name, tuple(p.shape)) for name, p in step.kept().items())
-    check_tensors(weights, kept, checkpoint.path, "run.toml's [model]")
+    check_fit(step.kept(), weights, checkpoint.path)
     return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
 
 

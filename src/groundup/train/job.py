@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic
 
 from groundup.config import GPTConfig, TrainConfig
@@ -13,6 +15,7 @@ from groundup.optim.step import M, Step
 from groundup.plan import Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
+from groundup.runs.manifest import BaseTable
 from groundup.train.choices import Choices
 from groundup.train.duties import Between
 from groundup.train.records import Validation
@@ -36,6 +39,10 @@ class Job(ABC, Generic[M]):
     """Whether nothing else runs in this process, so that it may be set up as training needs it."""
     rate_share: float = 1.0
     """The part of a new model's learning rate that this one takes, where that is not set."""
+    base: BaseTable | None = None
+    """The checkpoint with the weights that a step does not keep, where it does not keep all."""
+    extra: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """What a step keeps that a GPT of `config` lacks, such as a head: shapes by name."""
     n_tokens: int | None = None
     """How many tokens there are to learn from, once the data is prepared."""
 

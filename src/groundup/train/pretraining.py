@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
+from groundup.base.errors import UsageError, shown
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
@@ -17,6 +20,7 @@ from groundup.processes.alone import Alone
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.generation import ending
+from groundup.runs.manifest import PRETRAINING
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
@@ -32,6 +36,8 @@ EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""
 PROMPT_CHARACTERS = 24
 """Least length of a prompt taken from the validation text; it goes on to the end of the word."""
+Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]
+
 UNITS = ("tokens", "bytes", "documents")
 
 
@@ -55,7 +61,7 @@ def train_run(
 class NextToken(Job[GPT]):
     """What every training on a text does, wherever the text is and whatever the model was."""
 
-    kind = "pretraining"
+    kind = PRETRAINING
 
     tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
@@ -126,6 +132,13 @@ class Pretraining(NextToken):
         self.config = self.start.config
         self.rate_share = self.start.rate_share
 
+    @classmethod
+    def recorded(cls, folder: RunFolder) -> Self:
+        """Return the job of a run, which needs its text no more."""
+        manifest = folder.read()
+        model = asdict(folder.model_config(manifest))
+        return cls(TrainRequest(model_changes=model, train=folder.train_config(manifest)))
+
     def prepare(self, screen: Screen) -> None:
         """Encode the text, or find that this was done before."""
         request = self.request
@@ -185,6 +198,21 @@ class Pretraining(NextToken):
         self.tokenizer.save(folder.tokenizer)
         generation = ending(self.start.generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.start.chat_template, generation)
+
+
+JOBS: Jobs = {PRETRAINING: Pretraining.recorded}
+"""Makes the job of a run, by the kind of it that run.toml names; other rooms have more."""
+
+
+def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
+    """Return the job of a run, of which `skeleton` and `step` may be asked."""
+    kind = folder.read().kind
+    if kind not in jobs:
+        raise UsageError(
+            f"{folder.path} is a training of the kind {shown(kind)}, of which {', '.join(jobs)} is "
+            "known here; use the program that began it"
+        )
+    return jobs[kind](folder)
 
 
 def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:

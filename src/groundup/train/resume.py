@@ -13,7 +13,7 @@ from groundup.base.errors import UsageError, shown
 from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
 from groundup.runs.find import near_runs
-from groundup.runs.manifest import Manifest, RequestTable
+from groundup.runs.manifest import PRETRAINING, Manifest, RequestTable
 
 Notice = Callable[[str], None]
 Tables = dict[str, Any]
@@ -51,6 +51,8 @@ class Identity:
 
     request: Tables
     """What run.toml keeps in [request]."""
+    kind: str = PRETRAINING
+    """The kind of training."""
     counted: Keys = ("model", "train", "data.fingerprint", "from.weights")
     """What of it must be the same for a run to go on; the rest says how it came about."""
     causes: Mapping[str, Keys] = field(default_factory=dict)
@@ -67,8 +69,8 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
-def trained_run(folder: RunFolder) -> tuple[Manifest, RequestTable]:
-    """Return run.toml of a run that can go on; an imported or quantised model is refused."""
+def trained_run(folder: RunFolder, kind: str = PRETRAINING) -> tuple[Manifest, RequestTable]:
+    """Return run.toml of a run that can go on; another kind of run, or of model, is refused."""
     manifest = folder.read()
     if manifest.quantization:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
@@ -76,6 +78,11 @@ def trained_run(folder: RunFolder) -> tuple[Manifest, RequestTable]:
         raise UsageError(
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
             f"--run name, and train on from it with --from {folder.path}"
+        )
+    if manifest.kind != kind:
+        raise UsageError(
+            f"{folder.path} holds a training of the kind {shown(manifest.kind)}, not {kind}; "
+            "choose another --run name, or go on with it by the program that began it"
         )
     # A run of an older version has what came later at its defaults.
     asked, decided = (
@@ -111,7 +118,7 @@ def compatible(
     `extend` lengthens the run to so many steps. Keys that are still `unknown` of the request are
     left out of the comparison.
     """
-    manifest, recorded = trained_run(folder)
+    manifest, recorded = trained_run(folder, identity.kind)
     if extend is not None:
         manifest = _lengthened(folder, manifest, extend)
     dropped = [*unknown, *(LENGTHS if extend is not None else ())]

@@ -15,6 +15,7 @@ from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
+from groundup.runs.base import check_whole
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.generation import checked
 from groundup.runs.load import check_shapes, run_tokenizer
@@ -121,6 +122,7 @@ def export_model(
 def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
     """Return the model of a run on its way out, its step, and what is damaged beside it."""
     manifest = folder.read()
+    check_whole(folder, manifest)
     chosen, notices = choose_checkpoint(folder, checkpoint)
     config = folder.model_config(manifest)
     tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
