@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.data.csv_files import Style, column_names, find_style
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import message, read
 
 TEXTS = ["One; two, three|four\tfive.", 'He said "no",\nand left.', "Plain.", "A, b, c; d."]

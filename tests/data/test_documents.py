@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from groundup.base.errors import GroundupError, UsageError
 from groundup.data.documents import read_documents, split_pieces, standard_input
 from groundup.data.folders import source_files
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import (
     message,
     names,

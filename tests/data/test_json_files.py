@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import message, names, read
 
 RECORDS = [{"text": "one"}, {"text": "two"}]

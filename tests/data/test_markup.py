@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from groundup.data.markup import page_text
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import message, names, read
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import message, read
 
 

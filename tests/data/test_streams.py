@@ -20,9 +20,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data import packed
+from groundup.data import compressed
+from groundup.data.compressed import byte_pieces
 from groundup.data.documents import read_documents
-from groundup.data.packed import byte_pieces
 from groundup.data.streams import lines, text_pieces
 from tests.data.reading import (
     MEBI,
@@ -243,7 +243,7 @@ def test_zstd_bombs_unfold_in_steps(tmp_path: Path) -> None:
     path = tmp_path / "a.txt.zst"
     path.write_bytes(zstandard.compress(b"a" * (256 * MEBI), 19))
     assert path.stat().st_size < 64 << 10
-    assert max(map(len, byte_pieces(path))) <= packed.ZSTD_STEP // 4 * (128 << 10)
+    assert max(map(len, byte_pieces(path))) <= compressed.ZSTD_STEP // 4 * (128 << 10)
 
 
 @pytest.mark.parametrize(("packing", "pack"), [PACKERS[1], *PACKERS[3:]])

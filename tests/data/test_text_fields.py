@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import DataError
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from groundup.data.text_fields import MOST_RECORDS, Survey, called_like_others, choose_field
 from tests.data.reading import message, read
 

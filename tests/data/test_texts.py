@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import UsageError
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import message, read
 
 GOOD = {"text": "fine"}

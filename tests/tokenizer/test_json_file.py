@@ -22,7 +22,7 @@ from groundup.tokenizer import (
     StreamDecoder,
     load_tokenizer,
 )
-from groundup.tokenizer.json_file import told
+from groundup.tokenizer.json_file import library_call
 from tests.tokenizer.helpers import MIXED, SPEECH, by_library, small_bpe, texts
 
 END = "<|endoftext|>"
@@ -277,7 +277,7 @@ def test_an_interrupt_stays_one() -> None:
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        told(interrupted)
+        library_call(interrupted)
 
 
 BASE = small_bpe().to_json()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.tokenizer import JSONTokenizer, byte_level, json_file, patterns, ranks
-from groundup.tokenizer.byte_level import visible
+from groundup.tokenizer.byte_level import to_chars
 from groundup.tokenizer.ranks import RankEncoder
 from tests.scale import scaled
 from tests.tokenizer.families import FAMILIES, ours
@@ -74,8 +74,8 @@ def cut_by(name: str, *, nfc: bool = False, whole: bool = False) -> JSONTokenize
 
 
 def quick(tokenizer: JSONTokenizer) -> RankEncoder:
-    assert tokenizer._quick is not None
-    return tokenizer._quick
+    assert tokenizer._fast is not None
+    return tokenizer._fast
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -106,12 +106,12 @@ KEPT: dict[str, JSONTokenizer] = {}
 
 
 def test_other_kinds_are_left_to_the_library() -> None:
-    assert ours(FAMILIES["sentencepiece"]())._quick is None
+    assert ours(FAMILIES["sentencepiece"]())._fast is None
 
 
 def pair_tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Every two bytes are a token, ranked at random: a cut that moves changes the ids."""
-    singles = {visible(bytes([byte])): byte for byte in range(256)}
+    singles = {to_chars(bytes([byte])): byte for byte in range(256)}
     merges = [(left, right) for left in singles for right in singles]
     random.Random(0).shuffle(merges)
     return singles | {left + right: 256 + n for n, (left, right) in enumerate(merges)}, merges
@@ -175,7 +175,7 @@ def test_a_shifted_cut_is_noticed() -> None:
 
 def _pairs() -> list[bytes]:
     vocab, _ = pair_tokens()
-    return [byte_level.invisible(word) for word in vocab]
+    return [byte_level.to_bytes(word) for word in vocab]
 
 
 def every_split(vocab: dict[str, int]) -> list[tuple[str, str]]:
@@ -194,7 +194,7 @@ UNREACHED = {"bc": 256, "ab": 257, "abc": 258}
 
 
 def bytes_and(words: dict[str, int], **changes: Any) -> JSONTokenizer:
-    vocab = {visible(bytes([byte])): byte for byte in range(256)} | words
+    vocab = {to_chars(bytes([byte])): byte for byte in range(256)} | words
     return JSONTokenizer(document(vocab=vocab, added_tokens=[], **changes))
 
 
@@ -214,11 +214,11 @@ def test_all_pairs_of_a_token_may_be_listed() -> None:
 
 def test_tokens_that_no_merge_makes() -> None:
     few = [["b", "c"], ["a", "b"], ["ab", "c"]]
-    assert bytes_and(UNREACHED, merges=few)._quick is None
-    assert bytes_and(UNREACHED, merges=few, ignore_merges=True)._quick is None
+    assert bytes_and(UNREACHED, merges=few)._fast is None
+    assert bytes_and(UNREACHED, merges=few, ignore_merges=True)._fast is None
     unmade = {"bc": 256, "xyz": 257}
     whole = bytes_and(unmade, merges=[["b", "c"]], ignore_merges=True)
-    assert bytes_and(unmade, merges=[["b", "c"]])._quick is None
+    assert bytes_and(unmade, merges=[["b", "c"]])._fast is None
     for text in ("xyz", "xyzx", " xyz", "bcxyz"):
         ids = quick(whole).encode(text)
         assert ids is not None
@@ -231,7 +231,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "merges-out-of-order": {"merges": document()["model"]["merges"][::-1]},
     "another-order": {
         "merges": [["a", "b"], ["b", "c"]],
-        "vocab": {visible(bytes([n])): n for n in range(256)} | {"bc": 256, "ab": 257},
+        "vocab": {to_chars(bytes([n])): n for n in range(256)} | {"bc": 256, "ab": 257},
         "added_tokens": [],
     },
     "dropout": {"dropout": 0.1},
@@ -252,19 +252,19 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
 def test_what_is_not_certain_is_left_to_the_library(changes: dict[str, Any]) -> None:
-    assert JSONTokenizer(document())._quick is not None
-    assert JSONTokenizer(document(**changes))._quick is None
+    assert JSONTokenizer(document())._fast is not None
+    assert JSONTokenizer(document(**changes))._fast is None
 
 
 def test_a_special_token_that_a_word_could_spell() -> None:
     special = {"id": 257, "content": "stop", "special": True, **ADDED}
     known = {"bc": 256, "stop": 257}
-    vocab = {visible(bytes([byte])): byte for byte in range(256)} | known
+    vocab = {to_chars(bytes([byte])): byte for byte in range(256)} | known
     for whole in (False, True):
         changed = document(
             vocab=vocab, merges=[["b", "c"]], added_tokens=[special], ignore_merges=whole
         )
-        assert JSONTokenizer(changed)._quick is None
+        assert JSONTokenizer(changed)._fast is None
 
 
 @pytest.mark.parametrize("normalized", [False, True])
@@ -281,7 +281,7 @@ def test_an_added_token_that_a_text_spells(
             added_tokens=[*document()["added_tokens"], added],
         )
     )
-    monkeypatch.setattr(json_file, "PATIENCE", 0)
+    monkeypatch.setattr(json_file, "FAST_FROM", 0)
     assert quick(tokenizer)
     assert tokenizer.encode(text) == tokenizer._encode_by_library(text).tolist()
 
@@ -294,7 +294,7 @@ def test_a_digit_that_is_new_to_unicode_is_left_to_the_library() -> None:
 
 
 def test_a_byte_that_no_token_has() -> None:
-    vocab = {visible(bytes([byte])): byte - (byte > 0xC3) for byte in range(256) if byte != 0xC3}
+    vocab = {to_chars(bytes([byte])): byte - (byte > 0xC3) for byte in range(256) if byte != 0xC3}
     tokenizer = JSONTokenizer(
         document(vocab=vocab | {"ab": 255}, merges=[["a", "b"]], added_tokens=[])
     )
@@ -326,7 +326,7 @@ def test_a_long_text_is_quick_and_a_short_one_does_not_wait(
         return encode(self, text)
 
     monkeypatch.setattr(RankEncoder, "encode", counted)
-    monkeypatch.setattr(json_file, "PATIENCE", 3 * len(SPEECH))
+    monkeypatch.setattr(json_file, "FAST_FROM", 3 * len(SPEECH))
     for _ in range(4):
         assert tokenizer.encode(SPEECH) == tokenizer._encode_by_library(SPEECH).tolist()
     assert asked == [len(SPEECH)] * 2
@@ -348,7 +348,7 @@ LONG: dict[str, Callable[[int], str]] = {
 def test_a_megabyte_without_a_pause(name: str, text: Callable[[int], str]) -> None:
     tokenizer = cut_by(name)
     shorter = text(1 << 14)
-    ids = tokenizer._quick.encode(shorter)  # type: ignore[union-attr]
+    ids = tokenizer._fast.encode(shorter)  # type: ignore[union-attr]
     if ids is not None:
         assert ids.tolist() == tokenizer._encode_by_library(shorter).tolist()
     begun = time.process_time()

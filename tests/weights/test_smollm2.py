@@ -94,7 +94,7 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     """On the named corpora, and on every character that one of its tokens could hold."""
     tokenizer = loaded.tokenizer
     assert isinstance(tokenizer, JSONTokenizer)
-    assert tokenizer._quick is not None
+    assert tokenizer._fast is not None
     known = [chr(code) for code in range(0x32000) if not 0xD800 <= code < 0xE000]
     texts = [
         "".join(f"{char} a{char}1" for char in known[at : at + 2048])
@@ -105,7 +105,7 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     except GroundupError as error:
         pytest.skip(str(error))
     texts += [path.read_text(encoding="utf-8") for path in paths[::8]]
-    quick = [tokenizer._quick.encode(text) for text in texts]
+    quick = [tokenizer._fast.encode(text) for text in texts]
     assert sum(ids is not None for ids in quick) >= len(paths[::8])
     for text, ids in zip(texts, quick, strict=True):
         if ids is not None:

@@ -18,20 +18,13 @@ from groundup.base.output import harmless
 from groundup.base.signals import Interrupted
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
+    SAMPLING,
     Device,
-    Lookup,
-    MaxTokens,
-    MinP,
-    Penalty,
-    Seed,
-    Stop,
     System,
-    Temperature,
-    TopK,
-    TopP,
     Which,
     load_run,
     sampling_line,
+    takes,
 )
 from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
 from groundup.cli.run_names import Run
@@ -43,18 +36,12 @@ if TYPE_CHECKING:
 
 
 @verb(app, "chat")
+@takes("sampling", SAMPLING)
 def chat(
     run: Run,
     system: System = "",
-    max_tokens: MaxTokens = 200,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repetition_penalty: Penalty = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    lookup: Lookup = True,
+    *,
+    sampling: dict[str, Any],
     checkpoint: Which = "best",
     device: Device = "cpu",
 ) -> None:
@@ -64,22 +51,11 @@ def chat(
     """
     from groundup.generate import open_chat
 
-    options: dict[str, Any] = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "seed": seed,
-        "stop": stop,
-        "lookup": lookup,
-    }
     loaded = load_run(run, checkpoint, device)
-    talk = open_chat(loaded, system=system, **options)
+    talk = open_chat(loaded, system=system, **sampling)
     if loaded.chat_template is None:
         tell(f"{run} has no chat template: it continues text instead of answering.")
-    _say(f"{sampling_line(loaded, talk.sampling, options)}; /set changes it")
+    _say(f"{sampling_line(loaded, talk.sampling, sampling)}; /set changes it")
     Session(talk).run()
 
 

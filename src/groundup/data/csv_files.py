@@ -20,7 +20,7 @@ SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 STYLE_LINES = 10_000
 STYLE_CHARACTERS = 1 << 20
 """The most lines, or characters, by which the style is found."""
-SAID = re.compile(r'"?sep=([,;\t|])"?\n', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\n', re.IGNORECASE)
 NUMBER = NOT_TEXT["numbers"]
 SENTENCE = re.compile(r"(\S+\s+){6}\S.*|.*[.!]", re.DOTALL)
 
@@ -75,7 +75,7 @@ def _records(pieces: Iterator[str], name: str, reading: Reading, expected: str) 
     csv.field_size_limit(LARGEST_RECORD)  # of the whole process; its default is 128 KiB
     text = (line + "\n" for line in lines(pieces, name))
     start = _start(text)
-    if start and (said := SAID.fullmatch(start[0])):  # by a spreadsheet, above the header
+    if start and (said := SEPARATOR_LINE.fullmatch(start[0])):  # by a spreadsheet, above the header
         expected, start[0] = said[1], "\n"
     style = find_style(start, expected)
     for notice in style.notices(expected):

@@ -19,11 +19,11 @@ from typing import BinaryIO
 
 from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.files import file_error
-from groundup.data.folders import ARCHIVE, STANDARD_INPUT, Selection, Sieve, format_of
+from groundup.data.compressed import StoredFile, byte_pieces, zip_members
+from groundup.data.folders import ARCHIVE, STANDARD_INPUT, FileFilter, Selection, format_of
 from groundup.data.kinds import looks_like
 from groundup.data.markup import MARKUP
-from groundup.data.packed import StoredFile, byte_pieces, zip_members
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from groundup.data.records import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, incremental_decoder, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
@@ -99,9 +99,9 @@ class _Reader:
 
     def _members(self, path: StoredFile) -> Iterator[Document]:
         with zip_members(path) as members:
-            sieve = Sieve(str(path), self.selection)
-            wanted = [m for m in members.values() if sieve.takes(m.inside, archives=False)]
-            sieve.tell()
+            file_filter = FileFilter(str(path), self.selection)
+            wanted = [m for m in members.values() if file_filter.takes(m.inside, archives=False)]
+            file_filter.tell()
             for member in wanted:
                 yield from self.documents(member)
 
@@ -184,7 +184,7 @@ def _at_least_one(
     document, log = None, reader.selection.log
     for document in documents:
         yield document
-    reader.selection.check_met(sources)
+    reader.selection.check_matched(sources)
     if document is None:
         lines = log.lines()
         told = f" ({'; '.join(lines)})" if lines else ""

@@ -19,11 +19,11 @@ from groundup.base.errors import DataError, UsageError, nearest
 from groundup.base.files import file_error
 from groundup.config import PRESETS
 from groundup.config.other_names import TEXTS
+from groundup.data.compressed import COMPRESSIONS, StoredFile
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
 from groundup.data.own import own_kind
-from groundup.data.packed import COMPRESSIONS, StoredFile
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from groundup.data.records import RECORD_FORMATS
 
 STANDARD_INPUT = "-"
@@ -62,10 +62,10 @@ class Selection:
             self.log.chose("again", f"named more than once, and read once: {names}")
         files = [same[0] for same in times.values()]
         if not any(format_of(path) == ARCHIVE for path in files):  # whose members are yet unknown
-            self.check_met(sources)
+            self.check_matched(sources)
         return files
 
-    def check_met(self, sources: Sequence[str]) -> None:
+    def check_matched(self, sources: Sequence[str]) -> None:
         """Raise `UsageError` for a pattern that no file has met."""
         for pattern in self.include:
             if pattern not in self.matched:
@@ -76,14 +76,14 @@ class Selection:
 
 
 @dataclass
-class Sieve:
+class FileFilter:
     """Parts the files of one folder or archive, and counts by reason what is not read."""
 
     source: str
     selection: Selection
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
-    needing: set[str] = field(default_factory=set)
+    need_packages: set[str] = field(default_factory=set)
     """Endings of files that were skipped for want of packages."""
 
     def takes(self, inside: PurePath, *, archives: bool = True) -> bool:
@@ -91,26 +91,26 @@ class Sieve:
         if any(part.startswith(".") for part in inside.parts):
             self.skipped["hidden file"] += 1
             return False
-        patterns = {pattern for pattern in self.selection.include if _meets(inside, pattern)}
+        patterns = {pattern for pattern in self.selection.include if _matches(inside, pattern)}
         self.selection.matched.update(patterns)
         kind = format_of(inside)
         wanting = kind in MARKUP and not can_read_markup()
         if patterns or (kind in ENDINGS and not wanting and (archives or kind != ARCHIVE)):
             return True
-        self.needing.update([kind] * wanting)
+        self.need_packages.update([kind] * wanting)
         packed = inside.suffix if inside.suffix.lower() in COMPRESSIONS else ""
         self.skipped[f"{kind}{packed}" or "extensionless file"] += 1
         return False
 
-    def found(self) -> str:
+    def summary(self) -> str:
         """Return what is not read, in words; an empty string where there is nothing."""
         counts = ", ".join(
             f"{count:,} {reason}{'' if count == 1 or reason.startswith('.') else 's'}"
             for reason, count in sorted(self.skipped.items(), key=lambda item: (-item[1], item))
         )
         parts = [f"skipped {self.skipped.total():,}: {counts}"] if counts else []
-        if self.needing:
-            endings = ", ".join(sorted(self.needing))
+        if self.need_packages:
+            endings = ", ".join(sorted(self.need_packages))
             parts.append(f"to read {endings}, run: pip install 'groundup[{EXTRA}]'")
         if self.left_out:
             names = [*sorted(self.left_out)[:3], *["…"] * (len(self.left_out) > 3)]
@@ -119,11 +119,11 @@ class Sieve:
 
     def tell(self) -> None:
         """Write down what is not read."""
-        if found := self.found():
+        if found := self.summary():
             self.selection.log.chose(f"files of {self.source}", f"{self.source}: {found}")
 
 
-def _meets(inside: PurePath, pattern: str) -> bool:
+def _matches(inside: PurePath, pattern: str) -> bool:
     return fnmatchcase(inside.name, pattern) or fnmatchcase(inside.as_posix(), pattern)
 
 
@@ -166,16 +166,16 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
 
 def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     """Return the files that meet a pattern, whatever their endings, but none of our own."""
-    sieve = Sieve(pattern, selection)
+    file_filter = FileFilter(pattern, selection)
     matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - absolute too
     files = sorted({match for match in matches if match.is_file()})
     kinds = {folder: _kind_of(folder) for folder in {f for path in files for f in path.parents}}
-    sieve.left_out = [f"{folder} ({kind})" for folder, kind in kinds.items() if kind]
+    file_filter.left_out = [f"{folder} ({kind})" for folder, kind in kinds.items() if kind]
     files = [path for path in files if not any(map(kinds.get, path.parents))]
     if not files:
-        but = f" ({sieve.found()})" if sieve.left_out else ""
+        but = f" ({file_filter.summary()})" if file_filter.left_out else ""
         raise UsageError(f"{pattern}: no file matches{but}; check the pattern and the folder")
-    sieve.tell()
+    file_filter.tell()
     return files
 
 
@@ -187,25 +187,25 @@ def _kind_of(folder: Path) -> str | None:
 
 
 def _folder_files(root: Path, selection: Selection) -> list[Path]:
-    sieve = Sieve(str(root), selection)
-    files = sorted(_walk(root, sieve))
+    file_filter = FileFilter(str(root), selection)
+    files = sorted(_walk(root, file_filter))
     if not files:
-        found = sieve.found()
-        selection.check_met([f"{root} ({found})" if found else str(root)])
+        found = file_filter.summary()
+        selection.check_matched([f"{root} ({found})" if found else str(root)])
         raise DataError(
             f"{root}: no text in this folder{f' ({found})' if found else ''}; expected files "
             f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "
             "read as plain text with --include, such as --include '*.py'"
         )
-    sieve.tell()
+    file_filter.tell()
     return files
 
 
-def _walk(root: Path, sieve: Sieve) -> Iterator[Path]:
+def _walk(root: Path, file_filter: FileFilter) -> Iterator[Path]:
     def unlisted(error: OSError) -> None:
         if error.filename == str(root):
             raise error
-        sieve.skipped["unreadable folder"] += 1
+        file_filter.skipped["unreadable folder"] += 1
 
     for place, folders, names in os.walk(root, onerror=unlisted):
         folder = Path(place)
@@ -214,24 +214,24 @@ def _walk(root: Path, sieve: Sieve) -> Iterator[Path]:
                 raise UsageError(
                     f"{root}: it holds {kind} of groundup's own, not text; name the text itself"
                 )
-            sieve.left_out.append(f"{folder} ({kind})")
+            file_filter.left_out.append(f"{folder} ({kind})")
             folders.clear()
             continue
-        folders[:] = [name for name in folders if _enters(folder / name, sieve)]
+        folders[:] = [name for name in folders if _enters(folder / name, file_filter)]
         for path in (folder / name for name in names):
-            if sieve.takes(path.relative_to(root)):
+            if file_filter.takes(path.relative_to(root)):
                 if _is_regular(path):
                     yield path
                 else:
-                    sieve.skipped["irregular file"] += 1
+                    file_filter.skipped["irregular file"] += 1
 
 
-def _enters(folder: Path, sieve: Sieve) -> bool:
+def _enters(folder: Path, file_filter: FileFilter) -> bool:
     """Whether a folder is walked; a link, which may lead in a circle, is not."""
     if folder.name.startswith("."):
-        sieve.skipped["hidden folder"] += 1
+        file_filter.skipped["hidden folder"] += 1
     elif folder.is_symlink():
-        sieve.skipped["linked folder"] += 1
+        file_filter.skipped["linked folder"] += 1
     else:
         return True
     return False

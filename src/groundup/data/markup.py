@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from groundup.base.errors import DataError, shown
-from groundup.data.packed import Member, StoredFile, byte_pieces, zip_members
+from groundup.data.compressed import Member, StoredFile, byte_pieces, zip_members
 from groundup.data.streams import LARGEST_RECORD, optional, plain_text, text_pieces
 
 EXTRA = "documents"

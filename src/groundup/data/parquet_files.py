@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from groundup.base.errors import DataError
+from groundup.data.compressed import StoredFile, not_as_named, seekable
 from groundup.data.kinds import HEAD, kind_of
-from groundup.data.packed import StoredFile, not_as_named, seekable
 from groundup.data.streams import CHUNK_SIZE, optional
 from groundup.data.text_fields import Field, Records, Survey, choose_field
 from groundup.data.texts import Reading, Texts, texts_of

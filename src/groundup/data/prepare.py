@@ -32,7 +32,7 @@ from groundup.base.hardware import usable_cores
 from groundup.base.lock import file_lock
 from groundup.data.documents import Document, read_documents, standard_input
 from groundup.data.portions import cut_safely, units
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from groundup.data.shards import FinishedShards, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
 from groundup.data.tokens import (

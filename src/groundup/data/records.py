@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from groundup.base.errors import DataError
+from groundup.data.compressed import StoredFile, byte_pieces
 from groundup.data.csv_files import csv_records, tsv_records
 from groundup.data.json_files import json_records, jsonl_records
-from groundup.data.packed import StoredFile, byte_pieces
 from groundup.data.parquet_files import parquet_records, parquet_texts
 from groundup.data.streams import text_pieces
 from groundup.data.text_fields import Records

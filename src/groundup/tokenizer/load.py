@@ -10,11 +10,11 @@ from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.base.files import file_error
 from groundup.base.parse import parse_strictly
 from groundup.tokenizer.bpe import BPETokenizer
-from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes
 from groundup.tokenizer.bytewise import ByteTokenizer
 from groundup.tokenizer.characters import UNKNOWN, CharTokenizer
 from groundup.tokenizer.interface import Tokenizer
-from groundup.tokenizer.json_file import JSONTokenizer, told
+from groundup.tokenizer.json_file import JSONTokenizer, library_call
 from groundup.tokenizer.ranks import is_plain_bpe, listed_merges, unreached
 
 LARGEST_FILE = 64 << 20
@@ -23,7 +23,7 @@ LARGEST_FILE = 64 << 20
 MOST_VALUES = 4_000_000
 """Of a few bytes each, they would fill memory; the largest published file has 1,800,000."""
 
-PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "truncation", "padding")
+SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "truncation", "padding")
 
 LONGEST_TOKEN = 1024
 """Characters. The library frees some tokens a call deeper for each byte, until it crashes."""
@@ -73,9 +73,9 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _check(document: dict[str, Any]) -> None:
     """Refuse a file of another shape, or whose ids are not 0, 1, 2 … each once."""
-    for part in PARTS:
-        if not isinstance(document.get(part), dict | None):
-            raise TokenizerError(f"expected an object or null as {part!r}")
+    for section in SECTIONS:
+        if not isinstance(document.get(section), dict | None):
+            raise TokenizerError(f"expected an object or null as {section!r}")
     model = document.get("model")
     if not isinstance(model, dict):
         raise TokenizerError("expected a 'model' with a vocabulary, but it has none")
@@ -164,7 +164,7 @@ def _as_bpe(document: dict[str, Any]) -> BPETokenizer | None:
         return None
     if not all(char in CHAR_TO_BYTE for word in words for char in word):
         return None
-    tokens = [invisible(word) for word in words]
+    tokens = [to_bytes(word) for word in words]
     merges = listed_merges(model.get("merges"))
     longer = [token for token in tokens if len(token) > 1]
     single = sum(len(token) == 1 for token in tokens)
@@ -172,7 +172,7 @@ def _as_bpe(document: dict[str, Any]) -> BPETokenizer | None:
         return None
     if [left + right for left, right in merges] != longer:
         return None
-    if told(lambda: unreached({word: n for n, word in enumerate(words)}, merges)):
+    if library_call(lambda: unreached({word: n for n, word in enumerate(words)}, merges)):
         return None
     tokenizer = BPETokenizer(tokens, merges, special)
     if tokenizer.given_end is not None:  # a name that does not say it: it may as well be <pad>

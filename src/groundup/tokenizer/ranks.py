@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from groundup.tokenizer import byte_level, patterns
-from groundup.tokenizer.byte_level import CHAR_TO_BYTE, invisible, visible
+from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes, to_chars
 from groundup.tokenizer.interface import END_OF_TEXT, Ids
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Merges = list[tuple[bytes, bytes]]
 
-CUTS = (patterns.LLAMA3, patterns.QWEN2, patterns.TEKKEN, patterns.GPT4O)
+KNOWN_PATTERNS = (patterns.LLAMA3, patterns.QWEN2, patterns.TEKKEN, patterns.GPT4O)
 """Patterns that tiktoken's engine and the library's are known to read alike, by test."""
 
 # No normalisation changes a text of these: the first that compose or decompose are U+0300 and, of
@@ -58,7 +58,7 @@ def listed_merges(merges: Any) -> Merges:
     """Return the pairs, written "left right" or [left, right]; empty where they are neither."""
     try:
         pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
-        return [(invisible(left), invisible(right)) for left, right in pairs]
+        return [(to_bytes(left), to_bytes(right)) for left, right in pairs]
     except (TypeError, ValueError, KeyError, AttributeError):
         return []
 
@@ -74,9 +74,9 @@ def unreached(words: dict[str, int], merges: Merges) -> list[bytes]:
     """
     from tokenizers import models
 
-    pairs = [(visible(left), visible(right)) for left, right in merges]
+    pairs = [(to_chars(left), to_chars(right)) for left, right in merges]
     bpe = models.BPE(vocab=words, merges=pairs)
-    return [invisible(word) for word in words if len(word) > 1 and len(bpe.tokenize(word)) != 1]
+    return [to_bytes(word) for word in words if len(word) > 1 and len(bpe.tokenize(word)) != 1]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def rank_encoder(
     merges = listed_merges(model.get("merges"))
     if not all(char in CHAR_TO_BYTE for word in words for char in word):
         return None
-    ranks = {invisible(word): n for word, n in words.items()}
+    ranks = {to_bytes(word): n for word, n in words.items()}
     if not _merges_by_rank(ranks, words, merges, bool(model.get("ignore_merges"))):
         return None
     cut = library.pre_tokenizer.pre_tokenize_str
@@ -130,7 +130,7 @@ def rank_encoder(
     return RankEncoder(
         rank_encoding(ranks | bytes_of_none, pattern),
         n_ids,
-        _doubt(found_in_text, digits=pattern == patterns.SINGLE_DIGITS),
+        _doubtful_texts(found_in_text, digits=pattern == patterns.SINGLE_DIGITS),
         (lambda text: text) if normalizer is None else _composer(library),
     )
 
@@ -165,22 +165,22 @@ def _pattern(pre_tokenizer: Any) -> str | None:
     """Return the pattern by which tiktoken cuts as this part of a tokenizer.json does."""
     part = pre_tokenizer or {}
     match part.get("pretokenizers", [part]):
-        case [{"type": "ByteLevel", "add_prefix_space": False} as words] if _cuts(words):
+        case [{"type": "ByteLevel", "add_prefix_space": False} as words] if _uses_regex(words):
             return byte_level.PATTERN
         case [
             {"type": "Digits", "individual_digits": True},
             {"type": "ByteLevel", "add_prefix_space": False} as words,
-        ] if _cuts(words):
+        ] if _uses_regex(words):
             return patterns.SINGLE_DIGITS
         case [
             {"type": "Split", "pattern": {"Regex": known}, "behavior": "Isolated", "invert": False},
             {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-        ] if known in CUTS:
+        ] if known in KNOWN_PATTERNS:
             return str(known)
     return None
 
 
-def _cuts(words: dict[str, Any]) -> bool:
+def _uses_regex(words: dict[str, Any]) -> bool:
     return words.get("use_regex", True) is True
 
 
@@ -194,7 +194,7 @@ def _composer(library: Library) -> Callable[[str], str]:
     return compose
 
 
-def _doubt(names: Iterable[str], *, digits: bool) -> Callable[[str], bool]:
+def _doubtful_texts(names: Iterable[str], *, digits: bool) -> Callable[[str], bool]:
     """Tell whether a text has an added token that the library finds, or a disputed digit."""
     spelt = re.compile("|".join(map(re.escape, names)) or "(?!)")
 

@@ -46,7 +46,7 @@ class _ByBytes:
             n -= 1
             last = tokenizer.decode_bytes([before[n]]) + last
         self._utf8.decode(last)
-        self._there = REPLACEMENT if self._utf8.getstate()[0] else ""
+        self._shown_before = REPLACEMENT if self._utf8.getstate()[0] else ""
 
     def feed(self, ids: Iterable[int]) -> str:
         return self._new(self._utf8.decode(self._tokenizer.decode_bytes(ids)))
@@ -55,8 +55,8 @@ class _ByBytes:
         return self._new(self._utf8.decode(b"", final=True))  # which also resets it
 
     def _new(self, text: str) -> str:
-        if self._there and text:
-            text, self._there = text.removeprefix(self._there), ""
+        if self._shown_before and text:
+            text, self._shown_before = text.removeprefix(self._shown_before), ""
         return text
 
 
@@ -65,18 +65,18 @@ class _ByDifference:
 
     Those are the *anchor*, as many as it takes to show something. Whatever a decoder does to the
     beginning of a text, such as to drop spaces, it does to the anchor, alone and with more behind.
-    `_there` is the text of all that is there, `_finished` that without an unfinished character.
+    `_decoded` is the text of all ids so far, `_decoded_whole` that without an unfinished character.
     """
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._silent = frozenset(tokenizer.special_tokens.values())
         self._anchor: list[int] = []
-        self._there = self._finished = ""
+        self._decoded = self._decoded_whole = ""
         self._waiting: list[int] = []
         self.feed(self._last_of(before))
-        self._there = tokenizer.decode(self._anchor + self._waiting)
-        self._finished = tokenizer.decode(self._anchor + self._waiting[: self._n_whole()])
+        self._decoded = tokenizer.decode(self._anchor + self._waiting)
+        self._decoded_whole = tokenizer.decode(self._anchor + self._waiting[: self._n_whole()])
 
     def feed(self, ids: Iterable[int]) -> str:
         n_certain = 0
@@ -90,7 +90,7 @@ class _ByDifference:
 
     def flush(self) -> str:
         rest = self._give(len(self._waiting))
-        self._anchor, self._there, self._finished = [], "", ""
+        self._anchor, self._decoded, self._decoded_whole = [], "", ""
         return rest
 
     def _give(self, n_certain: int) -> str:
@@ -99,10 +99,10 @@ class _ByDifference:
             return ""
         certain, self._waiting = self._waiting[:n_certain], self._waiting[n_certain:]
         text = self._tokenizer.decode(self._anchor + certain)
-        n_there = max(len(self._finished), _n_common(self._there, text))
+        n_known = max(len(self._decoded_whole), _n_common(self._decoded, text))
         self._anchor = self._visible_end(certain) or (self._anchor + certain)[:LONGEST_RUN]
-        self._there = self._finished = self._tokenizer.decode(self._anchor)
-        return text[n_there:]
+        self._decoded = self._decoded_whole = self._tokenizer.decode(self._anchor)
+        return text[n_known:]
 
     def _visible_end(self, ids: list[int]) -> list[int]:
         """Return the fewest last ids that show something, without half a character; or none."""

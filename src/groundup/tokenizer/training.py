@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from groundup.base.errors import TokenizerError, UsageError
 from groundup.config.fields import require
 from groundup.tokenizer.arguments import each_text
-from groundup.tokenizer.byte_level import invisible
+from groundup.tokenizer.byte_level import to_bytes
 from groundup.tokenizer.interface import to_utf8
 
 SMALLEST_VOCAB = 257
@@ -55,8 +55,8 @@ def learn_merges(
     )
     trained.train_from_iterator(_pieces(each_text(texts, "BPETokenizer.train")), trainer)
     model = json.loads(trained.to_str())["model"]
-    tokens = [invisible(token) for token in sorted(model["vocab"], key=model["vocab"].__getitem__)]
-    merges = [(invisible(left), invisible(right)) for left, right in model["merges"]]
+    tokens = [to_bytes(token) for token in sorted(model["vocab"], key=model["vocab"].__getitem__)]
+    merges = [(to_bytes(left), to_bytes(right)) for left, right in model["merges"]]
     assert [left + right for left, right in merges] == tokens[256:]
     return tokens, merges
 

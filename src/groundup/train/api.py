@@ -17,8 +17,8 @@ from groundup.config import TrainConfig, as_table, build
 from groundup.config.fields import field_types
 from groundup.config.other_names import SETTINGS, by_other_name
 from groundup.data import TokenSplit
-from groundup.model import GPT
-from groundup.plan import Plan
+from groundup.model import GPT, shapes_of
+from groundup.plan import Plan, make_plan
 from groundup.processes.alone import ALONE
 from groundup.runs import RunFolder, read_lines
 from groundup.runs.generation import ending
@@ -113,6 +113,11 @@ class InPython(NextToken):
     def model(self, seed: int) -> GPT:
         """Return the given model, as it is."""
         return self.given
+
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes; of the model as it is, whatever parts it has."""
+        shapes = shapes_of(self.given)
+        return make_plan(self.config, settings, train_tokens=self.n_tokens, parameters=shapes)
 
     def identity(self) -> Identity:
         """Return the call: every setting, the model's shape, and the text as tokens."""

@@ -196,9 +196,11 @@ def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
         "parameters": plan.parameters,
         "flops_per_token": plan.flops_per_token,
         "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+        "memory_unknown": list(plan.unknown_memory),
     }
+    known = {key: value for key, value in planned.items() if value}
     before = manifest.plan.as_table() if manifest.plan else {}
-    return replace(manifest, plan=PlanTable.of(planned | before))
+    return replace(manifest, plan=PlanTable.of(known | before))
 
 
 def _arranged(ranks: Alone, choices: Choices) -> Alone:
@@ -236,7 +238,7 @@ def _trainer(
         started=started,
         timed=plan.seconds_per_step is not None,
         flops_per_token=plan.flops_per_token or 0.0,
-        peak_flops=keeper.peak_flops(choices),
+        peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from groundup.base.files import read_json
 from groundup.optim.step import Step
 from groundup.runs import RunFolder
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.load import fill
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
@@ -49,12 +50,12 @@ def replay(path: str | Path, step: int | None = None, jobs: Jobs = JOBS) -> Repl
     """
     folder = RunFolder(Path(path))
     manifest = folder.read()
+    check_own_parts(folder.model_config(manifest), folder.path)
     kept = kept_batch(folder, step)
     job = recorded_job(folder, jobs)
     choices = Choices(folder.train_config(manifest), {})
-    batch = {
-        name: array.to(choices.device) for name, array in map_safetensors(kept.path / BATCH).items()
-    }
+    arrays = map_safetensors(kept.path / BATCH)
+    batch = {name: array.to(choices.device) for name, array in arrays.items()}
     why = read_json(kept.path / WHY)
     with choices.in_force():
         learning = job.step(job.skeleton().to(choices.device), choices)

@@ -13,7 +13,7 @@ from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, tokenizer_from_document, train_bpe
 from groundup.tokenizer import byte_level as byte_level_bytes
 from groundup.weights.gguf import sentencepiece
-from groundup.weights.gguf.splits import SPLITS
+from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS
 from groundup.weights.pretrained import Exported
 from tests.model.helpers import FAMILIES, random_gpt
 from tests.texts import sentences
@@ -47,7 +47,7 @@ def byte_level(split: str, specials: tuple[str, ...] = ("<|endoftext|>",)) -> To
     from tokenizers import Tokenizer as Library
     from tokenizers import pre_tokenizers, trainers
 
-    parts = SPLITS[split]
+    parts = PRE_TOKENIZERS[split]
     if split == "gpt-2" and specials == ("<|endoftext|>",):
         return train_bpe([TEXT], 420)
     empty: dict[str, Any] = {

@@ -18,8 +18,8 @@ import torch
 from groundup import GPT
 from groundup.tokenizer import StreamDecoder, Tokenizer
 from groundup.weights.gguf import write_gguf
-from groundup.weights.gguf.special import ENDING
-from groundup.weights.gguf.splits import SPLITS
+from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS
+from groundup.weights.gguf.special import END_TOKENS
 from tests.weights.gguf.making import TEXTS, byte_level, exported, model_of, scored
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_every_kind_loads_and_says_about_the_same(tmp_path: Path, kind: str) -> 
     assert np.abs(difference).mean() < allowed * ours(model, tokens).std()
 
 
-@pytest.mark.parametrize("name", [*SPLITS, True, False])
+@pytest.mark.parametrize("name", [*PRE_TOKENIZERS, True, False])
 def test_tokens_are_llama_cpps(tmp_path: Path, name: str | bool) -> None:
     tokenizer = tokenizer_of(name)
     model = model_of("mistral", tokenizer.vocab_size, n_layers=1)
@@ -129,7 +129,7 @@ def test_tokens_are_llama_cpps(tmp_path: Path, name: str | bool) -> None:
 
 
 def normalises(name: str | bool) -> bool:
-    return isinstance(name, str) and SPLITS[name].normalizer is not None
+    return isinstance(name, str) and PRE_TOKENIZERS[name].normalizer is not None
 
 
 def strange(count: int) -> list[str]:
@@ -157,7 +157,7 @@ def test_texts_begin_and_end_where_we_say(tmp_path: Path) -> None:
         ]
         assert other.token_eos() == (generation.get("stop_tokens") or [0])[0]
         assert other.metadata["tokenizer.chat_template"] == "{{ 1 }}"
-        assert len(ENDING) == 3
+        assert len(END_TOKENS) == 3
 
 
 @pytest.mark.parametrize("name", ["smollm", True])

@@ -18,15 +18,15 @@ from groundup.base.errors import TokenizerError
 from groundup.tokenizer import ByteTokenizer, CharTokenizer, Tokenizer, tokenizer_from_document
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.header import Header
-from groundup.weights.gguf.splits import SPLITS, SYNONYMS
-from groundup.weights.gguf.tokenizer import Words, read_tokenizer
+from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS, SYNONYMS
+from groundup.weights.gguf.tokenizer import GGUFTokenizer, read_tokenizer
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
 from tests.weights.gguf.making import TEXTS, byte_level, scored
 
-K = "tokenizer.ggml."
+GGML = "tokenizer.ggml."
 
 
-def read(metadata: dict[str, Any], vocab_size: int) -> Words:
+def read(metadata: dict[str, Any], vocab_size: int) -> GGUFTokenizer:
     arrays = {
         key: np.array(value) if isinstance(value, list) and type(value[0]) is not str else value
         for key, value in metadata.items()
@@ -34,7 +34,7 @@ def read(metadata: dict[str, Any], vocab_size: int) -> Words:
     return read_tokenizer(Header(Path("a.gguf"), arrays, {}), vocab_size)
 
 
-def there_and_back(tokenizer: Tokenizer, spare: int = 0, **generation: Any) -> Words:
+def there_and_back(tokenizer: Tokenizer, spare: int = 0, **generation: Any) -> GGUFTokenizer:
     vocab_size = tokenizer.vocab_size + spare
     metadata, _ = tokenizer_metadata(tokenizer, vocab_size, generation)
     return read(metadata, vocab_size)
@@ -42,7 +42,7 @@ def there_and_back(tokenizer: Tokenizer, spare: int = 0, **generation: Any) -> W
 
 def metadata_of(tokenizer: Tokenizer, **changes: Any) -> dict[str, Any]:
     metadata, _ = tokenizer_metadata(tokenizer, tokenizer.vocab_size, {})
-    return metadata | {K + key: value for key, value in changes.items()}
+    return metadata | {GGML + key: value for key, value in changes.items()}
 
 
 def refusal(metadata: dict[str, Any], vocab_size: int = 1000) -> str:
@@ -60,14 +60,14 @@ def returned(split: str) -> Tokenizer:
     return back
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", PRE_TOKENIZERS)
 @settings(max_examples=60, deadline=None)
 @given(text=st.text())
 def test_byte_level_encodes_any_text_the_same_after_a_round_trip(split: str, text: str) -> None:
     assert returned(split).encode(text) == byte_level(split).encode(text)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", PRE_TOKENIZERS)
 def test_byte_level_comes_back(split: str) -> None:
     tokenizer, back = byte_level(split), returned(split)
     assert (back.vocab_size, back.end_of_text) == (tokenizer.vocab_size, tokenizer.end_of_text)
@@ -86,7 +86,7 @@ def test_a_trained_bpe_comes_back_as_itself() -> None:
 
 def test_splits_differ_where_they_should() -> None:
     """What each name stands for, on a text that tells them apart."""
-    cut = {name: pieces(name, "it's 12345 DON'T\nHTTPServer x/") for name in SPLITS}
+    cut = {name: pieces(name, "it's 12345 DON'T\nHTTPServer x/") for name in PRE_TOKENIZERS}
     assert cut["gpt-2"][:3] == ["it", "'s", " 12345"]
     assert cut["smollm"][2:8] == [" ", "1", "2", "3", "4", "5"]
     assert cut["llama-bpe"][2:5] == [" ", "123", "45"]
@@ -105,7 +105,7 @@ def pieces(split: str, text: str) -> list[str]:
     from tokenizers import Tokenizer as Library
 
     document = json.loads(byte_level("gpt-2").to_json())
-    document["pre_tokenizer"] = SPLITS[split].pre_tokenizer
+    document["pre_tokenizer"] = PRE_TOKENIZERS[split].pre_tokenizer
     library = Library.from_str(json.dumps(document))
     cut = library.pre_tokenizer.pre_tokenize_str(text)
     return [piece.replace("Ġ", " ").replace("Ċ", "\n") for piece, _ in cut]
@@ -186,11 +186,11 @@ def test_a_fourth_end_is_left_out_with_a_remark() -> None:
 
 
 ODD: dict[str, Any] = {
-    K + "eos_token_id": 5000,
-    K + "eot_token_id": "x",
-    K + "padding_token_id": -1,
-    K + "bos_token_id": True,
-    K + "add_bos_token": 1,
+    GGML + "eos_token_id": 5000,
+    GGML + "eot_token_id": "x",
+    GGML + "padding_token_id": -1,
+    GGML + "bos_token_id": True,
+    GGML + "add_bos_token": 1,
     "general.sampling.top_k": -1,
     "general.sampling.temp": "hot",
     "general.sampling.top_p": 0.0,
@@ -208,9 +208,9 @@ def test_what_makes_no_sense_is_told_and_passed_over(key: str, value: Any) -> No
 
 def test_the_start_token_follows_the_split_where_the_file_is_silent() -> None:
     metadata = metadata_of(byte_level("llama-bpe"), bos_token_id=0)
-    del metadata[K + "add_bos_token"], metadata[K + "has_bos_token"]
+    del metadata[GGML + "add_bos_token"], metadata[GGML + "has_bos_token"]
     assert read(metadata, 1000).generation["start_token"] == 0
-    assert "start_token" not in read(metadata | {K + "pre": "qwen2"}, 1000).generation
+    assert "start_token" not in read(metadata | {GGML + "pre": "qwen2"}, 1000).generation
 
 
 def test_user_defined_tokens_are_found_in_text_and_control_tokens_are_not() -> None:
@@ -231,8 +231,8 @@ def test_ids_that_no_token_has_are_filled_and_dropped_again() -> None:
     tokenizer = byte_level("smollm")
     size = tokenizer.vocab_size
     metadata, _ = tokenizer_metadata(tokenizer, size + 5, {})
-    assert metadata[K + "tokens"][-1] == f"[PAD{size + 4}]"
-    assert metadata[K + "token_type"][-5:] == [5] * 5
+    assert metadata[GGML + "tokens"][-1] == f"[PAD{size + 4}]"
+    assert metadata[GGML + "token_type"][-5:] == [5] * 5
     back = read(metadata, size + 5).tokenizer
     assert back is not None
     assert back.vocab_size == size
@@ -296,21 +296,21 @@ def test_other_ways_to_write_the_same_tokenizer_are_known(scheme: str) -> None:
 
 def test_what_a_file_says_of_its_tokenizer_is_checked() -> None:
     good = metadata_of(byte_level("smollm"))
-    tokens = good[K + "tokens"]
-    assert "did you mean 'llama-bpe'" in refusal(good | {K + "pre": "llama-bp"})
-    assert "'rwkv'" in refusal(good | {K + "model": "rwkv"})
+    tokens = good[GGML + "tokens"]
+    assert "did you mean 'llama-bpe'" in refusal(good | {GGML + "pre": "llama-bp"})
+    assert "'rwkv'" in refusal(good | {GGML + "model": "rwkv"})
     assert "room for 100" in refusal(good, vocab_size=100)
-    assert "stands twice" in refusal(good | {K + "tokens": [*tokens[:-1], tokens[5]]})
-    assert "merges" in refusal(good | {K + "merges": 3})
-    assert "merges" in refusal({key: good[key] for key in good if key != K + "merges"})
-    assert "token_type" in refusal(good | {K + "token_type": [1, 2]})
-    assert "tokenizers library" in refusal(good | {K + "merges": ["nothing known"]})
-    assert "'pre'" in refusal(good | {K + "pre": 3}).replace("ggml.pre", "'pre'")
+    assert "stands twice" in refusal(good | {GGML + "tokens": [*tokens[:-1], tokens[5]]})
+    assert "merges" in refusal(good | {GGML + "merges": 3})
+    assert "merges" in refusal({key: good[key] for key in good if key != GGML + "merges"})
+    assert "token_type" in refusal(good | {GGML + "token_type": [1, 2]})
+    assert "tokenizers library" in refusal(good | {GGML + "merges": ["nothing known"]})
+    assert "'pre'" in refusal(good | {GGML + "pre": 3}).replace("ggml.pre", "'pre'")
     scores = metadata_of(scored())
-    assert "scores" in refusal({key: scores[key] for key in scores if key != K + "scores"})
+    assert "scores" in refusal({key: scores[key] for key in scores if key != GGML + "scores"})
     long = ["<unk>", "<s>", "</s>", "a" * 20000]
     bomb = {"tokens": long, "scores": [0.0] * 4, "token_type": [2, 3, 3, 1]}
-    assert "far longer" in refusal(scores | {K + key: value for key, value in bomb.items()})
+    assert "far longer" in refusal(scores | {GGML + key: value for key, value in bomb.items()})
 
 
 def test_a_file_without_a_tokenizer_says_so() -> None:
@@ -322,7 +322,7 @@ def test_a_file_without_a_tokenizer_says_so() -> None:
 def test_what_llama_cpp_does_not_know_is_refused() -> None:
     home_made = json.loads(byte_level("gpt-2").to_json())
     home_made["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
-        {"type": "Whitespace"}, SPLITS["gpt-2"].pre_tokenizer]}  # fmt: skip
+        {"type": "Whitespace"}, PRE_TOKENIZERS["gpt-2"].pre_tokenizer]}  # fmt: skip
     strips = json.loads(byte_level("smollm").to_json())
     n = len(strips["model"]["vocab"])
     flags = {"single_word": False, "lstrip": True, "rstrip": False, "normalized": False}

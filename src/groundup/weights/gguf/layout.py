@@ -45,16 +45,16 @@ ROPE_FACTORS = "rope_freqs.weight"
 
 _NAME = re.compile(r"(?:(blocks)\.(\d+)\.)?(.+?)(?:\.experts\.(\d+)(\..+))?\.(weight|bias)")
 
-Turn = Callable[[Tensor], Tensor]
+Transform = Callable[[Tensor], Tensor]
 
 
 class Part(NamedTuple):
-    """One of our tensors inside one of llama.cpp's: into theirs, and back into ours."""
+    """One of our tensors inside one of llama.cpp's, and what turns it into theirs and into ours."""
 
     name: str
     shape: tuple[int, ...]
-    out: Turn
-    back: Turn
+    to_theirs: Transform
+    to_ours: Transform
 
     @property
     def size(self) -> int:
@@ -62,14 +62,14 @@ class Part(NamedTuple):
         return math.prod(self.shape)
 
 
-class Packed(NamedTuple):
-    """One of llama.cpp's tensors."""
+class TensorLayout(NamedTuple):
+    """The shape of one of llama.cpp's tensors, and those of ours that it is made of."""
 
     shape: tuple[int, ...]
     parts: list[Part]
 
 
-def layout(architecture: str, config: GPTConfig) -> dict[str, Packed]:
+def layout(architecture: str, config: GPTConfig) -> dict[str, TensorLayout]:
     """Return llama.cpp's tensors for a model by name, in our order."""
     arch = ARCHITECTURES[architecture]
     names = NAMES | FUSED if arch.fused else NAMES
@@ -77,10 +77,10 @@ def layout(architecture: str, config: GPTConfig) -> dict[str, Packed]:
     full = config.replace(bias=True, qkv_bias=True) if arch.biases else config
     grouped: dict[str, list[Part]] = {}
     for parameter in parameter_shapes(full):
-        out, back = _turns(parameter.name, arch.interleaved, config)
-        part = Part(parameter.name, parameter.shape, out, back)
+        to_theirs, to_ours = _transforms(parameter.name, arch.interleaved, config)
+        part = Part(parameter.name, parameter.shape, to_theirs, to_ours)
         grouped.setdefault(_foreign(parameter.name, names), []).append(part)
-    return {name: Packed(_shape(name, parts), parts) for name, parts in grouped.items()}
+    return {name: TensorLayout(_shape(name, parts), parts) for name, parts in grouped.items()}
 
 
 def _foreign(name: str, names: dict[str, str]) -> str:
@@ -98,8 +98,8 @@ def _shape(name: str, parts: list[Part]) -> tuple[int, ...]:
     return (sum(part.shape[0] for part in parts), *first[1:])
 
 
-def _turns(name: str, interleaved: bool, config: GPTConfig) -> tuple[Turn, Turn]:
-    """Return how one of our tensors becomes llama.cpp's, and how it comes back."""
+def _transforms(name: str, interleaved: bool, config: GPTConfig) -> tuple[Transform, Transform]:
+    """Return what turns one of our tensors into llama.cpp's, and what turns it back."""
     if interleaved and (".query." in name or ".key." in name):
         return _interleave(config.head_dim), _uninterleave(config.head_dim)
     if config.norm == "zero_centered_rmsnorm" and name.endswith("norm.weight"):
@@ -111,12 +111,12 @@ def _same(x: Tensor) -> Tensor:
     return x
 
 
-def _interleave(head_dim: int) -> Turn:
+def _interleave(head_dim: int) -> Transform:
     """Put the two halves of each head, which rope turns in pairs, next to each other."""
     return lambda x: _by_head(x, 2, head_dim // 2)
 
 
-def _uninterleave(head_dim: int) -> Turn:
+def _uninterleave(head_dim: int) -> Transform:
     return lambda x: _by_head(x, head_dim // 2, 2)
 
 
@@ -126,9 +126,9 @@ def _by_head(x: Tensor, groups: int, size: int) -> Tensor:
     return heads.transpose(1, 2).reshape(x.shape)
 
 
-def placed(packed: Packed) -> Iterator[tuple[Part, int]]:
+def with_offsets(tensor: TensorLayout) -> Iterator[tuple[Part, int]]:
     """Yield each part and the number of values before it."""
     start = 0
-    for part in packed.parts:
+    for part in tensor.parts:
         yield part, start
         start += part.size

@@ -16,14 +16,14 @@ from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, Entry, dtype_of, library, read_values
 from groundup.weights.gguf.header import Header, read_header
-from groundup.weights.gguf.layout import ROPE_FACTORS, Packed, Part, layout, placed
-from groundup.weights.gguf.numbers import Numbers, read_config
+from groundup.weights.gguf.layout import ROPE_FACTORS, Part, TensorLayout, layout, with_offsets
+from groundup.weights.gguf.metadata import Metadata, read_config
 from groundup.weights.gguf.tokenizer import read_tokenizer
 from groundup.weights.pretrained import Pretrained
 
 MOST_LAYERS = 512
 MOST_EXPERTS = 1 << 16
-"""In all layers together; beyond such numbers a file is a trap."""
+"""In all layers together; beyond such metadata a file is a trap."""
 
 MOST_FACTORS = 1 << 12
 
@@ -37,24 +37,24 @@ def read_gguf(file: Path) -> Pretrained:
     """
     header = read_header(file)
     architecture = _architecture(header)
-    numbers = Numbers(file, architecture, header.metadata)
-    _check_counts(header, numbers)
+    metadata = Metadata(file, architecture, header.metadata)
+    _check_counts(header, metadata)
     shapes = {name: entry.shape for name, entry in header.tensors.items()}
-    config = read_config(architecture, numbers, shapes, _factors(header))
-    packed = layout(architecture, config)
-    check_tensors(header.tensors, _shapes(config, packed).items(), file, "its metadata")
+    config = read_config(architecture, metadata, shapes, _factors(header))
+    layouts = layout(architecture, config)
+    check_tensors(header.tensors, _shapes(config, layouts).items(), file, "its metadata")
     if any(entry.kind not in PLAIN for entry in header.tensors.values()):
         library()
-    tensors = _tensors(header, packed)
-    words = read_tokenizer(header, config.vocab_size)
+    tensors = _tensors(header, layouts)
+    found = read_tokenizer(header, config.vocab_size)
     return Pretrained(
         config=config,
         tensors=_without_zeros(header, config, tensors),
-        tokenizer=words.tokenizer,
-        chat_template=words.chat_template,
-        generation=words.generation,
+        tokenizer=found.tokenizer,
+        chat_template=found.chat_template,
+        generation=found.generation,
         source=_source(header, architecture),
-        notices=words.notices + _passed_over(numbers.unread()),
+        notices=found.notices + _passed_over(metadata.unread()),
     )
 
 
@@ -80,13 +80,13 @@ def _architecture(header: Header) -> str:
     return name
 
 
-def _check_counts(header: Header, numbers: Numbers) -> None:
-    """Refuse numbers of layers and experts that the file has no room for, before counting them."""
-    layers, experts = numbers.whole("block_count"), numbers.whole("expert_count", 0)
+def _check_counts(header: Header, metadata: Metadata) -> None:
+    """Refuse metadata of layers and experts that the file has no room for, before counting them."""
+    layers, experts = metadata.whole("block_count"), metadata.whole("expert_count", 0)
     if layers > min(len(header.tensors), MOST_LAYERS):
-        raise numbers.error("block_count", f"{layers:,}, more than the tensors are for")
+        raise metadata.error("block_count", f"{layers:,}, more than the tensors are for")
     if layers * experts > MOST_EXPERTS:
-        raise numbers.error("expert_count", f"{experts:,}, more than can be")
+        raise metadata.error("expert_count", f"{experts:,}, more than can be")
 
 
 def _factors(header: Header) -> list[float] | None:
@@ -99,19 +99,19 @@ def _factors(header: Header) -> list[float] | None:
     return factors
 
 
-def _shapes(config: GPTConfig, packed: dict[str, Packed]) -> dict[str, tuple[int, ...]]:
+def _shapes(config: GPTConfig, layouts: dict[str, TensorLayout]) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that the file must hold."""
-    shapes = {name: tensor.shape for name, tensor in packed.items()}
+    shapes = {name: tensor.shape for name, tensor in layouts.items()}
     if config.rope_scaling == "llama3":
         shapes[ROPE_FACTORS] = (config.head_dim // 2,)
     return shapes
 
 
-def _tensors(header: Header, packed: dict[str, Packed]) -> dict[str, Stored]:
+def _tensors(header: Header, layouts: dict[str, TensorLayout]) -> dict[str, Stored]:
     tensors = {}
-    for name, tensor in packed.items():
+    for name, tensor in layouts.items():
         entry = header.tensors[name]
-        for part, start in placed(tensor):
+        for part, start in with_offsets(tensor):
             read = partial(_read, header.path, entry, part, start)
             tensors[part.name] = Stored(part.shape, dtype_of(entry.kind), read)
     return tensors
@@ -119,7 +119,7 @@ def _tensors(header: Header, packed: dict[str, Packed]) -> dict[str, Stored]:
 
 def _read(path: Path, entry: Entry, part: Part, start: int) -> Tensor:
     values = read_values(path, entry, start, part.size)
-    return part.back(values.view(part.shape)).contiguous()
+    return part.to_ours(values.view(part.shape)).contiguous()
 
 
 def _without_zeros(

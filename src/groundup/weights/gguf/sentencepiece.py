@@ -15,7 +15,7 @@ SPACE = "\u2581"
 _TO_MARK = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _FROM_MARK = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
-_BEFORE = {True: {"type": "Sequence", "normalizers": [_PREPEND, _TO_MARK]}, False: _TO_MARK}
+_NORMALIZERS = {True: {"type": "Sequence", "normalizers": [_PREPEND, _TO_MARK]}, False: _TO_MARK}
 _METASPACE = ("always", "first")
 
 
@@ -55,7 +55,7 @@ def document(
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": _BEFORE[has_prefix],
+        "normalizer": _NORMALIZERS[has_prefix],
         "pre_tokenizer": None,
         "post_processor": None,
         "decoder": {"type": "Sequence", "decoders": steps},
@@ -88,5 +88,5 @@ def prefix_of(document: dict[str, Any]) -> bool | None:
         scheme = cut.get("prepend_scheme")
         return scheme in _METASPACE if is_known and scheme in (*_METASPACE, "never") else None
     is_idle = not cut or (cut.get("type"), cut.get("pattern")) == ("Split", {"String": " "})
-    found = [has_prefix for has_prefix, before in _BEFORE.items() if normalizer == before]
+    found = [has_prefix for has_prefix, before in _NORMALIZERS.items() if normalizer == before]
     return found[0] if found and is_idle else None

@@ -8,14 +8,14 @@ from typing import Any
 from groundup.base.errors import shown
 from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer
-from groundup.weights.advice import CHECKS, read_ids, read_sampling, stop_ids
+from groundup.weights.sampling_settings import CHECKS, read_ids, read_sampling, stop_ids
 
-K = "tokenizer.ggml."
+GGML = "tokenizer.ggml."
 
-ENDING = ("eos", "eot", "eom")
+END_TOKENS = ("eos", "eot", "eom")
 """The special tokens that end a text, an answer, or a call of a tool."""
 
-CALLED = {
+GGUF_NAMES = {
     "bos_token": "bos",
     "eos_token": "eos",
     "unk_token": "unknown",
@@ -24,14 +24,14 @@ CALLED = {
     "cls_token": "cls",
     "mask_token": "mask",
 }
-"""GGUF's names of the special tokens, by those that a chat template calls them by."""
+"""GGUF's names of the special tokens, by those of chat templates and tokenizer_config.json."""
 
-HAS_BOS = K + "has_bos_token"
+HAS_BOS = GGML + "has_bos_token"
 """Ours: false where the file must name a token that begins texts, as llama.cpp would take just any,
 and the model has none."""
 
-SAMPLING = {"temperature": "temp", "repetition_penalty": "penalty_repeat"}
-S = "general.sampling."
+_CALLED = {"temperature": "temp", "repetition_penalty": "penalty_repeat"}
+SAMPLING_KEYS = {name: f"general.sampling.{_CALLED.get(name, name)}" for name in CHECKS}
 
 
 def read_generation(
@@ -41,27 +41,27 @@ def read_generation(
 
     `starts` says whether a text begins with the bos token where the file is silent.
     """
-    told = {name: metadata.get(S + SAMPLING.get(name, name)) for name in CHECKS}
+    told = {name: metadata.get(key) for name, key in SAMPLING_KEYS.items()}
     generation, notices = read_sampling({k: _short(v) for k, v in told.items()}, source)
     found: dict[str, int] = {}
-    for name in dict.fromkeys((*CALLED.values(), *ENDING)):
-        key = f"{K}{name}_token_id"
+    for name in dict.fromkeys((*GGUF_NAMES.values(), *END_TOKENS)):
+        key = f"{GGML}{name}_token_id"
         ids, odd = read_ids(metadata.get(key), len(tokens), f"{source}: {key}")
         found |= {name: ids[0]} if ids else {}
         notices += odd
     if metadata.get(HAS_BOS) is False:
         found.pop("bos", None)
-    if stops := list(dict.fromkeys(found[name] for name in ENDING if name in found)):
+    if stops := list(dict.fromkeys(found[name] for name in END_TOKENS if name in found)):
         generation["stop_tokens"] = stops
-    adds = metadata.get(K + "add_bos_token", starts)
+    adds = metadata.get(GGML + "add_bos_token", starts)
     if not isinstance(adds, bool):
         expected = "expected true or false"
-        notices.append(f"{source}: {K}add_bos_token = {shown(adds)} is passed over: {expected}")
+        notices.append(f"{source}: {GGML}add_bos_token = {shown(adds)} is passed over: {expected}")
         adds = starts
     if adds and "bos" in found:
         generation["start_token"] = found["bos"]
     generation["special_tokens"] = {
-        word: tokens[found[name]] for word, name in CALLED.items() if name in found
+        word: tokens[found[name]] for word, name in GGUF_NAMES.items() if name in found
     }
     return generation, notices
 
@@ -80,19 +80,20 @@ def special_metadata(
     named = {
         word: numbers[token]
         for word, token in special_names(generation, ends, dict(enumerate(tokens))).items()
-        if token in numbers and word in CALLED
+        if token in numbers and word in GGUF_NAMES
     }
     ends = list(dict.fromkeys([*([named["eos_token"]] if "eos_token" in named else []), *ends]))
     start = generation.get("start_token")
     begin = named.get("bos_token") if start is None else start
-    ids = {CALLED[word]: n for word, n in named.items()} | dict(zip(ENDING, ends, strict=False))
+    ids = {GGUF_NAMES[word]: n for word, n in named.items()}
+    ids |= dict(zip(END_TOKENS, ends, strict=False))
     if begin is not None or ends:
         ids["bos"] = ends[0] if begin is None else begin
-    found: dict[str, Any] = {f"{K}{name}_token_id": n for name, n in ids.items()}
-    found[K + "add_bos_token"] = start is not None
+    found: dict[str, Any] = {f"{GGML}{name}_token_id": n for name, n in ids.items()}
+    found[GGML + "add_bos_token"] = start is not None
     if begin is None:
         found[HAS_BOS] = False
-    found |= {S + SAMPLING.get(key, key): generation[key] for key in CHECKS if key in generation}
-    beyond = ", ".join(tokens[n] for n in ends[len(ENDING) :])
+    found |= {key: generation[name] for name, key in SAMPLING_KEYS.items() if name in generation}
+    beyond = ", ".join(tokens[n] for n in ends[len(END_TOKENS) :])
     notices = [f"llama.cpp knows three tokens that end a text: {beyond} left out"] if beyond else []
     return found, notices

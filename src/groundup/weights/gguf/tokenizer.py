@@ -14,8 +14,8 @@ from groundup.tokenizer import Tokenizer, byte_level, tokenizer_from_document
 from groundup.tokenizer.interface import bpe_model
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.header import Header
-from groundup.weights.gguf.special import K, read_generation
-from groundup.weights.gguf.splits import SPLITS, SYNONYMS, UNNAMED
+from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS, SYNONYMS, UNNAMED
+from groundup.weights.gguf.special import GGML, read_generation
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """GGUF's types of tokens."""
@@ -25,8 +25,8 @@ MOST_PAIRS = 1 << 27
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a GGUF file says about text."""
+class GGUFTokenizer:
+    """The tokenizer of a GGUF file, and what the file says of its use."""
 
     tokenizer: Tokenizer | None = None
     chat_template: str | None = None
@@ -55,25 +55,26 @@ class _Vocabulary(NamedTuple):
         ]
 
 
-def read_tokenizer(header: Header, vocab_size: int) -> Words:
+def read_tokenizer(header: Header, vocab_size: int) -> GGUFTokenizer:
     """Return the tokenizer of a GGUF file, its chat template and how it is sampled.
 
     One that is unknown, damaged, or has more ids than the model's `vocab_size` is a TokenizerError.
     """
-    model = header.metadata.get(K + "model", "none")
+    model = header.metadata.get(GGML + "model", "none")
     try:
         if model in ("none", "no_vocab"):
-            return Words(notices=["the file holds no tokenizer"])
+            return GGUFTokenizer(notices=["the file holds no tokenizer"])
         if model not in READERS:
-            raise TokenizerError(f"{K}model {str(model)[:60]!r}: {nearest(str(model), READERS)}")
+            raise TokenizerError(f"{GGML}model {str(model)[:60]!r}: {nearest(str(model), READERS)}")
         vocabulary = _vocabulary(header.metadata)
         if len(vocabulary.tokens) > vocab_size:
+            n_tokens = len(vocabulary.tokens)
             raise TokenizerError(
-                f"{K}tokens: {len(vocabulary.tokens):,}, but the model has room for {vocab_size:,}"
+                f"{GGML}tokens: {n_tokens:,}, but the model has room for {vocab_size:,}"
             )
         document, starts, notices = READERS[model](header.metadata, vocabulary)
         generation, odd = read_generation(header.metadata, starts, vocabulary.tokens, header.path)
-        return Words(
+        return GGUFTokenizer(
             tokenizer_from_document(document),
             _text(header.metadata, "tokenizer.chat_template") or None,
             generation,
@@ -92,61 +93,68 @@ def _vocabulary(metadata: Mapping[str, Any]) -> _Vocabulary:
     kept = tokens[:n_used]
     if len(set(kept)) < len(kept):
         ((twice, _),) = Counter(kept).most_common(1)
-        raise TokenizerError(f"{K}tokens: {twice[:60]!r} stands twice")
+        raise TokenizerError(f"{GGML}tokens: {twice[:60]!r} stands twice")
     return _Vocabulary(kept, [int(kind) for kind in types[:n_used]])
 
 
-def _byte_level(metadata: Mapping[str, Any], words: _Vocabulary) -> tuple[Any, bool, list[str]]:
+def _byte_level(
+    metadata: Mapping[str, Any], vocabulary: _Vocabulary
+) -> tuple[Any, bool, list[str]]:
     """Return the tokenizer.json of byte-level BPE, as GPT-2's is."""
-    name, notices = _text(metadata, K + "pre"), []
+    name, notices = _text(metadata, GGML + "pre"), []
     if name in UNNAMED:
-        name, notices = "gpt-2", [f"{K}pre names no way to cut texts into words: GPT-2's is used"]
+        name, notices = (
+            "gpt-2",
+            [f"{GGML}pre names no way to cut texts into words: GPT-2's is used"],
+        )
     name = SYNONYMS.get(name, name)
-    if name not in SPLITS:
-        known = [*SPLITS, *SYNONYMS]
-        raise TokenizerError(f"{K}pre {name[:60]!r}: {nearest(name, known)}")
-    split = SPLITS[name]
-    model = bpe_model(words.ids, _texts(metadata, "merges"))
+    if name not in PRE_TOKENIZERS:
+        known = [*PRE_TOKENIZERS, *SYNONYMS]
+        raise TokenizerError(f"{GGML}pre {name[:60]!r}: {nearest(name, known)}")
+    parts = PRE_TOKENIZERS[name]
+    model = bpe_model(vocabulary.ids, _texts(metadata, "merges"))
     document = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": words.added,
-        "normalizer": split.normalizer,
-        "pre_tokenizer": split.pre_tokenizer,
+        "added_tokens": vocabulary.added,
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
         "post_processor": None,
         "decoder": byte_level.DECODER,
-        "model": model | {"ignore_merges": split.ignore_merges},
+        "model": model | {"ignore_merges": parts.ignore_merges},
     }
-    return document, split.starts, notices
+    return document, parts.starts, notices
 
 
-def _scored(metadata: Mapping[str, Any], words: _Vocabulary) -> tuple[Any, bool, list[str]]:
+def _sentencepiece(
+    metadata: Mapping[str, Any], vocabulary: _Vocabulary
+) -> tuple[Any, bool, list[str]]:
     """Return the tokenizer.json of a SentencePiece vocabulary, as Llama 2's is."""
-    scores = _values(metadata, "scores", len(words.tokens), None)
+    scores = _values(metadata, "scores", len(vocabulary.tokens), None)
     normal = {
         token: float(score)
-        for token, kind, score in zip(words.tokens, words.types, scores, strict=False)
+        for token, kind, score in zip(vocabulary.tokens, vocabulary.types, scores, strict=False)
         if kind == NORMAL and len(token) > 1
     }
     if sum(len(token) ** 2 for token in normal) > MOST_PAIRS:
-        raise TokenizerError(f"{K}tokens: far longer than those of any vocabulary")
-    unknown = next((t for t, kind in zip(*words, strict=True) if kind == UNKNOWN), None)
+        raise TokenizerError(f"{GGML}tokens: far longer than those of any vocabulary")
+    unknown = next((t for t, kind in zip(*vocabulary, strict=True) if kind == UNKNOWN), None)
     has_prefix = _flag(metadata, "add_space_prefix", True)
     return (
-        sentencepiece.document(words.ids, normal, words.added, unknown, has_prefix),
+        sentencepiece.document(vocabulary.ids, normal, vocabulary.added, unknown, has_prefix),
         True,
         [],
     )
 
 
-READERS = {"gpt2": _byte_level, "llama": _scored}
+READERS = {"gpt2": _byte_level, "llama": _sentencepiece}
 
 
 def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = metadata.get(K + name, default)
+    value = metadata.get(GGML + name, default)
     if not isinstance(value, bool):
-        raise TokenizerError(f"{K}{name}: expected true or false")
+        raise TokenizerError(f"{GGML}{name}: expected true or false")
     return value
 
 
@@ -158,17 +166,19 @@ def _text(metadata: Mapping[str, Any], key: str) -> str:
 
 
 def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
-    value = metadata.get(K + name)
+    value = metadata.get(GGML + name)
     if not isinstance(value, list):
-        raise TokenizerError(f"{K}{name}: expected a list of texts")
+        raise TokenizerError(f"{GGML}{name}: expected a list of texts")
     return value
 
 
 def _values(metadata: Mapping[str, Any], name: str, count: int, default: int | None) -> list[Any]:
-    value = metadata.get(K + name)
+    value = metadata.get(GGML + name)
     if value is None and default is not None:
         return [default] * count
     if not isinstance(value, np.ndarray) or len(value) < count:
-        raise TokenizerError(f"{K}{name}: expected a list of {count:,} numbers, one for each token")
+        raise TokenizerError(
+            f"{GGML}{name}: expected a list of {count:,} numbers, one for each token"
+        )
     numbers: list[Any] = value[:count].tolist()
     return numbers

@@ -9,8 +9,8 @@ from typing import Any
 from groundup.base.errors import TokenizerError
 from groundup.tokenizer import Tokenizer
 from groundup.weights.gguf import sentencepiece
-from groundup.weights.gguf.special import K, special_metadata
-from groundup.weights.gguf.splits import SPLITS, name_of
+from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS, pre_tokenizer_name
+from groundup.weights.gguf.special import GGML, special_metadata
 from groundup.weights.gguf.tokenizer import (
     BYTE,
     CONTROL,
@@ -44,11 +44,11 @@ def tokenizer_metadata(
     if has_prefix is None:
         found, notices = _byte_level(document)
     else:
-        found = _scored(model, tokens, types) | {"add_space_prefix": has_prefix}
+        found = _sentencepiece(model, tokens, types) | {"add_space_prefix": has_prefix}
         notices = [SPACES] if has_prefix and document.get("pre_tokenizer") else []
     found |= {"tokens": tokens, "token_type": types}
     special, more = special_metadata(tokenizer, generation, tokens)
-    return {K + key: value for key, value in found.items()} | special, notices + more
+    return {GGML + key: value for key, value in found.items()} | special, notices + more
 
 
 def _check_added(added: list[dict[str, Any]], special: Mapping[str, int]) -> None:
@@ -84,21 +84,21 @@ def _tokens(
 
 
 def _byte_level(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    name = name_of(document)
+    name = pre_tokenizer_name(document)
     if name is None or (document.get("decoder") or {}).get("type") != "ByteLevel":
         raise TokenizerError(
             "the tokenizer cuts texts into words in a way that llama.cpp does not know (it knows "
-            f"those called {', '.join(SPLITS)}); {INSTEAD}"
+            f"those called {', '.join(PRE_TOKENIZERS)}); {INSTEAD}"
         )
     pairs = document["model"]["merges"]
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in pairs]
     notices = []
-    if SPLITS[name].normalizer:
+    if PRE_TOKENIZERS[name].normalizer:
         notices = ["llama.cpp does not bring a text into normal form (NFC) before it cuts it"]
     return {"model": "gpt2", "pre": name, "merges": merges}, notices
 
 
-def _scored(model: dict[str, Any], tokens: list[str], types: list[int]) -> dict[str, Any]:
+def _sentencepiece(model: dict[str, Any], tokens: list[str], types: list[int]) -> dict[str, Any]:
     """Return a score for each token, having made sure that they give the same merges."""
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     ranked = sentencepiece.scores_of(pairs)

@@ -20,7 +20,7 @@ from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
 from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
 from groundup.weights.gguf.layout import ROPE_FACTORS, Part, layout
-from groundup.weights.gguf.numbers import Numbers, metadata_of, read_config
+from groundup.weights.gguf.metadata import Metadata, metadata_of, read_config
 from groundup.weights.gguf.rope import factors_of
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
 from groundup.weights.pretrained import Exported
@@ -33,10 +33,10 @@ UNSIGNED, SIGNED, REAL, BOOL = 4, 5, 6, 7
 """GGUF's types of the numbers written here, 32 bits each, and of truth values."""
 QUANTIZATION_VERSION = 2
 
-FINE = ("token_embd.weight", "output.weight")
+EIGHT_BITS = ("token_embd.weight", "output.weight")
 """Where four or five bits would cost most: these are stored in eight, as llama.cpp does."""
 
-PRECISE = ("position_embd.weight", "ffn_gate_inp.weight")
+ALWAYS_F32 = ("position_embd.weight", "ffn_gate_inp.weight")
 """What llama.cpp wants in F32, besides whatever has one dimension."""
 
 
@@ -62,10 +62,10 @@ def write_gguf(model: Exported, file: Path, kind: str) -> list[str]:
         **words,
         **({"tokenizer.chat_template": model.chat_template} if model.chat_template else {}),
     }
-    outgoing = list(_outgoing(architecture, model, kind))
+    tensors = list(_tensors_to_write(architecture, model, kind))
     with atomic_writer(file) as out:
-        _write(out, metadata, outgoing)
-    return notices + _fallen_back(outgoing, kind)
+        _write(out, metadata, tensors)
+    return notices + _f16_notice(tensors, kind)
 
 
 def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
@@ -80,7 +80,7 @@ def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
         shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
         factors = factors_of(config) if arch.llama3 and config.rope_scaling == "llama3" else None
         try:
-            back = read_config(name, Numbers(Path("GGUF"), name, metadata), shapes, factors)
+            back = read_config(name, Metadata(Path("GGUF"), name, metadata), shapes, factors)
         except RunError:
             continue
         found[name] = differences(config, back)
@@ -97,7 +97,7 @@ def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
     )
 
 
-class Outgoing(NamedTuple):
+class TensorToWrite(NamedTuple):
     """A tensor of the file: its values come from some of ours."""
 
     name: str
@@ -111,41 +111,44 @@ class Outgoing(NamedTuple):
         return TYPES[self.kind].bytes_of(math.prod(self.shape))
 
 
-def _outgoing(architecture: str, model: Exported, kind: str) -> Iterator[Outgoing]:
+def _tensors_to_write(architecture: str, model: Exported, kind: str) -> Iterator[TensorToWrite]:
     for name, (shape, parts) in layout(architecture, model.config).items():
         read = partial(_parts, model, parts)
-        yield Outgoing(name, shape, _kind_of(name, shape, kind), read)
+        yield TensorToWrite(name, shape, _kind_of(name, shape, kind), read)
     if model.config.rope_scaling == "llama3":
         factors = torch.tensor(factors_of(model.config))
-        yield Outgoing(ROPE_FACTORS, tuple(factors.shape), "F32", lambda: iter([factors]))
+        yield TensorToWrite(ROPE_FACTORS, tuple(factors.shape), "F32", lambda: iter([factors]))
 
 
 def _parts(model: Exported, parts: list[Part]) -> Iterator[Tensor]:
     """Yield one after the other what makes up a tensor: zeros for a bias that the model lacks."""
     for part in parts:
         stored = model.tensors.get(part.name)
-        yield torch.zeros(part.shape) if stored is None else part.out(stored.read().detach().cpu())
+        if stored is None:
+            yield torch.zeros(part.shape)
+        else:
+            yield part.to_theirs(stored.read().detach().cpu())
 
 
 def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> str:
-    if len(shape) == 1 or name.endswith(PRECISE):
+    if len(shape) == 1 or name.endswith(ALWAYS_F32):
         return "F32"
-    if kind not in PLAIN and name in FINE:
+    if kind not in PLAIN and name in EIGHT_BITS:
         kind = "Q8_0"
     return "F16" if shape[-1] % TYPES[kind].values else kind
 
 
-def _fallen_back(outgoing: list[Outgoing], kind: str) -> list[str]:
+def _f16_notice(tensors: list[TensorToWrite], kind: str) -> list[str]:
     if kind in PLAIN:
         return []
-    wide = [tensor.name for tensor in outgoing if tensor.kind == "F16"]
+    wide = [tensor.name for tensor in tensors if tensor.kind == "F16"]
     if not wide:
         return []
     block = TYPES[kind].values
     return [f"{len(wide)} tensors are F16: their rows are no multiple of {block} ({wide[0]} …)"]
 
 
-def _write(out: IO[bytes], metadata: dict[str, Any], tensors: list[Outgoing]) -> None:
+def _write(out: IO[bytes], metadata: dict[str, Any], tensors: list[TensorToWrite]) -> None:
     """Write the header, then each tensor at its place."""
     out.write(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(metadata)))
     for key, value in metadata.items():

@@ -16,12 +16,12 @@ from groundup.base.files import file_error, make_folder, new_path, sync_folder, 
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
-from groundup.weights.gguf.splits import name_of
+from groundup.weights.gguf.pre_tokenizers import pre_tokenizer_name
 from groundup.weights.hf.companions import write_companions
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG
-from groundup.weights.naming import leaving
 from groundup.weights.pretrained import Exported
+from groundup.weights.tensor_names import to_theirs
 
 
 def write_hf(model: Exported, folder: Path) -> list[str]:
@@ -50,7 +50,7 @@ def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
 
     transformers 5 takes every qwen2's for Qwen's own, whichever class its files name.
     """
-    if model_type != "qwen2" or name_of(json.loads(tokenizer.to_json())) == "qwen2":
+    if model_type != "qwen2" or pre_tokenizer_name(json.loads(tokenizer.to_json())) == "qwen2":
         return []
     return [
         "AutoTokenizer of transformers 5 cuts texts as Qwen 2 does, this model another way: load "
@@ -76,7 +76,7 @@ def _fill(folder: Path, model: Exported, native: Native) -> None:
         "torch_dtype": str(dtype).removeprefix("torch."),
     }
     write_json(folder / CONFIG, values)
-    theirs = leaving(tensors, native.config, native.family.names)
+    theirs = to_theirs(tensors, native.config, native.family.names)
     write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from groundup.base.errors import DataError, UsageError
-from groundup.data import packed
-from groundup.data.packed import zip_members
-from groundup.data.reading import ReadingLog
+from groundup.data import compressed
+from groundup.data.compressed import zip_members
+from groundup.data.reading_log import ReadingLog
 from tests.data.reading import csv_bytes, jsonl_bytes, message, names, parquet_bytes, read
 
 
@@ -125,7 +125,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_read_whole_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "LARGEST_RECORD", 99)
+    monkeypatch.setattr(compressed, "LARGEST_RECORD", 99)
     path = zipped(tmp_path / "z.zip", {"a": b"a" * 99, "b": b"b" * 100})
     with zip_members(path) as members:
         assert members["a"].read() == b"a" * 99

@@ -1,4 +1,4 @@
-"""A model's numbers between `GPTConfig` and the metadata of a GGUF file."""
+"""The metadata of a GGUF file that describe a model, and the `GPTConfig` they stand for."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ CAPS = {
     "attention_softcap": "attn_logit_softcapping",
     "logit_softcap": "final_logit_softcapping",
 }
-IDLE = ("vocab_size", "tensor_data_layout")
-"""Keys that say what the tensors say better."""
+IGNORED_KEYS = ("vocab_size", "tensor_data_layout")
+"""The shapes of the tensors say the same, and are believed."""
 
-ABSENT = "groundup."
-"""Before "bias" and "qkv_bias": false where a model has none, and the file holds zeros instead."""
+BIAS_PREFIX = "groundup."
+"""A key of ours: "groundup.bias" is false where a model has no bias, and the file holds zeros."""
 
 
-class Numbers:
-    """The metadata of one architecture, read key by key; remembers which keys were asked for."""
+class Metadata:
+    """The metadata of one architecture, read key by key; it remembers which were read."""
 
     def __init__(self, path: Path, architecture: str, metadata: Mapping[str, Any]) -> None:
-        self.path, self.metadata = path, metadata
+        self.path, self.values = path, metadata
         self.start = f"{architecture}."
         self.asked: set[str] = set()
 
@@ -54,13 +54,13 @@ class Numbers:
         return self._value(key, default)
 
     def unread(self) -> list[str]:
-        """Return the keys of this architecture that nobody asked for."""
-        known = self.asked | {self.start + key for key in IDLE}
-        return sorted({key for key in self.metadata if key.startswith(self.start)} - known)
+        """Return the keys of this architecture that nothing has read."""
+        known = self.asked | {self.start + key for key in IGNORED_KEYS}
+        return sorted({key for key in self.values if key.startswith(self.start)} - known)
 
     def _value(self, key: str, default: Any) -> Any:
         self.asked.add(self.start + key)
-        value = self.metadata.get(self.start + key, default)
+        value = self.values.get(self.start + key, default)
         if value is None:
             raise self.error(key, "is absent from the metadata")
         return value
@@ -75,7 +75,7 @@ def _shown(value: Any) -> str:
 
 
 def read_config(
-    architecture: str, numbers: Numbers, shapes: Shapes, factors: Sequence[float] | None
+    architecture: str, metadata: Metadata, shapes: Shapes, factors: Sequence[float] | None
 ) -> GPTConfig:
     """Return the config that llama.cpp would see.
 
@@ -84,28 +84,28 @@ def read_config(
     """
     arch = ARCHITECTURES[architecture]
     if "token_embd.weight" not in shapes:
-        raise RunError(f"{numbers.path}: token_embd.weight is missing; convert the model again")
+        raise RunError(f"{metadata.path}: token_embd.weight is missing; convert the model again")
     fields: dict[str, Any] = {
         "vocab_size": shapes["token_embd.weight"][0],
-        "context_length": numbers.whole("context_length"),
-        "emb_dim": numbers.whole("embedding_length"),
-        "n_layers": numbers.whole("block_count"),
-        "norm_eps": numbers.real(_eps(arch)),
+        "context_length": metadata.whole("context_length"),
+        "emb_dim": metadata.whole("embedding_length"),
+        "n_layers": metadata.whole("block_count"),
+        "norm_eps": metadata.real(_eps(arch)),
         "tie_embeddings": "output.weight" not in shapes,
-        **_biases(arch, numbers, shapes),
+        **_biases(arch, metadata, shapes),
         **arch.parts,
     }
-    fields |= _heads(arch, numbers, fields) | _widths(arch, numbers)
+    fields |= _heads(arch, metadata, fields) | _widths(arch, metadata)
     for name, key in CAPS.items():
         if name in arch.defaults:
-            fields[name] = numbers.real(key, arch.defaults[name]) or arch.defaults[name]
+            fields[name] = metadata.real(key, arch.defaults[name]) or arch.defaults[name]
     try:
         config = GPTConfig(**fields)
         if config.position == "rope":
-            config = config.replace(**_rope(arch, numbers, config, factors))
-        return config.replace(**_windows(arch, numbers, config))
+            config = config.replace(**_rope(arch, metadata, config, factors))
+        return config.replace(**_windows(arch, metadata, config))
     except ConfigError as error:
-        raise RunError(f"{numbers.path}: {error}; convert the model again") from None
+        raise RunError(f"{metadata.path}: {error}; convert the model again") from None
 
 
 def _eps(arch: Architecture) -> str:
@@ -113,29 +113,29 @@ def _eps(arch: Architecture) -> str:
     return f"attention.layer_norm_{kind}epsilon"
 
 
-def _biases(arch: Architecture, numbers: Numbers, shapes: Shapes) -> dict[str, bool]:
+def _biases(arch: Architecture, metadata: Metadata, shapes: Shapes) -> dict[str, bool]:
     if arch.biases:
         names = ("bias", "qkv_bias")
-        return {name: numbers.metadata.get(ABSENT + name) is not False for name in names}
+        return {name: metadata.values.get(BIAS_PREFIX + name) is not False for name in names}
     return {
         "bias": "blk.0.attn_output.bias" in shapes and "blk.0.ffn_gate_inp.weight" not in shapes,
         "qkv_bias": "blk.0.attn_q.bias" in shapes,
     }
 
 
-def _heads(arch: Architecture, numbers: Numbers, fields: dict[str, Any]) -> dict[str, Any]:
-    n_heads = numbers.whole("attention.head_count")
+def _heads(arch: Architecture, metadata: Metadata, fields: dict[str, Any]) -> dict[str, Any]:
+    n_heads = metadata.whole("attention.head_count")
     head_dim = fields["emb_dim"] // max(n_heads, 1)
     if arch.free_head_dim:
-        head_dim = numbers.whole("attention.key_length", head_dim)
+        head_dim = metadata.whole("attention.key_length", head_dim)
     for key in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
-        if (width := numbers.whole(key, head_dim)) != head_dim:
-            raise numbers.error(
+        if (width := metadata.whole(key, head_dim)) != head_dim:
+            raise metadata.error(
                 key, f"{width}, but only that of a whole head, {head_dim}, is known"
             )
     found = {
         "n_heads": n_heads,
-        "n_kv_heads": numbers.whole("attention.head_count_kv", n_heads),
+        "n_kv_heads": metadata.whole("attention.head_count_kv", n_heads),
         "head_dim": head_dim,
     }
     if arch.widest:
@@ -145,27 +145,27 @@ def _heads(arch: Architecture, numbers: Numbers, fields: dict[str, Any]) -> dict
     return found
 
 
-def _widths(arch: Architecture, numbers: Numbers) -> dict[str, int]:
-    width = numbers.whole("feed_forward_length")
+def _widths(arch: Architecture, metadata: Metadata) -> dict[str, int]:
+    width = metadata.whole("feed_forward_length")
     if not arch.experts:
         return {"ffn_dim": width}
     return {
-        "ffn_dim": numbers.whole("expert_feed_forward_length", width),
-        "n_experts": numbers.whole("expert_count", 0),
-        "n_active_experts": numbers.whole("expert_used_count", 0),
+        "ffn_dim": metadata.whole("expert_feed_forward_length", width),
+        "n_experts": metadata.whole("expert_count", 0),
+        "n_active_experts": metadata.whole("expert_used_count", 0),
     }
 
 
 def _rope(
-    arch: Architecture, numbers: Numbers, config: GPTConfig, factors: Sequence[float] | None
+    arch: Architecture, metadata: Metadata, config: GPTConfig, factors: Sequence[float] | None
 ) -> dict[str, Any]:
-    base = numbers.real("rope.freq_base", 10000.0)
-    kind = numbers.anything("rope.scaling.type", "linear")
-    factor = numbers.real("rope.scaling.factor", 0.0) or numbers.real("rope.scale_linear", 0.0)
+    base = metadata.real("rope.freq_base", 10000.0)
+    kind = metadata.anything("rope.scaling.type", "linear")
+    factor = metadata.real("rope.scaling.factor", 0.0) or metadata.real("rope.scale_linear", 0.0)
     factor = 1.0 if kind == "none" else factor or 1.0
-    original = numbers.whole("rope.scaling.original_context_length", 0)
+    original = metadata.whole("rope.scaling.original_context_length", 0)
     if kind not in ("none", "linear"):
-        raise numbers.error("rope.scaling.type", f"{_shown(kind)} is not known, only linear")
+        raise metadata.error("rope.scaling.type", f"{_shown(kind)} is not known, only linear")
     if factors is None or not arch.llama3:
         return {"rope_base": base} | (
             {"rope_scaling": "linear", "rope_factor": factor} if factor != 1 else {}
@@ -173,39 +173,39 @@ def _rope(
     found = llama3_fields(config.replace(rope_base=base), factors, original)
     if found is None or factor != 1:
         raise RunError(
-            f"{numbers.path}: rope_freqs.weight holds factors that llama3's scaling does not give; "
-            "only that is known"
+            f"{metadata.path}: rope_freqs.weight holds factors that llama3's scaling does not "
+            "give; only that is known"
         )
     return {"rope_base": base, **found}
 
 
-def _windows(arch: Architecture, numbers: Numbers, config: GPTConfig) -> dict[str, Any]:
-    window = numbers.whole("attention.sliding_window", arch.defaults.get("window", 0)) or None
+def _windows(arch: Architecture, metadata: Metadata, config: GPTConfig) -> dict[str, Any]:
+    window = metadata.whole("attention.sliding_window", arch.defaults.get("window", 0)) or None
     if not arch.local_every:
         return {"window": window}
-    pattern = numbers.anything("attention.sliding_window_pattern", arch.local_every)
-    base = numbers.real("rope.freq_base_swa", arch.local_base or config.rope_base)
+    pattern = metadata.anything("attention.sliding_window_pattern", arch.local_every)
+    base = metadata.real("rope.freq_base_swa", arch.local_base or config.rope_base)
     if window is None:
         return {}
     is_scaled = config.rope_scaling != "none" and not arch.local_scaled
     if arch.local_scaled and config.rope_scaling != "none" and base != config.rope_base:
-        raise numbers.error("rope.freq_base_swa", "scaled by itself, which is not known")
+        raise metadata.error("rope.freq_base_swa", "scaled by itself, which is not known")
     same = base == config.rope_base and not is_scaled
     return {
         "window": window,
-        "window_pattern": _letters(numbers, pattern, config.n_layers),
+        "window_pattern": _letters(metadata, pattern, config.n_layers),
         "rope_local_base": 0.0 if same else base,
     }
 
 
-def _letters(numbers: Numbers, pattern: Any, n_layers: int) -> str:
+def _letters(metadata: Metadata, pattern: Any, n_layers: int) -> str:
     """Return llama.cpp's pattern, a period or a list of all layers, as letters."""
     if type(pattern) is int and 0 <= pattern <= n_layers:
         return "L" if pattern == 0 else "L" * (pattern - 1) + "G"
     if type(pattern) is int and pattern > n_layers:
         return "L"
     if not isinstance(pattern, list | np.ndarray) or len(pattern) < n_layers:
-        raise numbers.error("attention.sliding_window_pattern", f"{_shown(pattern)} is not known")
+        raise metadata.error("attention.sliding_window_pattern", f"{_shown(pattern)} is not known")
     return shortest_pattern("".join("L" if local else "G" for local in pattern[:n_layers]))
 
 
@@ -241,7 +241,7 @@ def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
     named = {f"{architecture}.{key}": value for key, value in found.items()}
     if arch.biases:
         absent = [name for name in ("bias", "qkv_bias") if not getattr(config, name)]
-        named |= dict.fromkeys([ABSENT + name for name in absent], False)
+        named |= dict.fromkeys([BIAS_PREFIX + name for name in absent], False)
     return named
 
 

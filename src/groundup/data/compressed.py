@@ -42,9 +42,9 @@ def byte_pieces(path: StoredFile, size: int = CHUNK_SIZE) -> Iterator[bytes]:
 
     Raises `DataError` for a file that is not packed as its ending says, is damaged or cut short.
     """
-    packing = COMPRESSIONS.get(path.suffix.lower())
+    make = COMPRESSIONS.get(path.suffix.lower())
     try:
-        yield from _unpacked(path, packing(path), size) if packing else _stored(path, size)
+        yield from _decompressed(path, make(path), size) if make else _stored(path, size)
     except OSError as error:
         raise file_error(Path(str(path)), error) from error
 
@@ -118,7 +118,7 @@ class _ZstdFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Packing:
+class _Compression:
     """A compression: how its files begin, what unpacks a frame, how that fails, and its input."""
 
     name: str
@@ -128,9 +128,9 @@ class _Packing:
     step: int | None = None
 
 
-def _zstd(path: StoredFile) -> _Packing:
+def _zstd(path: StoredFile) -> _Compression:
     zstandard = optional("zstandard", "zstd", str(path))
-    return _Packing(
+    return _Compression(
         name="zstd",
         magic=b"\x28\xb5\x2f\xfd",
         frame=lambda: _ZstdFrame(zstandard),
@@ -139,15 +139,15 @@ def _zstd(path: StoredFile) -> _Packing:
     )
 
 
-_GZIP = _Packing(name="gzip", magic=b"\x1f\x8b", frame=_GzipFrame, failure=zlib.error)
-_BZIP2 = _Packing(name="bzip2", magic=b"BZh", frame=bz2.BZ2Decompressor, failure=OSError)
-_XZ = _Packing(
+_GZIP = _Compression(name="gzip", magic=b"\x1f\x8b", frame=_GzipFrame, failure=zlib.error)
+_BZIP2 = _Compression(name="bzip2", magic=b"BZh", frame=bz2.BZ2Decompressor, failure=OSError)
+_XZ = _Compression(
     name="xz",
     magic=b"\xfd7zXZ\0",
     frame=lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY),
     failure=lzma.LZMAError,
 )
-COMPRESSIONS: dict[str, Callable[[StoredFile], _Packing]] = {
+COMPRESSIONS: dict[str, Callable[[StoredFile], _Compression]] = {
     ".gz": lambda path: _GZIP,
     ".bz2": lambda path: _BZIP2,
     ".xz": lambda path: _XZ,
@@ -155,10 +155,10 @@ COMPRESSIONS: dict[str, Callable[[StoredFile], _Packing]] = {
 }
 
 
-def _unpacked(path: StoredFile, packing: _Packing, size: int) -> Iterator[bytes]:
+def _decompressed(path: StoredFile, compression: _Compression, size: int) -> Iterator[bytes]:
     """Yield what all frames of a file unpack to; zeros between them only fill up a block."""
-    frame, first, start, offset = packing.frame(), b"", 0, 0
-    for packed in _stored(path, packing.step or size):
+    frame, first, start, offset = compression.frame(), b"", 0, 0
+    for packed in _stored(path, compression.step or size):
         offset += len(packed)
         while True:
             if not first:  # between two frames
@@ -166,37 +166,37 @@ def _unpacked(path: StoredFile, packing: _Packing, size: int) -> Iterator[bytes]
                 start = offset - len(packed)
                 if not packed:
                     break
-            first += packed[: len(packing.magic) - len(first)]
+            first += packed[: len(compression.magic) - len(first)]
             try:
                 text = frame.decompress(packed, size)
-            except packing.failure as error:
-                raise _not_unpacked(path, packing, first, start, str(error)) from error
+            except compression.failure as error:
+                raise _not_decompressed(path, compression, first, start, str(error)) from error
             packed = b""
             yield from (text[at : at + size] for at in range(0, len(text), size))
             if frame.eof:
-                packed, frame, first = frame.unused_data, packing.frame(), b""
+                packed, frame, first = frame.unused_data, compression.frame(), b""
                 start = offset
             elif frame.needs_input:
                 break
     if first:
-        raise _not_unpacked(path, packing, first, start)
+        raise _not_decompressed(path, compression, first, start)
 
 
-def _not_unpacked(
-    path: StoredFile, packing: _Packing, first: bytes, start: int, reason: str = ""
+def _not_decompressed(
+    path: StoredFile, compression: _Compression, first: bytes, start: int, reason: str = ""
 ) -> DataError:
     """Tell what is no frame, or is followed by none, from one that is damaged or cut short.
 
     `first` are the first bytes of the frame that begins at byte `start`.
     """
-    if packing.magic.startswith(first):
+    if compression.magic.startswith(first):
         return _damaged(path, reason) if reason else _cut_short(path)
     if start:
         return DataError(
-            f"{path}: what follows byte {start:,} is not {packing.name}; cut it off, as with "
+            f"{path}: what follows byte {start:,} is not {compression.name}; cut it off, as with "
             f"head -c {start}, or compress the text again"
         )
-    return not_as_named(path, packing.name, next(_stored(path, HEAD), b""))
+    return not_as_named(path, compression.name, next(_stored(path, HEAD), b""))
 
 
 def _cut_short(path: StoredFile) -> DataError:

@@ -35,7 +35,7 @@ _TEKKEN = _split(patterns.TEKKEN)
 _GPT4O = _split(patterns.GPT4O)
 
 
-class Split(NamedTuple):
+class PreTokenizer(NamedTuple):
     """The parts of a tokenizer.json that a name in a GGUF file stands for."""
 
     pre_tokenizer: dict[str, Any]
@@ -46,16 +46,16 @@ class Split(NamedTuple):
     """Whether a text begins with the start token where the file does not say."""
 
 
-SPLITS = {
-    "gpt-2": Split(_GPT2),
-    "smollm": Split(_DIGITS),
-    "llama-bpe": Split(_LLAMA3, ignore_merges=True, starts=True),
-    "qwen2": Split(_QWEN2, normalizer=NFC),
-    "deepseek-r1-qwen": Split(_QWEN2),
-    "dbrx": Split(_LLAMA3),
-    "tekken": Split(_TEKKEN, ignore_merges=True, starts=True),
-    "gpt-4o": Split(_GPT4O),
-    "olmo": Split(_GPT2, normalizer=NFC),
+PRE_TOKENIZERS = {
+    "gpt-2": PreTokenizer(_GPT2),
+    "smollm": PreTokenizer(_DIGITS),
+    "llama-bpe": PreTokenizer(_LLAMA3, ignore_merges=True, starts=True),
+    "qwen2": PreTokenizer(_QWEN2, normalizer=NFC),
+    "deepseek-r1-qwen": PreTokenizer(_QWEN2),
+    "dbrx": PreTokenizer(_LLAMA3),
+    "tekken": PreTokenizer(_TEKKEN, ignore_merges=True, starts=True),
+    "gpt-4o": PreTokenizer(_GPT4O),
+    "olmo": PreTokenizer(_GPT2, normalizer=NFC),
 }
 SYNONYMS = {
     "phi-2": "gpt-2",
@@ -70,15 +70,15 @@ UNNAMED = ("", "default")
 """What files of older converters say."""
 
 
-def name_of(document: dict[str, Any]) -> str | None:
+def pre_tokenizer_name(document: dict[str, Any]) -> str | None:
     """Return the name for how a tokenizer.json cuts texts, None where GGUF has none."""
     wanted = (
         _plain(document.get("pre_tokenizer")),
         document.get("normalizer"),
         bool(document["model"].get("ignore_merges")),
     )
-    for name, split in SPLITS.items():
-        if wanted == (_plain(split.pre_tokenizer), split.normalizer, split.ignore_merges):
+    for name, parts in PRE_TOKENIZERS.items():
+        if wanted == (_plain(parts.pre_tokenizer), parts.normalizer, parts.ignore_merges):
             return name
     return None
 
