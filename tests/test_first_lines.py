@@ -60,6 +60,8 @@ GIVES = [  # a line, the error it raises, and what that says
     Row("GPT('pico')", "TypeError", "write GPT(preset('pico'))"),
     Row("GPT(GPTConfig)", "TypeError", "GPT of a type: expected a GPTConfig"),
     Row("GPT()", "TypeError", "config"),
+    Row("GPT(model.config, parts={})", "TypeError", "parts are a dict: expected Parts; write"),
+    Row("GPT(GPTConfig(norm='rmsnrom'))", "ConfigError", "norm = 'rmsnrom': expected one of"),
     Row("GPT(**fields)", "TypeError", "vocab_size"),
     Row("model([1, 2, 3])", "TypeError", "tokens are a list: expected an integer tensor (B, T)"),
     Row("model('the cat')", "TypeError", "generate(model, tokenizer, text) for a text"),

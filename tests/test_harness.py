@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def test_writing_keeps_the_space_behind_a_context(
     def write(model: Any, rows: list[list[int]], *_: Any, **__: Any) -> Iterator[list[int]]:
         return ([token] * len(rows) for token in tokenizer.encode("of\nit"))
 
-    monkeypatch.setattr("groundup.harness.generate_tokens", write)
+    module = sys.modules["groundup.generate.generate"]  # its name is the function's, too
+    monkeypatch.setattr(module, "generate_tokens", write)
     settings = {"until": ["\n"], "max_gen_toks": 8, "do_sample": False}
     asked = instances("generate_until", ("the end", settings), ("a", settings))
     assert adapter.generate_until(asked) == [" of", " of"]

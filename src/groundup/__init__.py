@@ -2,6 +2,8 @@
 
     GPT              a model: GPT(preset("nano")), GPT(GPTConfig(emb_dim=384, n_heads=6))
     GPTConfig        the numbers that determine every tensor of a model
+    Parts            the tables of parts that GPT(config, parts=...) and load(run, parts=...) take
+    PARTS            groundup's own: replace(PARTS, norms={**PARTS.norms, "mine": MyNorm}) adds one
     TrainConfig      everything else that determines a training
     preset           the GPTConfig of a named model, with some fields changed
     load             a run folder, back to its model and tokenizer
@@ -32,7 +34,7 @@ from groundup.base.lazy import on_first_use
 if TYPE_CHECKING:
     from groundup.base.errors import GroundupError, UsageError
     from groundup.config import GPTConfig, TrainConfig, preset
-    from groundup.model import GPT
+    from groundup.model import GPT, PARTS, Parts
     from groundup.runs.load import load
     from groundup.runs.save import save
     from groundup.tokenizer import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
@@ -41,11 +43,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GPT",
+    "PARTS",
     "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
     "GPTConfig",
     "GroundupError",
+    "Parts",
     "TrainConfig",
     "UsageError",
     "load",
@@ -57,6 +61,8 @@ __all__ = [
 _MODULES = {
     "GPT": "model",
     "GPTConfig": "config",
+    "Parts": "model",
+    "PARTS": "model",
     "TrainConfig": "config",
     "preset": "config",
     "load": "runs.load",

@@ -16,12 +16,8 @@ from typing import Any
 import torch
 
 from groundup.base.errors import UsageError
-from groundup.evaluate import Candidate, Request, log_likelihoods
-from groundup.evaluate.likelihood import BATCH_TOKENS
-from groundup.evaluate.text import windows
-from groundup.generate import SamplingConfig, generate_tokens, run_settings
-from groundup.generate.run_settings import run_template
-from groundup.generate.text_stream import TextStream
+from groundup.evaluate import BATCH_TOKENS, Candidate, Request, log_likelihoods, windows
+from groundup.generate import SamplingConfig, run_settings, run_template, stream_rows
 from groundup.runs.load import load
 
 try:
@@ -37,7 +33,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 TEXTS_AT_ONCE = 16
-"""Texts that are written side by side."""
+"""Texts that are generated in one batch."""
 
 Encoded = tuple[tuple[str, str], list[int], list[int]]
 """Two texts, and the token ids of each."""
@@ -67,12 +63,8 @@ class HarnessModel(TemplateLM):
         if device is None or ("cuda" in device and not torch.cuda.is_available()):
             device = "cpu"
         self.loaded = load(run, str(checkpoint), device)
-        settings = run_settings(self.loaded)
-        self.stop_tokens = settings.get("stop_tokens", [])
-        start = settings.get("start_token")
-        self.candidate = Candidate(
-            self.loaded.model, self.loaded.tokenizer, () if start is None else (start,)
-        )
+        self.stop_tokens = run_settings(self.loaded).get("stop_tokens", [])
+        self.candidate = Candidate.from_run(self.loaded)
         self.batch_tokens = batch_tokens
         self.max_gen_toks = max_gen_toks
         self.max_length = self.loaded.model.config.context_length
@@ -160,27 +152,16 @@ class HarnessModel(TemplateLM):
                 f"this task writes {settings['max_gen_toks']} tokens, but the run's model sees "
                 f"{self.max_length}; lower max_gen_toks with --gen_kwargs"
             )
-        stop = [text for text in settings["until"] if text]
         sampling = SamplingConfig(
             max_tokens=settings["max_gen_toks"],
             temperature=settings["temperature"] if settings["do_sample"] else 0.0,
+            stop=[text for text in settings["until"] if text],
+            stop_tokens=self.stop_tokens,
             **{key: settings[key] for key in ("top_k", "top_p", "min_p") if key in settings},
         )
-        model, tokenizer = self.loaded.model, self.loaded.tokenizer
         rows = [self.tok_encode(context)[-room:] for context in contexts]
-        texts = [TextStream(tokenizer, stop, self.stop_tokens, before=row) for row in rows]
-        written = [""] * len(rows)
-        steps = generate_tokens(
-            model,
-            rows,
-            sampling,
-            ended=lambda row: texts[row].ended,
-            vocab_size=tokenizer.vocab_size,
-        )
-        for step in steps:
-            for row, token in enumerate(step):
-                written[row] += "" if token is None else texts[row].feed(token)
-        return [done + text.finish() for done, text in zip(written, texts, strict=True)]
+        steps = stream_rows(self.loaded.model, self.loaded.tokenizer, rows, sampling)
+        return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True

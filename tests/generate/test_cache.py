@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from groundup.generate import KVCache
-from groundup.generate.cache import Reread
+from groundup.generate.cache import PrefillCache
 from groundup.model import plain_attention
 from groundup.model.gpt import GPT
 from tests.generate.test_generate import random_model
@@ -35,7 +35,7 @@ def test_ragged_rows_equal_rows_alone(model: GPT, plain: bool) -> None:
         model.load_state_dict(fused.state_dict())
     lengths, tokens = [2, 7, 5], torch.randint(257, (3, 12))
     cache = KVCache(model.config, 3, 12)
-    model.hidden_states(tokens[:, :7], Reread(cache, [0, 1, 2]))
+    model.hidden_states(tokens[:, :7], PrefillCache(cache, [0, 1, 2]))
     cache.set_lengths(lengths)
     new = torch.stack([tokens[row, n : n + 4] for row, n in enumerate(lengths)])
     read = torch.cat([model(new[:, :3], cache), model(new[:, 3:], cache)], dim=1)
@@ -50,7 +50,7 @@ def test_rows_can_be_reread_and_forgotten(model: GPT) -> None:
     cache = KVCache(model.config, 3, 9)
     model(tokens[:, :8], cache)
     other = torch.randint(257, (1, 4))
-    model.hidden_states(other, Reread(cache, [2]))
+    model.hidden_states(other, PrefillCache(cache, [2]))
     cache.set_lengths([8, 8, 4])
     cache.keep([0, 2])
     read = model(tokens[[0, 2], 8:], cache)

@@ -223,7 +223,7 @@ def test_a_text_that_is_no_unicode_is_refused_later() -> None:
 
 def test_the_process_can_neither_open_files_nor_grow_nor_stay() -> None:
     def confined(code: str) -> subprocess.CompletedProcess[str]:
-        start = f"import runpy; runpy.run_path({str(PROGRAM)!r})['confine']()\n"
+        start = f"import runpy; runpy.run_path({str(PROGRAM)!r})['set_limits']()\n"
         command = [sys.executable, "-P", "-c", start + code]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -245,11 +245,11 @@ def test_the_limits_hold_no_one_else() -> None:
 def test_a_process_that_hangs_or_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     monkeypatch.setattr("groundup.generate.template.PROGRAM", program)
-    monkeypatch.setattr("groundup.generate.template.PATIENCE", 0.3)
+    monkeypatch.setattr("groundup.generate.template.TIMEOUT", 0.3)
     program.write_text("import time; time.sleep(60)")
     with pytest.raises(RunError, match="does not come to an end"):
         ChatTemplate("").render([])
-    monkeypatch.setattr("groundup.generate.template.PATIENCE", 60)
+    monkeypatch.setattr("groundup.generate.template.TIMEOUT", 60)
     program.write_text("import os; os.abort()")
     with pytest.raises(RunError, match=r"its process broke down \(exit -6\)"):
         ChatTemplate("").render([])

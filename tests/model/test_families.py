@@ -15,7 +15,7 @@ from groundup.base.errors import ConfigError
 from groundup.config import gpt as config_module
 from groundup.config import parameter_shapes
 from groundup.generate import KVCache
-from groundup.generate.cache import Reread
+from groundup.generate.cache import PrefillCache
 from groundup.model import (
     BLOCKS,
     FEED_FORWARDS,
@@ -106,7 +106,7 @@ def test_ragged_rows_equal_rows_alone(shape: dict[str, Any]) -> None:
     model = random_gpt(**shape)
     lengths, tokens = [2, 14, 9], tokens_for(model, 3)
     cache = KVCache(model.config, 3, 24)
-    model.hidden_states(tokens[:, :14], Reread(cache, [0, 1, 2]))
+    model.hidden_states(tokens[:, :14], PrefillCache(cache, [0, 1, 2]))
     cache.set_lengths(lengths)
     new = torch.stack([tokens[row, n : n + 6] for row, n in enumerate(lengths)])
     read = torch.cat([model(new[:, :1], cache), model(new[:, 1:], cache)], dim=1)
@@ -272,7 +272,7 @@ def test_logits_stay_within_their_bound() -> None:
 )
 def test_what_no_model_can_have_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{named} = "):
-        GPTConfig(**_plain_rope() | changes)
+        GPT(GPTConfig(**_plain_rope() | changes))
 
 
 def test_derived_widths_follow_what_they_derive_from() -> None:

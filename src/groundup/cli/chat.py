@@ -18,20 +18,13 @@ from groundup.base.output import harmless
 from groundup.base.signals import Interrupted
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
+    SAMPLING,
     Device,
-    Lookup,
-    MaxTokens,
-    MinP,
-    Penalty,
-    Seed,
-    Stop,
     System,
-    Temperature,
-    TopK,
-    TopP,
     Which,
     load_run,
     sampling_line,
+    takes,
 )
 from groundup.cli.prompt import QUOTES, Command, Keyboard, Lines, Pipe, read_turn
 from groundup.cli.run_names import Run
@@ -43,18 +36,12 @@ if TYPE_CHECKING:
 
 
 @verb(app, "chat")
+@takes("sampling", SAMPLING)
 def chat(
     run: Run,
     system: System = "",
-    max_tokens: MaxTokens = 200,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repetition_penalty: Penalty = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    lookup: Lookup = True,
+    *,
+    sampling: dict[str, Any],
     checkpoint: Which = "best",
     device: Device = "cpu",
 ) -> None:
@@ -64,27 +51,16 @@ def chat(
     """
     from groundup.generate import open_chat
 
-    options: dict[str, Any] = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "seed": seed,
-        "stop": stop,
-        "lookup": lookup,
-    }
     loaded = load_run(run, checkpoint, device)
-    talk = open_chat(loaded, system=system, **options)
+    talk = open_chat(loaded, system=system, **sampling)
     if loaded.chat_template is None:
         tell(f"{run} has no chat template: it continues text instead of answering.")
-    _say(f"{sampling_line(loaded, talk.sampling, options)}; /set changes it")
+    _say(f"{sampling_line(loaded, talk.sampling, sampling)}; /set changes it")
     Session(talk).run()
 
 
 class Session:
-    """A chat from its first line to its last: what is typed or piped, and what comes of it.
+    """A chat from its first line to its last: reads turns and commands, and shows answers.
 
     At a terminal an error is shown and the chat goes on; in a pipe the first one ends it.
     """
@@ -107,7 +83,7 @@ class Session:
                 if interrupted:
                     _say("\n" + HOW_TO_END)
                     interrupted = False
-                self._take(read_turn(lines))
+                self._handle(read_turn(lines))
             except EOFError:
                 break
             except Interrupted as error:
@@ -125,9 +101,9 @@ class Session:
         if not self.at_terminal or error.number != signal.SIGINT:
             raise error
 
-    def _take(self, turn: str | Command) -> None:
+    def _handle(self, turn: str | Command) -> None:
         if isinstance(turn, Command):
-            self._obey(turn)
+            self._run_command(turn)
         elif turn or not self.answers:
             self._write(lambda: self.talk.say(turn))
 
@@ -143,18 +119,18 @@ class Session:
             self._only_ctrl_c(error)
             print()
 
-    def _obey(self, command: Command) -> None:
+    def _run_command(self, command: Command) -> None:
         if command.name not in COMMANDS:
             hint = nearest(f"/{command.name}", [f"/{name}" for name in COMMANDS], OTHER_NAMES)
             raise UsageError(
                 f"no command '/{shown(command.name)}' (type // to begin a text with /); {hint}"
             )
-        takes, _, obey = COMMANDS[command.name]
+        takes, _, run = COMMANDS[command.name]
         if command.text and not takes:
             raise UsageError(f"/{command.name} {shown(command.text)}: the command takes nothing")
         if not command.text and takes and not takes.startswith("["):
             raise UsageError(f"/{command.name}: expected {takes} behind it")
-        obey(self, command.text)
+        run(self, command.text)
 
     def help(self, text: str) -> None:
         """List the commands."""

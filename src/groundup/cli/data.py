@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from groundup.base.file_names import DATA
 from groundup.cli.app import data_app, tell, verb
-from groundup.cli.options import AsJSON
+from groundup.cli.options import READING, AsJSON, takes
 from groundup.cli.printing import print_rows, print_text
 
 Texts = Annotated[
     list[str], typer.Argument(help="Files, folders, globs, - or named texts; they are read as one.")
-]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help="Read these files of a folder too, as plain text: '*.py'; may be repeated.",
-    ),
-]
-TextField = Annotated[str | None, typer.Option(help="Which field of a record is text.")]
-OnBadRecord = Annotated[
-    str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
-]
-SplitOn = Annotated[str | None, typer.Option(help="Cut files into documents here.")]
-Encoding = Annotated[str, typer.Option(help="Of the text files.")]
-Unknown = Annotated[str, typer.Option(help="Unseen characters: error or skip.")]
-EndOfText = Annotated[
-    str | None,
-    typer.Option(help="The token that ends a document: its text or id [default: found]."),
 ]
 ShardFolder = Annotated[
     Path | None,
@@ -82,6 +64,7 @@ def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv")])
 
 
 @verb(data_app, "prepare")
+@takes("reading", READING)
 def prepare(
     texts: Texts,
     tokenizer: Annotated[
@@ -90,13 +73,8 @@ def prepare(
     vocab_size: Annotated[
         int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
     ] = None,
-    include: Include = None,
-    text_field: TextField = None,
-    on_bad_record: OnBadRecord = "stop",
-    split_on: SplitOn = None,
-    encoding: Encoding = "utf-8",
-    unknown: Unknown = "error",
-    end_of_text: EndOfText = None,
+    *,
+    reading: dict[str, Any],
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
     data_folder: ShardFolder = None,
@@ -114,15 +92,9 @@ def prepare(
         tokenizer,
         PRESETS["nano"]["vocab_size"] if vocab_size is None else vocab_size,
         shard_folder(data_folder),
-        include=include or [],
-        text_field=text_field,
-        on_bad_record=on_bad_record,
-        split_on=split_on,
-        encoding=encoding,
-        unknown=unknown,
-        end_of_text=end_of_text,
         workers=workers,
         verify=verify,
+        **reading | {"include": reading["include"] or []},
     )
     for line in prepared.notices:
         tell(line)

@@ -12,21 +12,14 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
+    SAMPLING,
     AsJSON,
     Device,
-    Lookup,
-    MaxTokens,
-    MinP,
-    Penalty,
-    Seed,
-    Stop,
     System,
-    Temperature,
-    TopK,
-    TopP,
     Which,
     load_run,
     sampling_line,
+    takes,
 )
 from groundup.cli.run_names import Run
 from groundup.cli.standard_io import read_input, show
@@ -36,6 +29,7 @@ if TYPE_CHECKING:
 
 
 @verb(app, "generate")
+@takes("sampling", SAMPLING)
 def generate(
     run: Run,
     prompts: Annotated[
@@ -45,31 +39,13 @@ def generate(
         bool, typer.Option("--chat", help="Answer each prompt instead, by the run's chat template.")
     ] = False,
     system: System = "",
-    max_tokens: MaxTokens = 200,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repetition_penalty: Penalty = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    lookup: Lookup = True,
+    *,
+    sampling: dict[str, Any],
     checkpoint: Which = "best",
     device: Device = "cpu",
     as_json: AsJSON = False,
 ) -> None:
     """Continue prompts with a model, or answer them."""
-    options: dict[str, Any] = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "seed": seed,
-        "stop": stop,
-        "lookup": lookup,
-    }
     if system and not chat:
         raise UsageError("--system is for an answer; add --chat, or write it into the prompt")
     if chat and not prompts:
@@ -80,14 +56,14 @@ def generate(
         raise UsageError(f"--chat: {run} has no chat template; without --chat it continues text")
     if len(texts) == 1 and not as_json:
         if chat:
-            show(next(_answers(loaded, texts, system, options)))
+            show(next(_answers(loaded, texts, system, sampling)))
         else:
-            show(_begun(loaded, texts[0], options), prompt=texts[0])
+            show(_begun(loaded, texts[0], sampling), prompt=texts[0])
         return
     if chat:
-        written = list(map("".join, _answers(loaded, texts, system, options)))
+        written = list(map("".join, _answers(loaded, texts, system, sampling)))
     else:
-        written = _go_on_all(loaded, texts, options)
+        written = _go_on_all(loaded, texts, sampling)
     if as_json:
         pairs = zip(texts, written, strict=True)
         rows = [{"prompt": p, "text": t} for p, t in pairs]
@@ -97,31 +73,31 @@ def generate(
         show([text], prompt="" if chat else prompt, first=n == 0)
 
 
-def _begun(loaded: LoadedRun, prompt: str, options: dict[str, Any]) -> Iterator[str]:
+def _begun(loaded: LoadedRun, prompt: str, sampling: dict[str, Any]) -> Iterator[str]:
     """Return what follows a prompt, of which the first piece is written already."""
     from groundup.generate import run_settings, stream
 
-    pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **options))
+    pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **sampling))
     first = next(pieces, "")  # where the prompt has no tokens, nothing is printed but the error
     return itertools.chain([first], pieces)
 
 
-def _go_on_all(loaded: LoadedRun, prompts: list[str], options: dict[str, Any]) -> list[str]:
+def _go_on_all(loaded: LoadedRun, prompts: list[str], sampling: dict[str, Any]) -> list[str]:
     """Return what follows each prompt."""
     from groundup.generate import generate, run_settings
 
-    return generate(loaded.model, loaded.tokenizer, prompts, **run_settings(loaded, **options))
+    return generate(loaded.model, loaded.tokenizer, prompts, **run_settings(loaded, **sampling))
 
 
 def _answers(
-    loaded: LoadedRun, prompts: list[str], system: str, options: dict[str, Any]
+    loaded: LoadedRun, prompts: list[str], system: str, sampling: dict[str, Any]
 ) -> Iterator[Iterator[str]]:
     """Yield the answer to each prompt, in pieces; none knows of the others."""
     from groundup.generate import open_chat
 
-    talk = open_chat(loaded, system=system, **options)
-    if options["temperature"] is None and "temperature" not in loaded.generation:
-        tell(sampling_line(loaded, talk.sampling, options))
+    talk = open_chat(loaded, system=system, **sampling)
+    if sampling["temperature"] is None and "temperature" not in loaded.generation:
+        tell(sampling_line(loaded, talk.sampling, sampling))
     for prompt in prompts:
         talk.clear()
         yield talk.say(prompt.removesuffix("\n"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
     from groundup.runs.load import LoadedRun
 
 
+Options = Mapping[str, tuple[Any, Any]]
+"""Of each option: its type, annotated with what typer says of it in --help, and its default."""
+
+
+def takes(group: str, options: Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a verb take these options as one dictionary, its keyword-only argument `group`."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    listed = [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+
+    def wrap(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def call(**given: Any) -> None:
+            values = {name: given.pop(name) for name in options}
+            verb(**given, **{group: values})
+
+        signature = inspect.signature(verb, eval_str=True)
+        parameters = [
+            parameter
+            for own in signature.parameters.values()
+            for parameter in (listed if own.name == group else [own])
+        ]
+        # What typer reads to make the command; functools.wraps would show the verb's own.
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return call
+
+    return wrap
+
+
 def _sensible(param: typer.CallbackParam, value: Any) -> Any:
     """Return the value of a setting of how a model writes, or refuse it before torch is loaded."""
     if value is not None:
@@ -28,31 +60,94 @@ def _sensible(param: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
-_sampling = partial(typer.Option, callback=_sensible)
-MaxTokens = Annotated[int, _sampling(help="Most tokens to write.")]
-Temperature = Annotated[
-    float | None, _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
-]
-TopK = Annotated[
-    int | None, _sampling(help="Choose among the k likeliest tokens; the run's own, or 0 (off).")
-]
-TopP = Annotated[
-    float | None, _sampling(help="Choose among the likeliest with this share; likewise, or 1.")
-]
-MinP = Annotated[
-    float | None, _sampling(help="Drop tokens below this fraction of the best; likewise, or 0.")
-]
-Penalty = Annotated[float | None, _sampling(help="Above 1 repeats less; likewise, or 1 (off).")]
-Seed = Annotated[int | None, _sampling(help="Write the same again; a new seed without it.")]
-Stop = Annotated[list[str] | None, _sampling(help="End before this text; may be repeated.")]
-System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
-Lookup = Annotated[
-    bool,
-    typer.Option(
-        "--lookup/--no-lookup",
-        help="Guess ahead where a text repeats itself: the same text, sooner.",
+_sampling = functools.partial(typer.Option, callback=_sensible)
+SAMPLING: Options = {
+    "max_tokens": (Annotated[int, _sampling(help="Most tokens to write.")], 200),
+    "temperature": (
+        Annotated[
+            float | None, _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
+        ],
+        None,
     ),
-]
+    "top_k": (
+        Annotated[
+            int | None,
+            _sampling(help="Choose among the k likeliest tokens; the run's own, or 0 (off)."),
+        ],
+        None,
+    ),
+    "top_p": (
+        Annotated[
+            float | None,
+            _sampling(help="Choose among the likeliest with this share; likewise, or 1."),
+        ],
+        None,
+    ),
+    "min_p": (
+        Annotated[
+            float | None,
+            _sampling(help="Drop tokens below this fraction of the best; likewise, or 0."),
+        ],
+        None,
+    ),
+    "repetition_penalty": (
+        Annotated[float | None, _sampling(help="Above 1 repeats less; likewise, or 1 (off).")],
+        None,
+    ),
+    "seed": (
+        Annotated[int | None, _sampling(help="Write the same again; a new seed without it.")],
+        None,
+    ),
+    "stop": (
+        Annotated[list[str] | None, _sampling(help="End before this text; may be repeated.")],
+        None,
+    ),
+    "lookup": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--lookup/--no-lookup",
+                help="Guess ahead where a text repeats itself: the same text, sooner.",
+            ),
+        ],
+        True,
+    ),
+}
+"""How a model writes."""
+READING: Options = {
+    "include": (
+        Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="PATTERN",
+                help="Read these files of a folder too, as plain text: '*.py'; may be repeated.",
+            ),
+        ],
+        None,
+    ),
+    "text_field": (
+        Annotated[str | None, typer.Option(help="Which field of a record is text.")],
+        None,
+    ),
+    "on_bad_record": (
+        Annotated[
+            str, typer.Option(help="A broken record, or no string for a text: stop or skip.")
+        ],
+        "stop",
+    ),
+    "split_on": (Annotated[str | None, typer.Option(help="Cut files into documents here.")], None),
+    "encoding": (Annotated[str, typer.Option(help="Of the text files.")], "utf-8"),
+    "unknown": (Annotated[str, typer.Option(help="Unseen characters: error or skip.")], "error"),
+    "end_of_text": (
+        Annotated[
+            str | None,
+            typer.Option(help="The token that ends a document: its text or id [default: found]."),
+        ],
+        None,
+    ),
+}
+"""How a text is read."""
+System = Annotated[str, typer.Option(help="What the model is told first, as its system message.")]
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]

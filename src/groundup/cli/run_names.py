@@ -42,13 +42,16 @@ def _all_found(paths: list[Path]) -> list[Path]:
 
 
 def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
-    """Refuse a checkpoint or a device that is not there, before torch is loaded."""
+    """Refuse a checkpoint, a device or a part that is not there, before torch is loaded."""
     from groundup.runs import RunFolder
     from groundup.runs.checkpoint import candidates
+    from groundup.runs.foreign import check_own_parts
 
+    folder = RunFolder(run)
     if device not in DEVICES:
         raise UsageError(f"--device {device}: not on this machine; expected {', '.join(DEVICES)}")
-    candidates(RunFolder(run), checkpoint)
+    check_own_parts(folder.model_config(folder.read()), run)
+    candidates(folder, checkpoint)
 
 
 DEVICES = ("cpu", "cuda", "mps")

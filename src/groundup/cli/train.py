@@ -17,18 +17,9 @@ from groundup.base.file_names import RUNS
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
-from groundup.cli.data import (
-    Encoding,
-    EndOfText,
-    Include,
-    OnBadRecord,
-    ShardFolder,
-    SplitOn,
-    TextField,
-    Unknown,
-    shard_folder,
-)
+from groundup.cli.data import ShardFolder, shard_folder
 from groundup.cli.groups import grouped
+from groundup.cli.options import READING, takes
 from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
@@ -51,78 +42,84 @@ GROUPS = {
 }
 """Of --help: headings, and the parameters under each."""
 
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, globs, - or named texts (see `groundup data list`)."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=preset_names,
+        help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]",
+    ),
+]
+Base = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        autocompletion=run_names,
+        help="Train on from this run or imported model.",
+    ),
+]
+Minutes = Annotated[float | None, typer.Option(help="Train for about so long [default: 5].")]
+Steps = Annotated[int | None, typer.Option(help="Train for so many steps.")]
+Epochs = Annotated[
+    float | None, typer.Option(help="Train for so many passes over the text, such as 2.5.")
+]
+RunName = Annotated[
+    str | None,
+    typer.Option(help="Name of the run [default: TEXT-PRESET, or TEXT-RUN with --from]."),
+]
 Extend = Annotated[
     int | None, typer.Option(metavar="STEPS", help="Lengthen an existing run to so many steps.")
 ]
+TokenizerSpec = Annotated[
+    str | None, typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json [default: bpe].")
+]
+VocabSize = Annotated[
+    int | None, typer.Option(help="Size of a trained BPE [default: the preset's].")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change any setting, as in n_layers=6; may be repeated.",
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Determines weights, order, dropout.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Shard = Annotated[
+    bool, typer.Option("--shard", help="Spread every parameter over the processes (FSDP2).")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="The same bits from any number of processes.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Where runs are.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result only.")]
 
 
 @app.command("train", cls=grouped(GROUPS))
+@takes("reading", READING)
 def train(
     context: typer.Context,
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, globs, - or named texts (see `groundup data list`)."),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=preset_names,
-            help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]",
-        ),
-    ] = None,
-    base: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            autocompletion=run_names,
-            help="Train on from this run or imported model.",
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Train for about so long [default: 5].")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Train for so many passes over the text, such as 2.5.")
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option(help="Name of the run [default: TEXT-PRESET, or TEXT-RUN with --from]."),
-    ] = None,
+    texts: Texts = None,
+    preset: Preset = None,
+    base: Base = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    run: RunName = None,
     extend: Extend = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(help="bpe, chars, bytes, gpt2 or a tokenizer.json [default: bpe]."),
-    ] = None,
-    vocab_size: Annotated[
-        int | None, typer.Option(help="Size of a trained BPE [default: the preset's].")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change any setting, as in n_layers=6; may be repeated.",
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Determines weights, order, dropout.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    shard: Annotated[
-        bool, typer.Option("--shard", help="Spread every parameter over the processes (FSDP2).")
-    ] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="The same bits from any number of processes.")
-    ] = False,
-    include: Include = None,
-    text_field: TextField = None,
-    on_bad_record: OnBadRecord = "stop",
-    split_on: SplitOn = None,
-    encoding: Encoding = "utf-8",
-    unknown: Unknown = "error",
-    end_of_text: EndOfText = None,
-    runs_folder: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = RUNS,
+    tokenizer: TokenizerSpec = None,
+    vocab_size: VocabSize = None,
+    set_: Assignments = None,
+    seed: Seed = None,
+    device: Device = None,
+    shard: Shard = False,
+    exact: Exact = False,
+    *,
+    reading: dict[str, Any],
+    runs_folder: RunsFolder = RUNS,
     data_folder: ShardFolder = None,
     as_json: AsJSON = False,
 ) -> None:
@@ -141,20 +138,11 @@ def train(
         TrainRequest,
     )
 
-    if run is not None and (run in ("", "..") or Path(run).name != run):
-        raise UsageError(
-            f"--run {shlex.quote(run)}: expected a name without slashes; choose its folder by "
-            "--runs"
-        )
-    if run is not None and _said(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
+    _check_run_name(run)
+    if run is not None and _given(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
         _go_on(RunFolder(runs_folder / run), extend, as_json)
         return
-    fixed = {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size}
-    given_too = [flag for flag, value in fixed.items() if value is not None]
-    if base is not None and given_too:
-        raise UsageError(
-            f"{given_too[0]} with --from {base}: that model has its own; leave out one of the two"
-        )
+    _check_base(base, {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size})
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "epochs": epochs}
     given |= {"seed": seed, "device": device}
@@ -163,16 +151,6 @@ def train(
     _check_length(settings, is_lengthened=extend is not None)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
-    options: dict[str, Any] = {
-        "include": include or [],
-        "text_field": text_field,
-        "on_bad_record": on_bad_record,
-        "split_on": split_on,
-        "encoding": encoding,
-        "unknown": unknown,
-    }
-    if end_of_text is not None:
-        options["end_of_text"] = end_of_text
     config = build(TrainConfig, settings)  # refused before torch is loaded
     shards = shard_folder(data_folder)
 
@@ -184,7 +162,7 @@ def train(
             model_changes=model_changes,
             train=config,
             tokenizer=DEFAULT_TOKENIZER if tokenizer is None else tokenizer,
-            text_options=options,
+            text_options=_text_options(reading),
             run=run,
             extend=extend,
             command=shlex.join(["groundup", *sys.argv[1:]]),
@@ -194,6 +172,31 @@ def train(
         ),
         as_json,
     )
+
+
+def _check_run_name(run: str | None) -> None:
+    if run is not None and (run in ("", "..") or Path(run).name != run):
+        raise UsageError(
+            f"--run {shlex.quote(run)}: expected a name without slashes; choose its folder by "
+            "--runs"
+        )
+
+
+def _check_base(base: Path | None, fixed: dict[str, object]) -> None:
+    """Refuse flags for what is `fixed` by the model that is trained on from."""
+    given = [flag for flag, value in fixed.items() if value is not None]
+    if base is not None and given:
+        raise UsageError(
+            f"{given[0]} with --from {base}: that model has its own; leave out one of the two"
+        )
+
+
+def _text_options(reading: dict[str, Any]) -> dict[str, Any]:
+    """Return how the text is read, as run.toml records it: an end of text only where given."""
+    options = reading | {"include": reading["include"] or []}
+    if options["end_of_text"] is None:
+        del options["end_of_text"]
+    return options
 
 
 def _check_length(settings: dict[str, Any], is_lengthened: bool) -> None:
@@ -218,7 +221,7 @@ def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
     _go_on(RunFolder(run), extend, as_json)
 
 
-def _said(context: typer.Context) -> set[str]:
+def _given(context: typer.Context) -> set[str]:
     """Return the names of the parameters that the user has given."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
@@ -252,7 +255,7 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_result(outcome)))
     else:
-        _farewell(screen, outcome)
+        _print_end(screen, outcome)
     if outcome.signal is not None and not outcome.progress.finished:
         raise typer.Exit(128 + outcome.signal)
 
@@ -263,8 +266,8 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
 
 
-def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
-    """Say how it ended, let a finished model write, and name what can be done next."""
+def _print_end(screen: ConsoleScreen, outcome: Outcome) -> None:
+    """Print how the run ended, a sample of a finished model, and commands that may come next."""
     from groundup.runs import read_lines
     from groundup.runs.record import read_run
 
@@ -280,7 +283,7 @@ def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     if outcome.was_finished:
         screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
     else:
-        _show_writing(screen, outcome, prompt or " ")
+        _print_sample(screen, outcome, prompt or " ")
     first_words = prompt.partition("\n")[0] or "The"
     generate = ("generate", str(path), first_words, "--temperature", "0.7")
     print_command(screen.console, "Next", "groundup", *generate)
@@ -288,7 +291,7 @@ def _farewell(screen: ConsoleScreen, outcome: Outcome) -> None:
     print_command(screen.console, "", "open", str(outcome.folder.report))
 
 
-def _show_writing(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
+def _print_sample(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
     from groundup.generate import generate
     from groundup.runs.load import load
 

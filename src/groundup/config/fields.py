@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import numbers
 import re
 import types
@@ -15,6 +16,9 @@ from groundup.base.errors import ConfigError, nearest, quoted, shown
 from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
+
+NAMES, LATER = "names", "later"
+"""Metadata of a field: names that it knows, and whether it came when runs had been written."""
 
 
 @functools.cache
@@ -31,7 +35,7 @@ def field_types(cls: type) -> dict[str, tuple[type, ...]]:
 
 
 def by_name(cls: type[C]) -> type[C]:
-    """Let a dataclass answer an unknown name with the known one that it means: a `ConfigError`."""
+    """Have a dataclass take names only, and answer an unknown one with the one that it means."""
     made = cls.__init__
 
     @functools.wraps(made)
@@ -54,13 +58,26 @@ def _check_names(cls: type, values: Mapping[str, Any]) -> None:
             )
 
 
-def build(cls: type[C], values: Mapping[str, Any]) -> C:
-    """Build `cls` from plain values; unknown keys and wrong types are refused by name."""
+def build(cls: type[C], values: Mapping[str, Any], open_names: bool = False) -> C:
+    """Build `cls` from plain values; unknown keys and wrong types are refused by name.
+
+    So are names beyond a field's `names`, which only code can give a meaning, unless `open_names`.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{cls.__name__} = {quoted(values)}: expected a table")
     _check_names(cls, values)
     accepted = field_types(cls)  # type: ignore[arg-type]
-    return cls(**{key: _checked(key, value, accepted[key]) for key, value in values.items()})
+    made = cls(**{key: _checked(key, value, accepted[key]) for key, value in values.items()})
+    if not open_names:
+        check_known(made)
+    return made
+
+
+def check_known(config: Any) -> None:
+    """Refuse the name of a part that is not among those that its field knows."""
+    for field in dataclasses.fields(config):
+        names, value = field.metadata.get(NAMES, ()), getattr(config, field.name)
+        require(not names or value in names, field.name, value, f"one of {', '.join(names)}")
 
 
 def check_types(config: Any) -> None:
@@ -72,6 +89,16 @@ def check_types(config: Any) -> None:
     cls: Any = type(config)
     for name, kinds in field_types(cls).items():
         object.__setattr__(config, name, _checked(name, getattr(config, name), kinds))
+
+
+class Settings:
+    """The base of a group of settings: it checks their types before the group checks its own."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, value in vars(self).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, name, value, "a finite number")
 
 
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
@@ -98,9 +125,13 @@ def _hint(key: str, value: Any, kinds: tuple[type, ...]) -> str:
 
 
 def as_table(config: Any) -> dict[str, Any]:
-    """Return a config as a TOML table; TOML has no null, so fields that are None are left out."""
+    """Return a config as a TOML table; TOML has no null, so fields that are None are left out.
+
+    So is a field that came later, at its default: an older version reads the table, too.
+    """
+    later = {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get(LATER)}
     table = dataclasses.asdict(config)
-    return {key: value for key, value in table.items() if value is not None}
+    return {k: v for k, v in table.items() if v is not None and (k not in later or v != later[k])}
 
 
 def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, Any]]:
@@ -147,3 +178,17 @@ def require(condition: bool, key: str, value: Any, expected: str) -> None:
     """Refuse `key` = `value` with what was expected, unless `condition` holds."""
     if not condition:
         raise ConfigError(f"{key} = {quoted(value)}: expected {expected}")
+
+
+def require_at_least(config: Any, least: int, *names: str) -> None:
+    """Refuse a field of these that is below `least`; None is no number."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= least, name, value, f"{least} or more")
+
+
+def require_one_of(config: Any, known: tuple[str, ...], *names: str) -> None:
+    """Refuse a field of these that is not a `known` word."""
+    for name in names:
+        value = getattr(config, name)
+        require(value in known, name, value, f"one of {', '.join(known)}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from groundup.base.errors import ConfigError
-from groundup.config.fields import build, by_name, check_types, require
+from groundup.config.fields import LATER, NAMES, by_name, check_types, require
 
 MAX_DIMENSION = 1 << 24
 """No dimension of a real model comes near this; beyond it a number is a slip of the keyboard."""
@@ -17,9 +19,19 @@ QK_NORMS = ("none", "head", "width")
 POSITIONS = ("learned", "rope")
 ROPE_SCALINGS = ("none", "linear", "llama3")
 FEED_FORWARDS = ("gelu", "gelu_tanh", "relu_squared", "geglu", "swiglu")
+ATTENTIONS = ("multi_head",)
+
+TABLE = "table"
+"""Metadata of a field that names a part: the table of `groundup.model.Parts` that has it."""
+PART_NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 
 DIMENSIONS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "n_kv_heads",
               "head_dim", "ffn_dim")  # fmt: skip
+
+
+def _part(default: str, names: tuple[str, ...], table: str, later: bool = False) -> Any:
+    """Return a field that names an entry of a table of parts."""
+    return field(default=default, metadata={NAMES: names, TABLE: table, LATER: later})
 
 
 @by_name
@@ -27,7 +39,8 @@ DIMENSIONS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", 
 class GPTConfig:
     """The numbers that determine every tensor of a GPT (defaults: the workshop's 124M model).
 
-    Raises `ConfigError`, one line naming the field, for a value that no model can have.
+    Raises `ConfigError`, one line naming the field, for a value that no model can have. A part may
+    have any name: what it means is for the tables to say that `GPT` is given as `parts`.
     """
 
     vocab_size: int = 50257
@@ -48,27 +61,29 @@ class GPTConfig:
     """Whether the query, key and value projections add a bias (OpenAI's GPT-2 does)."""
     bias: bool = True
     """Whether the other projections of a block, and layernorm, add a bias."""
+    attention: str = _part("multi_head", ATTENTIONS, "attentions", later=True)
+    """multi_head: the way in which tokens learn about each other."""
     n_kv_heads: int = 0
     """Heads of keys and values, each shared by n_heads / n_kv_heads queries; 0 is n_heads."""
     head_dim: int = 0
     """Width of an attention head; 0 is emb_dim / n_heads."""
     ffn_dim: int = 0
     """Width inside the feed-forward network, or each expert; 0 is 4 x emb_dim, gated 8/3 of it."""
-    feed_forward: str = "gelu_tanh"
+    feed_forward: str = _part("gelu_tanh", FEED_FORWARDS, "feed_forwards")
     """gelu, gelu_tanh, relu_squared, or gated: swiglu, geglu."""
     n_experts: int = 0
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
     """Experts that work on a token."""
-    norm: str = "layernorm"
+    norm: str = _part("layernorm", NORMS, "norms")
     """layernorm, rmsnorm, or zero_centered_rmsnorm, which multiplies by 1 + its weight (Gemma)."""
     norm_eps: float = 1e-5
     """Added to the variance before its square root is taken, so that nothing divides by zero."""
-    norm_order: str = "pre"
+    norm_order: str = _part("pre", NORM_ORDERS, "blocks")
     """Norms before attention and feed-forward (pre), after them (post, OLMo 2), or sandwich."""
     qk_norm: str = "none"
     """Norm of queries and keys: none, of each head (Qwen 3), or of their whole width (OLMo 2)."""
-    position: str = "learned"
+    position: str = _part("learned", POSITIONS, "positions")
     """learned vectors, one a position, or rope: rotation of queries and keys."""
     rope_base: float = 10000.0
     """The slowest rotation takes about 2 pi x rope_base positions."""
@@ -144,14 +159,11 @@ class GPTConfig:
             require(getattr(self, name) <= MAX_DIMENSION, name, getattr(self, name), expected)
 
     def _check_choices(self) -> None:
-        for name, known in (
-            ("feed_forward", FEED_FORWARDS),
-            ("norm", NORMS),
-            ("norm_order", NORM_ORDERS),
-            ("qk_norm", QK_NORMS),
-            ("position", POSITIONS),
-            ("rope_scaling", ROPE_SCALINGS),
-        ):
+        for name, (_, known) in part_tables().items():
+            value = getattr(self, name)
+            expected = f"one of {', '.join(known)}, or another part's name: letters, digits and _"
+            require(PART_NAME.fullmatch(value) is not None, name, value, expected)
+        for name, known in (("qk_norm", QK_NORMS), ("rope_scaling", ROPE_SCALINGS)):
             value = getattr(self, name)
             require(value in known, name, value, f"one of {', '.join(known)}")
         least, most = min(1, self.n_experts), self.n_experts
@@ -186,8 +198,8 @@ class GPTConfig:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether training draws random numbers."""
-        return self.drop_rate > 0 or self.attention_dropout > 0
+        """Whether training draws random numbers, as a part that groundup does not have may."""
+        return self.drop_rate > 0 or self.attention_dropout > 0 or bool(foreign_parts(self))
 
     def window_of(self, layer: int) -> int | None:
         """Return how many tokens a token of `layer` sees, itself included; None: all before it."""
@@ -214,4 +226,19 @@ class GPTConfig:
             changes.setdefault("head_dim", 0)
         if "n_heads" in changes and self.n_kv_heads == self.n_heads:
             changes.setdefault("n_kv_heads", 0)
-        return build(GPTConfig, {**vars(self), **changes})
+        return GPTConfig(**{**vars(self), **changes})
+
+
+def part_tables() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return for each field that names a part its table and the names that groundup has in it."""
+    marks = {f.name: f.metadata for f in fields(GPTConfig) if TABLE in f.metadata}
+    return {name: (mark[TABLE], mark[NAMES]) for name, mark in marks.items()}
+
+
+def foreign_parts(config: GPTConfig) -> dict[str, str]:
+    """Return the fields that name a part which groundup does not have, and the names."""
+    return {
+        name: getattr(config, name)
+        for name, (_, known) in part_tables().items()
+        if getattr(config, name) not in known
+    }

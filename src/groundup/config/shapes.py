@@ -1,7 +1,8 @@
 """Every parameter of a model by name, shape and part, from its config alone.
 
 The architecture's knowledge stands here and in `groundup.model`; a test holds the two equal for
-every preset. Counting, storing and checking models needs only this page, and no torch.
+every preset. Counting, storing and checking models needs only this page, and no torch. Parts that
+only their maker has are not on it: `groundup.model.shapes_of` reads their shapes from a model.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from groundup.config.gpt import GPTConfig
+from groundup.base.errors import ConfigError
+from groundup.config.gpt import GPTConfig, foreign_parts
 
-PARTS = (
-    "token embedding",
-    "position embedding",
-    "attention",
-    "feed-forward",
-    "router",
-    "normalisation",
-    "output head",
-)
+PLACES = {
+    "token_embedding": "token embedding",
+    "position_embedding": "position embedding",
+    "attn": "attention",
+    "ffn": "feed-forward",
+    "router": "router",
+    "norm": "normalisation",
+    "lm_head": "output head",
+}
+"""What a table of counts calls the parameters of a place in the model, in its order."""
 
 
 class Parameter(NamedTuple):
@@ -36,8 +39,31 @@ class Parameter(NamedTuple):
         return math.prod(self.shape)
 
 
+def part_of(name: str) -> str:
+    """Return what a parameter's part is called, by the innermost known place in its name.
+
+    One of no known place belongs to the part that its block, or the model, has under that name:
+    blocks.0.memory.key.weight to "memory".
+    """
+    places = name.split(".")[:-1]
+    for place in reversed(places):
+        place = "norm" if place.endswith("_norm") else place
+        if place in PLACES:
+            return PLACES[place]
+    own = [place for place in places if place != "blocks" and not place.isdigit()]
+    return own[0] if own else "block"
+
+
 def parameter_shapes(config: GPTConfig) -> Iterator[Parameter]:
-    """Yield every parameter in the order of `GPT.named_parameters()`; tied ones appear once."""
+    """Yield every parameter in the order of `GPT.named_parameters()`; tied ones appear once.
+
+    Raises `ConfigError` for a part that groundup does not have: only a model tells its shapes.
+    """
+    for field, name in foreign_parts(config).items():
+        raise ConfigError(
+            f"{field} = {name!r}: the shapes of a part that groundup does not have are told by a "
+            "model alone; in Python, give parameters=shapes_of(model)"
+        )
     width = config.emb_dim
     yield Parameter("token_embedding.weight", (config.vocab_size, width), "token embedding")
     if config.position == "learned":

@@ -1,4 +1,4 @@
-"""What a model remembers of the tokens it has read: the keys and values of every layer.
+"""The key-value cache: what attention needs of the tokens read so far, for every layer.
 
 Row b of the batch keeps the token of position p in column p. Rows of different lengths therefore
 need no padding on the left: "look at your own position and those before it" hides whatever stands
@@ -132,8 +132,8 @@ class KVCache:
         return _Step(positions, place, max(self.lengths) + n_new)
 
 
-class Reread:
-    """A way into some rows of a `KVCache`: the model reads them anew, from position 0.
+class PrefillCache:
+    """Fills some rows of a `KVCache` from position 0, many tokens at a time (prefill).
 
     Rows of different lengths come padded on the right, where causality hides the padding.
     """

@@ -42,7 +42,7 @@ def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Co
 
 
 class _Talk:
-    """What both ways of talking have in common: settings that may change on the way."""
+    """What both kinds of chat have in common: settings that may change between turns."""
 
     def __init__(
         self,

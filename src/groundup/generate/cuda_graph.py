@@ -1,4 +1,4 @@
-"""One token more for every row, as a single launch: a step of writing, recorded as a CUDA graph.
+"""The next token of every row in a single launch: a decoding step, recorded as a CUDA graph.
 
 A step of a small model is some hundred kernels of a few microseconds each, and launching one from
 Python takes longer than running it. A graph is launched at once; but it repeats exactly what was

@@ -1,4 +1,4 @@
-"""The loop that writes: read, choose a token, append it, and again."""
+"""The generation loop: compute the next logits, choose a token, append it, and again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.generate.lookup import can_look_up, look_up
-from groundup.generate.pace import Pace
 from groundup.generate.sampling import SamplingConfig, generators, next_tokens
 from groundup.generate.text_stream import TextStream
+from groundup.generate.thread_tuner import ThreadTuner
 from groundup.generate.windows import CachedReader, PlainReader, Reader, Rows, without_compiling
 from groundup.model import GPT, evaluation_mode
 from groundup.runs.pair import check_pair
@@ -65,7 +65,7 @@ def generate(
     for text in prompts:
         check_text(text, "generate")
     rows = [start_ids(tokenizer, text, start_token) for text in prompts]
-    steps = _pieces(model, tokenizer, rows, sampling, use_cache, lookup)
+    steps = stream_rows(model, tokenizer, rows, sampling, use_cache=use_cache, lookup=lookup)
     texts = ["".join(pieces) for pieces in zip(*steps, strict=True)]
     return texts[0] if isinstance(prompt, str) else texts
 
@@ -102,7 +102,7 @@ def stream_from(
 ) -> Iterator[str]:
     """Yield the text that follows the tokens `ids`, in pieces like those of `stream`."""
     check_pair(model, tokenizer, "stream_from")
-    steps = _pieces(model, tokenizer, [ids], sampling, use_cache, lookup)
+    steps = stream_rows(model, tokenizer, [ids], sampling, use_cache=use_cache, lookup=lookup)
     return (piece for (piece,) in steps if piece)
 
 
@@ -134,10 +134,10 @@ def generate_tokens(
                     return
         return
     reader = _reader(model, rows, sampling.max_tokens, use_cache)
-    active, pace = list(range(len(rows))), Pace(model.device.type == "cpu")
+    active, tuner = list(range(len(rows))), ThreadTuner(model.device.type == "cpu")
     with evaluation_mode(model):
         for _ in range(sampling.max_tokens if rows else 0):
-            with pace.token():
+            with tuner.token():
                 logits = _next_logits(reader, [rows[i] for i in active])[:, :vocab_size]
             chosen = next_tokens(
                 logits, sampling, [random[i] for i in active], [rows[i] for i in active]
@@ -171,15 +171,19 @@ def start_ids(tokenizer: Tokenizer, prompt: str, start_token: int | None = None)
     return [tokenizer.end_of_text]
 
 
-def _pieces(
+def stream_rows(
     model: GPT,
     tokenizer: Tokenizer,
     rows: Sequence[Sequence[int]],
     sampling: SamplingConfig,
-    use_cache: bool,
-    lookup: bool,
+    *,
+    use_cache: bool = True,
+    lookup: bool = True,
 ) -> Iterator[list[str]]:
-    """Yield a step's new piece of text of every row, and at last what was held back."""
+    """Yield each step's new piece of text of every row of tokens, and at last what was held back.
+
+    A row's pieces end before a stop string, at a stop token or at end of text; then they are empty.
+    """
     texts = [TextStream(tokenizer, sampling.stop, sampling.stop_tokens, before=row) for row in rows]
     steps = generate_tokens(
         model,

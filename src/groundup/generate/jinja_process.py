@@ -31,7 +31,7 @@ LONGEST_TEXT = 8 << 20
 """Characters that a template may write: more than any model's context holds."""
 
 
-WARMING = ("{{ 'a' | wordwrap }}{{ strftime_now('%d %b %Y') }}", "{{ nothing.at_all }}")
+WARM_UP = ("{{ 'a' | wordwrap }}{{ strftime_now('%d %b %Y') }}", "{{ nothing.at_all }}")
 """Templates that have Python and jinja2 load what they load late, while they still can."""
 
 
@@ -71,7 +71,7 @@ def _refuse(message: str) -> None:
     raise RefusedError(message)
 
 
-def confine() -> None:
+def set_limits() -> None:
     """Give up what rendering does not need; past a limit the process ends, or lacks memory."""
     with contextlib.suppress(ImportError):  # Windows has neither; the caller's clock still runs
         import resource
@@ -98,7 +98,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
-    for template in WARMING:
+    for template in WARM_UP:
         answer({"template": template, "values": {}})
-    confine()
+    set_limits()
     json.dump(answer(request), sys.stdout)

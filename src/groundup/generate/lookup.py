@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.generate.pace import Pace
 from groundup.generate.sampling import SamplingConfig, next_tokens, penalised
+from groundup.generate.thread_tuner import ThreadTuner
 from groundup.generate.windows import (
     CachedReader,
     hidden_states,
@@ -137,7 +137,7 @@ class AheadReader(CachedReader):
         start = window_start(len(row), self.context)
         if start != self.start:  # what remains is read anew
             self.start, self.exact = start, self.cache.capacity
-        self._catch_up([row])
+        self._prefill([row])
         if guess:
             self.exact = min(self.exact, self.cache.lengths[0])
         return hidden_states(self.model, [[row[-1], *guess]], self.cache)[0]
@@ -178,11 +178,11 @@ def look_up(
 ) -> Iterator[int]:
     """Append to `row`, and yield, the tokens that would be written one by one."""
     capacity = min(len(row) + sampling.max_tokens, model.config.context_length)
-    reader, guesses, pace = AheadReader(model, capacity), Guesses(row), Pace()
+    reader, guesses, tuner = AheadReader(model, capacity), Guesses(row), ThreadTuner()
     left = sampling.max_tokens
     while left:
         guess = guesses.next(min(reader.room(row), left - 1))
-        with pace.several() if guess else pace.token():
+        with tuner.several() if guess else tuner.token():
             tokens = _next(model, reader, row, guess, sampling, random, vocab_size)
         left -= len(tokens)
         for token in tokens:

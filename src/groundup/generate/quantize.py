@@ -1,4 +1,4 @@
-"""A run in fewer bits: written, measured beside the original, and kept only where it is as good."""
+"""Quantise a run: written in fewer bits, compared with the original, kept only if as good."""
 
 from __future__ import annotations
 

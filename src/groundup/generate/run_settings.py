@@ -1,4 +1,4 @@
-"""What the makers of a model advise for sampling it: the settings in a run's generation.toml."""
+"""A run's own settings for sampling: the generation.toml that its makers or its user wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the scores of all possible next tokens to one of them."""
+"""From the logits of all possible next tokens to one of them."""
 
 from __future__ import annotations
 

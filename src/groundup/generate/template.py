@@ -15,7 +15,7 @@ from groundup.tokenizer import Tokenizer
 
 PROGRAM = Path(__file__).with_name("jinja_process.py")
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds to wait for that program; its own limits end it sooner, unless the machine is busy."""
 
 LARGEST_TEMPLATE = 1 << 18
@@ -85,7 +85,7 @@ class ChatTemplate:
 
     def _answered(self, request: str) -> str:
         try:
-            done = run_python(str(PROGRAM), input=request, encoding="ascii", timeout=PATIENCE)
+            done = run_python(str(PROGRAM), input=request, encoding="ascii", timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             raise self._error("it does not come to an end") from None
         if done.returncode == -getattr(signal, "SIGPROF", 0):

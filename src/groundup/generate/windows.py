@@ -1,4 +1,4 @@
-"""Which tokens the model sees, and how it reads them: with a memory, or all of them every time.
+"""Which tokens the model sees, and how it reads them: with a cache, or all of them every time.
 
 A model sees at most context_length tokens. When its window is full, the oldest half is dropped
 and what remains is read again from position 0, as learned positions require; one such reading
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.generate.cache import KVCache, Reread
+from groundup.generate.cache import KVCache, PrefillCache
 from groundup.generate.cuda_graph import GraphedStep, can_record
 from groundup.model import GPT, NO_CACHE, Cache
 
@@ -77,7 +77,7 @@ class CachedReader:
 
     def read(self, rows: Rows) -> Float[Tensor, "B V"]:
         """Return the scores of each row's next token; the next reading may overwrite them."""
-        self._catch_up(rows)
+        self._prefill(rows)
         # A graph is recorded over the cache's buffers, which the first reading makes.
         if self.cache.buffers and can_record(self.model.config, self.model.device):
             self._step = self._step or GraphedStep(self.model, self.cache)
@@ -93,8 +93,8 @@ class CachedReader:
         self.cache.keep(rows)
         self._step = None  # it was recorded over other buffers
 
-    def _catch_up(self, rows: Rows) -> None:
-        """Read anew the rows whose window has moved, or was never read, up to the last token."""
+    def _prefill(self, rows: Rows) -> None:
+        """Read the rows that were never read, or whose window has moved, up to their last token."""
         context = self.model.config.context_length
         starts = [window_start(len(row), context) for row in rows]
         lengths = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
@@ -103,7 +103,7 @@ class CachedReader:
         for first in range(0, len(stale), at_once):
             group = stale[first : first + at_once]
             windows = [rows[i][starts[i] : -1] for i in group]
-            hidden_states(self.model, windows, Reread(self.cache, group))
+            hidden_states(self.model, windows, PrefillCache(self.cache, group))
         self.cache.set_lengths(lengths)
 
 

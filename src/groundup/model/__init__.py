@@ -1,38 +1,52 @@
 """The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
-soft_cap, init; `arguments` checks what it is given, `empty` and `mode` serve those who use it. It
-knows nothing of caching, training, loading or sampling: those attach from outside.
+soft_cap, init; `parts` says how to add to them, `checks` what is accepted, `empty` and `mode` serve
+those who use it. It knows nothing of caching, training, loading or sampling: those attach from
+outside.
 """
 
 from groundup.model.attention import (
+    ATTENTIONS,
     CAUSAL,
     NO_CACHE,
     Cache,
     Mask,
     MultiHeadAttention,
+    attention_weights,
     fused_attention,
     plain_attention,
 )
-from groundup.model.block import BLOCKS, PostNormBlock, PreNormBlock, SandwichBlock
-from groundup.model.empty import empty_gpt, filled_gpt
+from groundup.model.block import (
+    BLOCKS,
+    PARTS,
+    PostNormBlock,
+    PreNormBlock,
+    SandwichBlock,
+    build_attention,
+)
+from groundup.model.empty import empty_gpt, filled_gpt, shapes_of, shapes_with
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
     FeedForward,
     GatedFeedForward,
     MixtureOfExperts,
+    build_feed_forward,
 )
 from groundup.model.gpt import GPT, OutputHead
 from groundup.model.mode import evaluation_mode
-from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm
+from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm, build_norm
+from groundup.model.parts import Parts
 from groundup.model.positions import POSITIONS, LearnedPositions, RotaryPositions
 from groundup.model.soft_cap import soft_cap
 
 __all__ = [
+    "ATTENTIONS",
     "BLOCKS",
     "CAUSAL",
     "FEED_FORWARDS",
     "GPT",
     "NORMS",
     "NO_CACHE",
+    "PARTS",
     "POSITIONS",
     "Cache",
     "FeedForward",
@@ -43,16 +57,23 @@ __all__ = [
     "MixtureOfExperts",
     "MultiHeadAttention",
     "OutputHead",
+    "Parts",
     "PostNormBlock",
     "PreNormBlock",
     "RMSNorm",
     "RotaryPositions",
     "SandwichBlock",
     "ZeroCenteredRMSNorm",
+    "attention_weights",
+    "build_attention",
+    "build_feed_forward",
+    "build_norm",
     "empty_gpt",
     "evaluation_mode",
     "filled_gpt",
     "fused_attention",
     "plain_attention",
+    "shapes_of",
+    "shapes_with",
     "soft_cap",
 ]

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.norms import build_norm
+from groundup.model.norms import NORMS, Norms, build_norm
 from groundup.model.positions import Rotate, unrotated
 from groundup.model.soft_cap import Cap, soft_cap, uncapped
 
@@ -88,7 +88,28 @@ NO_CACHE = NoCache()
 
 
 Attend = Callable[..., Tensor]
-"""A way to compute attention, called as `plain_attention` is; all give the same numbers."""
+"""A way to compute attention, called as `plain_attention` is; all give the same numbers.
+
+The cap is given, by its name, where the config bounds the scores.
+"""
+
+
+def attention_weights(
+    query: Float[Tensor, "B N T H"],
+    key: Float[Tensor, "B K S H"],
+    mask: Mask,
+    scale: float | None = None,
+    cap: Cap = uncapped,
+) -> Float[Tensor, "B N T S"]:
+    """Return how much each new token takes from each one seen: rows of weights that sum to 1.
+
+    A score is the product of query and key times `scale` (1 / sqrt(H) where None), within `cap`.
+    """
+    key = _for_each_query(key, query)  # (B, N, S, H)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = cap(query @ key.transpose(-2, -1) * scale)  # (B, N, T, S)
+    allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
+    return scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
 
 
 def plain_attention(
@@ -101,13 +122,12 @@ def plain_attention(
     cap: Cap = uncapped,
 ) -> Float[Tensor, "B N T H"]:
     """Mix the values by how well each query matches each key, one readable step at a time."""
-    n_sharing = query.shape[1] // key.shape[1]
-    key, value = (x.repeat_interleave(n_sharing, dim=1) for x in (key, value))  # (B, N, S, H)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = cap(query @ key.transpose(-2, -1) * scale)  # (B, N, T, S)
-    allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
-    weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
-    return F.dropout(weights, drop_rate) @ value  # (B, N, T, H)
+    weights = attention_weights(query, key, mask, scale, cap)  # (B, N, T, S)
+    return F.dropout(weights, drop_rate) @ _for_each_query(value, query)  # (B, N, T, H)
+
+
+def _for_each_query(x: Float[Tensor, "B K S H"], query: Tensor) -> Float[Tensor, "B N S H"]:
+    return x.repeat_interleave(query.shape[1] // x.shape[1], dim=1)
 
 
 def fused_attention(
@@ -117,8 +137,14 @@ def fused_attention(
     mask: Mask,
     drop_rate: float = 0.0,
     scale: float | None = None,
+    cap: Cap = uncapped,
 ) -> Float[Tensor, "B N T H"]:
-    """Do the same as `plain_attention` in one kernel that never stores the (T, S) scores."""
+    """Do the same as `plain_attention` in one kernel that never stores the (T, S) scores.
+
+    No such kernel bounds the scores: under a cap it is `plain_attention`.
+    """
+    if cap is not uncapped:
+        return plain_attention(query, key, value, mask, drop_rate, scale, cap)
     allowed = mask.allowed
     if mask.window is not None:
         allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
@@ -141,7 +167,13 @@ class MultiHeadAttention(nn.Module):
     Ainslie et al., 2023).
     """
 
-    def __init__(self, config: GPTConfig, layer: int, attend: Attend = fused_attention) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        layer: int,
+        attend: Attend = fused_attention,
+        norms: Norms = NORMS,
+    ) -> None:
         super().__init__()
         width, head = config.emb_dim, config.head_dim
         queries, keys = config.n_heads * head, config.n_kv_heads * head
@@ -151,15 +183,15 @@ class MultiHeadAttention(nn.Module):
         self.scale = 1 / math.sqrt(config.query_pre_attn_scalar or head)
         self.drop_rate = config.attention_dropout
         self.attend = attend
-        if config.attention_softcap:  # no fused kernel bounds the scores
-            self.attend = partial(plain_attention, cap=soft_cap(config.attention_softcap))
+        if config.attention_softcap:
+            self.attend = partial(attend, cap=soft_cap(config.attention_softcap))
         self.query = nn.Linear(width, queries, bias=config.qkv_bias)
         self.key = nn.Linear(width, keys, bias=config.qkv_bias)
         self.value = nn.Linear(width, keys, bias=config.qkv_bias)
         self.out = nn.Linear(queries, width, bias=config.bias)
         self.normed = (-1, head) if config.qk_norm == "head" else (1, -1)
-        self.query_norm = build_qk_norm(config, queries)
-        self.key_norm = build_qk_norm(config, keys)
+        self.query_norm = build_qk_norm(config, queries, norms)
+        self.key_norm = build_qk_norm(config, keys, norms)
         self.dropout = nn.Dropout(config.drop_rate)
 
     def forward(
@@ -180,7 +212,10 @@ class MultiHeadAttention(nn.Module):
         return x.reshape(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
 
 
-def build_qk_norm(config: GPTConfig, width: int) -> nn.Module:
+ATTENTIONS: dict[str, Callable[..., nn.Module]] = {"multi_head": MultiHeadAttention}
+
+
+def build_qk_norm(config: GPTConfig, width: int, norms: Norms = NORMS) -> nn.Module:
     """Return the norm of queries or keys that are `width` wide in all, or one that does nothing.
 
     Bounding their size keeps the scores from growing while training (Henry et al., 2020).
@@ -188,4 +223,4 @@ def build_qk_norm(config: GPTConfig, width: int) -> nn.Module:
     widths = {"head": config.head_dim, "width": width}
     if config.qk_norm not in widths:
         return nn.Identity()
-    return build_norm(config, widths[config.qk_norm])
+    return build_norm(config, widths[config.qk_norm], norms)

@@ -1,29 +1,53 @@
 """The transformer block: two steps, each added to what came in (the shortcut connections).
 
-The orders differ in where the norms stand. Each is a class of its own.
+The orders differ in where the norms stand. Each is a class of its own. `PARTS`, here as blocks are
+the largest parts, are all that groundup has.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.attention import NO_CACHE, Attend, Cache, MultiHeadAttention
-from groundup.model.feed_forward import build_feed_forward
-from groundup.model.norms import build_norm
-from groundup.model.positions import Rotate, unrotated
+from groundup.model.attention import ATTENTIONS, NO_CACHE, Attend, Cache, fused_attention
+from groundup.model.feed_forward import FEED_FORWARDS, build_feed_forward
+from groundup.model.norms import NORMS, build_norm
+from groundup.model.parts import Parts
+from groundup.model.positions import POSITIONS, Rotate, unrotated
+
+BLOCKS: dict[str, Callable[..., nn.Module]] = {}  # filled below, once there are any
+PARTS = Parts(
+    norms=NORMS,
+    positions=POSITIONS,
+    feed_forwards=FEED_FORWARDS,
+    attentions=ATTENTIONS,
+    blocks=BLOCKS,
+)
+
+
+def build_attention(config: GPTConfig, layer: int, attend: Attend, parts: Parts) -> nn.Module:
+    """Return the attention that `config` names."""
+    return parts.attentions[config.attention](config, layer, attend, parts.norms)
 
 
 class PreNormBlock(nn.Module):
     """Normalise and attend, normalise and feed forward: GPT-2, Llama, Qwen."""
 
-    def __init__(self, config: GPTConfig, layer: int, attend: Attend) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        layer: int,
+        attend: Attend = fused_attention,
+        parts: Parts = PARTS,
+    ) -> None:
         super().__init__()
-        self.attn_norm = build_norm(config)
-        self.attn = MultiHeadAttention(config, layer, attend)
-        self.ffn_norm = build_norm(config)
-        self.ffn = build_feed_forward(config)
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -36,12 +60,18 @@ class PreNormBlock(nn.Module):
 class PostNormBlock(nn.Module):
     """Attend and normalise, feed forward and normalise: what is added is normed (OLMo 2)."""
 
-    def __init__(self, config: GPTConfig, layer: int, attend: Attend) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        layer: int,
+        attend: Attend = fused_attention,
+        parts: Parts = PARTS,
+    ) -> None:
         super().__init__()
-        self.attn = MultiHeadAttention(config, layer, attend)
-        self.attn_post_norm = build_norm(config)
-        self.ffn = build_feed_forward(config)
-        self.ffn_post_norm = build_norm(config)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.attn_post_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+        self.ffn_post_norm = build_norm(config, norms=parts.norms)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -54,14 +84,20 @@ class PostNormBlock(nn.Module):
 class SandwichBlock(nn.Module):
     """Normalise before and after both steps (Gemma 2 and 3)."""
 
-    def __init__(self, config: GPTConfig, layer: int, attend: Attend) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        layer: int,
+        attend: Attend = fused_attention,
+        parts: Parts = PARTS,
+    ) -> None:
         super().__init__()
-        self.attn_norm = build_norm(config)
-        self.attn = MultiHeadAttention(config, layer, attend)
-        self.attn_post_norm = build_norm(config)
-        self.ffn_norm = build_norm(config)
-        self.ffn = build_feed_forward(config)
-        self.ffn_post_norm = build_norm(config)
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.attn_post_norm = build_norm(config, norms=parts.norms)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+        self.ffn_post_norm = build_norm(config, norms=parts.norms)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -71,8 +107,4 @@ class SandwichBlock(nn.Module):
         return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x)))
 
 
-BLOCKS: dict[str, type[PreNormBlock] | type[PostNormBlock] | type[SandwichBlock]] = {
-    "pre": PreNormBlock,
-    "post": PostNormBlock,
-    "sandwich": SandwichBlock,
-}
+BLOCKS.update(pre=PreNormBlock, post=PostNormBlock, sandwich=SandwichBlock)

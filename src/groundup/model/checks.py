@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from groundup.config import GPTConfig
+from groundup.config import GPTConfig, part_tables
+from groundup.config.fields import require
+from groundup.model.block import PARTS
+from groundup.model.parts import Parts
 
 
 def check_config(config: object) -> None:
@@ -22,6 +25,24 @@ def check_config(config: object) -> None:
     elif isinstance(config, str):
         hint = f"GPT(preset({config[:40]!r}))"
     raise TypeError(f"GPT of a {type(config).__name__}: expected a GPTConfig; write {hint}")
+
+
+def check_parts(config: GPTConfig, parts: Parts) -> None:
+    """Refuse a part that no table has, and one that takes the name of another."""
+    if not isinstance(parts, Parts):
+        raise TypeError(
+            f"parts are a {type(parts).__name__}: expected Parts; write "
+            "dataclasses.replace(PARTS, norms={**PARTS.norms, 'mine': MyNorm})"
+        )
+    for field, (table, _) in part_tables().items():
+        name, known, own = getattr(config, field), getattr(parts, table), getattr(PARTS, table)
+        expected = f"one of {', '.join(known)}, or a part of your own: GPT(config, parts=replace("
+        expected += f"PARTS, {table}={{**PARTS.{table}, {name!r}: YourPart}}))"
+        require(name in known, field, name, expected)
+        is_other = name in own and own[name] is not known[name]
+        require(
+            not is_other, field, name, f"groundup's own in parts.{table}; give yours a new name"
+        )
 
 
 def check_tokens(tokens: Tensor, context_length: int) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from groundup.config import GPTConfig
+from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes, part_of
+from groundup.model.block import PARTS
 from groundup.model.gpt import GPT
+from groundup.model.parts import Parts
 
 
 class _Unfilled(TorchFunctionMode):
@@ -25,15 +27,33 @@ class _Unfilled(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def empty_gpt(config: GPTConfig) -> GPT:
+def empty_gpt(config: GPTConfig, parts: Parts = PARTS) -> GPT:
     """Return a GPT on the meta device; assign a state dict to it, then call `tie_weights`."""
     with torch.device("meta"), _Unfilled():
-        return GPT(config)
+        return GPT(config, parts=parts)
 
 
-def filled_gpt(config: GPTConfig, tensors: Mapping[str, Tensor]) -> GPT:
+def shapes_of(model: GPT) -> Iterator[Parameter]:
+    """Yield what `parameter_shapes` does, of a model as it is, whatever its parts."""
+    for name, parameter in model.named_parameters():
+        yield Parameter(name, tuple(parameter.shape), part_of(name))
+
+
+def shapes_with(config: GPTConfig, parts: Parts) -> Iterator[Parameter]:
+    """Yield the parameters of a model of `config`, which is made for it only where it must be."""
+    if foreign_parts(config):
+        yield from shapes_of(empty_gpt(config, parts))
+    else:
+        yield from parameter_shapes(config)
+
+
+def filled_gpt(config: GPTConfig, tensors: Mapping[str, Tensor], parts: Parts = PARTS) -> GPT:
     """Return a GPT whose parameters are these tensors themselves, by their names."""
-    model = empty_gpt(config)
+    if foreign_parts(config):  # which may hold numbers that are no parameters
+        with torch.random.fork_rng(devices=[]):
+            model = GPT(config, parts=parts)
+    else:
+        model = empty_gpt(config)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     return model

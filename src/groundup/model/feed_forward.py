@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -24,7 +24,7 @@ def relu_squared(x: Tensor) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Widen each token's vector to F, bend it, and bring it back to D."""
+    """Widen each token's vector to F, apply the activation, and bring it back to D."""
 
     def __init__(self, config: GPTConfig, activation: Activation) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class FeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Do as `FeedForward`, but bend a gate that multiplies the widened vector (Shazeer, 2020)."""
+    """Do as `FeedForward`, with the activation on a gate that multiplies (Shazeer, 2020)."""
 
     def __init__(self, config: GPTConfig, activation: Activation) -> None:
         super().__init__()
@@ -54,7 +54,9 @@ class GatedFeedForward(nn.Module):
         return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x)))
 
 
-FEED_FORWARDS: dict[str, Callable[[GPTConfig], nn.Module]] = {
+Network = Callable[[GPTConfig], nn.Module]
+
+FEED_FORWARDS: dict[str, Network] = {
     "gelu": partial(FeedForward, activation=F.gelu),
     "gelu_tanh": partial(FeedForward, activation=gelu_tanh),
     "relu_squared": partial(FeedForward, activation=relu_squared),
@@ -71,11 +73,13 @@ class MixtureOfExperts(nn.Module):
     router's output, and so hooks on to `router` from outside.
     """
 
-    def __init__(self, config: GPTConfig) -> None:
+    def __init__(
+        self, config: GPTConfig, feed_forwards: Mapping[str, Network] = FEED_FORWARDS
+    ) -> None:
         super().__init__()
         self.n_active = config.n_active_experts
         self.router = nn.Linear(config.emb_dim, config.n_experts, bias=False)
-        expert = FEED_FORWARDS[config.feed_forward]
+        expert = feed_forwards[config.feed_forward]
         self.experts = nn.ModuleList(expert(config) for _ in range(config.n_experts))
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -94,8 +98,10 @@ class MixtureOfExperts(nn.Module):
         return mixed.view_as(x)
 
 
-def build_feed_forward(config: GPTConfig) -> nn.Module:
+def build_feed_forward(
+    config: GPTConfig, feed_forwards: Mapping[str, Network] = FEED_FORWARDS
+) -> nn.Module:
     """Return the network that `config` names, or a mixture of them."""
-    return (
-        MixtureOfExperts(config) if config.n_experts else FEED_FORWARDS[config.feed_forward](config)
-    )
+    if config.n_experts:
+        return MixtureOfExperts(config, feed_forwards)
+    return feed_forwards[config.feed_forward](config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 
 from groundup.config import GPTConfig
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
-from groundup.model.block import BLOCKS
-from groundup.model.checks import check_config, check_tokens, unknown_token
+from groundup.model.block import PARTS
+from groundup.model.checks import check_config, check_parts, check_tokens, unknown_token
 from groundup.model.init import init_weights
 from groundup.model.norms import build_norm
-from groundup.model.positions import POSITIONS
+from groundup.model.parts import Parts
 from groundup.model.soft_cap import soft_cap
 
 
@@ -34,20 +35,25 @@ class GPT(nn.Module):
     """A decoder-only transformer: GPT-2's (Radford et al., 2019), or what `config` makes of it.
 
     `attend` chooses how attention is computed: fused by default, or `plain_attention`, which
-    gives the same numbers one readable step at a time.
+    gives the same numbers one readable step at a time. `parts` has the parts that `config` names;
+    see `groundup.model.parts` for how to add one. Raises `ConfigError` for a name that it lacks.
     """
 
-    def __init__(self, config: GPTConfig, attend: Attend = fused_attention) -> None:
+    def __init__(
+        self, config: GPTConfig, attend: Attend = fused_attention, parts: Parts = PARTS
+    ) -> None:
         super().__init__()
         check_config(config)
+        check_parts(config, parts)
         self.config = config
+        self.parts = parts
         self.embedding_scale = math.sqrt(config.emb_dim) if config.embedding_scale else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
-        self.position_embedding = POSITIONS[config.position](config)
+        self.position_embedding: Any = parts.positions[config.position](config)
         self.dropout = nn.Dropout(config.drop_rate)
-        block = BLOCKS[config.norm_order]
-        self.blocks = nn.ModuleList(block(config, i, attend) for i in range(config.n_layers))
-        self.final_norm = build_norm(config)
+        block = parts.blocks[config.norm_order]
+        self.blocks = nn.ModuleList(block(config, i, attend, parts) for i in range(config.n_layers))
+        self.final_norm = build_norm(config, norms=parts.norms)
         self.lm_head = OutputHead(config)
         self.tie_weights()
         init_weights(self, config)

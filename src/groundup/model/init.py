@@ -6,6 +6,9 @@
     the last projection on each shortcut     normal, 0.02 / sqrt(2 x n_layers)
     (attn.out and ffn's down)
 
+A part that has a method `init_weights()` is then called to start its own as it likes; other
+parameters of a part that groundup does not have stay as it made them.
+
 The shortcut carries the sum of 2 x n_layers contributions; shrinking each keeps that sum's size
 independent of depth. An untrained model's logits then have variance 0.0004 x emb_dim, and so its
 loss is close to ln(vocab_size) + 0.0002 x emb_dim.
@@ -33,3 +36,6 @@ def init_weights(model: nn.Module, config: GPTConfig) -> None:
             nn.init.normal_(module.weight, mean=0.0, std=STANDARD_DEVIATION / shrink)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if callable(own := getattr(module, "init_weights", None)):
+            own()

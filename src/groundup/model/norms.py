@@ -1,6 +1,8 @@
-"""Normalisation: every token's vector brought to one size, so that depth neither swells it."""
+"""Normalisation: every token's vector brought to one size, so that depth does not change it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -63,13 +65,15 @@ class ZeroCenteredRMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, 1.0 + self.weight, self.eps)
 
 
-NORMS: dict[str, type[LayerNorm] | type[RMSNorm] | type[ZeroCenteredRMSNorm]] = {
+Norms = Mapping[str, Callable[[int, float, bool], nn.Module]]
+
+NORMS: Norms = {
     "layernorm": LayerNorm,
     "rmsnorm": RMSNorm,
     "zero_centered_rmsnorm": ZeroCenteredRMSNorm,
 }
 
 
-def build_norm(config: GPTConfig, width: int | None = None) -> nn.Module:
+def build_norm(config: GPTConfig, width: int | None = None, norms: Norms = NORMS) -> nn.Module:
     """Return the norm that `config` names, for vectors of `width` (emb_dim where not given)."""
-    return NORMS[config.norm](width or config.emb_dim, config.norm_eps, config.bias)
+    return norms[config.norm](width or config.emb_dim, config.norm_eps, config.bias)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-from groundup.config import TrainConfig
+from groundup.config import Recipe
 
 
-def warmup_steps(config: TrainConfig) -> int:
+def warmup_steps(config: Recipe) -> int:
     """Return the steps of linear rise: as set, else a tenth of the run and at most 100."""
     if config.warmup_steps is not None:
         return config.warmup_steps
     return min(100, config.steps // 10)
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: Recipe) -> float:
     """Return the learning rate of `step` (counted from 0).
 
     Linear warm-up, then cosine decay over the rest of the run (Loshchilov and Hutter, 2016), or

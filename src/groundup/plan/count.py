@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from groundup.config import PARTS, GPTConfig, parameter_shapes
+from groundup.config import PLACES, GPTConfig, Parameter, parameter_shapes
+from groundup.config.fields import check_known
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Bytes of one value in each number format (int8 without its scales)."""
@@ -44,28 +46,38 @@ class Count:
         return self.total * BYTES[number_format]
 
 
-def count_parameters(config: GPTConfig) -> Count:
+def count_parameters(config: GPTConfig, parameters: Iterable[Parameter] | None = None) -> Count:
     """Count every parameter of `config`'s model, exactly.
 
     All blocks are alike: n_layers of them are counted as a model of one layer and n_layers - 1
     times what a second layer adds, so that no size, however impossible, takes long to refuse.
+    `parameters`, of a model with parts that groundup does not have, are counted one by one.
     """
-    block, one = block_parts(config), _parts(config.replace(n_layers=1))
-    more = config.n_layers - 1
-    parts = {part: one[part] + more * block[part] for part in PARTS if one[part] or block[part]}
     idle, experts = config.n_experts - config.n_active_experts, max(1, config.n_experts)
-    active = sum(parts.values()) - parts["feed-forward"] * idle // experts
+    if parameters is not None:
+        listed = list(parameters)
+        parts = _by_part(listed)
+        in_experts = sum(p.size for p in listed if ".experts." in p.name)
+    else:
+        block, one = block_parts(config), _parts(config.replace(n_layers=1))
+        more = config.n_layers - 1
+        parts = {part: n + more * block[part] for part, n in one.items() if n or block[part]}
+        in_experts = parts["feed-forward"]
+    active = sum(parts.values()) - in_experts * idle // experts
     return Count(convention=convention(config), parts=parts, active=active)
 
 
-def block_parts(config: GPTConfig) -> dict[str, int]:
-    """Return the parameters of one transformer block, per part."""
+def block_parts(config: GPTConfig, parameters: Iterable[Parameter] | None = None) -> dict[str, int]:
+    """Return the parameters of one transformer block, of `parameters` the first, per part."""
+    if parameters is not None:
+        return _by_part(p for p in parameters if p.name.startswith("blocks.0."))
     one, two = (_parts(config.replace(n_layers=n)) for n in (1, 2))
-    return {part: two[part] - one[part] for part in PARTS}
+    return {part: two[part] - size for part, size in one.items()}
 
 
 def matrix_weights(config: GPTConfig, n_experts: int) -> int:
     """Return the weights that multiply in one block when so many of its experts work."""
+    check_known(config)
     attention = 2 * config.emb_dim * config.head_dim * (config.n_heads + config.n_kv_heads)
     network = (3 if config.is_gated else 2) * config.emb_dim * config.ffn_dim
     return attention + max(1, n_experts) * network + config.n_experts * config.emb_dim
@@ -110,10 +122,18 @@ def _is_gpt2(config: GPTConfig) -> bool:
     return config == GPTConfig(**same)
 
 
+def _by_part(parameters: Iterable[Parameter]) -> dict[str, int]:
+    """Return how large each part is: first those that every model has, in their order."""
+    sizes = Counter(dict.fromkeys(PLACES.values(), 0))
+    for parameter in parameters:
+        sizes[parameter.part] += parameter.size
+    return {part: size for part, size in sizes.items() if size}
+
+
 def _parts(config: GPTConfig) -> Counter[str]:
     """Return the parameters per part; of experts, which are alike as well, one is looked at."""
     few = min(1, config.n_experts)
-    parts: Counter[str] = Counter()
+    parts = Counter(dict.fromkeys(PLACES.values(), 0))
     for parameter in parameter_shapes(config.replace(n_experts=few, n_active_experts=few)):
         alike = max(1, config.n_experts) if parameter.part in EXPERT_PARTS else 1
         parts[parameter.part] += alike * parameter.size

@@ -13,10 +13,12 @@ arithmetic and was not measured.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from groundup.config import GPTConfig, TrainConfig
+from groundup.config import GPTConfig, Parameter, TrainConfig
 from groundup.plan.activations import (
     FP32,
     activations,
@@ -45,10 +47,14 @@ MUON_LOT = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes held at the moment of most memory, as a sum of named terms."""
+    """Bytes held at the moment of most memory, as a sum of named terms.
+
+    `unknown` are terms that nobody can foresee; the sum is then the least that is needed.
+    """
 
     moment: str
     terms: dict[str, int]
+    unknown: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -98,6 +104,27 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     return Memory(moment=moment, terms=terms)
 
 
+def least_training_memory(train: TrainConfig, parameters: Sequence[Parameter]) -> Memory:
+    """Return what training a model of these `parameters` holds when no activations are kept.
+
+    Those of a part that groundup does not have depend on what it computes: nobody can foresee them.
+    """
+    total = sum(parameter.size for parameter in parameters)
+    inner = [p.shape for p in parameters if p.name.startswith("blocks.") and len(p.shape) >= 2]
+    one_average = sum(map(math.prod, inner)) if train.optimizer == "muon" else 0
+    work = _muon_work(Counter(tuple(sorted(shape)) for shape in inner if len(shape) == 2), train)
+    kept = FP32 * (MOMENTS * total - one_average)
+    terms = {
+        "weights": FP32 * total + product_bytes(train) * total * is_copied(train),
+        "gradients": FP32 * total,
+        "optimizer": kept + work,
+        "process": PROCESS if train.device in ("auto", "cpu") else 0,
+    }
+    if train.save == "background" and terms["process"]:
+        terms["saving"] = FP32 * total + kept
+    return Memory(moment="optimizer's work", terms=terms, unknown=("activations",))
+
+
 def optimizer_memory(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of the running averages that the optimizer keeps from step to step."""
     total = count_parameters(config).total
@@ -111,15 +138,19 @@ def muon_work(config: GPTConfig, train: TrainConfig) -> int:
     Of a lot of M matrices (A, B), A <= B, those of updates are there in fp32, then twice; then the
     matrices before and after a step of the iteration, and two of (A, A).
     """
+    width, networks = config.emb_dim, max(1, config.n_experts) * (3 if config.is_gated else 2)
+    alike = Counter[tuple[int, ...]]()
+    alike[width, config.n_heads * config.head_dim] += 2 * config.n_layers
+    alike[width, config.n_kv_heads * config.head_dim] += 2 * config.n_layers
+    alike[width, config.ffn_dim] += networks * config.n_layers
+    return _muon_work(alike, train)
+
+
+def _muon_work(alike: Mapping[tuple[int, ...], int], train: TrainConfig) -> int:
     if train.optimizer != "muon":
         return 0
-    width, networks = config.emb_dim, max(1, config.n_experts) * (3 if config.is_gated else 2)
-    alike = Counter[int]()
-    alike[config.n_heads * config.head_dim] += 2 * config.n_layers
-    alike[config.n_kv_heads * config.head_dim] += 2 * config.n_layers
-    alike[config.ffn_dim] += networks * config.n_layers
     most = 0
-    for inner, count in alike.items():
+    for (width, inner), count in alike.items():
         values = width * inner * min(count, max(1, MUON_LOT // (width * inner)))
         grams = values * min(width, inner) // max(width, inner)
         most = max(most, 2 * FP32 * values, product_bytes(train) * 2 * (values + grams))

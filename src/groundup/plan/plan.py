@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from groundup.base.errors import UsageError
 from groundup.base.hardware import available_memory
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.config import GPTConfig, Parameter, TrainConfig, as_table, foreign_parts
 from groundup.plan.calibration import Calibration
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
 from groundup.plan.flops import forward_flops_per_token, training_flops_per_token
-from groundup.plan.memory import Memory, generation_memory, training_memory
+from groundup.plan.memory import (
+    Memory,
+    generation_memory,
+    least_training_memory,
+    training_memory,
+)
 from groundup.plan.speed import expected_step_seconds
 from groundup.plan.units import MIB
 
@@ -31,9 +36,9 @@ class Plan:
     block: dict[str, int]
     conventions: list[Count]
     training: Memory | None
-    generation: Memory
-    forward_flops_per_token: int
-    flops_per_token: int
+    generation: Memory | None
+    forward_flops_per_token: int | None
+    flops_per_token: int | None
     """Of training: forward and backward."""
     steps: int | None
     step_seconds: float | None
@@ -50,7 +55,12 @@ class Plan:
     def memory(self) -> dict[str, int]:
         """Bytes that the plan needs: the terms of training, or of generation, and their total."""
         chosen = self.training or self.generation
-        return {**chosen.terms, "total": chosen.total}
+        return {**chosen.terms, "total": chosen.total} if chosen else {}
+
+    @property
+    def unknown_memory(self) -> tuple[str, ...]:
+        """Terms that `memory` lacks, as they depend on parts that groundup does not have."""
+        return self.training.unknown if self.training else ()
 
     @property
     def tokens_per_step(self) -> int | None:
@@ -103,7 +113,7 @@ class Plan:
                 for count in self.conventions
             ],
             "training_memory_bytes": self.training and _memory_table(self.training),
-            "generation_memory_bytes": _memory_table(self.generation),
+            "generation_memory_bytes": self.generation and _memory_table(self.generation),
             "flops_per_token": {
                 "forward": self.forward_flops_per_token,
                 "training": self.flops_per_token,
@@ -122,7 +132,8 @@ class Plan:
 
 
 def _memory_table(memory: Memory) -> dict[str, Any]:
-    return {"moment": memory.moment, **memory.terms, "total": memory.total}
+    unknown = {"unknown": list(memory.unknown)} if memory.unknown else {}
+    return {"moment": memory.moment, **memory.terms, "total": memory.total, **unknown}
 
 
 def make_plan(
@@ -130,12 +141,32 @@ def make_plan(
     train: TrainConfig | None = None,
     train_tokens: int | None = None,
     calibration: Calibration | None = None,
+    parameters: Iterable[Parameter] | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
-    until its speed is known.
+    until its speed is known. Of a model with a part that groundup does not have `parameters` tells
+    what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
     """
+    steps = train.steps if train and train.minutes is train.epochs is None else None
+    if foreign_parts(config) and parameters is not None:
+        listed = list(parameters)
+        count = count_parameters(config, listed)
+        return Plan(
+            config=config,
+            train=train,
+            count=count,
+            block=block_parts(config, listed),
+            conventions=[count],
+            training=least_training_memory(train, listed) if train else None,
+            generation=None,
+            forward_flops_per_token=None,
+            flops_per_token=None,
+            steps=steps,
+            step_seconds=None,
+            train_tokens=train_tokens,
+        )
     step_seconds = expected_step_seconds(config, train, calibration) if train else None
     return Plan(
         config=config,
@@ -147,7 +178,7 @@ def make_plan(
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_per_token(config),
-        steps=train.steps if train and train.minutes is train.epochs is None else None,
+        steps=steps,
         step_seconds=step_seconds,
         train_tokens=train_tokens,
     )
@@ -162,17 +193,18 @@ def check_fits(plan: Plan, available: int | None = None) -> None:
     on_cpu = plan.train is None or plan.train.device in ("auto", "cpu")
     if available is None and on_cpu:
         available = available_memory()
-    needed = plan.memory["total"]
+    needed = plan.memory.get("total", 0)
     if available is None or needed <= available:
         return
     sums = " + ".join(f"{name} {size / MIB:,.0f}" for name, size in plan.memory.items())
-    sums = sums.rpartition(" + ")[0]
+    sums = sums.rpartition(" + ")[0] + "".join(f" + {name} ?" for name in plan.unknown_memory)
     fixes = [f"--set {fix}" for fix in _smaller(plan, available)]
     advice = " or ".join(fixes) if fixes else "a smaller model, such as the preset nano"
-    what = "training" if plan.training else "generating"
+    what = "training needs" if plan.training else "generating needs"
+    what += " at least" if plan.unknown_memory else ""
     raise UsageError(
-        f"{what} needs {needed / MIB:,.0f} MiB ({sums}), but {available / MIB:,.0f} MiB are "
-        f"available; what would fit: {advice}"
+        f"{what} {needed / MIB:,.0f} MiB ({sums}), but {available / MIB:,.0f} MiB are available; "
+        f"what would fit: {advice}"
     )
 
 
@@ -183,6 +215,8 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
     """
     config, train = plan.config, plan.train
     assert train is not None, "only a training has them"
+    if foreign_parts(config):
+        return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
         yield "checkpoint_activations=on", training_memory(config, changed).total
@@ -199,6 +233,8 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
 def _smaller(plan: Plan, available: int) -> Iterator[str]:
     """Yield single changes that fit, each halved no more often than it takes."""
     config, train = plan.config, plan.train
+    if foreign_parts(config):
+        return
     if train is not None:
         kept = replace(train, checkpoint_activations="on")
         if kept != train and training_memory(config, kept).total <= available:

@@ -12,6 +12,8 @@ from groundup.plan.plan import TOKENS_PER_PARAMETER, Plan
 from groundup.plan.units import MIB, about, duration, flop, mib, number, passes
 
 Row = tuple[str, ...]
+UNKNOWN = "unknown"
+"""What depends on a part that groundup does not have."""
 FORMATS = ("fp32", "bf16", "int8")
 """Number formats shown to a person; fp16 takes what bf16 takes."""
 
@@ -72,16 +74,19 @@ def _parameters(count: Count) -> str:
     return f"{count.total:,} ({count.convention}){active}"
 
 
-def memory_sum(memory: Memory) -> str:
+def memory_sum(memory: Memory | None) -> str:
     """Write a memory as a sum: 622 MiB at the end of … = weights 155 + gradients 155 + …"""
+    if memory is None:
+        return UNKNOWN
     terms = [f"{name} {about(size / MIB)}" for name, size in memory.terms.items() if size]
+    terms += [f"{name} ?" for name in memory.unknown]
     return f"{memory.total / MIB:,.0f} MiB at the {memory.moment} = {' + '.join(terms)}"
 
 
 def _parts(plan: Plan, name: str) -> Table:
     columns = ("part", "parameters", "share", "one block", "fp32, MiB")
     rows = [
-        _part_row(part, size, plan.parameters, plan.block[part])
+        _part_row(part, size, plan.parameters, plan.block.get(part, 0))
         for part, size in plan.count.parts.items()
     ]
     total, active = plan.parameters, plan.count.active
@@ -114,18 +119,17 @@ def _storage(count: Count) -> Table:
 
 
 def _memory(title: str, memory: Memory) -> Table:
-    terms = [*memory.terms.items(), ("total", memory.total)]
-    return Table(
-        title,
-        (f"at the {memory.moment}", "MiB"),
-        [(name, f"{size / MIB:,.1f}") for name, size in terms],
-    )
+    rows: list[Row] = [(name, f"{size / MIB:,.1f}") for name, size in memory.terms.items()]
+    rows += [(name, UNKNOWN) for name in memory.unknown]
+    total = "at least" if memory.unknown else "total"
+    rows.append((total, f"{memory.total / MIB:,.1f}"))
+    return Table(title, (f"at the {memory.moment}", "MiB"), rows)
 
 
 def _run_rows(plan: Plan) -> list[Row]:
     rows: list[Row] = [
-        ("forward, for a token", flop(plan.forward_flops_per_token)),
-        ("training, for a token", flop(plan.flops_per_token)),
+        ("forward, for a token", _flop(plan.forward_flops_per_token)),
+        ("training, for a token", _flop(plan.flops_per_token)),
         (
             f"{TOKENS_PER_PARAMETER} tokens for each parameter (Hoffmann et al., 2022)",
             f"{number(TOKENS_PER_PARAMETER * plan.parameters)} tokens",
@@ -137,6 +141,10 @@ def _run_rows(plan: Plan) -> list[Row]:
     if plan.seconds is not None:
         rows.append(("by this machine's calibration", f"at least {duration(plan.seconds)}"))
     return rows
+
+
+def _flop(work: int | None) -> str:
+    return UNKNOWN if work is None else flop(work)
 
 
 def _tokens(plan: Plan) -> str:
@@ -152,7 +160,7 @@ def _tokens(plan: Plan) -> str:
 
 
 def _work(plan: Plan) -> str:
-    each = f"{flop(plan.flops_per_token)} a token"
-    if plan.tokens is None:
+    each = f"{_flop(plan.flops_per_token)} a token"
+    if plan.tokens is None or plan.flops_per_token is None:
         return each
     return f"{flop(plan.tokens * plan.flops_per_token)} ({each})"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.base.errors import UsageError
-from groundup.config import TrainConfig
+from groundup.config import Recipe, TrainConfig
 from groundup.model import GPT
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Exact(Alone):
         return rows
 
 
-def equal_passes(config: TrainConfig, rank: int, size: int) -> list[Pass]:
+def equal_passes(config: Recipe, rank: int, size: int) -> list[Pass]:
     """Divide a step's samples among `size` processes; return the passes of one of them.
 
     A step learns from the same samples whatever the number of processes: the config's batch_size

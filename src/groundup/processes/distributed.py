@@ -183,7 +183,7 @@ class Sharded(Ranks):
             whole = self.whole(self.local(parameter), parameter)
             if self.rank == 0:
                 tensors[name] = whole.detach()
-        return filled_gpt(model.config, tensors) if self.rank == 0 else model
+        return filled_gpt(model.config, tensors, model.parts) if self.rank == 0 else model
 
     def passing(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a pass: gradients are synchronised in the last one only."""

@@ -37,7 +37,7 @@ def write_report(run: Path, state: str | None = None) -> Path:
         Section("figures", "Key figures", key_figures(record)),
         Section("curves", "Curves", curves(record)),
         Section("samples", "Samples", samples(record)),
-        Section("architecture", "Architecture", architecture(record.config)),
+        Section("architecture", "Architecture", architecture(record.config, record.stored)),
         Section("plan", "Plan against measured", plan_and_measured(record)),
         Section("repeat", "How to repeat it", repetition(record)),
     ]

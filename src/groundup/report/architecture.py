@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from groundup.base.words import counted
-from groundup.config import GPTConfig, parameter_shapes
+from groundup.config import GPTConfig, Parameter, parameter_shapes
+from groundup.config.gpt import ATTENTIONS
 from groundup.plan.count import Count, count_parameters, windowed_layers
 from groundup.report.page import bar, esc, table
 
@@ -25,7 +28,7 @@ QK_NORMS = {
     "head": ", queries and keys normed in each",
     "width": ", queries and keys normed as a whole",
 }
-BENDS = {
+ACTIVATIONS = {
     "gelu": "with GELU",
     "gelu_tanh": "with GELU",
     "relu_squared": "with ReLU squared",
@@ -38,18 +41,23 @@ POSITIONS = {
 }
 
 
-def architecture(config: GPTConfig) -> str:
-    """Return the diagram of a model and the table of its parts."""
+def architecture(config: GPTConfig, stored: Sequence[Parameter] | None = None) -> str:
+    """Return the diagram of a model and the table of its parts.
+
+    `stored` are its parameters where it has a part that groundup does not have; such a part is
+    called by its name in the config.
+    """
     return (
-        f'<div class="pair"><div><h3>The way of a token</h3>{_diagram(config)}</div>'
-        f"<div><h3>Where the parameters are</h3>{_parts(config)}</div></div>"
+        f'<div class="pair"><div><h3>The way of a token</h3>{_diagram(config, stored)}</div>'
+        f"<div><h3>Where the parameters are</h3>{_parts(config, stored)}</div></div>"
     )
 
 
-def _parts(config: GPTConfig) -> str:
+def _parts(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
     """Return parameters and storage a part, as bars with their figures."""
-    count = count_parameters(config)
-    total = count.total
+    count = count_parameters(config, stored)
+    if not (total := count.total):
+        return '<p class="none">Not known before the first checkpoint.</p>'
     rows = [
         [esc(part), bar(size / total), f"{size:,}", f"{size / total:.1%}", *_storage(size)]
         for part, size in count.parts.items()
@@ -77,6 +85,8 @@ def _storage(size: int) -> list[str]:
 def _attention(config: GPTConfig) -> str:
     """Describe what attention does, the norms around it apart."""
     words = f"{counted(config.n_heads, 'head')} of {config.head_dim}"
+    if config.attention not in ATTENTIONS:
+        words = f"{config.attention}, {words}"
     if config.n_kv_heads < config.n_heads:
         words += f", sharing {config.n_kv_heads} of keys and values"
     words += QK_NORMS[config.qk_norm]
@@ -88,21 +98,29 @@ def _attention(config: GPTConfig) -> str:
 
 def _feed_forward(config: GPTConfig) -> str:
     """Describe what the feed-forward network, or each expert, does to a token."""
-    width, bend = f"{config.emb_dim:,}", BENDS[config.feed_forward]
-    network = f"{width} → {config.ffn_dim:,} → {width} {bend}"
+    width, name = f"{config.emb_dim:,}", config.feed_forward
+    activation = ACTIVATIONS.get(name, f"by {name}")
+    network = f"{width} → {config.ffn_dim:,} → {width} {activation}"
     if not config.n_experts:
         return network
     experts = counted(config.n_experts, "expert")
     return f"the best {config.n_active_experts} of {experts}, each {network}"
 
 
+def _other_places(sizes: Iterable[str]) -> list[str]:
+    """Return what a block has beside attention and the feed-forward network."""
+    inside = dict.fromkeys(name.split(".")[2] for name in sizes if name.startswith("blocks.0."))
+    return [name for name in inside if not name.startswith(("attn", "ffn"))]
+
+
 def _within(what: str, limit: float) -> str:
     return f", {what} within ±{limit:g}" if limit else ""
 
 
-def _diagram(config: GPTConfig) -> str:
+def _diagram(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
     """Return the flow from tokens to logits as a list: readable with and without its looks."""
-    sizes = {p.name: p.size for p in parameter_shapes(config.replace(n_layers=1))}
+    shapes = parameter_shapes(config.replace(n_layers=1)) if stored is None else stored
+    sizes = {p.name: p.size for p in shapes}
 
     def box(name: str, what: str, prefix: str = "", css: str = "", inner: str = "") -> str:
         count = sum(n for key, n in sizes.items() if prefix and key.startswith(prefix))
@@ -113,17 +131,20 @@ def _diagram(config: GPTConfig) -> str:
         )
 
     width, vocabulary = config.emb_dim, f"{config.vocab_size:,}"
-    norm, order = NORMS[config.norm], ORDERS[config.norm_order]
+    norm = NORMS.get(config.norm, config.norm)
+    order = ORDERS.get(config.norm_order, f"{{what}}; the block is '{config.norm_order}'")
+    css = "shortcut" if config.norm_order in ORDERS else ""
     inner = "".join(
-        box(name, order.format(norm=norm, what=what), prefix, "shortcut")
+        box(name, order.format(norm=norm, what=what), prefix, css)
         for name, what, prefix in (
             ("Attention", _attention(config), "blocks.0.attn"),
             ("Feed-forward", _feed_forward(config), "blocks.0.ffn"),
         )
     )
+    inner += "".join(box(name, "", f"blocks.0.{name}") for name in _other_places(sizes))
     tokens = f"up to {config.context_length:,} at once, out of {vocabulary}"
     scaled = ", times √width" if config.embedding_scale else ""
-    position, placed = POSITIONS[config.position]
+    position, placed = POSITIONS.get(config.position, ("Positions", config.position))
     placed = placed.format(context=config.context_length, width=width)
     tied = ", the token embedding once more" if config.tie_embeddings else ""
     head = f"{width:,} → {vocabulary}{tied}{_within('logits', config.logit_softcap)}"

@@ -179,13 +179,13 @@ def plan_and_measured(run: RunRecord) -> str:
     compared = table(head, rows, caption)
     if not rows:
         compared = '<p class="none">Nothing to compare yet.</p>'
-    memory = _memory_sum(_memory_terms(plan))
+    memory = _memory_sum(_memory_terms(plan), plan.memory_unknown or [])
     return f'<div class="pair"><div><h3>Time and memory</h3>{compared}</div>{memory}</div>'
 
 
 def _pairs(run: RunRecord, plan: PlanTable) -> Iterator[tuple[str, float, float, Any]]:
     """Yield (what, planned, measured, how to write it) where both are known."""
-    total = _memory_terms(plan).get("total")
+    total = None if plan.memory_unknown else _memory_terms(plan).get("total")
     seconds = run.last("seconds")
     finished = run.state == "finished"
     found = [
@@ -215,10 +215,11 @@ def _memory_terms(plan: PlanTable) -> dict[str, float]:
     return terms | {"total": total} if total > 0 else {}
 
 
-def _memory_sum(terms: dict[str, float]) -> str:
+def _memory_sum(terms: dict[str, float], unknown: list[str]) -> str:
     if not terms:
         return ""
     rows = [[esc(k), bar(value / terms["total"]), _mib(value)] for k, value in terms.items()]
+    rows[-1:-1] = [[esc(name), "", "unknown"] for name in unknown]
     summed = table(["", "", "planned"], rows, "MiB is 1,048,576 bytes")
     return f"<div><h3>The planned memory as a sum</h3>{summed}</div>"
 

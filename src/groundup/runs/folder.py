@@ -91,7 +91,10 @@ class RunFolder:
             raise file_error(self.manifest, error) from error
 
     def model_config(self, told: Manifest | RequestTable) -> GPTConfig:
-        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`."""
+        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`.
+
+        It may name a part that groundup does not have: see `groundup.runs.foreign`.
+        """
         return self._config(GPTConfig, told.as_table().get("model"), "the shape of a model")
 
     def train_config(self, told: Manifest | RequestTable) -> TrainConfig:
@@ -102,7 +105,7 @@ class RunFolder:
         if not isinstance(table, dict):
             raise odd(self.manifest, f"{what}, but found {quoted(table)}")
         try:
-            return build(kind, table)
+            return build(kind, table, open_names=True)
         except ConfigError as error:
             raise odd(self.manifest, f"{what}, but {error}") from error
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
 from groundup.config import GPTConfig, parameter_shapes
-from groundup.model import GPT, empty_gpt, filled_gpt
+from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
 from groundup.quantized import Codes, gather, quantizable, swap_in
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.folder import RunFolder
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import Manifest, QuantizationTable
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
@@ -38,13 +39,19 @@ class LoadedRun:
         return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
 
 
-def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") -> LoadedRun:
+def load(
+    path: str | Path,
+    checkpoint: str | int = "best",
+    device: str = "cpu",
+    parts: Parts = PARTS,
+) -> LoadedRun:
     """Return the model of a run folder, in evaluation mode and in fp32.
 
     `checkpoint` is "best" (lowest validation loss), "latest" or a step number. Every file is
     checked against its manifest first; a damaged checkpoint is passed over, with a notice.
     Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits. Those
     that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
+    `parts` are those that the model was made with, where groundup does not have one of them.
     """
     try:
         kind = torch.device(device).type
@@ -56,9 +63,11 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
     folder = RunFolder(Path(path))
     manifest = folder.read()
     config = folder.model_config(manifest)
+    if parts is PARTS:
+        check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
     tensors = gather(chosen.model_tensors(), chosen.path)
-    check_shapes(config, tensors, chosen.path)
+    check_shapes(config, tensors, chosen.path, parts=parts)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
             raise UsageError(
@@ -69,7 +78,8 @@ def load(path: str | Path, checkpoint: str | int = "best", device: str = "cpu") 
         made = manifest.quantization or QuantizationTable()
         swap_in(model, tensors, made.vector_bits or 8)
     else:
-        model = filled_gpt(config, cast("dict[str, Tensor]", tensors)).to(device, torch.float32)
+        model = filled_gpt(config, cast("dict[str, Tensor]", tensors), parts)
+        model = model.to(device, torch.float32)
     return LoadedRun(
         model=model.eval(),
         tokenizer=run_tokenizer(folder, manifest),
@@ -100,7 +110,7 @@ def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:
 @torch.no_grad()
 def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
     """Copy `tensors` into the parameters of `model`, which stay where they are."""
-    check_shapes(model.config, tensors, source)
+    check_shapes(model.config, tensors, source, parts=model.parts)
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[name])
 
@@ -110,9 +120,10 @@ def check_shapes(
     tensors: Mapping[str, Tensor | Codes | Stored],
     source: Path,
     of: str = "run.toml's [model]",
+    parts: Parts = PARTS,
 ) -> None:
     """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks."""
-    check_tensors(tensors, ((p.name, p.shape) for p in parameter_shapes(config)), source, of)
+    check_tensors(tensors, ((p.name, p.shape) for p in shapes_with(config, parts)), source, of)
     codes = {name for name, tensor in tensors.items() if isinstance(tensor, Codes)}
     for parameter in parameter_shapes(config) if codes else ():
         if parameter.name in codes and not quantizable(parameter):

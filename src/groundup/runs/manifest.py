@@ -177,6 +177,8 @@ class PlanTable(TomlTable):
     expected_seconds: float | None = None
     memory_mib: dict[str, float] | None = None
     """The terms of the memory, and their total."""
+    memory_unknown: list[str] | None = None
+    """Terms that nobody could foresee, of a part that groundup does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)

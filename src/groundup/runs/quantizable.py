@@ -5,6 +5,7 @@ from __future__ import annotations
 from groundup.base.errors import UsageError
 from groundup.base.files import new_path
 from groundup.runs.folder import RunFolder
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import Manifest
 
 BITS = (8, 4)
@@ -21,4 +22,5 @@ def check_quantizable(folder: RunFolder, out: RunFolder, bits: int) -> Manifest:
             f"{folder.path} holds {made.bits} bits already; quantize the run "
             f"that it was made from, {made.run}"
         )
+    check_own_parts(folder.model_config(manifest), folder.path)
     return manifest

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.lock import is_locked
-from groundup.config import GPTConfig, parameter_shapes
+from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes
 from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.folder import RunFolder
+from groundup.runs.foreign import stored_parameters
 from groundup.runs.manifest import Manifest
 from groundup.runs.metrics import read_lines
 from groundup.runs.verdict import verdict
@@ -41,9 +42,16 @@ class RunRecord:
         return RunFolder(self.path).model_config(self.manifest)
 
     @cached_property
+    def stored(self) -> tuple[Parameter, ...] | None:
+        """The parameters as a checkpoint has them, where only that tells what a part of them is."""
+        return stored_parameters(RunFolder(self.path)) if foreign_parts(self.config) else None
+
+    @cached_property
     def parameters(self) -> int:
         """Number of values in the model; a tied output head counts once."""
-        return sum(parameter.size for parameter in parameter_shapes(self.config))
+        if self.stored == ():
+            return (self.manifest.plan and self.manifest.plan.parameters) or 0
+        return sum(p.size for p in self.stored or parameter_shapes(self.config))
 
     @property
     def step(self) -> int:

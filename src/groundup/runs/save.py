@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from groundup import __version__
 from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path, write_json
-from groundup.config import GPTConfig, as_table, parameter_shapes
-from groundup.model import GPT, empty_gpt, fused_attention, plain_attention
+from groundup.config import GPTConfig, as_table, foreign_parts
+from groundup.model import GPT, PARTS, empty_gpt, fused_attention, plain_attention, shapes_of
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
 from groundup.runs.generation import ending
@@ -99,7 +99,8 @@ def write_run(
 def check_made_by_config(model: GPT) -> None:
     """Refuse a model of which a part is not what its config makes: `load` could not make it again.
 
-    Compared are the classes of all modules, and the names and shapes of all parameters.
+    Compared are the classes of all modules, and the names and shapes of all parameters, with those
+    of a model made of the same parts. Buffers are refused, too: no checkpoint has them.
     """
     if any(hasattr(module, "n_quantized") for module in model.modules()):
         raise UsageError(
@@ -107,25 +108,32 @@ def check_made_by_config(model: GPT) -> None:
             "that it was made from, or copy the run folder as it is"
         )
     tensors: dict[str, Tensor] = dict(model.named_parameters())
-    expected = ((p.name, p.shape) for p in parameter_shapes(model.config))
-    problems = tensor_problems(tensors, expected) or _other_parts(model)
+    made = empty_gpt(model.config, model.parts if foreign_parts(model.config) else PARTS)
+    expected = ((p.name, p.shape) for p in shapes_of(made))
+    problems = tensor_problems(tensors, expected) or _other_parts(model, made)
     if problems:
         raise UsageError(
             f"the model is not what its config makes: {problems}; undo the change, or keep the "
             "weights yourself: torch.save(model.state_dict(), PATH)"
+        )
+    learnt = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    if buffers := model.state_dict().keys() - learnt:
+        raise UsageError(
+            f"{min(buffers)} is a buffer, which no checkpoint keeps; make it a parameter, or "
+            "register_buffer(..., persistent=False) where its part makes it anew"
         )
     formats = {tensor.dtype for tensor in tensors.values()}
     if other := formats - set(FORMATS):
         raise UsageError(f"the model's weights are {other.pop()}; write model.float() before")
 
 
-def _other_parts(model: GPT) -> str:
+def _other_parts(model: GPT, expected: GPT) -> str:
     """Say what computes in the model that no parameter tells of; "" where that is as always."""
     attend = [module.attend for module in model.modules() if hasattr(module, "attend")]
     functions = {getattr(function, "func", function) for function in attend}
     if functions - {fused_attention, plain_attention}:
         return "it was made with an `attend` of its own"
-    made = {name: type(module) for name, module in empty_gpt(model.config).named_modules()}
+    made = {name: type(module) for name, module in expected.named_modules()}
     found: dict[str, type[nn.Module]] = {n: type(module) for n, module in model.named_modules()}
     other = [name for name in made | found if made.get(name) is not found.get(name)]
     return "; ".join(f"{name} is {_called(found, name)}, expected {_called(made, name)}"

@@ -15,8 +15,9 @@ from groundup.processes.alone import ALONE, Alone
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
+from groundup.train.duties import Between
 from groundup.train.listener import Listener
-from groundup.train.loop import Between, Trainer
+from groundup.train.loop import Trainer
 
 EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
 from groundup.base.hardware import available_memory, usable_cores
-from groundup.config import GPTConfig, TrainConfig
+from groundup.config import GPTConfig, TrainConfig, foreign_parts
 from groundup.device.allocator import (
     can_keep_freed_memory,
     keep_freed_memory,
@@ -183,6 +183,8 @@ def _exact_shards(config: TrainConfig, model: GPTConfig) -> Decision:
 def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.exact == "on":
         return "fp32", "exact sums are offered in fp32"
+    if config.device == "cpu" and foreign_parts(model):
+        return "fp32", "bf16 is not measured with a part of your own"
     if config.device == "cpu":
         with cpu_threads(config.threads):
             return cpu_precision(model, config.batch_size)
@@ -223,6 +225,8 @@ def _gpu_memory() -> int:
 def _save(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.device == "cpu":
         return "foreground", "a thread beside the training gains nothing here, and costs memory"
+    if foreign_parts(model):
+        return "foreground", "nobody can foresee how large a copy of a part of your own is"
     copy = count_parameters(model).storage("fp32") + optimizer_memory(model, config)
     available = available_memory()
     if available is not None and copy > available:
@@ -237,6 +241,8 @@ def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
 
 
 def _checkpointing(config: TrainConfig, model: GPTConfig) -> Decision:
+    if foreign_parts(model):
+        return "off", "nobody can foresee the activations of a part of your own"
     available = available_memory() if config.device == "cpu" else None
     without = training_memory(model, dataclasses.replace(config, checkpoint_activations="off"))
     if available is None or without.total <= available:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.config import GPTConfig, Parameter, TrainConfig, as_table
 from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
+from groundup.model import PARTS, Parts
 from groundup.plan import Plan, check_fits, make_plan
 from groundup.runs import RunFolder, run_lock
 from groundup.runs.checkpoint import Checkpoint, newest_intact, remove_unfinished
@@ -58,27 +59,37 @@ def current_tables(choices: Choices) -> dict[str, Any]:
 
 
 def checked_plan(
-    config: GPTConfig, settings: TrainConfig, n_tokens: int, tables: dict[str, Any]
+    config: GPTConfig,
+    settings: TrainConfig,
+    n_tokens: int,
+    tables: dict[str, Any],
+    parameters: Iterable[Parameter] | None = None,
 ) -> Plan:
-    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for."""
-    plan = make_plan(config, replace(settings, epochs=None), train_tokens=n_tokens)
+    """Return the plan of a run, put into its `tables`; refuse one that memory has no room for.
+
+    `parameters` are those of a model with a part that groundup does not have.
+    """
+    settings = replace(settings, epochs=None)
+    plan = make_plan(config, settings, train_tokens=n_tokens, parameters=parameters)
     check_fits(plan)
     known = {
         "parameters": plan.parameters,
         "flops_per_token": plan.flops_per_token,
         "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+        "memory_unknown": list(plan.unknown_memory),
     }
+    known = {key: value for key, value in known.items() if value}
     tables["plan"] = known | tables.get("plan", {})
     return plan
 
 
 def expected(choices: Choices, plan: Plan, tables: dict[str, Any]) -> dict[str, Any]:
     """Return what a `Trainer` is told: the work of a token, the machine's rate, if it was timed."""
-    return {
-        "timed": "seconds_per_step" in tables["plan"],
-        "flops_per_token": plan.flops_per_token,
-        "peak_flops": matmul_rate(choices.device, choices.matmul_dtype),
-    }
+    known = {"timed": "seconds_per_step" in tables["plan"]}
+    if plan.flops_per_token is None:
+        return known
+    rate = matmul_rate(choices.device, choices.matmul_dtype)
+    return known | {"flops_per_token": plan.flops_per_token, "peak_flops": rate}
 
 
 def newest_checkpoint(folder: RunFolder, notice: Notice) -> Checkpoint | None:
@@ -94,8 +105,8 @@ def progress_at(checkpoint: Checkpoint) -> Progress:
     return Progress.from_state(checkpoint.state(), checkpoint.path)
 
 
-def state_at(checkpoint: Checkpoint, config: GPTConfig) -> State:
+def state_at(checkpoint: Checkpoint, config: GPTConfig, parts: Parts = PARTS) -> State:
     """Return what is restored of a checkpoint of a model of this config."""
     weights = checkpoint.model_tensors()
-    check_shapes(config, weights, checkpoint.path)
+    check_shapes(config, weights, checkpoint.path, parts=parts)
     return progress_at(checkpoint), weights, checkpoint.trainer_tensors()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.base.errors import RunError
-from groundup.config import TrainConfig
+from groundup.config import Safeguards
 
 WINDOW, LEAST = 100, 50
 """Recent losses that a new one is held against, at most and at least."""
@@ -39,7 +39,7 @@ class Trouble:
 
 
 def examine(
-    loss: float, norm: float, recent: Sequence[float], config: TrainConfig
+    loss: float, norm: float, recent: Sequence[float], config: Safeguards
 ) -> Trouble | None:
     """Return what is wrong with a step of this loss (nats) and gradient norm, if anything."""
     for name, value in (("loss", loss), ("gradient", norm)):

@@ -12,7 +12,7 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path
 from groundup.config import TrainConfig, as_table, build
 from groundup.data import TokenSplit
-from groundup.model import GPT
+from groundup.model import GPT, shapes_of
 from groundup.report import write_report
 from groundup.runs import RunFolder, flatten, read_lines
 from groundup.runs.generation import ending
@@ -85,10 +85,12 @@ class Kept(Unkept):
             data = _data_table(tokenizer, splits, request["data"]["fingerprint"])
             self.tables = run_tables(model.config, self.choices, data, request)
         settings = self.choices.config
-        self.plan = checked_plan(model.config, settings, splits[0].n_tokens, self.tables)
+        self.plan = checked_plan(
+            model.config, settings, splits[0].n_tokens, self.tables, shapes_of(model)
+        )
         self.recorder = Recorder(folder, self.tables)
         self.listeners = [self.recorder]
-        self.model_config = model.config
+        self.model = model
 
     def expected(self) -> dict[str, Any]:
         """Return what a `Trainer` is told besides."""
@@ -115,7 +117,11 @@ class Kept(Unkept):
         """Return the newest checkpoint, if any, after which everything written is forgotten."""
         checkpoint = newest_checkpoint(self.folder, self.notice)
         self.recorder.resume_from(checkpoint)
-        return None if checkpoint is None else state_at(checkpoint, self.model_config)
+        return (
+            None
+            if checkpoint is None
+            else state_at(checkpoint, self.model.config, self.model.parts)
+        )
 
     def end(self) -> None:
         """Write the report."""
@@ -134,7 +140,7 @@ def kept(
     """Yield what keeps a training in the run folder `path`, or nothing of it where that is None."""
     if path is None:
         choices = choose(asked, model.config)
-        checked_plan(model.config, choices.config, splits[0].n_tokens, {})
+        checked_plan(model.config, choices.config, splits[0].n_tokens, {}, shapes_of(model))
         yield Unkept(choices)
         return
     check_made_by_config(model)
@@ -171,8 +177,11 @@ def _same(folder: RunFolder, request: dict[str, Any]) -> dict[str, Any]:
             "and train on from it with the model of load()"
         )
     # A run of an older version has the settings that came later at their defaults.
-    settings = as_table(folder.train_config(asked))
-    before, now = flatten(asked.as_table() | {"train": settings}), flatten(request)
+    settings = {
+        "model": as_table(folder.model_config(asked)),
+        "train": as_table(folder.train_config(asked)),
+    }
+    before, now = flatten(asked.as_table() | settings), flatten(request)
     if different := differences(before, now, sorted(before.keys() | now.keys())):
         raise UsageError(f"{folder.path} holds another training ({'; '.join(different)}); {REMEDY}")
     return manifest.as_table()

@@ -20,15 +20,14 @@ from groundup.optim.optimizer import set_learning_rate
 from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
-from groundup.train.clock import EVALUATIONS, MOST_EVALUATED, SAMPLES, Clock
+from groundup.train.clock import Clock
+from groundup.train.duties import Duties, Evaluate, Sample
 from groundup.train.guard import GoBack, Guard, State
 from groundup.train.health import WINDOW
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
 from groundup.train.progress import Progress
-from groundup.train.records import Records, Validation
-
-Between = Callable[[], None]
+from groundup.train.records import Records
 
 
 class Stopped(BaseException):
@@ -48,8 +47,8 @@ class Trainer:
     step: Step[Any]
     batches: Source
     choices: Choices
-    evaluate: Callable[[int | None, Between], Validation | None]
-    sample: Callable[[Between], tuple[str, str] | None]
+    evaluate: Evaluate
+    sample: Sample
     listeners: list[Listener]
     last_checkpoint: Callable[[], State | None] = lambda: None
     world: Alone = ALONE
@@ -60,6 +59,7 @@ class Trainer:
     peak_flops: float | None = None
 
     def __post_init__(self) -> None:
+        self.model: nn.Module = self.step.model
         config, batches, device = self.choices.config, self.batches, self.choices.device
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
         self.clock = Clock(config, tokens_per_step, self.started, self.timed)
@@ -68,6 +68,7 @@ class Trainer:
             self.listeners, self.clock, device, self.flops_per_token, self.peak_flops
         )
         self.guard = Guard(config, self.learner, self.records)
+        self.duties = Duties(self.evaluate, self.sample, self.records, self.clock)
         self._norm = torch.zeros(())
         self._saved: Progress | None = None
         self._requests = Requests()
@@ -76,12 +77,6 @@ class Trainer:
     def config(self) -> TrainConfig:
         """The settings, as they follow from the speed of the first steps."""
         return self.clock.config
-
-    @property
-    def model(self) -> nn.Module:
-        """The model that learns."""
-        model: nn.Module = self.step.model
-        return model
 
     @property
     def steps_done(self) -> int:
@@ -122,7 +117,7 @@ class Trainer:
             while self.progress.step < self.config.steps:
                 self._check_signals()
                 self._take_step()
-                self.progress.due = self._what_is_due()
+                self.progress.due = self.duties.after(self.progress.step)
                 self._do_what_is_due()
         except Stopped:
             self._save()
@@ -140,8 +135,7 @@ class Trainer:
         self.progress.seconds += seconds
         self.clock.add(seconds, self.progress.tokens - before)
         if (per_step := self.clock.estimate(self.progress)) is not None:
-            for listener in self.listeners:
-                listener.timed(self.config, per_step)
+            self.records.timed(per_step)
 
     def _learn(self) -> Tensor:
         """Learn from one global batch, unless something is wrong with it; return the norm."""
@@ -178,64 +172,15 @@ class Trainer:
         for listener in self.listeners:
             listener.confirm(wait)
 
-    def _what_is_due(self) -> list[str]:
-        """Return what is to be done after a step, in order."""
-        step, config = self.progress.step, self.config
-        last = step >= config.steps
-        due = {
-            "log": last or step % max(1, config.steps // 2000) == 0,  # about 2,000 lines at most
-            "validate": last or self._is_time(config.eval_every, EVALUATIONS),
-            "sample": last or self._is_time(config.sample_every, SAMPLES),
-            "finish": last,
-        }
-        return [name for name, is_due in due.items() if is_due]
-
-    def _is_time(self, every: int | None, times: int) -> bool:
-        """Tell whether something happens now: `every` so many steps, else `times` in the run."""
-        step = self.progress.step
-        return step > 0 and step % (every or max(1, self.config.steps // times)) == 0
-
     def _do_what_is_due(self) -> None:
         """Do what is due at this step, and save; what is not done to its end stays due."""
-        duties = {
-            "log": lambda: self.records.log(self.progress, self._norm),
-            "validate": self._validate,
-            "sample": self._sample,
-            "finish": self._finish,
-        }
-        while self.progress.due:
-            name, *rest = self.progress.due
-            duties[name]()
-            self.progress.due = rest
-        if self._is_time(self.config.save_every or self.config.eval_every, EVALUATIONS):
+        progress = self.progress
+        while progress.due:
+            name, *rest = progress.due
+            self.duties.do(name, progress, self._norm, self._check_signals)
+            progress.due = rest
+        if progress.finished or self.duties.is_time_to_save(progress.step):
             self._save()
-
-    def _validate(self) -> None:
-        begun = time.perf_counter()
-        result = self.evaluate(self.config.eval_tokens or MOST_EVALUATED, self._check_signals)
-        if result is None:
-            return
-        best = self.progress.best_val_loss
-        self.progress.val_loss = result.loss
-        self.progress.best_val_loss = result.loss if best is None else min(best, result.loss)
-        self.records.validation(self.progress, result)
-        self.clock.pause = time.perf_counter() - begun
-
-    def _sample(self) -> None:
-        begun = time.perf_counter()
-        written = self.sample(self._check_signals) if self.config.sample_tokens else None
-        if written is None:
-            return
-        for listener in self.listeners:
-            listener.sample(self.progress.step, *written)
-        self.clock.pause += time.perf_counter() - begun
-
-    def _finish(self) -> None:
-        """Validate on the whole split, say so, and keep the finished state."""
-        self.records.finished(self.progress, self.evaluate(None, self._check_signals))
-        self.progress.due = []
-        self.progress.finished = True
-        self._save()
 
     def _save(self) -> None:
         if self._saved == self.progress:

@@ -84,6 +84,16 @@ class Records:
         record["peak_memory_mib"] = round(peak_memory_mib(self.device), 1)
         self._tell(record)
 
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """Tell what the model wrote."""
+        for listener in self.listeners:
+            listener.sample(step, prompt, text)
+
+    def timed(self, seconds_per_step: float) -> None:
+        """Tell the measured speed of the first steps, and the settings that follow from it."""
+        for listener in self.listeners:
+            listener.timed(self.clock.config, seconds_per_step)
+
     def event(self, name: str, step: int, trouble: Trouble, outcome: str) -> None:
         """Tell of a trouble and what came of it."""
         reason = f"{trouble.text}; {outcome}"

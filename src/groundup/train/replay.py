@@ -21,6 +21,7 @@ from groundup.runs.checkpoint import (
     save_files,
     write_tensors,
 )
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.load import fill
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
@@ -75,8 +76,10 @@ def replay(path: str | Path, step: int | None = None) -> Replay:
     """
     folder = RunFolder(Path(path))
     manifest = folder.read()
+    config = folder.model_config(manifest)
+    check_own_parts(config, folder.path)
     kept = kept_batch(folder, step)
-    model = new_model(folder.model_config(manifest), 0)
+    model = new_model(config, 0)
     fill(model, kept.model_tensors(), kept.path)
     choices = Choices(folder.train_config(manifest), {})
     batch = map_safetensors(kept.path / BATCH)

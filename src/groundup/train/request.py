@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError, quoted
 from groundup.base.file_names import DATA, RUNS
-from groundup.config import GPTConfig, TrainConfig, as_table, preset
+from groundup.config import GPTConfig, TrainConfig, as_table, foreign_parts, preset
 from groundup.data import PreparedData, read_documents
 from groundup.data.folders import STANDARD_INPUT
 from groundup.data.tokens import MANIFEST
@@ -145,9 +145,12 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     tables = trained_tables(folder)
     asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
     if asked.get("command") == IN_PYTHON:
+        foreign = foreign_parts(folder.model_config(RequestTable.of(asked))).items()
+        made = "".join(f", with {field} = {name!r}" for field, name in foreign)
         raise UsageError(
-            f"{folder.path} was trained in Python, and its text is not kept; to go on with it, "
-            f"repeat its call there: train(model, tokenizer, text, run={quoted(str(path))}, ...)"
+            f"{folder.path} was trained in Python{made}, and its text is not kept; to go on with "
+            "it, repeat its call there: "
+            f"train(model, tokenizer, text, run={quoted(str(path))}, ...)"
         )
     text = dict(asked.get("text", {}))
     prepared = shards if (shards / MANIFEST).is_file() else None

@@ -55,7 +55,11 @@ def trained_tables(folder: RunFolder) -> Tables:
         )
     # A run of an older version has the settings that came later at their defaults.
     settings, asked = (
-        {"train": as_table(folder.train_config(part))} for part in (manifest, manifest.request)
+        {
+            "model": as_table(folder.model_config(part)),
+            "train": as_table(folder.train_config(part)),
+        }
+        for part in (manifest, manifest.request)
     )
     return manifest.as_table() | settings | {"request": manifest.request.as_table() | asked}
 

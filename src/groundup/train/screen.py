@@ -54,6 +54,7 @@ class ConsoleScreen(Screen):
         self._first_speeds: list[float] = []
         self._last_speeds: deque[float] = deque(maxlen=SPEEDS)
         self._told = False
+        self._told_uncounted = False
 
     def line(self, label: str, text: str, style: str = "") -> None:
         """Print one labelled line, broken between words where a terminal ends."""
@@ -109,8 +110,12 @@ class ConsoleScreen(Screen):
         if "reason" in record:
             self.close()
             self.notice(f"step {record['step']:,} {record['event']}: {record['reason']}")
-        if "train_loss" in record:
-            self._train_loss = record["train_loss"]
+        if record.get("uncounted_steps") and not self._told_uncounted:
+            self._told_uncounted = True
+            self.close()
+            self.notice(f"step {record['step']:,}: no target counted, so that nothing was learnt")
+        if "tokens_per_second" in record:
+            self._train_loss = record.get("train_loss", self._train_loss)
             self._tokens_per_second = record["tokens_per_second"]
             self._watch(self._tokens_per_second)
             if self.live and self.steps:

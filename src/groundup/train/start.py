@@ -11,6 +11,7 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import candidates, choose_checkpoint
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
 from groundup.runs.manifest import Manifest
 
@@ -93,6 +94,7 @@ def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
             f"--from {base}: it holds weights in {made.bits} bits, which do not learn; train on "
             f"from {made.run}, which it was made from"
         )
+    check_own_parts(folder.model_config(manifest), folder.path)
     return folder, manifest
 
 

@@ -16,6 +16,7 @@ from groundup.base.files import file_sha256, make_folder, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
+from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
 from groundup.runs.load import check_shapes, run_tokenizer
 from groundup.runs.manifest import SourceTable
@@ -121,8 +122,9 @@ def export_model(
 def model_to_export(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
     """Return the model of a run, its step, and a notice for each damaged checkpoint passed over."""
     manifest = folder.read()
-    chosen, notices = choose_checkpoint(folder, checkpoint)
     config = folder.model_config(manifest)
+    check_own_parts(config, folder.path)
+    chosen, notices = choose_checkpoint(folder, checkpoint)
     tensors = dequantized(read_safetensors(chosen.path / MODEL), chosen.path)
     check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)

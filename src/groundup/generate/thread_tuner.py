@@ -1,4 +1,4 @@
-"""How many CPU threads write the next token: tried on the tokens themselves, and tried again.
+"""How many CPU threads compute the next token: measured on the tokens as they are generated.
 
 Two threads read memory faster than one. But every product waits for its slowest thread, and where
 another process keeps a core busy that may take 20 times as long. A trial costs one token written
@@ -24,7 +24,7 @@ AFTER = 8
 """Tokens to the next trial at the soonest."""
 
 
-class Pace:
+class ThreadTuner:
     """Chooses the threads for each token, by the time that tokens take."""
 
     def __init__(self, on_cpu: bool = True) -> None:
@@ -37,7 +37,7 @@ class Pace:
 
     @contextlib.contextmanager
     def token(self) -> Iterator[None]:
-        """Write a token with the threads that suit, and learn from the time it took."""
+        """Generate a token with the threads that were quickest, and learn from its time."""
         if len(self.counts) == 1:
             yield
             return
@@ -50,7 +50,7 @@ class Pace:
 
     @contextlib.contextmanager
     def several(self) -> Iterator[None]:
-        """Read several tokens with the threads that suit one; their time says nothing of one's."""
+        """Read several tokens with the threads that are best for one; this is not timed."""
         with cpu_threads(self.count):
             yield
 

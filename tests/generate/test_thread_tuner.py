@@ -10,8 +10,8 @@ import torch
 
 from groundup.config import GPTConfig
 from groundup.device.threads import usable_threads
-from groundup.generate import SamplingConfig, generate_tokens, pace
-from groundup.generate.pace import AGAIN, FIRST, Pace
+from groundup.generate import SamplingConfig, generate_tokens, thread_tuner
+from groundup.generate.thread_tuner import AGAIN, FIRST, ThreadTuner
 from groundup.model import GPT
 
 
@@ -20,11 +20,11 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.threads, self.cost = 0.0, 2, {1: 1.7, 2: 1.0}
-        monkeypatch.setattr(pace, "usable_threads", lambda: 2)
-        monkeypatch.setattr("groundup.generate.pace.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr(thread_tuner, "usable_threads", lambda: 2)
+        monkeypatch.setattr("groundup.generate.thread_tuner.time.perf_counter", lambda: self.now)
         self.used: list[int] = []
 
-    def write(self, paced: Pace, n_tokens: int) -> list[int]:
+    def write(self, paced: ThreadTuner, n_tokens: int) -> list[int]:
         before = len(self.used)
         for _ in range(n_tokens):
             with paced.token():
@@ -40,7 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_one_token_in_many_tries_the_other_number(machine: Machine) -> None:
     before = torch.get_num_threads()
-    used = machine.write(Pace(), AGAIN)
+    used = machine.write(ThreadTuner(), AGAIN)
     assert used.count(1) == 1
     assert used[FIRST] == 1
     assert torch.get_num_threads() == before
@@ -48,13 +48,13 @@ def test_one_token_in_many_tries_the_other_number(machine: Machine) -> None:
 
 def test_a_core_that_is_busy_from_the_start_is_noticed(machine: Machine) -> None:
     machine.cost = {1: 1.7, 2: 20.0}
-    assert machine.write(Pace(), 50)[FIRST:] == [1] * (50 - FIRST)
+    assert machine.write(ThreadTuner(), 50)[FIRST:] == [1] * (50 - FIRST)
 
 
 def test_a_core_that_becomes_busy_is_noticed_at_once_and_free_again_in_time(
     machine: Machine,
 ) -> None:
-    paced = Pace()
+    paced = ThreadTuner()
     machine.write(paced, 50)
     machine.cost[2] = 20.0
     assert machine.write(paced, 20) == [2] + [1] * 19
@@ -63,9 +63,9 @@ def test_a_core_that_becomes_busy_is_noticed_at_once_and_free_again_in_time(
 
 
 def test_one_usable_thread_is_left_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "usable_threads", lambda: 1)
+    monkeypatch.setattr(thread_tuner, "usable_threads", lambda: 1)
     before = torch.get_num_threads()
-    assert set(machine.write(Pace(), 20)) == {before}
+    assert set(machine.write(ThreadTuner(), 20)) == {before}
 
 
 def _spin(seconds: float) -> None:
