@@ -13,7 +13,7 @@ from torch import Tensor
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
-from groundup.quantized import Codes, gather, quantizable, swap_in
+from groundup.quantized import Codes, from_tensors, quantizable, swap_in
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
@@ -66,7 +66,7 @@ def load(
     if parts is PARTS:
         check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
-    tensors = gather(chosen.model_tensors(), chosen.path)
+    tensors = from_tensors(chosen.model_tensors(), chosen.path)
     check_shapes(config, tensors, chosen.path, parts=parts)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
