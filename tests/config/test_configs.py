@@ -125,7 +125,8 @@ def test_values_out_of_range_are_refused_by_name(cls: type, values: dict[str, An
 
 @pytest.mark.parametrize("field", ["norm", "norm_order", "position", "feed_forward", "attention"])
 def test_a_part_may_have_any_name_in_python_alone(field: str) -> None:
-    config = GPTConfig(**{field: "squash_2"})
+    named: dict[str, Any] = {field: "squash_2"}
+    config = GPTConfig(**named)
     assert foreign_parts(config) == {field: "squash_2"}
     assert getattr(config.replace(n_layers=3), field) == "squash_2"
     assert build(GPTConfig, as_table(config), open_names=True) == config

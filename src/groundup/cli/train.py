@@ -24,7 +24,7 @@ from groundup.cli.run_names import Run, preset_names, run_names
 
 if TYPE_CHECKING:
     from groundup.runs import RunFolder
-    from groundup.train import ConsoleScreen, Outcome, TrainRequest
+    from groundup.train import ConsoleScreen, TrainRequest, TrainRun
 
 STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
@@ -260,13 +260,13 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
         raise typer.Exit(128 + outcome.signal)
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: TrainRun) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
 
 
-def _print_end(screen: ConsoleScreen, outcome: Outcome) -> None:
+def _print_end(screen: ConsoleScreen, outcome: TrainRun) -> None:
     """Print how the run ended, a sample of a finished model, and commands that may come next."""
     from groundup.runs import read_lines
     from groundup.runs.record import read_run
@@ -291,7 +291,7 @@ def _print_end(screen: ConsoleScreen, outcome: Outcome) -> None:
     print_command(screen.console, "", "open", str(outcome.folder.report))
 
 
-def _print_sample(screen: ConsoleScreen, outcome: Outcome, prompt: str) -> None:
+def _print_sample(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
     from groundup.generate import generate
     from groundup.runs.load import load
 
