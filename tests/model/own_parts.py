@@ -36,6 +36,8 @@ class NoPositions(nn.Module):
 class ScaledAttention(MultiHeadAttention):
     """Attention with a factor that is learnt, and with numbers that are not."""
 
+    shift: Tensor
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.factor = nn.Parameter(torch.full((1,), 0.5))

@@ -30,7 +30,7 @@ from tests.processes.masked import (
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("exact", ["off", "on"])
 def test_a_step_without_a_counted_target_changes_nothing(optimizer: str, exact: str) -> None:
-    world = {"world": Exact()} if exact == "on" else {}
+    world: dict[str, Any] = {"world": Exact()} if exact == "on" else {}
     trainer, told = masked_trainer({0, 2, 3}, optimizer=optimizer, exact=exact, **world)
     progress = fit(trainer)
     assert progress.step == 6
@@ -105,7 +105,7 @@ def test_a_micro_batch_without_one_adds_exactly_zero(
     shape = CONFIG.replace(tie_embeddings=True, **mixture)
     tokens = torch.arange(24).reshape(2, 12)
     silent = torch.full_like(tokens, IGNORED)
-    found = []
+    found: list[list[Any]] = []
     first: GPT = random_gpt(**vars(shape))
     for targets in ([tokens + 1], [tokens + 1, silent], [silent, tokens + 1]):
         model = random_gpt(**vars(shape)).train()
