@@ -15,6 +15,7 @@ from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
+from groundup.runs.base import check_whole
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
@@ -122,6 +123,7 @@ def export_model(
 def model_to_export(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
     """Return the model of a run, its step, and a notice for each damaged checkpoint passed over."""
     manifest = folder.read()
+    check_whole(folder, manifest)
     config = folder.model_config(manifest)
     check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, checkpoint)
