@@ -216,7 +216,7 @@ def _read_model(run: RunFolder, path: Path) -> Iterable[Use]:
     _seal(path.parent)
     model = GPT(run.model_config(run.read()))
     return [
-        lambda: fill(model, Checkpoint(path.parent).model_tensors(), path),
+        lambda: fill(dict(model.named_parameters()), Checkpoint(path.parent).model_tensors(), path),
         lambda: write(run.path),
     ]
 

@@ -141,10 +141,10 @@ def mark_phases() -> None:
     """Make each phase last long enough to be met by a signal."""
     from groundup.optim.step import TrainStep
 
-    names = ("groundup.runs.checkpoint", "groundup.train.assemble", "groundup.train.run")
-    checkpoint, assemble, run = map(importlib.import_module, names)
-    around(run, "prepare", lambda *given, **named: pause("data preparation"))
-    around(run, "make_plan", lambda *given, **named: pause("planning"))
+    names = ("groundup.runs.checkpoint", "groundup.train.pretraining", "groundup.train.job")
+    checkpoint, pretraining, job = map(importlib.import_module, names)
+    around(pretraining, "prepare", lambda *given, **named: pause("data preparation"))
+    around(job, "make_plan", lambda *given, **named: pause("planning"))
     around(checkpoint, "write_tensors", lambda *given: pause("saving"))
     passes = [0]
 
@@ -156,7 +156,7 @@ def mark_phases() -> None:
             pause("mid-accumulation")
 
     around(TrainStep, "forward", forward)
-    evaluate_loss, stream = assemble.evaluate_loss, assemble.stream
+    evaluate_loss, stream = pretraining.evaluate_loss, pretraining.stream
 
     def evaluate(*given: Any, **named: Any) -> Any:
         told = named["progress"]
@@ -172,7 +172,7 @@ def mark_phases() -> None:
             pause("sampling")
             yield piece
 
-    vars(assemble).update(evaluate_loss=evaluate, stream=written)
+    vars(pretraining).update(evaluate_loss=evaluate, stream=written)
 
 
 def main() -> None:

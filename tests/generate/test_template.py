@@ -223,7 +223,7 @@ def test_a_text_that_is_no_unicode_is_refused_later() -> None:
 
 def test_the_process_can_neither_open_files_nor_grow_nor_stay() -> None:
     def confined(code: str) -> subprocess.CompletedProcess[str]:
-        start = f"import runpy; runpy.run_path({str(PROGRAM)!r})['confine']()\n"
+        start = f"import runpy; runpy.run_path({str(PROGRAM)!r})['set_limits']()\n"
         command = [sys.executable, "-P", "-c", start + code]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -57,9 +57,10 @@ class Training:
         words: Sequence[str],
         ranks: int = 1,
         sabotage: dict[str, Any] | None = None,
+        module: str = "groundup",
     ) -> None:
         self.folder = folder
-        module = "tests.faults.victim" if sabotage else "groundup"
+        module = "tests.faults.victim" if sabotage else module
         program = [sys.executable, "-m", module, *words]
         own = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "SABOTAGE": json.dumps(sabotage or {})}
         shared = os.environ | own | {"OMP_NUM_THREADS": "1"}

@@ -13,8 +13,8 @@ from groundup import GPT, CharTokenizer, GPTConfig, load, save
 from groundup.base.errors import ConfigError, UsageError
 from groundup.runs import read_lines
 from groundup.train import Listener, train
-from groundup.train.epochs import steps_of
-from groundup.train.keep import REMEDY
+from groundup.train.api import REMEDY
+from groundup.train.job import steps_of
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 20
 TOKENIZER = CharTokenizer.train([TEXT])

@@ -17,11 +17,11 @@ from groundup.runs import read_lines
 from groundup.runs.checkpoint import newest_intact
 from groundup.runs.load import LoadedRun, load
 from groundup.runs.manifest import SourceTable
-from groundup.train import Outcome, TrainRequest, train_run
+from groundup.train import TrainRequest, TrainRun, train_run
 from tests.train.test_run import StopAt, assert_same_bits, quiet, request
 
 
-def learnt(folder: Path, preset: str = "pico", **changes: Any) -> Outcome:
+def learnt(folder: Path, preset: str = "pico", **changes: Any) -> TrainRun:
     asked = dataclasses.replace(request(folder, preset=preset), run="base", **changes)
     return train_run(asked, quiet())
 
@@ -34,7 +34,7 @@ def go_on(folder: Path, base: Path, **changes: Any) -> TrainRequest:
     return dataclasses.replace(asked, base=base, model_changes=model)
 
 
-def first_loss(outcome: Outcome) -> float:
+def first_loss(outcome: TrainRun) -> float:
     rows = [row for row in read_lines(outcome.folder.metrics) if row["step"] == 0]
     return float(rows[0]["val_loss"])
 

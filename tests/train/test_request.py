@@ -12,13 +12,13 @@ import pytest
 from groundup.base.errors import RunError, UsageError
 from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest
-from groundup.train import Outcome, TrainRequest, train_run
-from groundup.train.epochs import steps_of
+from groundup.train import TrainRequest, TrainRun, train_run
+from groundup.train.job import steps_of
 from groundup.train.request import recorded_request
 from tests.train.test_run import StopAt, assert_same_bits, folder, lines, quiet, request
 
 
-def going_on(stopped: Outcome, **others: Any) -> TrainRequest:
+def going_on(stopped: TrainRun, **others: Any) -> TrainRequest:
     return recorded_request(stopped.folder, **others)
 
 

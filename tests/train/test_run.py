@@ -24,7 +24,7 @@ from groundup.runs.checkpoint import list_checkpoints, newest_intact
 from groundup.runs.load import load
 from groundup.runs.manifest import Manifest
 from groundup.runs.record import read_run
-from groundup.train import ConsoleScreen, Outcome, TrainRequest, train_run
+from groundup.train import ConsoleScreen, TrainRequest, TrainRun, train_run
 from groundup.train.choices import AUTOMATIC
 from groundup.train.progress import SIZES, Progress
 from tests.processes import starting
@@ -67,20 +67,20 @@ def quiet() -> ConsoleScreen:
     return ConsoleScreen(Console(quiet=True))
 
 
-def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
+def weights(outcome: TrainRun) -> dict[str, torch.Tensor]:
     checkpoint, _ = newest_intact(outcome.folder.checkpoints)
     assert checkpoint is not None
     return {**checkpoint.model_tensors(), **checkpoint.trainer_tensors()}
 
 
-def assert_same_bits(a: Outcome, b: Outcome) -> None:
+def assert_same_bits(a: TrainRun, b: TrainRun) -> None:
     first, second = weights(a), weights(b)
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
 
 
-def lines(outcome: Outcome) -> list[dict[str, Any]]:
+def lines(outcome: TrainRun) -> list[dict[str, Any]]:
     return starting.lines(outcome.folder)
 
 

@@ -17,7 +17,7 @@ from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig
 from groundup.model import GPT
 from groundup.runs import read_lines
-from groundup.train import Outcome, TrainStep, train_run
+from groundup.train import TrainRun, TrainStep, train_run
 from groundup.train.health import DivergedError, examine, robust_z
 from groundup.train.replay import replay, worst
 from tests.train.test_run import assert_same_bits, folder, lines, quiet, request
@@ -46,7 +46,7 @@ def diverge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 
 
-def events(outcome: Outcome) -> list[tuple[int, str]]:
+def events(outcome: TrainRun) -> list[tuple[int, str]]:
     found = read_lines(outcome.folder.metrics)
     return [(line["step"], line["event"]) for line in found if "event" in line]
 

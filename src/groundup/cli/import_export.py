@@ -52,7 +52,7 @@ def import_(
     """
     from groundup.base.files import new_path
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights.asked import check_source
+    from groundup.weights.early_checks import check_source
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
@@ -107,7 +107,7 @@ def export(
     With its tokenizer, its chat template and, for Hugging Face, a model card.
     """
     from groundup.base.files import new_path
-    from groundup.weights.asked import check_format
+    from groundup.weights.early_checks import check_format
 
     form = form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf")
     check_format(form, dtype)

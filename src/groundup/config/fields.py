@@ -91,9 +91,8 @@ def check_types(config: Any) -> None:
         object.__setattr__(config, name, _checked(name, getattr(config, name), kinds))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A group of settings, which checks types and, in classes that derive from it, its fields."""
+    """The base of a group of settings: it checks their types before the group checks its own."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -14,7 +14,8 @@ from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, s
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
 from groundup.quantized import Codes, gather, quantizable, swap_in
-from groundup.runs.checkpoint import choose_checkpoint
+from groundup.runs.base import base_checkpoint
+from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import Manifest, QuantizationTable
@@ -34,6 +35,8 @@ class LoadedRun:
     notices: list[str]
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    """What the run holds that a GPT lacks, such as a head: the job that made it attaches it."""
 
     def __repr__(self) -> str:
         return f"LoadedRun(step {self.step:,}, {self.model.extra_repr()}; {self.tokenizer!r})"
@@ -52,6 +55,9 @@ def load(
     Weights that are stored in 16 bits are widened: few CPUs compute faster in fewer bits. Those
     that `groundup quantize` stored in 8 or 4 stay as they are, and compute on CPUs only.
     `parts` are those that the model was made with, where groundup does not have one of them.
+
+    A run that holds only what it learnt is put together with its base, which is proved by its hash;
+    where this is gone or another, a `RunError` says so. Tensors that a GPT lacks are in `extra`.
     """
     try:
         kind = torch.device(device).type
@@ -66,7 +72,8 @@ def load(
     if parts is PARTS:
         check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
-    tensors = gather(chosen.model_tensors(), chosen.path)
+    tensors = stored_tensors(folder, manifest, chosen)
+    extra = _extra(manifest, tensors, chosen.path)
     check_shapes(config, tensors, chosen.path, parts=parts)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
@@ -88,7 +95,30 @@ def load(
         notices=notices,
         chat_template=folder.read_chat_template(),
         generation=folder.read_generation(),
+        extra=extra,
     )
+
+
+def stored_tensors(
+    folder: RunFolder, manifest: Manifest, checkpoint: Checkpoint
+) -> dict[str, Tensor | Codes]:
+    """Return what a checkpoint holds, over the weights of the run's base where it has one."""
+    own = gather(checkpoint.model_tensors(), checkpoint.path)
+    if manifest.base is None:
+        return own
+    there, base = base_checkpoint(folder, manifest.base)
+    return stored_tensors(there, there.read(), base) | own
+
+
+def _extra(
+    manifest: Manifest, tensors: dict[str, Tensor | Codes], source: Path
+) -> dict[str, Tensor]:
+    """Take out of `tensors` those that run.toml says a GPT lacks, and check them."""
+    told = (manifest.job and manifest.job.tensors) or {}
+    shapes = {name: tuple(shape) for name, shape in told.items()}
+    extra = {name: tensors.pop(name) for name in shapes if name in tensors}
+    check_tensors(extra, shapes.items(), source, "run.toml's [job]")
+    return cast("dict[str, Tensor]", extra)
 
 
 def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:
@@ -108,11 +138,19 @@ def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:
 
 
 @torch.no_grad()
-def fill(model: GPT, tensors: dict[str, Tensor], source: Path) -> None:
-    """Copy `tensors` into the parameters of `model`, which stay where they are."""
-    check_shapes(model.config, tensors, source, parts=model.parts)
-    for name, parameter in model.named_parameters():
+def fill(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy the tensors of `source` into parameters of the same names, which stay where they are."""
+    check_fit(parameters, tensors, source)
+    for name, parameter in parameters.items():
         parameter.copy_(tensors[name])
+
+
+def check_fit(
+    parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path
+) -> None:
+    """Raise `RunError` naming the tensors of `source` that are not those of the parameters."""
+    shapes = ((name, tuple(parameter.shape)) for name, parameter in parameters.items())
+    check_tensors(tensors, shapes, source, "run.toml's [model]")
 
 
 def check_shapes(

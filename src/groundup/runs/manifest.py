@@ -20,6 +20,8 @@ from groundup.config.fields import field_types
 
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused rather than misread."""
+PRETRAINING = "pretraining"
+"""The kind of training that [job] need not name."""
 REMEDY = "restore it or train under another --run name"
 
 
@@ -186,6 +188,8 @@ class JobTable(TomlTable):
     """[job]: the kind of training; without it, a model was pretrained."""
 
     kind: str | None = None
+    tensors: dict[str, list[int]] | None = None
+    """What a checkpoint holds that a GPT lacks, such as a head: shapes by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +223,11 @@ class Manifest(TomlTable):
     machine: MachineTable | None = None
     plan: PlanTable | None = None
     quantization: QuantizationTable | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of training."""
+        return (self.job and self.job.kind) or PRETRAINING
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groundup.base.errors import UsageError
 from groundup.base.files import new_path
+from groundup.runs.base import check_whole
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import Manifest
@@ -17,6 +18,7 @@ def check_quantizable(folder: RunFolder, out: RunFolder, bits: int) -> Manifest:
         raise UsageError(f"bits = {bits}: expected 8 or 4")
     new_path(out.path)
     manifest = folder.read()
+    check_whole(folder, manifest)
     if made := manifest.quantization:
         raise UsageError(
             f"{folder.path} holds {made.bits} bits already; quantize the run "

@@ -63,7 +63,7 @@ def read_safetensors(path: Path) -> dict[str, Stored]:
 
     A file that is damaged in any way is a one-line `RunError` with the tensor and the reason.
     """
-    start, entries = _outline(path)
+    start, entries = _entries(path)
     return {
         name: Stored(entry.shape, entry.dtype, partial(_read, path, start, entry))
         for name, entry in entries.items()
@@ -75,7 +75,7 @@ def map_safetensors(path: Path) -> dict[str, Tensor]:
 
     It holds one file open, however many tensors there are, until the last of them is gone.
     """
-    start, entries = _outline(path)
+    start, entries = _entries(path)
     whole = _mapped(path, 0, path.stat().st_size)
     return {
         name: _tensor(whole[start + entry.begin : start + entry.end], start, entry)
@@ -117,7 +117,7 @@ class _Entry(NamedTuple):
     end: int
 
 
-def _outline(path: Path) -> tuple[int, dict[str, _Entry]]:
+def _entries(path: Path) -> tuple[int, dict[str, _Entry]]:
     """Return where the tensors' bytes begin and what the header says of each, all of it checked."""
     try:
         size = path.stat().st_size

@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from groundup.optim.schedule import learning_rate as learning_rate
     from groundup.optim.step import TrainStep as TrainStep
     from groundup.train.api import train as train
-    from groundup.train.assemble import assemble as assemble
     from groundup.train.choices import Choices as Choices
     from groundup.train.choices import choose as choose
+    from groundup.train.driver import Outcome as Outcome
+    from groundup.train.driver import TrainRun as TrainRun
+    from groundup.train.driver import drive as drive
+    from groundup.train.job import Job as Job
     from groundup.train.listener import Listener as Listener
     from groundup.train.loop import Trainer as Trainer
+    from groundup.train.pretraining import train_run as train_run
     from groundup.train.progress import Progress as Progress
     from groundup.train.request import TrainRequest as TrainRequest
-    from groundup.train.run import Outcome as Outcome
-    from groundup.train.run import train_run as train_run
     from groundup.train.screen import ConsoleScreen as ConsoleScreen
     from groundup.train.start import new_model as new_model
 
 _MODULES = {
     "train": "api",
-    "assemble": "assemble",
     "Choices": "choices",
     "choose": "choices",
     "Listener": "listener",
@@ -42,8 +43,11 @@ _MODULES = {
     "build_optimizer": "groundup.optim.optimizer",
     "Progress": "progress",
     "TrainRequest": "request",
-    "Outcome": "run",
-    "train_run": "run",
+    "Job": "job",
+    "drive": "driver",
+    "TrainRun": "driver",
+    "Outcome": "driver",
+    "train_run": "pretraining",
     "learning_rate": "groundup.optim.schedule",
     "ConsoleScreen": "screen",
     "new_model": "start",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +12,34 @@ import numpy as np
 from rich.console import Console
 
 from groundup.base.errors import ConfigError, DataError, UsageError, nearest, shown
-from groundup.base.signals import Requests
-from groundup.config import TrainConfig, build
+from groundup.base.files import new_path
+from groundup.config import TrainConfig, as_table, build
 from groundup.config.fields import field_types
 from groundup.config.other_names import SETTINGS, by_other_name
 from groundup.data import TokenSplit
-from groundup.model import GPT
+from groundup.model import GPT, shapes_of
+from groundup.plan import Plan, make_plan
+from groundup.processes.alone import ALONE
+from groundup.runs import RunFolder, read_lines
+from groundup.runs.generation import ending
+from groundup.runs.load import fill
 from groundup.runs.pair import check_pair
+from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.arguments import check_content, check_text
-from groundup.train.assemble import assemble
-from groundup.train.epochs import steps_of
-from groundup.train.keep import Splits, Unkept, kept
+from groundup.train.choices import Choices
+from groundup.train.driver import drive
+from groundup.train.job import steps_of
 from groundup.train.listener import Listener
+from groundup.train.pretraining import NextToken
+from groundup.train.progress import Progress
+from groundup.train.recorder import Keeper, Recorder
+from groundup.train.request import Screen
+from groundup.train.resume import IN_PYTHON, Identity
 from groundup.train.screen import ConsoleScreen
 
 VALIDATION_SHARE = 0.1
+REMEDY = "repeat its own call to go on with it, or choose another folder as run"
 BESIDE_SETTINGS = ("epochs", "run", "listeners", "show")
 OTHER_NAMES = SETTINGS | by_other_name(
     {
@@ -36,16 +49,6 @@ OTHER_NAMES = SETTINGS | by_other_name(
     }
 )
 """What others call the arguments of `train`."""
-
-
-class _History(Listener):
-    """Keeps the metrics in memory."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def metrics(self, record: dict[str, Any]) -> None:
-        self.records.append(record)
 
 
 def train(
@@ -78,40 +81,137 @@ def train(
     _check_learns(model)
     splits = _split(tokenizer, text, model.config.context_length)
     asked = _settings(settings, epochs, splits[0].n_tokens, model.config.context_length)
-    screen, history = ConsoleScreen(Console(highlight=False)), _History()
-    heard = [history, *([screen] if show else []), *listeners]
-    notice = screen.notice if show else warnings.warn
+    keeper = Keeper() if run is None else _recorder(RunFolder(Path(run)), model)
+    screen = _Heard(keeper.folder, show)
+    shown = [screen.console] if show else []
+    job = InPython(model, tokenizer, splits, asked)
     try:
-        with (
-            kept(run, model, tokenizer, splits, asked, notice) as keeper,
-            keeper.choices.in_force(),
-            Requests() as requests,
-        ):
-            screen.steps = keeper.choices.config.steps
-            _fit(model, tokenizer, splits, keeper, heard, requests)
+        done = drive(job, keeper, screen, ranks=ALONE, listeners=[*shown, *listeners])
+        if done.was_finished:
+            _take_over(model, keeper, done.progress)
+            screen.resumed(done.progress)
     finally:
-        screen.close()
+        screen.console.close()
         model.eval()
-    return keeper.earlier + history.records
+    return screen.records
 
 
-def _fit(
-    model: GPT,
-    tokenizer: Tokenizer,
-    splits: Splits,
-    keeper: Unkept,
-    heard: Sequence[Listener],
-    requests: Requests,
-) -> None:
-    listeners = [*keeper.listeners, *heard]
-    trainer = assemble(model, tokenizer, *splits, keeper.choices, listeners, **keeper.expected())
-    if keeper.begin(trainer):
-        requests.patient = True
-        trainer.fit(requests)
-    keeper.end()
+class InPython(NextToken):
+    """A training of a model in memory, on a text in memory."""
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        splits: tuple[TokenSplit, TokenSplit],
+        settings: TrainConfig,
+    ) -> None:
+        self.given, self.tokenizer, self.splits, self.settings = model, tokenizer, splits, settings
+        self.config = model.config
+        self.n_tokens = splits[0].n_tokens
+
+    def model(self, seed: int) -> GPT:
+        """Return the given model, as it is."""
+        return self.given
+
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes; of the model as it is, whatever parts it has."""
+        shapes = shapes_of(self.given)
+        return make_plan(self.config, settings, train_tokens=self.n_tokens, parameters=shapes)
+
+    def identity(self) -> Identity:
+        """Return the call: every setting, the model's shape, and the text as tokens."""
+        request = {
+            "command": IN_PYTHON,
+            "model": as_table(self.config),
+            "train": as_table(self.settings),
+            "data": {"fingerprint": self._fingerprint()},
+        }
+        return Identity(request=request, changeable=(), refusal=_another_training)
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
+        for split in self.splits:
+            digest.update(split.read(0, split.n_tokens).astype("<u4").tobytes())
+        return digest.hexdigest()[:16]
+
+    def data_table(self) -> dict[str, Any]:
+        """Return the sizes of the text, which itself is not kept."""
+        sizes: dict[str, int] = {}
+        for name, split in zip(("train", "val"), self.splits, strict=True):
+            sizes |= {f"{name}_tokens": split.n_tokens, f"{name}_bytes": split.n_bytes}
+        return {
+            "sources": ["a text in Python"],
+            "fingerprint": self._fingerprint(),
+            "tokenizer": self.tokenizer.kind,
+            "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "vocab_size": self.tokenizer.vocab_size,
+            "split_rule": "the last tenth of the tokens validates",
+            **sizes,
+        }
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the tokenizer."""
+        self.tokenizer.save(folder.tokenizer)
+        folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
 
 
-def _split(tokenizer: Tokenizer, text: str, context_length: int) -> Splits:
+class _Heard(Screen):
+    """Keeps the metrics in memory, and shows on a console what is to be shown."""
+
+    def __init__(self, folder: RunFolder, show: bool) -> None:
+        self.folder, self.show = folder, show
+        self.console = ConsoleScreen(Console(highlight=False))
+        self.records: list[dict[str, Any]] = []
+
+    def notice(self, text: str) -> None:
+        if self.show:
+            self.console.notice(text)
+        else:
+            warnings.warn(text, stacklevel=2)
+
+    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
+        self.console.steps = choices.config.steps
+
+    def resumed(self, progress: Progress) -> None:
+        self.notice(
+            f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
+        )
+        self.records = list(read_lines(self.folder.metrics))
+
+    def metrics(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+
+def _recorder(folder: RunFolder, model: GPT) -> Recorder:
+    """Return what keeps the training in a folder: a new one, or that of a call like this one."""
+    check_made_by_config(model)
+    if folder.exists():
+        request = folder.read().request
+        if request is None or request.command != IN_PYTHON:
+            raise UsageError(
+                f"{folder.path} holds a model that train() did not make; choose another folder as "
+                "run, and train on from it with the model of load()"
+            )
+    elif not folder.lock.exists():
+        new_path(folder.path)
+    return Recorder(folder)
+
+
+def _another_training(folder: RunFolder, said: str, made: str) -> str:
+    return f"{folder.path} holds another training ({said}); {REMEDY}"
+
+
+def _take_over(model: GPT, keeper: Keeper, progress: Progress) -> None:
+    """Give the model the weights of a training that had come to its end before."""
+    settings, checkpoint = keeper.decided(), keeper.checkpoint(progress.step)
+    assert settings is not None, "it is kept"
+    assert checkpoint is not None, "it is kept"
+    parameters = dict(model.to(settings.device).named_parameters())
+    fill(parameters, checkpoint.model_tensors(), checkpoint.path)
+
+
+def _split(tokenizer: Tokenizer, text: str, context_length: int) -> tuple[TokenSplit, TokenSplit]:
     """Return the first nine tenths of the tokens, and the last, which validates."""
     ids = tokenizer.encode_array(text)
     n_train = int(len(ids) * (1 - VALIDATION_SHARE))

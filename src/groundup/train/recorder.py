@@ -1,39 +1,142 @@
-"""Writes what happens in training into the run folder."""
+"""What remains of a training: nothing, or a run folder from which it goes on."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from groundup.base.files import make_folder
 from groundup.config import TrainConfig, as_table
-from groundup.runs import RunFolder, append_line, cut_back, flush, size
+from groundup.device.rates import matmul_rate
+from groundup.report import write_report
+from groundup.runs import RunFolder, append_line, cut_back, flush, run_lock, size
 from groundup.runs.background import Background
-from groundup.runs.checkpoint import Checkpoint, prune, save_checkpoint
-from groundup.runs.manifest import Manifest
+from groundup.runs.checkpoint import (
+    Checkpoint,
+    newest_intact,
+    prune,
+    remove_unfinished,
+    save_checkpoint,
+)
+from groundup.runs.manifest import Manifest, PlanTable
+from groundup.train.choices import Choices
+from groundup.train.job import Job
+from groundup.train.kept import keep_batch
 from groundup.train.listener import Listener
 from groundup.train.progress import SIZES, Progress
-from groundup.train.replay import keep_batch
 
 
-class Recorder(Listener):
-    """Keeps metrics, samples, settings and checkpoints of one run."""
+class Keeper(Listener):
+    """Keeps nothing: for a training in memory."""
 
-    def __init__(self, folder: RunFolder, tables: dict[str, Any]) -> None:
+    folder = RunFolder(Path(os.devnull))
+    """Where the run is; here there is none."""
+
+    def decided(self) -> TrainConfig | None:
+        """Return what was decided when the run began; None where none has."""
+        return None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Return the context in which nobody else may write here."""
+        return contextlib.nullcontext()
+
+    def newest(self, notice: Callable[[str], None]) -> int | None:
+        """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
+        return None
+
+    def checkpoint(self, step: int | None) -> Checkpoint | None:
+        """Return the checkpoint of a step, None of no step."""
+        return None if step is None else Checkpoint.at(self.folder.checkpoints, step)
+
+    def peak_flops(self, choices: Choices) -> float | None:
+        """Return what the machine can do at most, where the work is to be held against it."""
+        return None
+
+    def begin(self, manifest: Manifest, job: Job[Any], checkpoint: Checkpoint | None) -> None:
+        """Write what is known from the beginning; forget what came after the checkpoint."""
+
+    def rewind(self) -> int | None:
+        """Forget what came after the newest checkpoint; return its step, None without any."""
+        return None
+
+    def report(self, is_finished: bool) -> None:
+        """Put what is kept on a page."""
+
+
+class Recorder(Keeper):
+    """Keeps metrics, samples, settings and checkpoints of one run in its folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.tables = tables
         self.background = Background()
         self.growing = {path.name: path for path in (folder.metrics, folder.samples)}
 
-    def resume_from(self, checkpoint: Checkpoint | None) -> None:
+    def decided(self) -> TrainConfig | None:
+        """Return what was decided when the run began; None where none has."""
+        if self.folder.exists() and (manifest := self.folder.read()).request:
+            return self.folder.train_config(manifest)
+        return None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock; clear up what a kill left, and the folder where no run came of it."""
+        folder = self.folder
+        make_folder(folder.path.parent)
+        with run_lock(folder.lock):
+            try:
+                for written in (folder.path, folder.checkpoints):
+                    remove_unfinished(written)
+                yield
+            finally:
+                if not folder.exists():
+                    with contextlib.suppress(OSError):
+                        folder.lock.unlink(missing_ok=True)
+                        folder.path.rmdir()
+
+    def newest(self, notice: Callable[[str], None]) -> int | None:
+        """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
+        checkpoint, damaged = newest_intact(self.folder.checkpoints)
+        for line in damaged:
+            notice(f"{line}; going on from the newest intact checkpoint")
+        return checkpoint.step if checkpoint else None
+
+    def peak_flops(self, choices: Choices) -> float:
+        """Return what the machine can do at most, measured."""
+        return matmul_rate(choices.device, choices.matmul_dtype)
+
+    def begin(self, manifest: Manifest, job: Job[Any], checkpoint: Checkpoint | None) -> None:
+        """Write what is known from the beginning; forget what came after the checkpoint."""
+        self._write_manifest(manifest)
+        job.write(self.folder)
+        self._cut_back(checkpoint)
+        self.folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
+
+    def rewind(self) -> int | None:
+        """Forget what came after the newest checkpoint; return its step, None without any."""
+        checkpoint, _ = newest_intact(self.folder.checkpoints)
+        if checkpoint is None:
+            return None
+        self._cut_back(checkpoint)
+        return checkpoint.step
+
+    def _cut_back(self, checkpoint: Checkpoint | None) -> None:
         """Forget the lines written after `checkpoint` (all of them for None)."""
         step = checkpoint.step if checkpoint else -1
         sizes = checkpoint.state().get(SIZES, {}) if checkpoint else {}
         for name, path in self.growing.items():
             cut_back(path, step, sizes.get(name))
+
+    def report(self, is_finished: bool) -> None:
+        """Write the report."""
+        write_report(self.folder.path, None if is_finished else "interrupted")
 
     def metrics(self, record: dict[str, Any]) -> None:
         """Append to metrics.jsonl."""
@@ -45,10 +148,16 @@ class Recorder(Listener):
 
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
         """Write the settings that follow from the measured speed, and the time foretold."""
-        self.tables["train"] = as_table(config)
-        self.tables["plan"]["seconds_per_step"] = round(seconds_per_step, 6)
-        self.tables["plan"]["expected_seconds"] = round(seconds_per_step * config.steps, 3)
-        self.folder.write(Manifest.of(self.tables))
+        plan = replace(
+            self.manifest.plan or PlanTable(),
+            seconds_per_step=round(seconds_per_step, 6),
+            expected_seconds=round(seconds_per_step * config.steps, 3),
+        )
+        self._write_manifest(replace(self.manifest, train=as_table(config), plan=plan))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        self.manifest, self.config = manifest, self.folder.train_config(manifest)
+        self.folder.write(manifest)
 
     def trouble(
         self, record: dict[str, Any], batch: Mapping[str, Tensor], model: Mapping[str, Tensor]
@@ -61,8 +170,8 @@ class Recorder(Listener):
     ) -> None:
         """Write a checkpoint and drop those no longer needed."""
         sizes = {name: size(path) for name, path in self.growing.items()}
-        state = dataclasses.asdict(progress) | {SIZES: sizes}
-        if self.tables["train"].get("save") != "background":
+        state = asdict(progress) | {SIZES: sizes}
+        if self.config.save != "background":
             self._write(progress.step, model, trainer, state)
             return
         copies = _copied(model), _copied(trainer)
@@ -82,8 +191,7 @@ class Recorder(Listener):
         for path in self.growing.values():
             flush(path)
         save_checkpoint(self.folder.checkpoints, step, model, trainer, state)
-        settings = self.tables["train"]
-        prune(self.folder.checkpoints, settings["keep"], settings.get("keep_every"))
+        prune(self.folder.checkpoints, self.config.keep, self.config.keep_every)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

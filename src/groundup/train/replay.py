@@ -8,28 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from groundup.base.files import read_json, write_json
-from groundup.model import GPT
-from groundup.optim.step import TrainStep
+from groundup.base.files import read_json
+from groundup.optim.step import Step
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import (
-    MODEL,
-    discard,
-    list_checkpoints,
-    save_files,
-    write_tensors,
-)
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.load import fill
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
 from groundup.train.kept import BATCH, WHY, kept_batch
-from groundup.train.start import new_model
-
-KEPT = 3
-"""Batches kept of a run, the latest ones."""
+from groundup.train.pretraining import JOBS, Jobs, recorded_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +30,7 @@ class Replay:
     reason: str
     """Why it was kept."""
     tokens: Tensor
-    """The batch (B, T)."""
+    """The tokens of the batch (B, T); of no length where it has none."""
     losses: list[float]
     """Mean loss of each sequence, in nats."""
     norms: list[float]
@@ -51,70 +41,65 @@ class Replay:
     """The first module whose output is not finite, if any is, for any sequence."""
 
 
-def keep_batch(
-    folder: RunFolder,
-    why: dict[str, Any],
-    batch: Mapping[str, Tensor],
-    model: Mapping[str, Tensor],
-) -> None:
-    """Write a batch, the weights and the reason into the run's replay folder."""
-    files = {
-        MODEL: lambda path: write_tensors(model, path),
-        BATCH: lambda path: write_tensors(batch, path),
-        WHY: lambda path: write_json(path, why),
-    }
-    save_files(folder.replay, why["step"], files)
-    for old in list_checkpoints(folder.replay)[:-KEPT]:
-        discard(old.path)
-
-
-def replay(path: str | Path, step: int | None = None) -> Replay:
+def replay(path: str | Path, step: int | None = None, jobs: Jobs = JOBS) -> Replay:
     """Put a kept batch, the latest unless told, through the model again, sequence by sequence.
 
-    In the run's number format, on its device and without dropout. Raises `UsageError` where no such
-    batch was kept and `RunError` where its files are damaged.
+    By the step of the run's own job, in its number format, on its device and without dropout.
+    `jobs` makes the job of each kind of training. Raises `UsageError` where no such batch was kept
+    and `RunError` where its files are damaged.
     """
     folder = RunFolder(Path(path))
     manifest = folder.read()
-    config = folder.model_config(manifest)
-    check_own_parts(config, folder.path)
+    check_own_parts(folder.model_config(manifest), folder.path)
     kept = kept_batch(folder, step)
-    model = new_model(config, 0)
-    fill(model, kept.model_tensors(), kept.path)
+    job = recorded_job(folder, jobs)
     choices = Choices(folder.train_config(manifest), {})
-    batch = map_safetensors(kept.path / BATCH)
+    arrays = map_safetensors(kept.path / BATCH)
+    batch = {name: array.to(choices.device) for name, array in arrays.items()}
     why = read_json(kept.path / WHY)
     with choices.in_force():
-        losses, norms, first = _each(model.to(choices.device), choices, batch)
+        learning = job.step(job.skeleton().to(choices.device), choices)
+        fill(learning.kept(), kept.model_tensors(), kept.path)
+        losses, norms, first = _each(learning, choices, batch)
     return Replay(
         step=kept.step,
         reason=why["reason"],
-        tokens=batch["tokens"],
+        tokens=batch.get("tokens", torch.empty(len(losses), 0)).cpu(),
         losses=losses,
         norms=norms,
-        not_finite=[n for n, p in model.named_parameters() if not p.isfinite().all()],
+        not_finite=[n for n, p in learning.model.named_parameters() if not p.isfinite().all()],
         first=first,
     )
 
 
 def _each(
-    model: GPT, choices: Choices, batch: Mapping[str, Tensor]
+    step: Step[Any], choices: Choices, batch: Mapping[str, Tensor]
 ) -> tuple[list[float], list[float], str | None]:
     """Return the loss and the gradient's norm of each sequence, and where numbers first break."""
     losses, norms, first = [], [], None
-    step = TrainStep(model, choices.config.loss, loss_chunk=choices.config.loss_chunk)
-    model.eval()
-    for tokens, targets in zip(batch["tokens"], batch["targets"], strict=True):
-        with _Watch(model) as watch, choices.autocast():
-            given = tokens[None].to(choices.device), targets[None].to(choices.device)
-            loss_sum, n_targets = step(*given)
+    _without_dropout(step.worker)
+    step.refresh()
+    for row in range(len(next(iter(batch.values())))):
+        arrays = {name: array[row : row + 1] for name, array in batch.items()}
+        copied = step.narrow is not None
+        with _Watch(step.worker) as watch, choices.step_context(copied=copied):
+            loss_sum, n_targets = step(**arrays)
         loss_sum.backward()
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        losses.append(float(loss_sum.detach() / n_targets))
+        step.collect()
+        gradients = [p.grad for p in step.model.parameters() if p.grad is not None]
+        losses.append(float(loss_sum.detach() / n_targets.clamp(min=1)))
         norms.append(float(nn.utils.get_total_norm(gradients)))
-        model.zero_grad()
+        step.model.zero_grad()
         first = first or watch.first
     return losses, norms, first
+
+
+def _without_dropout(model: nn.Module) -> None:
+    """Let a model compute as in training, but for what is random."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout) or hasattr(module, "drop_rate"):
+            module.training = False
 
 
 class _Watch:

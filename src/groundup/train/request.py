@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,18 @@ from groundup.data.folders import STANDARD_INPUT
 from groundup.data.tokens import MANIFEST
 from groundup.plan import Plan
 from groundup.runs import RunFolder
-from groundup.runs.find import find_run, near_runs
-from groundup.runs.manifest import RequestTable
+from groundup.runs.find import find_run
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
-from groundup.train.resume import IN_PYTHON, as_made, check_settings, trained_tables
+from groundup.train.resume import (
+    IN_PYTHON,
+    Identity,
+    as_made,
+    check_new,
+    compatible,
+    trained_run,
+)
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
 
 if TYPE_CHECKING:
@@ -31,6 +38,10 @@ DEFAULT_PRESET = "nano"
 DEFAULT_TOKENIZER = "bpe"
 READING = ("include", "text_field", "on_bad_record", "split_on", "encoding")
 """The text options that decide how sources are read."""
+CAUSES = {"model": ("preset", "changes"), "data": ("text",), "from": ("from.run",)}
+"""What the user says that the parts of a request follow from."""
+UNKNOWN = ("model.vocab_size", "data.fingerprint", "from.weights")
+"""Of a request, before its text and its base are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +92,11 @@ class TrainRequest:
         else:
             config = preset(self.preset, **self.model_changes)
         if self.folder.exists():
-            check_settings(self.folder, self.asked(config), self.extend)
+            compatible(self.folder, self.identity(config), self.extend, unknown=UNKNOWN)
         else:
-            self.check_new()
+            check_new(self.folder, self.extend)
         if self.prepared is None:
             self._check_text(config)
-
-    def check_new(self) -> None:
-        """Refuse to lengthen a run that is not there, and a place that no run can be in."""
-        if self.runs_folder.exists() and not self.runs_folder.is_dir():
-            raise UsageError(f"--runs {self.runs_folder}: a file; expected a folder, old or new")
-        if self.extend is not None:
-            hint = near_runs(self.folder.path) or "'groundup runs' lists runs"
-            raise UsageError(
-                f"--extend {self.extend}: there is no run {self.folder.path} to lengthen; {hint}; "
-                "a new one takes --steps"
-            )
 
     def _check_text(self, config: GPTConfig) -> None:
         """Refuse sources that are not there, and words that no reader and no tokenizer knows."""
@@ -113,21 +113,24 @@ class TrainRequest:
         if self.base is None:
             check_tokenizer(self.tokenizer, config.vocab_size, options.get("unknown", "error"))
 
-    def asked(self, config: GPTConfig) -> dict[str, Any]:
+    def identity(self, config: GPTConfig, read: Mapping[str, Any] | None = None) -> Identity:
         """Return what run.toml keeps of this in [request], for a model that is `config`.
 
-        `model` and `train` must be the same for a run to go on; the others are the words that they
-        and its text came of.
+        `read` is what its text and its base turned out to be. It, `model` and `train` must be the
+        same for a run to go on; the others are the words that they came of.
         """
         trained_here = {"tokenizer": self.tokenizer, "vocab_size": config.vocab_size}
         text = {"sources": list(self.sources), **self.text_options}
         table = {
+            "command": self.command,
+            **({} if self.base else {"preset": self.preset}),
             "model": as_table(config),
             "train": as_table(self.train),
             "changes": _set(self.model_changes),
             "text": _set(text | ({} if self.base else trained_here)),
+            **(read or {}),
         }
-        return table if self.base else {"preset": self.preset, **table}
+        return Identity(request=table, causes=CAUSES)
 
 
 def _set(words: dict[str, Any]) -> dict[str, Any]:
@@ -142,42 +145,40 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     quantised model, and where an older version has not recorded how the text was read.
     """
     path = folder.path if folder.path.name else folder.path.resolve()
-    tables = trained_tables(folder)
-    asked, shards = tables["request"], Path(tables["data"].get("folder", ""))
-    if asked.get("command") == IN_PYTHON:
-        foreign = foreign_parts(folder.model_config(RequestTable.of(asked))).items()
+    manifest, asked = trained_run(folder)
+    shards = Path(manifest.data.folder or "")
+    if asked.command == IN_PYTHON:
+        foreign = foreign_parts(folder.model_config(asked)).items()
         made = "".join(f", with {field} = {name!r}" for field, name in foreign)
         raise UsageError(
             f"{folder.path} was trained in Python{made}, and its text is not kept; to go on with "
             "it, repeat its call there: "
             f"train(model, tokenizer, text, run={quoted(str(path))}, ...)"
         )
-    text = dict(asked.get("text", {}))
+    text = dict(asked.text or {})
     prepared = shards if (shards / MANIFEST).is_file() else None
-    sources = tuple(text.pop("sources", tables["data"].get("sources", ())))
-    is_known = "text" in asked
-    if prepared is None and (not is_known or STANDARD_INPUT in sources):
+    sources = tuple(text.pop("sources", manifest.data.sources or ()))
+    if prepared is None and (asked.text is None or STANDARD_INPUT in sources):
         unknown = (
-            "it was piped in" if is_known else "an older version did not record how to read it"
+            "it was piped in" if asked.text else "an older version did not record how to read it"
         )
         raise UsageError(
             f"{folder.path}: the shards of its text are not in {shards}, and {unknown}; repeat its "
-            f"command{as_made(tables, ': ')}"
+            f"command{as_made(asked, ': ')}"
         )
-    base = asked.get("from", {}).get("run")
-    told = RequestTable.of(asked)
-    model = asdict(folder.model_config(told))
+    base = asked.from_.run if asked.from_ else None
+    model = asdict(folder.model_config(asked))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
         sources=sources,
-        preset=asked.get("preset", DEFAULT_PRESET),
+        preset=asked.preset or DEFAULT_PRESET,
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
-        train=folder.train_config(told),
+        train=folder.train_config(asked),
         tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
         text_options=text,
         run=path.name,
-        command=asked.get("command", ""),
+        command=str(asked.command or ""),
         runs_folder=path.parent,
         data_folder=shards.parent,
         prepared=prepared,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +12,8 @@ from groundup import __version__
 from groundup.base.errors import UsageError, shown
 from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
+from groundup.runs.find import near_runs
+from groundup.runs.manifest import PRETRAINING, Manifest, RequestTable
 
 Notice = Callable[[str], None]
 Tables = dict[str, Any]
@@ -29,12 +32,35 @@ PASSES = ("batch_size", "accumulation")
 """Settings of which the product counts: the sequences of a step."""
 IN_PYTHON = "groundup.train.train"
 """The command of a run that `train` made in Python; its text is not kept."""
-COUNTED = ("model", "train", "data.fingerprint", "from.weights")
-"""What must be the same for a run to go on; the other words of a request say how it came about."""
-CAUSES = {"model": ("preset", "changes"), "data": ("text",), "from": ("from.run",)}
-"""What the user said that the parts of a request follow from; each setting of `train` was said."""
 ARITHMETIC = ("versions.torch", "machine.cpu", "machine.instructions", "machine.gpu")
 """What rounds otherwise when it is another."""
+
+
+def refusal(folder: RunFolder, said: str, made: str) -> str:
+    """Return the line that refuses to go on with a run, where `said` tells what is otherwise."""
+    return (
+        f"{folder.path} holds a run with other settings ({said}){made}; 'groundup resume "
+        f"{folder.path}' goes on with it, another --run NAME begins anew, --extend STEPS lengthens "
+        "it"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes two requests the same run."""
+
+    request: Tables
+    """What run.toml keeps in [request]."""
+    kind: str = PRETRAINING
+    """The kind of training."""
+    counted: Keys = ("model", "train", "data.fingerprint", "from.weights")
+    """What of it must be the same for a run to go on; the rest says how it came about."""
+    causes: Mapping[str, Keys] = field(default_factory=dict)
+    """The words of the user that a part of it follows from; each setting of `train` was said."""
+    changeable: Keys = (*CHANGEABLE, *PASSES)
+    """Settings of `train` that may be others from now on; of `PASSES`, while the product stays."""
+    refusal: Callable[[RunFolder, str, str], str] = refusal
+    """Says that a folder holds another run: which, what differs, and how it was made."""
 
 
 def versions() -> dict[str, str]:
@@ -43,8 +69,8 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
-def trained_tables(folder: RunFolder) -> Tables:
-    """Return the tables of a run that can go on; an imported or quantised one is refused."""
+def trained_run(folder: RunFolder, kind: str = PRETRAINING) -> tuple[Manifest, RequestTable]:
+    """Return run.toml of a run that can go on; another kind of run, or of model, is refused."""
     manifest = folder.read()
     if manifest.quantization:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
@@ -53,93 +79,98 @@ def trained_tables(folder: RunFolder) -> Tables:
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
             f"--run name, and train on from it with --from {folder.path}"
         )
-    # A run of an older version has the settings that came later at their defaults.
-    settings, asked = (
-        {
-            "model": as_table(folder.model_config(part)),
-            "train": as_table(folder.train_config(part)),
-        }
-        for part in (manifest, manifest.request)
+    if manifest.kind != kind:
+        raise UsageError(
+            f"{folder.path} holds a training of the kind {shown(manifest.kind)}, not {kind}; "
+            "choose another --run name, or go on with it by the program that began it"
+        )
+    # A run of an older version has what came later at its defaults.
+    asked, decided = (
+        (as_table(folder.model_config(told)), as_table(folder.train_config(told)))
+        for told in (manifest.request, manifest)
     )
-    return manifest.as_table() | settings | {"request": manifest.request.as_table() | asked}
+    request = replace(manifest.request, model=asked[0], train=asked[1])
+    return replace(manifest, model=decided[0], train=decided[1], request=request), request
 
 
-def check_settings(folder: RunFolder, asked: Tables, extend: int | None) -> None:
-    """Refuse settings that are known to be others before the text is read; see `compatible`."""
-    tables = trained_tables(folder)
-    before, now = _counted(folder, tables, asked, extend)
-    for side in (before, now):  # the text and its tokenizer, and whatever a base is, come later
-        for key in ("model.vocab_size", "data.fingerprint", "from.weights"):
-            side.pop(key, None)
-    _refuse_others(folder, tables, asked, before, now, _changes(before, now, lambda line: None))
-
-
-def compatible(folder: RunFolder, asked: Tables, extend: int | None, notice: Notice) -> Tables:
-    """Return run.toml's tables if they are of this request; tell every difference if not."""
-    tables = trained_tables(folder)
-    before, now = _counted(folder, tables, asked, extend)
-    accepted = _changes(before, now, notice)
-    _refuse_others(folder, tables, asked, before, now, accepted)
-    for key in accepted:
-        name = key.partition(".")[2]
-        for settings in (tables["train"], tables["request"]["train"]):
-            settings.pop(name, None)
-            if key in now:
-                settings[name] = now[key]
-    return tables
-
-
-def _counted(
-    folder: RunFolder, tables: Tables, asked: Tables, extend: int | None
-) -> tuple[Tables, Tables]:
-    """Return what counts of the run's request and of this one; `tables` are lengthened if asked."""
+def check_new(folder: RunFolder, extend: int | None) -> None:
+    """Refuse to lengthen a run that is not there, and a place that no run can be in."""
+    runs = folder.path.parent
+    if runs.exists() and not runs.is_dir():
+        raise UsageError(f"--runs {runs}: a file; expected a folder, old or new")
     if extend is not None:
-        _extend(folder, tables, extend)
+        hint = near_runs(folder.path) or "'groundup runs' lists runs"
+        raise UsageError(
+            f"--extend {extend}: there is no run {folder.path} to lengthen; {hint}; a new one "
+            "takes --steps"
+        )
+
+
+def compatible(
+    folder: RunFolder,
+    identity: Identity,
+    extend: int | None,
+    notice: Notice = lambda line: None,
+    unknown: Keys = (),
+) -> Manifest:
+    """Return run.toml if it is of this request; tell every difference if not.
+
+    `extend` lengthens the run to so many steps. Keys that are still `unknown` of the request are
+    left out of the comparison.
+    """
+    manifest, recorded = trained_run(folder, identity.kind)
+    if extend is not None:
+        manifest = _lengthened(folder, manifest, extend)
+    dropped = [*unknown, *(LENGTHS if extend is not None else ())]
     before, now = (
-        {key: value for key, value in flatten(side).items() if key.startswith(COUNTED)}
-        for side in (tables["request"], asked)
+        {key: value for key, value in flatten(request).items()
+         if key.startswith(tuple(identity.counted)) and key not in dropped}
+        for request in (recorded.as_table(), identity.request)
+    )  # fmt: skip
+    changed = _changes(identity, before, now, notice)
+    if said := _differing(recorded, identity, before, now, changed):
+        made = as_made(recorded, "; it was made by: ")
+        raise UsageError(identity.refusal(folder, "; ".join(said), made))
+    return _with_settings(manifest, {key.partition(".")[2]: now.get(key) for key in changed})
+
+
+def _with_settings(manifest: Manifest, changes: Mapping[str, Any]) -> Manifest:
+    """Return run.toml with settings changed, as decided and as asked; one that is None is unset."""
+    assert manifest.request is not None, "it is of a training"
+    decided, asked = (
+        {key: value for key, value in {**(settings or {}), **changes}.items() if value is not None}
+        for settings in (manifest.train, manifest.request.train)
     )
-    if extend is not None:
-        for key in LENGTHS:
-            before.pop(key, None)
-            now.pop(key, None)
-    return before, now
+    return replace(manifest, train=decided, request=replace(manifest.request, train=asked))
 
 
-def _refuse_others(
-    folder: RunFolder, tables: Tables, asked: Tables, before: Tables, now: Tables, accepted: Keys
-) -> None:
-    """Raise `UsageError` unless all but the accepted keys are the same, in the user's own words."""
+def _differing(
+    recorded: RequestTable, identity: Identity, before: Tables, now: Tables, accepted: Keys
+) -> list[str]:
+    """Return what is otherwise now, but for the accepted keys, in the user's own words."""
     keys = sorted(before.keys() | now.keys())
     different = [key for key in keys if before.get(key) != now.get(key) and key not in accepted]
-    if not different:
-        return
     parts = dict.fromkeys(key.partition(".")[0] for key in different)
-    said = [
+    return [
         pair
         for part in parts
-        for pair in _said(tables["request"], asked, part)
+        for pair in _said(recorded, identity, part)
         or differences(before, now, [key for key in different if key.startswith(f"{part}.")])
     ]
-    raise UsageError(
-        f"{folder.path} holds a run with other settings ({'; '.join(said)})"
-        f"{as_made(tables, '; it was made by: ')}; 'groundup resume {folder.path}' goes on with "
-        "it, another --run NAME begins anew, --extend STEPS lengthens it"
-    )
 
 
-def _said(old: Tables, new: Tables, part: str) -> list[str]:
+def _said(recorded: RequestTable, identity: Identity, part: str) -> list[str]:
     """Return what was said otherwise and makes a part of the request another.
 
     Nothing where its words are the same, and where an older version has not recorded them.
     """
-    if "changes" not in old:
+    if recorded.changes is None:
         return []
-    before, now = flatten(old), flatten(new)
+    before, now = flatten(recorded.as_table()), flatten(identity.request)
     for side in (before, now):
         if "train.minutes" in side or "train.epochs" in side:
             side.pop("train.steps", None)  # nobody said it: it follows
-    causes = CAUSES.get(part, (part,))
+    causes = tuple(identity.causes.get(part, (part,)))
     keys = [key for key in sorted(before.keys() | now.keys()) if key.startswith(causes)]
     return differences(before, now, keys)
 
@@ -153,21 +184,21 @@ def differences(before: Tables, now: Tables, keys: Keys) -> list[str]:
     ]
 
 
-def as_made(tables: Tables, before: str) -> str:
+def as_made(request: RequestTable, before: str) -> str:
     """Return the command that a run was begun with, after the words `before`, where it is known."""
-    command = tables["request"].get("command")
-    return f"{before}{shown(command, LONGEST_COMMAND)}" if command else ""
+    return f"{before}{shown(request.command, LONGEST_COMMAND)}" if request.command else ""
 
 
-def _changes(before: Tables, now: Tables, notice: Notice) -> list[str]:
+def _changes(identity: Identity, before: Tables, now: Tables, notice: Notice) -> list[str]:
     """Return the keys whose values may be others from now on, and are."""
-    allowed = [f"train.{name}" for name in CHANGEABLE]
+    changeable = [f"train.{name}" for name in identity.changeable]
+    passes = [f"train.{name}" for name in PASSES]
+    allowed = [key for key in changeable if key not in passes]
     for key in allowed:
         if now.get(key) == "auto":
             now[key] = before[key]  # as it was decided
-    passes = [f"train.{name}" for name in PASSES]
     old, new = ([side[key] for key in passes] for side in (before, now))
-    if old != new and old[0] * old[1] == new[0] * new[1]:
+    if set(passes) <= set(changeable) and old != new and old[0] * old[1] == new[0] * new[1]:
         allowed += passes
         notice(
             f"continues, not bit-identical: batch_size times accumulation was {old[0]} x {old[1]}"
@@ -176,29 +207,31 @@ def _changes(before: Tables, now: Tables, notice: Notice) -> list[str]:
     return [key for key in allowed if before.get(key) != now.get(key)]
 
 
-def tell_inexact(tables: Tables, current: Tables, notice: Notice) -> None:
-    """Say if the rest of a run will be rounded otherwise than its beginning, and why."""
-    before, now = flatten(tables), flatten(current)
+def tell_inexact(before: Tables, now: Tables, notice: Notice) -> None:
+    """Say if the rest of a run will be rounded otherwise than its beginning, and why.
+
+    Both are tables as run.toml has them.
+    """
+    old, new = flatten(before), flatten(now)
     changed = [
-        f"{key} was {before[key]}, now {now.get(key, 'none')}"
+        f"{key} was {old[key]}, now {new.get(key, 'none')}"
         for key in ARITHMETIC
-        if key in before and before[key] != now.get(key)
+        if key in old and old[key] != new.get(key)
     ]
-    settings = tables["train"]
-    if settings.get("device") == "cuda" and settings.get("deterministic") != "on":
+    if old.get("train.device") == "cuda" and old.get("train.deterministic") != "on":
         changed.append("a GPU adds in no fixed order without deterministic=on")
     if changed:
         notice(f"continues, not bit-identical: {'; '.join(changed)}")
 
 
-def _extend(folder: RunFolder, tables: Tables, steps: int) -> None:
-    if steps < tables["train"]["steps"]:
+def _lengthened(folder: RunFolder, manifest: Manifest, steps: int) -> Manifest:
+    """Return run.toml of a run that goes on to another step, whose time is no longer known."""
+    before = folder.train_config(manifest).steps
+    if steps < before:
         raise UsageError(
-            f"--extend {steps}: {folder.path} already trains to step {tables['train']['steps']}; "
+            f"--extend {steps}: {folder.path} already trains to step {before}; "
             "give a larger number of steps"
         )
-    for settings in (tables["train"], tables["request"]["train"]):
-        settings["steps"] = steps
-        settings.pop("minutes", None)
-        settings.pop("epochs", None)
-    tables.get("plan", {}).pop("expected_seconds", None)
+    plan = manifest.plan and replace(manifest.plan, expected_seconds=None)
+    longer = {"steps": steps, "minutes": None, "epochs": None}
+    return _with_settings(replace(manifest, plan=plan), longer)

@@ -142,10 +142,13 @@ class ConsoleScreen(Screen):
 
     def _validation(self, record: dict[str, Any]) -> None:
         words = [f"validation {record['val_loss']:.4f}"]
-        words.append(f"{record['val_bits_per_byte']:.3f} bits/byte")
+        if (bits := record.get("val_bits_per_byte")) is not None:
+            words.append(f"{bits:.3f} bits/byte")
         if record.get("event") == "finished":
             self.close()
-            words[0] += f" over the whole split (perplexity {record['val_perplexity']:,.2f})"
+            words[0] += " over the whole split"
+            if (perplexity := record.get("val_perplexity")) is not None:
+                words[0] += f" (perplexity {perplexity:,.2f})"
             words.append(f"{duration(record['seconds'])} of training")
             words.append(f"peak memory {record['peak_memory_mib']:,.0f} MiB")
             self.line("Finished", ", ".join(words), "green")

@@ -15,6 +15,7 @@ from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
+from groundup.runs.base import check_whole
 from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
@@ -25,9 +26,9 @@ from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
+from groundup.weights.dequantize import dequantized
 from groundup.weights.formats import format_named, open_pretrained
 from groundup.weights.pretrained import Exported, Pretrained
-from groundup.weights.quantized import widened
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
@@ -67,13 +68,13 @@ def import_model(
     begun = time.perf_counter()
     folder = RunFolder(new_path(Path(dest)))
     found = open_pretrained(source, trust_pickle)
-    spoken = _fitting(found, tokenizer, source)
+    chosen = _chosen_tokenizer(found, tokenizer, source)
     make_folder(folder.path)
     try:
         # Two readings of the source at once: one is written, one is asked for its logits.
         with ThreadPoolExecutor(1) as beside:
             asked = beside.submit(sample_logits, found.config, found.tensors) if verify else None
-            written = _write_run(found, spoken, Path(source), folder)
+            written = _write_run(found, chosen, Path(source), folder)
         difference = None
         if asked is not None:
             back = sample_logits(found.config, read_safetensors(written))
@@ -103,7 +104,7 @@ def export_model(
     kind = format_named(form, dtype)
     out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
-    model, step, notices = leaving(folder, checkpoint)
+    model, step, notices = model_to_export(folder, checkpoint)
     try:
         notices += kind.write(model, out, dtype)
         if kind.has_card:
@@ -119,13 +120,14 @@ def export_model(
     return _conversion(out, model.config, begun, difference, notices)
 
 
-def leaving(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
-    """Return the model of a run on its way out, its step, and what is damaged beside it."""
+def model_to_export(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
+    """Return the model of a run, its step, and a notice for each damaged checkpoint passed over."""
     manifest = folder.read()
+    check_whole(folder, manifest)
     config = folder.model_config(manifest)
     check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    tensors = widened(read_safetensors(chosen.path / MODEL), chosen.path)
+    tensors = dequantized(read_safetensors(chosen.path / MODEL), chosen.path)
     check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
@@ -188,8 +190,8 @@ def _hashes(source: Path) -> dict[str, str]:
     return {file.name: file_sha256(file) for file in files if file.is_file()}
 
 
-def _fitting(found: Pretrained, given: Tokenizer | None, source: str | Path) -> Tokenizer:
-    """Return the tokenizer that the model will speak with, if it fits the vocabulary."""
+def _chosen_tokenizer(found: Pretrained, given: Tokenizer | None, source: str | Path) -> Tokenizer:
+    """Return the tokenizer of the model, given or its own, if it fits the vocabulary."""
     tokenizer = given or found.tokenizer
     if tokenizer is None:
         raise TokenizerError(

@@ -1,4 +1,4 @@
-"""The formats that models come in and go out in, each with its reader and its writer."""
+"""The formats of models, each with its reader and its writer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from groundup.base.errors import RunError
 from groundup.runs.tensor_file import Stored
-from groundup.weights.asked import check_format, check_source
+from groundup.weights.early_checks import check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.groundup_format import CONFIG, read_own, write_own
 from groundup.weights.hf import fetch_hub, read_hf, write_hf
@@ -22,7 +22,7 @@ DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 @dataclass(frozen=True)
 class Format:
-    """A way out, and the way back in that proves it; `write` returns what the user should know."""
+    """How a format is written and read back; `write` returns what the user should know."""
 
     write: Callable[[Exported, Path, str | None], list[str]]
     read: Callable[[Path], Pretrained]
@@ -56,7 +56,7 @@ def format_named(name: str, dtype: str | None) -> Format:
 
 
 def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
-    """Read the outline of a model in any format that is known; its tensors are read later."""
+    """Read a model in any format that is known: its config and tokenizer now, its tensors later."""
     path = Path(source)
     check_source(source)
     if path.is_dir():

@@ -14,8 +14,8 @@ from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import GPTConfig
 from groundup.runs.tensor_file import Stored
 from groundup.weights.hf.names import GPT2
-from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained
+from groundup.weights.tensor_names import to_ours
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before every name."""
@@ -26,7 +26,7 @@ NAMES = replace(GPT2, transposed=frozenset())
 def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
     """Read a ckpt.pt with PyTorch's unpickler of weights only, which runs no code of the file.
 
-    nanoGPT bends with the exact GELU, ties its embeddings, and has biases everywhere or nowhere.
+    nanoGPT has the exact GELU, tied embeddings, and biases everywhere or nowhere.
     Its characters lie in a second pickle, so that a tokenizer must be given.
     """
     if not trust_pickle:
@@ -49,7 +49,7 @@ def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
     stored = {name: Stored(tuple(t.shape), t.dtype, t.clone) for name, t in weights.items()}
     return Pretrained(
         config=config,
-        tensors=arriving(stored, config, NAMES, file),
+        tensors=to_ours(stored, config, NAMES, file),
         tokenizer=None,
         source={"format": "nanogpt", "family": "gpt2", "name": file.stem},
     )

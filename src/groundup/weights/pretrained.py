@@ -12,7 +12,7 @@ from groundup.tokenizer import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A model on its way out; `tensors` have the names and layout of `groundup.model`."""
+    """A model to be exported; `tensors` have the names and layout of `groundup.model`."""
 
     config: GPTConfig
     tensors: dict[str, Stored]
@@ -24,7 +24,7 @@ class Exported:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """Somebody else's model on its way in, in the names and layout of `groundup.model`."""
+    """A model to be imported, in the names and layout of `groundup.model`."""
 
     config: GPTConfig
     tensors: dict[str, Stored]

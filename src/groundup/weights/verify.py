@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from groundup.config import GPTConfig
 from groundup.model import empty_gpt
 from groundup.runs.tensor_file import Stored
-from groundup.weights.naming import EMBEDDING, HEAD
+from groundup.weights.tensor_names import EMBEDDING, HEAD
 
 N_TOKENS = 32
 

@@ -8,7 +8,7 @@ from typing import Any
 from groundup.base.errors import shown
 from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer
-from groundup.weights.advice import CHECKS, read_ids, read_sampling, stop_ids
+from groundup.weights.sampling_settings import CHECKS, read_ids, read_sampling, stop_ids
 
 GGML = "tokenizer.ggml."
 

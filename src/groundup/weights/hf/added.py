@@ -17,7 +17,7 @@ LARGEST_CONFIG = 16 << 20
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
-def complete(document: Fields, folder: Path, vocab_size: int) -> list[str]:
+def add_missing_tokens(document: Fields, folder: Path, vocab_size: int) -> list[str]:
     """Add to the content of a tokenizer.json what is missing there; return the names of it.
 
     A token must be in the vocabulary, or have the next free id within the model's `vocab_size`.

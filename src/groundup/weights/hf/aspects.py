@@ -93,7 +93,7 @@ def layers(key: str) -> Aspect:
 
 
 def activation(key: str, **spellings: tuple[str, ...]) -> Aspect:
-    """Our feed-forward networks by the names of their bends; the first is the one written."""
+    """Our feed-forward networks by the names of their activations; the first is the one written."""
 
     def read(settings: Settings) -> Fields:
         for ours, theirs in spellings.items():

@@ -1,4 +1,4 @@
-"""What goes with the weights: the tokenizer, how to sample, and how a conversation is laid out."""
+"""The files beside the weights: tokenizer, generation config and chat template."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import token_names
-from groundup.weights.advice import stop_ids, written_sampling
-from groundup.weights.hf.added import LARGEST_CONFIG, complete
+from groundup.weights.hf.added import LARGEST_CONFIG, add_missing_tokens
 from groundup.weights.hf.generation_config import GENERATION, start_token
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
+from groundup.weights.sampling_settings import stop_ids, written_sampling
 
 LARGEST_TEMPLATE = 1 << 20
-CLASSES_OWN = ("bos_token", "eos_token", "unk_token", "pad_token")
+CLASS_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 """Special tokens that a class of `transformers` has unless it is told that there is none."""
 
 
@@ -35,7 +35,7 @@ def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, lis
         return None, [f"{folder} has no {TOKENIZER}: a tokenizer must be given"]
     tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size <= vocab_size:
-        return _completed(tokenizer, folder, vocab_size)
+        return _with_missing_tokens(tokenizer, folder, vocab_size)
     document = json.loads(tokenizer.to_json())
     added = document.get("added_tokens") or []
     beyond = [token["content"] for token in added if token["id"] >= vocab_size and token["special"]]
@@ -52,9 +52,11 @@ def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, lis
     return tokenizer_from_document(document), [left_out]
 
 
-def _completed(tokenizer: Tokenizer, folder: Path, vocab_size: int) -> tuple[Tokenizer, list[str]]:
+def _with_missing_tokens(
+    tokenizer: Tokenizer, folder: Path, vocab_size: int
+) -> tuple[Tokenizer, list[str]]:
     document = json.loads(tokenizer.to_json())
-    if not (missing := complete(document, folder, vocab_size)):
+    if not (missing := add_missing_tokens(document, folder, vocab_size)):
         return tokenizer, []
     told = f"added the tokens that only {TOKENIZER_CONFIG} lists: {', '.join(map(shown, missing))}"
     return tokenizer_from_document(document), [f"{folder / TOKENIZER}: {shown(told, 200)}"]
@@ -84,7 +86,7 @@ def read_template(folder: Path) -> str | None:
 def write_companions(
     folder: Path, tokenizer: Tokenizer, generation: Fields, template: str | None, context: int
 ) -> Fields:
-    """Write all that goes with the weights; return the special ids for config.json."""
+    """Write the files beside the weights; return the special ids for config.json."""
     names = _write_tokenizer(folder / TOKENIZER, tokenizer, generation.get("start_token"))
     ends = stop_ids(tokenizer, generation)
     # Only added tokens are named: transformers would cut any other out of the words it stands in.
@@ -94,7 +96,7 @@ def write_companions(
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
-        **dict.fromkeys(CLASSES_OWN),  # as a class that transformers prefers has tokens of its own
+        **dict.fromkeys(CLASS_TOKENS),  # as a class that transformers prefers has tokens of its own
         **named,
     }
     if template is not None:

@@ -11,7 +11,7 @@ from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig, build
 from groundup.weights.hf.aspects import Aspect
 from groundup.weights.hf.settings import Fields, Settings
-from groundup.weights.naming import Names
+from groundup.weights.tensor_names import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groundup.weights.naming import Names
+from groundup.weights.tensor_names import Names
 
 _QKV = "h.#.attn.c_attn"
 _PROJECTED = {

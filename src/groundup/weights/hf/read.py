@@ -1,4 +1,4 @@
-"""A folder of Hugging Face's, checked and put into our words; its tensors are read later."""
+"""A folder of Hugging Face's, checked, as a config and tensors of ours that are read later."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
 from groundup.weights.hf.generation_config import read_generation
 from groundup.weights.json_object import read_object
-from groundup.weights.naming import arriving
 from groundup.weights.pretrained import Pretrained
+from groundup.weights.tensor_names import to_ours
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 LARGEST_CONFIG, LARGEST_INDEX = 4 << 20, 16 << 20
@@ -23,7 +23,7 @@ _LICENCE = re.compile(r"^license:[ \t]*([\w.-]+)[ \t]*$", re.MULTILINE)
 
 
 def read_hf(folder: Path) -> Pretrained:
-    """Read the outline of a model: config.json, safetensors in one file or more, companions.
+    """Read a model: config.json, safetensors in one file or more, and the files beside them.
 
     Raises `RunError` naming the file, the field and the reason for what is damaged, unknown or
     cannot be expressed, and all tensors at once that do not fit.
@@ -34,7 +34,7 @@ def read_hf(folder: Path) -> Pretrained:
     model_type, family = family_of(values, folder / CONFIG)
     config = family.read(values, folder / CONFIG)
     found, source = _weights(folder)
-    tensors = arriving(found, config, family.names, source)
+    tensors = to_ours(found, config, family.names, source)
     tokenizer, notices = read_tokenizer(folder, config.vocab_size)
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")

@@ -20,8 +20,8 @@ from groundup.weights.gguf.pre_tokenizers import pre_tokenizer_name
 from groundup.weights.hf.companions import write_companions
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG
-from groundup.weights.naming import leaving
 from groundup.weights.pretrained import Exported
+from groundup.weights.tensor_names import to_theirs
 
 
 def write_hf(model: Exported, folder: Path) -> list[str]:
@@ -76,7 +76,7 @@ def _fill(folder: Path, model: Exported, native: Native) -> None:
         "torch_dtype": str(dtype).removeprefix("torch."),
     }
     write_json(folder / CONFIG, values)
-    theirs = leaving(tensors, native.config, native.family.names)
+    theirs = to_theirs(tensors, native.config, native.family.names)
     write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
 
 

@@ -1,4 +1,4 @@
-"""How the makers of a model advise to sample it, checked: what makes no sense is off, and told.
+"""Sampling settings that come with a model, checked: what makes no sense is off, and told.
 
 Such files are written by hand and by many programs, and none of their fields is worth a model that
 cannot be imported.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from groundup.train.epochs import steps_of
+from groundup.train.job import steps_of
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is refused of an import or an export before any tensor is read; known without torch."""
+"""What is wrong with an import or an export, found before any tensor is read and without torch."""
 
 from __future__ import annotations
 

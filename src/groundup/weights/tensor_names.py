@@ -54,7 +54,7 @@ class Names:
 
 
 class Link(NamedTuple):
-    """A tensor of theirs and the parameters of ours that it holds."""
+    """A tensor of their file and the parameters of ours that it holds."""
 
     theirs: str
     ours: list[Parameter]
@@ -80,7 +80,7 @@ def links(config: GPTConfig, names: Names) -> list[Link]:
     return list(found.values())
 
 
-def arriving(
+def to_ours(
     found: Mapping[str, Stored], config: GPTConfig, names: Names, source: Path
 ) -> dict[str, Stored]:
     """Return the tensors of `source` under our names and in our layout; nothing is read yet.
@@ -105,7 +105,7 @@ def arriving(
     }
 
 
-def leaving(tensors: Mapping[str, Stored], config: GPTConfig, names: Names) -> dict[str, Stored]:
+def to_theirs(tensors: Mapping[str, Stored], config: GPTConfig, names: Names) -> dict[str, Stored]:
     """Return our tensors under the family's names and in its layout; nothing is read yet."""
     return {link.theirs: _whole(link, tensors) for link in links(config, names)}
 

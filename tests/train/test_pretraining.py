@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from groundup.data import TokenSplit
 from groundup.tokenizer import ByteTokenizer
-from groundup.train.assemble import prompt_from
+from groundup.train.pretraining import prompt_from
 
 
 def test_a_prompt_from_the_middle_begins_with_a_whole_character() -> None:

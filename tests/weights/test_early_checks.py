@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groundup.weights.asked import DTYPES
+from groundup.weights.early_checks import DTYPES
 from groundup.weights.formats import DTYPES as PLAIN
 from groundup.weights.formats import FORMATS
 from groundup.weights.gguf import KINDS

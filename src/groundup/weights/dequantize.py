@@ -1,4 +1,4 @@
-"""Our own quantised matrices on their way out: as the fp32 numbers that they stand for."""
+"""Quantised matrices of ours as the fp32 numbers that they stand for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from groundup.runs.tensor_file import Stored
 ENDS = tuple(f".{part}" for part in SUFFIXES)
 
 
-def widened(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
+def dequantized(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
     """Return tensors not yet read, with a matrix in place of the parts that stand for one."""
     names = dict.fromkeys(name.removesuffix(".codes") for name in stored if name.endswith(".codes"))
     found = {}

@@ -1,0 +1,108 @@
+"""What a kind of training is: all that the driver asks, in the order in which it asks."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic
+
+from groundup.config import GPTConfig, TrainConfig
+from groundup.data import Source
+from groundup.optim.step import M, Step
+from groundup.plan import Plan, make_plan
+from groundup.processes.alone import Alone
+from groundup.runs import RunFolder
+from groundup.runs.manifest import BaseTable
+from groundup.train.choices import Choices
+from groundup.train.duties import Between
+from groundup.train.records import Validation
+from groundup.train.request import Screen
+from groundup.train.resume import Identity
+
+
+class Job(ABC, Generic[M]):
+    """One training of some kind: what it starts from, its data, its step, what it shows."""
+
+    kind: ClassVar[str]
+    """What run.toml calls it."""
+
+    config: GPTConfig
+    """The model; the size of its vocabulary may be that of the data, once this is prepared."""
+    settings: TrainConfig
+    """As asked for, before anything is decided."""
+    extend: int | None = None
+    """The steps that a run which is there already is to be lengthened to."""
+    own_process: bool = False
+    """Whether nothing else runs in this process, so that it may be set up as training needs it."""
+    rate_share: float = 1.0
+    """The part of a new model's learning rate that this one takes, where that is not set."""
+    base: BaseTable | None = None
+    """The checkpoint with the weights that a step does not keep, where it does not keep all."""
+    extra: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """What a step keeps that a GPT of `config` lacks, such as a head: shapes by name."""
+    n_tokens: int | None = None
+    """How many tokens there are to learn from, once the data is prepared."""
+
+    def prepare(self, screen: Screen) -> None:
+        """Read the data, once; the first of several processes does so before the others."""
+
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Return what makes two requests the same run; the data is prepared."""
+
+    @abstractmethod
+    def data_table(self) -> dict[str, Any]:
+        """Return what run.toml says of the data, in [data]."""
+
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes: memory, work, steps."""
+        return make_plan(self.config, replace(settings, epochs=None), train_tokens=self.n_tokens)
+
+    def steps(self, epochs: float, settings: TrainConfig) -> int:
+        """Return how many steps make so many passes over the data."""
+        assert self.n_tokens is not None, "the data is prepared"
+        per_step = settings.sequences_per_step * self.config.context_length
+        return steps_of(epochs, self.n_tokens, per_step)
+
+    @abstractmethod
+    def model(self, seed: int) -> M:
+        """Return the model at step 0."""
+
+    def skeleton(self) -> M:
+        """Return a model that is about to be filled from a checkpoint."""
+        return self.model(0)
+
+    @abstractmethod
+    def source(self, settings: TrainConfig) -> Source:
+        """Return the rows to learn from."""
+
+    @abstractmethod
+    def step(self, model: M, choices: Choices) -> Step[M]:
+        """Return the model with its loss."""
+
+    def write(self, folder: RunFolder) -> None:
+        """Write what belongs beside the weights, such as a tokenizer."""
+
+    def evaluate(
+        self, step: Step[M], choices: Choices, world: Alone, most: int | None, between: Between
+    ) -> Validation | None:
+        """Validate on at most so many tokens (all for None); None where there is nothing to."""
+        return None
+
+    def sample(
+        self, step: Step[M], choices: Choices, world: Alone, between: Between
+    ) -> tuple[str, str] | None:
+        """Return a prompt and what the model makes of it, if it can show anything."""
+        return None
+
+
+def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
+    """Return the fewest steps that learn from `n_tokens` `epochs` times over; 1 or more.
+
+    `tokens_per_step` is sequences_per_step times context_length. The last step may begin the next
+    pass.
+    """
+    return max(1, math.ceil(epochs * n_tokens / tokens_per_step))

@@ -1,0 +1,163 @@
+"""The driver knows no kind of job: a second one stops, goes on, replays, reports and is shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from groundup import GPT, ByteTokenizer, GPTConfig, load, save
+from groundup.base.errors import DataError, RunError, UsageError
+from groundup.runs import RunFolder
+from groundup.runs.checkpoint import newest_intact
+from groundup.train.health import DivergedError
+from groundup.train.pretraining import JOBS
+from groundup.train.replay import replay, worst
+from groundup.train.request import recorded_request
+from groundup.weights import export_model
+from tests.processes import starting
+from tests.train.second_job import Counting, Rows, train
+
+CONFIG = GPTConfig(vocab_size=257, context_length=16, emb_dim=16, n_heads=2, n_layers=2)
+STEPS = 150
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return with_base(tmp_path, seed=1)
+
+
+def with_base(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    save(GPT(CONFIG), ByteTokenizer(), folder / "base")
+    return folder
+
+
+def kept(run: Path) -> dict[str, Tensor]:
+    checkpoint, _ = newest_intact(run / "checkpoints")
+    assert checkpoint is not None
+    return {**checkpoint.model_tensors(), **checkpoint.trainer_tensors()}
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    first, second = kept(one), kept(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_a_checkpoint_holds_what_learns_and_load_puts_it_together_with_the_base(
+    folder: Path,
+) -> None:
+    before = load(folder / "base").model.state_dict()
+    done = train(folder / "run")
+    assert done.progress.finished
+    assert done.progress.tokens == sum(Rows().rows(i, 4).n_tokens for i in range(0, 48, 4))
+    own = kept(folder / "run")
+    learnt = {name for name in own if ":" not in name}
+    assert learnt == {"offset", *(name for name in before if name.startswith("blocks.1."))}
+    loaded = load(folder / "run", "latest")
+    assert torch.equal(loaded.extra["offset"], own["offset"])
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, own[name] if name in learnt else before[name]), name
+    assert not torch.equal(own["blocks.1.ffn.up.weight"], before["blocks.1.ffn.up.weight"])
+    assert train(folder / "run").was_finished
+
+
+def test_it_is_killed_and_goes_on_bit_for_bit(folder: Path) -> None:
+    words = [str(folder / "run"), str(STEPS)]
+    process = starting.Training(folder, words, module="tests.train.second_job")
+    run = RunFolder(folder / "run")
+    process.wait_for(lambda: len(list(run.checkpoints.glob("step-*"))) > 1)
+    process.kill()
+    assert process.ranks[0].returncode == -signal.SIGKILL
+    assert not run.report.exists()
+    train(folder / "run", steps=STEPS)
+    train(folder / "whole", steps=STEPS)
+    assert_same_bits(folder / "run", folder / "whole")
+    assert starting.lines(run) == starting.lines(RunFolder(folder / "whole"))
+    assert "finished</span>" in run.report.read_text()
+
+
+def test_two_processes_share_it(folder: Path) -> None:
+    words = [str(folder / "run"), "12"]
+    starting.Training(folder, words, ranks=2, module="tests.train.second_job").finish()
+    train(folder / "alone")
+    shared, alone = (starting.losses(RunFolder(folder / name)) for name in ("run", "alone"))
+    assert shared == pytest.approx(alone, rel=1e-5)
+    assert kept(folder / "run").keys() == kept(folder / "alone").keys()
+
+
+def test_a_spoilt_row_is_found_again_by_the_step_of_the_job(folder: Path) -> None:
+    with pytest.raises(DivergedError, match="step 5"):
+        train(folder / "run", Rows(spoilt=17))
+    with pytest.raises(UsageError, match="of the kind counting"):
+        replay(folder / "run")
+    found = replay(folder / "run", jobs={**JOBS, Counting.kind: Counting.recorded})
+    assert worst(found, 1) == [1]
+    assert [math.isfinite(loss) for loss in found.losses] == [True, False, True, True]
+    assert (found.first, found.not_finite) == (None, [])
+    assert torch.equal(found.tokens, torch.from_numpy(Rows().rows(16, 4).arrays["tokens"]))
+
+
+def test_a_base_that_moves_along_is_found_and_one_that_is_gone_is_told(folder: Path) -> None:
+    train(folder / "run", steps=3)
+    moved = folder.rename(folder.with_name("moved"))
+    assert load(moved / "run").extra
+    (moved / "base").rename(moved / "elsewhere")
+    with pytest.raises(RunError, match=r"learnt on top of step 0 of .*base, which is gone"):
+        load(moved / "run")
+    with pytest.raises(RunError, match=r"base is not a run folder"):
+        train(moved / "run", steps=3)
+
+
+def test_another_base_in_its_place_is_refused(folder: Path) -> None:
+    train(folder / "run", steps=3)
+    shutil.rmtree(folder / "base")
+    with_base(folder, seed=2)
+    with pytest.raises(RunError, match=r"base/checkpoints/step-00000000 has other weights by now"):
+        load(folder / "run")
+    with pytest.raises(UsageError, match=r"weights was .*, now "):
+        train(folder / "run", steps=3)
+
+
+def test_a_base_that_is_damaged_is_told(folder: Path) -> None:
+    train(folder / "run", steps=3)
+    (folder / "base/checkpoints/step-00000000/model.safetensors").write_bytes(b"")
+    with pytest.raises(RunError, match=r"holds only what it learnt .* has 0 bytes"):
+        load(folder / "run")
+
+
+def test_data_in_which_nothing_counts_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="no target of the training data counts, in 64 rows"):
+        train(folder / "run", Rows(counts=False), steps=99)
+
+
+@pytest.mark.parametrize("change", [{}, {"offset": [256]}, {"offset": [257], "more": [1]}])
+def test_a_tensor_that_neither_the_config_nor_the_record_knows_is_refused(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    run = train(folder / "run", steps=3).folder
+    manifest = run.read()
+    assert manifest.job is not None
+    job = dataclasses.replace(manifest.job, tensors=change)
+    run.write(dataclasses.replace(manifest, job=job))
+    with pytest.raises(RunError, match=r"does not fit run\.toml's \[(model|job)\]"):
+        load(run.path)
+
+
+def test_what_knows_only_whole_pretrained_models_says_so(folder: Path) -> None:
+    run = train(folder / "run", steps=3).folder
+    with pytest.raises(UsageError, match="is not a whole GPT by itself"):
+        export_model(run.path, folder / "out", "hf")
+    with pytest.raises(UsageError, match="holds a training of the kind counting, not pretraining"):
+        recorded_request(run)
+    loaded = load(run.path)
+    whole = load(save(loaded.model, loaded.tokenizer, folder / "whole")).model
+    assert all(map(torch.equal, whole.parameters(), loaded.model.parameters()))
