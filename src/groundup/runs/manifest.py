@@ -36,7 +36,7 @@ class TomlTable:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the table with these values; a `TypeError` where one that must be is not."""
+        """Return the table with these values; a `TypeError` where one is lacking that must be."""
         known: dict[str, Any] = {}
         others: dict[str, Any] = {}
         for key, value in values.items():
