@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, as_table, build
@@ -23,11 +23,10 @@ from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
 from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.guard import State
 from groundup.train.job import Job
-from groundup.train.listener import Listener
+from groundup.train.listener import Listener, Screen
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper
-from groundup.train.request import Screen
 from groundup.train.resume import Identity, check_new, compatible, tell_inexact, versions
 from groundup.train.shortage import explained
 
@@ -69,33 +68,23 @@ def drive(
         requests = held.enter_context(Requests()) if requests is None else requests
         ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
         screen = Screen() if ranks.rank else screen
-        tables, saved = ranks.broadcast(partial(_decide, job, keeper, screen, ranks.size, held))
-        manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
-        progress = Progress() if checkpoint is None else progress_at(checkpoint)
-        choices = _choices(manifest, job, ranks.size)
+        told = ranks.broadcast(partial(_decide, job, keeper, screen, ranks.size, held))
+        decided = Decided.of(told, job, keeper, ranks.size)
+        progress, choices = decided.progress, decided.choices
         was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
             if ranks.rank:
                 job.prepare(screen)  # as the first process has done
             plan = job.plan(choices.config)
             check_fits(plan)
-            manifest = _with_plan(manifest, plan)
-            heard = () if ranks.rank else (keeper, screen, *listeners)
             with choices.in_force():
-                world = _arranged(ranks, choices)
-                trainer = _trainer(
-                    job, keeper, manifest, checkpoint, choices, heard, world, started
-                )
+                heard = () if ranks.rank else (keeper, screen, *listeners)
+                trainer = _trainer(job, keeper, decided, plan, heard, ranks, started)
                 if ranks.rank == 0:
-                    keeper.begin(manifest, job, checkpoint)
+                    keeper.begin(_with_plan(decided.manifest, plan), job, decided.checkpoint)
                 screen.planned(plan, choices, keeper.folder)
-                if checkpoint is not None:
-                    tell_inexact(manifest.as_table(), _computing(choices), screen.notice)
-                    trainer.restore(*_state(checkpoint, trainer.step))
-                    trainer.progress.finished = False
-                    screen.resumed(progress)
+                _restore(trainer, decided, screen)
                 requests.patient = True
-                world.watch(trainer)
                 with explained(plan, choices.device):
                     progress = trainer.fit(requests)
                 requests.patient = False
@@ -104,6 +93,26 @@ def drive(
             keeper.report(progress.finished)
     stop = None if was_finished else requests.stop
     return TrainRun(keeper.folder, progress, stop, was_finished)
+
+
+class Decided(NamedTuple):
+    """What one process has decided for all: run.toml, and where to go on from."""
+
+    manifest: Manifest
+    choices: Choices
+    checkpoint: Checkpoint | None
+    progress: Progress
+
+    @classmethod
+    def of(cls, told: Any, job: Job[Any], keeper: Keeper, n_processes: int) -> Self:
+        """Return what `_decide` has told, which was JSON on its way."""
+        manifest, checkpoint = Manifest.of(told[0]), keeper.checkpoint(told[1])
+        settings = build(TrainConfig, manifest.train or {})
+        own_process = job.own_process or settings.allocator in ("keep", "release")
+        reasons = (manifest.choices or {}).get("reasons", {})
+        choices = Choices(settings, reasons, own_process, n_processes)
+        progress = Progress() if checkpoint is None else progress_at(checkpoint)
+        return cls(manifest, choices, checkpoint, progress)
 
 
 @contextlib.contextmanager
@@ -182,14 +191,6 @@ def _computing(choices: Choices) -> dict[str, Any]:
     return {"versions": versions(), "machine": machine(choices.device)}
 
 
-def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:
-    """Return the choices that run.toml tells of."""
-    settings = build(TrainConfig, manifest.train or {})
-    own_process = job.own_process or settings.allocator in ("keep", "release")
-    reasons = (manifest.choices or {}).get("reasons", {})
-    return Choices(settings, reasons, own_process, n_processes)
-
-
 def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
     """Return run.toml with what the run takes; what was written there before stays."""
     planned = {
@@ -215,20 +216,20 @@ def _arranged(ranks: Alone, choices: Choices) -> Alone:
 def _trainer(
     job: Job[Any],
     keeper: Keeper,
-    manifest: Manifest,
-    checkpoint: Checkpoint | None,
-    choices: Choices,
+    decided: Decided,
+    plan: Plan,
     listeners: Sequence[Listener],
-    world: Alone,
+    ranks: Alone,
     started: float,
 ) -> Trainer:
     """Return what trains the job's model: as it is at step 0, or about to be restored."""
-    settings, plan = choices.config, manifest.plan or PlanTable()
-    model = job.model(settings.seed) if checkpoint is None else job.skeleton()
+    choices, measured = decided.choices, decided.manifest.plan or PlanTable()
+    world = _arranged(ranks, choices)
+    model = job.skeleton() if decided.checkpoint else job.model(choices.config.seed)
     step = job.step(model.to(choices.device), choices)
-    return Trainer(
+    trainer = Trainer(
         step=step,
-        batches=job.source(settings),
+        batches=job.source(choices.config),
         choices=choices,
         evaluate=partial(job.evaluate, step, choices, world),
         sample=partial(job.sample, step, choices, world),
@@ -236,10 +237,23 @@ def _trainer(
         last_checkpoint=partial(_last_state, keeper, step, world),
         world=world,
         started=started,
-        timed=plan.seconds_per_step is not None,
+        timed=measured.seconds_per_step is not None,
         flops_per_token=plan.flops_per_token or 0.0,
         peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )
+    world.watch(trainer)
+    return trainer
+
+
+def _restore(trainer: Trainer, decided: Decided, screen: Screen) -> None:
+    """Bring model and optimizer to the checkpoint, if there is one."""
+    if decided.checkpoint is None:
+        return
+    tell_inexact(decided.manifest.as_table(), _computing(decided.choices), screen.notice)
+    _, weights, memory = _state(decided.checkpoint, trainer.step)
+    decided.progress.finished = False  # it may have been lengthened
+    trainer.restore(decided.progress, weights, memory)
+    screen.resumed(decided.progress)
 
 
 def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -27,8 +28,9 @@ from groundup.train.choices import Choices
 from groundup.train.driver import TrainRun, drive
 from groundup.train.duties import Between
 from groundup.train.job import Job
+from groundup.train.listener import Screen
 from groundup.train.recorder import Recorder
-from groundup.train.request import Screen, TrainRequest
+from groundup.train.request import TrainRequest
 from groundup.train.resume import Identity
 from groundup.train.start import new_model
 
@@ -66,6 +68,12 @@ class NextToken(Job[GPT]):
     tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
     """The tokens to learn from, and those that validate."""
+
+    def steps(self, epochs: float, settings: TrainConfig) -> int:
+        """Return how many steps make so many passes over the text."""
+        assert self.n_tokens is not None, "the text is prepared"
+        per_step = settings.sequences_per_step * self.config.context_length
+        return steps_of(epochs, self.n_tokens, per_step)
 
     def source(self, settings: TrainConfig) -> Batches:
         """Return windows of the text."""
@@ -213,6 +221,15 @@ def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
             "known here; use the program that began it"
         )
     return jobs[kind](folder)
+
+
+def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
+    """Return the fewest steps that learn from `n_tokens` `epochs` times over; 1 or more.
+
+    `tokens_per_step` is sequences_per_step times context_length. The last step may begin the next
+    pass.
+    """
+    return max(1, math.ceil(epochs * n_tokens / tokens_per_step))
 
 
 def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:
