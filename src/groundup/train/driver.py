@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, as_table, build
@@ -23,7 +23,7 @@ from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
 from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.guard import State
 from groundup.train.job import Job
-from groundup.train.listener import Listener, Screen
+from groundup.train.listener import Listener, Screen, Tensors
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper
@@ -68,22 +68,29 @@ def drive(
         requests = held.enter_context(Requests()) if requests is None else requests
         ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
         screen = Screen() if ranks.rank else screen
-        told = ranks.broadcast(partial(_decide, job, keeper, screen, ranks.size, held))
-        decided = Decided.of(told, job, keeper, ranks.size)
-        progress, choices = decided.progress, decided.choices
+        decide = partial(_decide, job, keeper, screen, ranks.size, held)
+        tables, saved = ranks.broadcast(decide)
+        manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
+        progress = Progress() if checkpoint is None else progress_at(checkpoint)
+        choices = _choices(manifest, job, ranks.size)
         was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
             if ranks.rank:
                 job.prepare(screen)  # as the first process has done
             plan = job.plan(choices.config)
             check_fits(plan)
+            manifest = _with_plan(manifest, plan)
+            heard = () if ranks.rank else (keeper, screen, *listeners)
             with choices.in_force():
-                heard = () if ranks.rank else (keeper, screen, *listeners)
-                trainer = _trainer(job, keeper, decided, plan, heard, ranks, started)
+                trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
                 if ranks.rank == 0:
-                    keeper.begin(_with_plan(decided.manifest, plan), job, decided.checkpoint)
+                    keeper.begin(manifest, job, checkpoint)
                 screen.planned(plan, choices, keeper.folder)
-                _restore(trainer, decided, screen)
+                if checkpoint is not None:
+                    tell_inexact(manifest.as_table(), _computing(choices), screen.notice)
+                    progress.finished = False  # it may have been lengthened
+                    trainer.restore(progress, *_tensors(checkpoint, trainer.step))
+                    screen.resumed(progress)
                 requests.patient = True
                 with explained(plan, choices.device):
                     progress = trainer.fit(requests)
@@ -93,26 +100,6 @@ def drive(
             keeper.report(progress.finished)
     stop = None if was_finished else requests.stop
     return TrainRun(keeper.folder, progress, stop, was_finished)
-
-
-class Decided(NamedTuple):
-    """What one process has decided for all: run.toml, and where to go on from."""
-
-    manifest: Manifest
-    choices: Choices
-    checkpoint: Checkpoint | None
-    progress: Progress
-
-    @classmethod
-    def of(cls, told: Any, job: Job[Any], keeper: Keeper, n_processes: int) -> Self:
-        """Return what `_decide` has told, which was JSON on its way."""
-        manifest, checkpoint = Manifest.of(told[0]), keeper.checkpoint(told[1])
-        settings = build(TrainConfig, manifest.train or {})
-        own_process = job.own_process or settings.allocator in ("keep", "release")
-        reasons = (manifest.choices or {}).get("reasons", {})
-        choices = Choices(settings, reasons, own_process, n_processes)
-        progress = Progress() if checkpoint is None else progress_at(checkpoint)
-        return cls(manifest, choices, checkpoint, progress)
 
 
 @contextlib.contextmanager
@@ -191,6 +178,14 @@ def _computing(choices: Choices) -> dict[str, Any]:
     return {"versions": versions(), "machine": machine(choices.device)}
 
 
+def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:
+    """Return the choices that run.toml tells of."""
+    settings = build(TrainConfig, manifest.train or {})
+    own_process = job.own_process or settings.allocator in ("keep", "release")
+    reasons = (manifest.choices or {}).get("reasons", {})
+    return Choices(settings, reasons, own_process, n_processes)
+
+
 def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
     """Return run.toml with what the run takes; what was written there before stays."""
     planned = {
@@ -216,16 +211,16 @@ def _arranged(ranks: Alone, choices: Choices) -> Alone:
 def _trainer(
     job: Job[Any],
     keeper: Keeper,
-    decided: Decided,
-    plan: Plan,
-    listeners: Sequence[Listener],
+    manifest: Manifest,
+    choices: Choices,
+    saved: int | None,
     ranks: Alone,
+    listeners: Sequence[Listener],
     started: float,
 ) -> Trainer:
     """Return what trains the job's model: as it is at step 0, or about to be restored."""
-    choices, measured = decided.choices, decided.manifest.plan or PlanTable()
-    world = _arranged(ranks, choices)
-    model = job.skeleton() if decided.checkpoint else job.model(choices.config.seed)
+    world, plan = _arranged(ranks, choices), manifest.plan or PlanTable()
+    model = job.model(choices.config.seed) if saved is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
     trainer = Trainer(
         step=step,
@@ -237,7 +232,7 @@ def _trainer(
         last_checkpoint=partial(_last_state, keeper, step, world),
         world=world,
         started=started,
-        timed=measured.seconds_per_step is not None,
+        timed=plan.seconds_per_step is not None,
         flops_per_token=plan.flops_per_token or 0.0,
         peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )
@@ -245,28 +240,17 @@ def _trainer(
     return trainer
 
 
-def _restore(trainer: Trainer, decided: Decided, screen: Screen) -> None:
-    """Bring model and optimizer to the checkpoint, if there is one."""
-    if decided.checkpoint is None:
-        return
-    tell_inexact(decided.manifest.as_table(), _computing(decided.choices), screen.notice)
-    _, weights, memory = _state(decided.checkpoint, trainer.step)
-    decided.progress.finished = False  # it may have been lengthened
-    trainer.restore(decided.progress, weights, memory)
-    screen.resumed(decided.progress)
-
-
 def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
     """Return the newest checkpoint, if any, after which all that was written is forgotten."""
     checkpoint = keeper.checkpoint(world.broadcast(keeper.rewind))
-    return None if checkpoint is None else _state(checkpoint, step)
+    return None if checkpoint is None else (progress_at(checkpoint), *_tensors(checkpoint, step))
 
 
-def _state(checkpoint: Checkpoint, step: Step[Any]) -> State:
-    """Return what a checkpoint holds, which must be what the step keeps."""
+def _tensors(checkpoint: Checkpoint, step: Step[Any]) -> tuple[Tensors, Tensors]:
+    """Return weights and optimizer memory of a checkpoint, which must be what the step keeps."""
     weights = checkpoint.model_tensors()
     check_fit(step.kept(), weights, checkpoint.path)
-    return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
+    return weights, checkpoint.trainer_tensors()
 
 
 def progress_at(checkpoint: Checkpoint) -> Progress:

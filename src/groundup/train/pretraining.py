@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Self
 
-from groundup.base.errors import UsageError, shown
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
@@ -38,8 +36,6 @@ EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""
 PROMPT_CHARACTERS = 24
 """Least length of a prompt taken from the validation text; it goes on to the end of the word."""
-Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]
-
 UNITS = ("tokens", "bytes", "documents")
 
 
@@ -206,21 +202,6 @@ class Pretraining(NextToken):
         self.tokenizer.save(folder.tokenizer)
         generation = ending(self.start.generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.start.chat_template, generation)
-
-
-JOBS: Jobs = {PRETRAINING: Pretraining.recorded}
-"""Makes the job of a run, by the kind of it that run.toml names; other rooms have more."""
-
-
-def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
-    """Return the job of a run, of which `skeleton` and `step` may be asked."""
-    kind = folder.read().kind
-    if kind not in jobs:
-        raise UsageError(
-            f"{folder.path} is a training of the kind {shown(kind)}, of which {', '.join(jobs)} is "
-            "known here; use the program that began it"
-        )
-    return jobs[kind](folder)
 
 
 def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
