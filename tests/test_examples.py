@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_parts_of_ones_own_are_trained_and_compared(tmp_path: Path) -> None:
-    words = [sys.executable, EXAMPLES / "parts.py", "--steps", "20"]
+    words = [sys.executable, str(EXAMPLES / "parts.py"), "--steps", "20"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("usual", "no-norm", "squash", "no-shortcuts"):

@@ -16,6 +16,8 @@ from groundup.config import (
     TrainConfig,
     as_table,
     build,
+    foreign_parts,
+    parameter_shapes,
     parse_assignments,
     preset,
 )
@@ -119,6 +121,31 @@ def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> N
 def test_values_out_of_range_are_refused_by_name(cls: type, values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
         build(cls, values)
+
+
+@pytest.mark.parametrize("field", ["norm", "norm_order", "position", "feed_forward", "attention"])
+def test_a_part_may_have_any_name_in_python_alone(field: str) -> None:
+    named: dict[str, Any] = {field: "squash_2"}
+    config = GPTConfig(**named)
+    assert foreign_parts(config) == {field: "squash_2"}
+    assert getattr(config.replace(n_layers=3), field) == "squash_2"
+    assert build(GPTConfig, as_table(config), open_names=True) == config
+    with pytest.raises(ConfigError, match=f"^{field} = 'squash_2': expected one of "):
+        build(GPTConfig, {field: "squash_2"})
+    with pytest.raises(ConfigError, match=f"^{field} = 'squash_2': expected one of "):
+        preset("nano", **{field: "squash_2"})
+    with pytest.raises(ConfigError, match=f"^{field} = 'squash_2': the shapes of a part"):
+        list(parameter_shapes(config))
+    names: list[Any] = ["no norm", "", "a.b", "é", "x" * 81, 3, None]
+    for name in names:
+        with pytest.raises(ConfigError, match=f"^{field} = "):
+            GPTConfig(**{field: name})
+
+
+def test_a_later_field_is_written_where_it_says_something() -> None:
+    assert "attention" not in as_table(GPTConfig())
+    assert as_table(GPTConfig(attention="linear"))["attention"] == "linear"
+    assert build(GPTConfig, as_table(GPTConfig())) == GPTConfig()
 
 
 def test_heads_must_divide_the_width() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from groundup.config import PRESETS, GPTConfig, parameter_shapes, preset
+from groundup.config import PRESETS, GPTConfig, parameter_shapes, part_of, preset
 from groundup.model import empty_gpt
 
 
@@ -21,6 +21,25 @@ def test_shapes_are_those_of_the_model(name: str, other: bool) -> None:
 def test_shapes_are_those_of_the_whole_model(name: str) -> None:
     config = preset(name)
     assert _built(config) == [(p.name, p.shape) for p in parameter_shapes(config)]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_part_of_a_parameter_follows_from_its_name(name: str) -> None:
+    for parameter in parameter_shapes(preset(name, n_layers=2)):
+        assert part_of(parameter.name) == parameter.part
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("blocks.3.memory.key.weight", "memory"),
+        ("blocks.3.scale", "block"),
+        ("blocks.3.memory.key_norm.weight", "normalisation"),
+        ("second_head.weight", "second_head"),
+    ],
+)
+def test_an_unknown_place_is_called_by_its_own_name(name: str, part: str) -> None:
+    assert part_of(name) == part
 
 
 @pytest.mark.parametrize(

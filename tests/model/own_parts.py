@@ -39,6 +39,7 @@ class ScaledAttention(MultiHeadAttention):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.factor = nn.Parameter(torch.full((1,), 0.5))
+        self.shift: Tensor
         self.fixed = torch.linspace(1, 2, self.query.in_features)
         self.register_buffer("shift", torch.full((1,), 0.25), persistent=False)
 

@@ -65,6 +65,7 @@ def test_checkpointed_blocks_have_the_same_gradients(choice: str) -> None:
         each(tokens).square().mean().backward()
     for (name, first), second in zip(model.named_parameters(), again.parameters(), strict=True):
         assert first.grad is not None, name
+        assert second.grad is not None, name
         assert torch.equal(first.grad, second.grad), name
 
 
@@ -92,7 +93,7 @@ def test_a_name_of_groundups_cannot_mean_something_else() -> None:
 
 
 def test_a_part_starts_as_it_likes() -> None:
-    block = own_gpt("all").blocks[0]
+    block: Any = own_gpt("all").blocks[0]
     assert torch.equal(block.back.weight, torch.ones(32, 64))
     assert block.memory.weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert block.attn.factor.item() == 0.5

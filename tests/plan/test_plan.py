@@ -3,15 +3,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from groundup.base.errors import UsageError
-from groundup.config import TrainConfig, preset
+from groundup.base.errors import ConfigError, UsageError
+from groundup.config import TrainConfig, parameter_shapes, preset
 from groundup.plan import (
     Calibration,
     check_fits,
+    count_parameters,
     expected_step_seconds,
+    generation_memory,
     load_calibration,
     machine_fingerprint,
     make_plan,
@@ -20,6 +23,7 @@ from groundup.plan import (
     training_flops_per_token,
     training_memory,
 )
+from groundup.plan.memory import muon_work, optimizer_memory
 from groundup.plan.units import duration, flop, mib, number
 
 MEASURED = Calibration(device="cpu", matmul_gflops={1: 100.0, 2: 200.0}, bandwidth=20e9)
@@ -60,6 +64,37 @@ def test_as_dict_is_json_with_exact_figures() -> None:
     assert memory["total"] == sum(v for k, v in memory.items() if k not in ("total", "moment"))
     run = table["run"]
     assert (run["tokens"], run["passes"], run["least_seconds"]) == (20480, 5.0, None)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("settings", [{}, {"save": "background"}, {"precision": "bf16"}])
+def test_the_known_terms_of_a_foreign_model_are_those_of_any(
+    optimizer: str, settings: dict[str, Any]
+) -> None:
+    config, train = preset("nano"), TrainConfig(optimizer=optimizer, **settings)
+    foreign, parameters = config.replace(norm="mine"), list(parameter_shapes(config))
+    plan, usual = make_plan(foreign, train, parameters=parameters), make_plan(config, train)
+    assert (plan.count.parts, plan.count.active) == (usual.count.parts, usual.count.active)
+    assert plan.block == {part: size for part, size in usual.block.items() if size}
+    assert plan.training is not None
+    for term in ("weights", "optimizer", "process", "saving"):
+        known = optimizer_memory(config, train) + muon_work(config, train)
+        expected = known if term == "optimizer" else training_memory(config, train).terms.get(term)
+        assert plan.training.terms.get(term) == expected, term
+    assert plan.training.unknown == plan.unknown_memory == ("activations",)
+    assert (plan.flops_per_token, plan.generation, plan.seconds) == (None, None, None)
+    words = dict(plan_rows(plan))
+    assert words["Memory"].endswith(" + activations ?")
+    assert "unknown" in words["Work"]
+    assert plan_tables(plan)
+    assert json.loads(json.dumps(plan.as_dict()))["training_memory_bytes"]["unknown"]
+
+
+def test_a_foreign_part_is_not_guessed() -> None:
+    foreign = preset("nano").replace(feed_forward="mine")
+    for work in (make_plan, count_parameters, training_flops_per_token, generation_memory):
+        with pytest.raises(ConfigError, match=r"^feed_forward = 'mine': "):
+            work(foreign)
 
 
 def test_plan_without_training() -> None:

@@ -60,7 +60,7 @@ def chat(
 
 
 class Session:
-    """A chat from its first line to its last: what is typed or piped, and what comes of it.
+    """A chat from its first line to its last: reads turns and commands, and shows answers.
 
     At a terminal an error is shown and the chat goes on; in a pipe the first one ends it.
     """
@@ -83,7 +83,7 @@ class Session:
                 if interrupted:
                     _say("\n" + HOW_TO_END)
                     interrupted = False
-                self._take(read_turn(lines))
+                self._handle(read_turn(lines))
             except EOFError:
                 break
             except Interrupted as error:
@@ -101,9 +101,9 @@ class Session:
         if not self.at_terminal or error.number != signal.SIGINT:
             raise error
 
-    def _take(self, turn: str | Command) -> None:
+    def _handle(self, turn: str | Command) -> None:
         if isinstance(turn, Command):
-            self._obey(turn)
+            self._run_command(turn)
         elif turn or not self.answers:
             self._write(lambda: self.talk.say(turn))
 
@@ -119,18 +119,18 @@ class Session:
             self._only_ctrl_c(error)
             print()
 
-    def _obey(self, command: Command) -> None:
+    def _run_command(self, command: Command) -> None:
         if command.name not in COMMANDS:
             hint = nearest(f"/{command.name}", [f"/{name}" for name in COMMANDS], OTHER_NAMES)
             raise UsageError(
                 f"no command '/{shown(command.name)}' (type // to begin a text with /); {hint}"
             )
-        takes, _, obey = COMMANDS[command.name]
+        takes, _, run = COMMANDS[command.name]
         if command.text and not takes:
             raise UsageError(f"/{command.name} {shown(command.text)}: the command takes nothing")
         if not command.text and takes and not takes.startswith("["):
             raise UsageError(f"/{command.name}: expected {takes} behind it")
-        obey(self, command.text)
+        run(self, command.text)
 
     def help(self, text: str) -> None:
         """List the commands."""

@@ -1,4 +1,4 @@
-"""`groundup evaluate`: what a model is worth on a text, and in the public tasks."""
+"""`groundup evaluate`: how good a model is on a text, and in public tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user of a chat types, or what a pipe brings: lines, texts of several lines, commands."""
+"""The turns of a chat from a terminal or a pipe: lines, texts of several lines, commands."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ ARGUMENTS: Table = {
 RESUMES = "resume resume_from resume_training resume_from_checkpoint continue c restart"
 
 
-def answer(name: str, words: Table) -> list[str]:
+def meanings(name: str, words: Table) -> list[str]:
     """Return the entries of a table in which others' `name` stands, in its order."""
     given = plain(name)
     return [ours for ours, others in words.items() if given in map(plain, others.split())]
@@ -121,9 +121,9 @@ def setting_named(name: str) -> str | None:
 
 def unknown_verb(name: str, known: list[str], group: str) -> str:
     """Return what to write in place of a verb that is not there, or not in its group."""
-    if absent := answer(name, ABSENT):
+    if absent := meanings(name, ABSENT):
         return f"no verb '{name}': {absent[0]}"
-    if ours := [one for one in answer(name, VERBS) if one.startswith(group)]:
+    if ours := [one for one in meanings(name, VERBS) if one.startswith(group)]:
         return f"no verb '{name}': here it is 'groundup {ours[0]}'"
     if not group and Path(name).is_file():
         return f"no verb '{name}', but a file: 'groundup train {shlex.quote(name)}' trains on it"
@@ -144,12 +144,12 @@ def unknown_flag(given: str, context: Any) -> str:
     if given in (flag for p in root.command.params for flag in p.opts):
         verb = context.command_path.removeprefix(root.command_path)
         return f"{given}: it stands before the verb: '{root.command_path} {given}{verb}'"
-    if "--run" in flags and answer(given, {"resume": RESUMES}):
+    if "--run" in flags and meanings(given, {"resume": RESUMES}):
         return f"{given}: here the same command goes on, as does 'groundup resume RUN'"
-    if argument := answer(given, {key: ARGUMENTS[key] for key in flags if key in ARGUMENTS}):
+    if argument := meanings(given, {key: ARGUMENTS[key] for key in flags if key in ARGUMENTS}):
         usage = " ".join(map(_shape, (p for p in command.params if not p.opts[0].startswith("-"))))
         return f"{given}: {argument[0].upper()} needs no flag: '{context.command_path} {usage}'"
-    ours = [flag for flag in answer(given, FLAGS) if flag in flags]
+    ours = [flag for flag in meanings(given, FLAGS) if flag in flags]
     if setting := setting_named(given):
         own = f"--{setting.replace('_', '-')}"
         ours = [own] if own in flags else ours or [f"--set {setting}=VALUE"] * ("--set" in flags)

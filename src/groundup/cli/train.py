@@ -255,7 +255,7 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_result(outcome)))
     else:
-        _farewell(screen, outcome)
+        _print_end(screen, outcome)
     if outcome.signal is not None and not outcome.progress.finished:
         raise typer.Exit(128 + outcome.signal)
 
@@ -266,7 +266,7 @@ def _result(outcome: TrainRun) -> dict[str, Any]:
     return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
 
 
-def _farewell(screen: ConsoleScreen, outcome: TrainRun) -> None:
+def _print_end(screen: ConsoleScreen, outcome: TrainRun) -> None:
     """Print how the run ended, a sample of a finished model, and commands that may come next."""
     from groundup.runs import read_lines
     from groundup.runs.record import read_run
@@ -283,7 +283,7 @@ def _farewell(screen: ConsoleScreen, outcome: TrainRun) -> None:
     if outcome.was_finished:
         screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
     else:
-        _show_writing(screen, outcome, prompt or " ")
+        _print_sample(screen, outcome, prompt or " ")
     first_words = prompt.partition("\n")[0] or "The"
     generate = ("generate", str(path), first_words, "--temperature", "0.7")
     print_command(screen.console, "Next", "groundup", *generate)
@@ -291,7 +291,7 @@ def _farewell(screen: ConsoleScreen, outcome: TrainRun) -> None:
     print_command(screen.console, "", "open", str(outcome.folder.report))
 
 
-def _show_writing(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
+def _print_sample(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
     from groundup.generate import generate
     from groundup.runs.load import load
 

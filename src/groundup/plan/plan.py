@@ -132,7 +132,8 @@ class Plan:
 
 
 def _memory_table(memory: Memory) -> dict[str, Any]:
-    return {"moment": memory.moment, **memory.terms, "total": memory.total}
+    unknown = {"unknown": list(memory.unknown)} if memory.unknown else {}
+    return {"moment": memory.moment, **memory.terms, "total": memory.total, **unknown}
 
 
 def make_plan(

@@ -101,11 +101,11 @@ class Heartbeat:
             self.meet("start")
             threading.Thread(target=self._watch, daemon=True, name="heartbeat").start()
             yield
-            self._part()
+            self._leave()
         except BaseException as error:
             self._noticed.set()
             if isinstance(error, GroundupError) and error.blameless:
-                self._tell(state="parted")
+                self._tell(state="left")
                 raise
             self._tell(state="failed", step=self._step(), why=one_line(error))
             if isinstance(error, GroundupError) or not isinstance(error, Exception):
@@ -151,7 +151,7 @@ class Heartbeat:
         except RankLost as error:
             store_lost = error
         now = time.monotonic()
-        others = {r: sign for r, sign in self._others.items() if sign.said["state"] != "parted"}
+        others = {r: sign for r, sign in self._others.items() if sign.said["state"] != "left"}
         for rank, sign in others.items():
             if sign.said["state"] == "failed" and (why := sign.said["why"]) != besides:
                 return _lost(rank, sign.said["step"], f"failed ({why})")
@@ -232,9 +232,9 @@ class Heartbeat:
                 who = before.who if before else said["who"]
                 self._others[rank] = Sign(said, now, who)
 
-    def _part(self) -> None:
+    def _leave(self) -> None:
         """Tell the others that this process has done its part; who keeps the store goes last."""
-        self._tell(state="parted")
+        self._tell(state="left")
         until = time.monotonic() + ANSWER
         while self.rank == 0 and time.monotonic() < until:
             self.ask(self._hear, None)

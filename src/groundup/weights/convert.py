@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -20,7 +20,6 @@ from groundup.runs.checkpoint import MODEL, choose_checkpoint
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
 from groundup.runs.load import check_shapes, run_tokenizer
-from groundup.runs.manifest import SourceTable
 from groundup.runs.save import write_run
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
@@ -179,7 +178,7 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         lambda path: write_safetensors(path, found.tensors, None),
         found.chat_template,
         found.generation,
-        source=SourceTable.of({**found.source, "files": _hashes(source)}),
+        source=replace(found.source, files=_hashes(source)),
     )
     return checkpoint.path / MODEL
 

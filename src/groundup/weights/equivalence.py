@@ -24,7 +24,7 @@ def differences(config: GPTConfig, other: GPTConfig) -> dict[str, tuple[Any, Any
 
 
 def canonical(config: GPTConfig) -> dict[str, Any]:
-    """Return the fields of `config`, with those at their defaults that change no logit.
+    """Return the fields of `config` in one way of writing them; those without effect at defaults.
 
     Numbers are rounded to 32 bits, in which GGUF files hold them and models compute.
     """
@@ -34,6 +34,7 @@ def canonical(config: GPTConfig) -> dict[str, Any]:
     fields = {
         **vars(config),
         "window_pattern": shortest_pattern(letters),
+        "query_pre_attn_scalar": config.query_pre_attn_scalar or float(config.head_dim),
         **{name: _DEFAULTS[name] for name in _without_effect(config, "L" in letters)},
     }
     return {
@@ -43,7 +44,7 @@ def canonical(config: GPTConfig) -> dict[str, Any]:
 
 
 def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:
-    """Return the fields that change no logit of `config`."""
+    """Return the fields of `config` that change no logit."""
     scaling = config.rope_scaling
     without = {"drop_rate", "attention_drop_rate"}
     if config.position == "learned":
@@ -57,8 +58,6 @@ def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:
         without.add("window")
     if "window" in without and ("rope_local_base" in without or not config.rope_local_base):
         without.add("window_pattern")
-    if config.query_pre_attn_scalar == config.head_dim:
-        without.add("query_pre_attn_scalar")
     return without
 
 

@@ -68,7 +68,7 @@ def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
 
 def replace_name(found: Pretrained, name: str) -> Pretrained:
     """Return `found` under the name that it has on the hub."""
-    return replace(found, source={**found.source, "name": name})
+    return replace(found, source=replace(found.source, name=name))
 
 
 def _open_file(path: Path, trust_pickle: bool) -> Pretrained:

@@ -12,6 +12,7 @@ from groundup.base.files import make_folder, read_bytes, write_text
 from groundup.base.parse import parse_toml
 from groundup.config import GPTConfig, as_table, build
 from groundup.runs.load import check_shapes
+from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import read_safetensors, write_safetensors
 from groundup.tokenizer import load_tokenizer
 from groundup.weights.pretrained import Exported, Pretrained
@@ -50,7 +51,7 @@ def read_own(folder: Path) -> Pretrained:
         tokenizer=load_tokenizer(folder / TOKENIZER),
         chat_template=_chat_template(folder / CHAT_TEMPLATE),
         generation=generation,
-        source={"format": "safetensors", "name": str(tables.get("name", folder.name))},
+        source=SourceTable(format="safetensors", name=str(tables.get("name", folder.name))),
     )
 
 

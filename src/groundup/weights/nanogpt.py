@@ -12,6 +12,7 @@ from torch import Tensor
 
 from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import GPTConfig
+from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored
 from groundup.weights.hf.names import GPT2
 from groundup.weights.pretrained import Pretrained
@@ -51,7 +52,7 @@ def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
         config=config,
         tensors=to_ours(stored, config, NAMES, file),
         tokenizer=None,
-        source={"format": "nanogpt", "family": "gpt2", "name": file.stem},
+        source=SourceTable(format="nanogpt", family="gpt2", name=file.stem),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.config import GPTConfig
+from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer
 
@@ -31,5 +32,5 @@ class Pretrained:
     tokenizer: Tokenizer | None
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
-    source: dict[str, Any] = field(default_factory=dict)
+    source: SourceTable = field(default_factory=SourceTable)
     notices: list[str] = field(default_factory=list)

@@ -50,7 +50,7 @@ def test_llama_cpps_names_and_layouts_are_read(tmp_path: Path, family: str) -> N
     found = read_gguf(made(tmp_path / "a.gguf", family, model))
     check(found, model)
     assert found.notices == ["the file holds no tokenizer"]
-    assert (found.source["format"], found.source["family"]) == ("gguf", FAMILIES[family])
+    assert (found.source.format, found.source.family) == ("gguf", FAMILIES[family])
 
 
 @pytest.mark.parametrize(

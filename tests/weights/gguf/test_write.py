@@ -68,7 +68,7 @@ def test_what_goes_with_the_weights_comes_back(tmp_path: Path) -> None:
     named = back.generation.pop("special_tokens")
     assert named.keys() == {"bos_token", "eos_token"}
     assert back.generation == generation
-    assert back.source["name"] == "tiny one"
+    assert back.source.name == "tiny one"
     assert back.tokenizer is not None
     assert back.tokenizer.fingerprint == byte_level("gpt-2").fingerprint
 

@@ -18,6 +18,7 @@ from tokenizers import models, processors
 from torch import Tensor
 
 from groundup.base.errors import GroundupError, RunError, TokenizerError, UsageError
+from groundup.runs.manifest import SourceTable
 from groundup.tokenizer import ByteTokenizer
 from groundup.weights.hf import fetch_hub, read_hf
 from tests.weights.hf.models import MODELS, filled, saved
@@ -256,15 +257,11 @@ def test_a_hostile_config_is_refused(llama: Path, content: bytes, said: str) -> 
 def test_what_a_folder_says_of_itself(llama: Path) -> None:
     (llama / "README.md").write_text("---\ntags:\n- x\nlicense: apache-2.0\n---\nlicense: mit\n")
     source = read_hf(llama).source
-    assert source == {
-        "format": "hf",
-        "path": str(llama),
-        "family": "llama",
-        "name": "llama",
-        "licence": "apache-2.0",
-    }
+    assert source == SourceTable(
+        format="hf", path=str(llama), family="llama", name="llama", licence="apache-2.0"
+    )
     (llama / "README.md").write_text("license: mit\n")
-    assert "licence" not in read_hf(llama).source
+    assert read_hf(llama).source.licence is None
 
 
 # Settings beside the weights.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, parameter_shapes
+from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
@@ -133,8 +133,15 @@ def _without_zeros(
     return {name: tensors[name] for name in wanted}
 
 
-def _source(header: Header, architecture: str) -> dict[str, Any]:
-    keys = {"name": "general.name", "licence": "general.license"}
-    texts = {name: header.metadata.get(key) for name, key in keys.items()}
-    source = {"format": "gguf", "path": str(header.path), "family": architecture}
-    return source | {name: text for name, text in texts.items() if isinstance(text, str) and text}
+def _source(header: Header, architecture: str) -> SourceTable:
+    def said(key: str) -> str | None:
+        text = header.metadata.get(key)
+        return text if isinstance(text, str) and text else None
+
+    return SourceTable(
+        format="gguf",
+        path=str(header.path),
+        family=architecture,
+        name=said("general.name"),
+        licence=said("general.license"),
+    )

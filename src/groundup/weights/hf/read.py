@@ -9,6 +9,7 @@ import torch
 
 from groundup.base.errors import RunError, shown
 from groundup.base.file_names import WEIGHTS
+from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored, read_safetensors
 from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
@@ -45,13 +46,13 @@ def read_hf(folder: Path) -> Pretrained:
         tokenizer=tokenizer,
         chat_template=read_template(folder),
         generation=generation,
-        source={
-            "format": "hf",
-            "path": str(folder),
-            "family": model_type,
-            "name": folder.resolve().name,
-            **_licence(folder),
-        },
+        source=SourceTable(
+            format="hf",
+            path=str(folder),
+            family=model_type,
+            name=folder.resolve().name,
+            licence=_licence(folder),
+        ),
         notices=notices + odd,
     )
 
@@ -100,13 +101,13 @@ def _narrowed(stored: Stored) -> Stored:
     return Stored(stored.shape, torch.float32, lambda: stored.read().float())
 
 
-def _licence(folder: Path) -> dict[str, str]:
+def _licence(folder: Path) -> str | None:
     """Return the licence that the front matter of a model card names, if any."""
     card = folder / "README.md"
     if not card.is_file():
-        return {}
+        return None
     with card.open("rb") as file:
         start = file.read(1 << 14).decode("utf-8", "replace")
     matter = start.split("---")[1] if start.startswith("---") else ""
     found = _LICENCE.search(matter)
-    return {"licence": found[1]} if found else {}
+    return found[1] if found else None
