@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from groundup.base.signals import Requests
-from groundup.config import TrainConfig
+from groundup.config import GPTConfig, TrainConfig
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
@@ -30,7 +30,7 @@ from groundup.train.listener import Screen
 from groundup.train.recorder import Recorder
 from groundup.train.request import TrainRequest
 from groundup.train.resume import Identity
-from groundup.train.start import new_model
+from groundup.train.start import Start, new_model
 
 EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""
@@ -132,9 +132,21 @@ class Pretraining(NextToken):
         self.settings = request.train
         self.extend = request.extend
         self.own_process = request.own_process
-        self.start = request.start(request.folder)
-        self.config = self.start.config
-        self.rate_share = self.start.rate_share
+
+    @cached_property
+    def start(self) -> Start:
+        """What it starts from, asked for when all processes have met: none waits in vain."""
+        return self.request.start(self.request.folder)
+
+    @cached_property
+    def config(self) -> GPTConfig:  # type: ignore[override]
+        """The model; the text may have fewer different tokens than were asked for."""
+        return self.start.config
+
+    @cached_property
+    def rate_share(self) -> float:  # type: ignore[override]
+        """Less than 1 for a model that has learnt already."""
+        return self.start.rate_share
 
     @classmethod
     def recorded(cls, folder: RunFolder) -> Self:
