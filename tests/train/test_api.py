@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from groundup.base.errors import ConfigError, UsageError
 from groundup.runs import read_lines
 from groundup.train import Listener, train
 from groundup.train.api import REMEDY
-from groundup.train.job import steps_of
+from groundup.train.pretraining import steps_of
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 20
 TOKENIZER = CharTokenizer.train([TEXT])
@@ -83,6 +84,17 @@ def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path, step: int) ->
             resumed = trained(again, run=tmp_path / "mine")
     assert figures(resumed) == figures(metrics)
     assert same(again, whole)
+
+
+def test_a_stopped_training_is_reported_as_interrupted(tmp_path: Path) -> None:
+    class Stops(Listener):
+        def metrics(self, record: dict[str, Any]) -> None:
+            if record["step"] == 3:
+                signal.raise_signal(signal.SIGTERM)
+
+    metrics = trained(new(), run=tmp_path / "mine", listeners=[Stops()])
+    assert metrics[-1]["step"] == 3
+    assert "interrupted</span>" in (tmp_path / "mine" / "report.html").read_text()
 
 
 def test_a_finished_run_gives_its_weights_and_metrics_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from groundup.base.errors import RunError, UsageError
 from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest
 from groundup.train import TrainRequest, TrainRun, train_run
-from groundup.train.job import steps_of
+from groundup.train.pretraining import steps_of
 from groundup.train.request import recorded_request
 from tests.train.test_run import StopAt, assert_same_bits, folder, lines, quiet, request
 

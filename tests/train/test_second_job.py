@@ -18,8 +18,7 @@ from groundup.base.errors import DataError, RunError, UsageError
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import newest_intact
 from groundup.train.health import DivergedError
-from groundup.train.pretraining import JOBS
-from groundup.train.replay import replay, worst
+from groundup.train.replay import JOBS, replay, worst
 from groundup.train.request import recorded_request
 from groundup.weights import export_model
 from tests.processes import starting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 from pathlib import Path
@@ -129,6 +130,24 @@ def test_a_replay_names_the_layer_and_the_sequence(
     (run / "replay/step-00000009/batch.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"batch.safetensors has 7 bytes"):
         replay(run)
+
+
+def test_a_replay_computes_the_loss_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experts = {"n_experts": 4, "n_active_experts": 2, "ffn_dim": 16}
+    poison(monkeypatch, {9})
+    asked = request(tmp_path, balance_loss=5.0)
+    asked = dataclasses.replace(asked, model_changes=asked.model_changes | experts)
+    with pytest.raises(DivergedError):
+        train_run(asked, quiet())
+    monkeypatch.undo()
+    balanced = replay(asked.folder.path)
+    manifest = asked.folder.read()
+    plain = {**(manifest.train or {}), "balance_loss": 0.0}
+    asked.folder.write(dataclasses.replace(manifest, train=plain))
+    for one, other in zip(balanced.losses, replay(asked.folder.path).losses, strict=True):
+        assert one - other > 5 * 2 * 0.99, "5 times what is 2 where two of four are equally busy"
 
 
 def test_a_run_without_trouble_has_nothing_to_replay(tmp_path: Path) -> None:

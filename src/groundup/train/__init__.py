@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from groundup.train.loop import Trainer as Trainer
     from groundup.train.pretraining import train_run as train_run
     from groundup.train.progress import Progress as Progress
+    from groundup.train.recorder import Recorder as Recorder
     from groundup.train.request import TrainRequest as TrainRequest
     from groundup.train.screen import ConsoleScreen as ConsoleScreen
     from groundup.train.start import new_model as new_model
@@ -42,6 +43,7 @@ _MODULES = {
     "plain_loss": "groundup.optim.cross_entropy",
     "build_optimizer": "groundup.optim.optimizer",
     "Progress": "progress",
+    "Recorder": "recorder",
     "TrainRequest": "request",
     "Job": "job",
     "drive": "driver",

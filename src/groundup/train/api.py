@@ -29,12 +29,10 @@ from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.arguments import check_content, check_text
 from groundup.train.choices import Choices
 from groundup.train.driver import drive
-from groundup.train.job import steps_of
-from groundup.train.listener import Listener
-from groundup.train.pretraining import NextToken
+from groundup.train.listener import Listener, Screen
+from groundup.train.pretraining import NextToken, steps_of
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper, Recorder
-from groundup.train.request import Screen
 from groundup.train.resume import IN_PYTHON, Identity
 from groundup.train.screen import ConsoleScreen
 

@@ -23,11 +23,10 @@ from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
 from groundup.train.choices import AUTOMATIC, Choices, choose
 from groundup.train.guard import State
 from groundup.train.job import Job
-from groundup.train.listener import Listener
+from groundup.train.listener import Listener, Screen, Tensors
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper
-from groundup.train.request import Screen
 from groundup.train.resume import Identity, check_new, compatible, tell_inexact, versions
 from groundup.train.shortage import explained
 
@@ -69,7 +68,8 @@ def drive(
         requests = held.enter_context(Requests()) if requests is None else requests
         ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
         screen = Screen() if ranks.rank else screen
-        tables, saved = ranks.broadcast(partial(_decide, job, keeper, screen, ranks.size, held))
+        decide = partial(_decide, job, keeper, screen, ranks.size, held)
+        tables, saved = ranks.broadcast(decide)
         manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
         progress = Progress() if checkpoint is None else progress_at(checkpoint)
         choices = _choices(manifest, job, ranks.size)
@@ -82,20 +82,16 @@ def drive(
             manifest = _with_plan(manifest, plan)
             heard = () if ranks.rank else (keeper, screen, *listeners)
             with choices.in_force():
-                world = _arranged(ranks, choices)
-                trainer = _trainer(
-                    job, keeper, manifest, checkpoint, choices, heard, world, started
-                )
+                trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
                 if ranks.rank == 0:
                     keeper.begin(manifest, job, checkpoint)
                 screen.planned(plan, choices, keeper.folder)
                 if checkpoint is not None:
                     tell_inexact(manifest.as_table(), _computing(choices), screen.notice)
-                    trainer.restore(*_state(checkpoint, trainer.step))
-                    trainer.progress.finished = False
+                    progress.finished = False  # it may have been lengthened
+                    trainer.restore(progress, *_tensors(checkpoint, trainer.step))
                     screen.resumed(progress)
                 requests.patient = True
-                world.watch(trainer)
                 with explained(plan, choices.device):
                     progress = trainer.fit(requests)
                 requests.patient = False
@@ -216,19 +212,19 @@ def _trainer(
     job: Job[Any],
     keeper: Keeper,
     manifest: Manifest,
-    checkpoint: Checkpoint | None,
     choices: Choices,
+    saved: int | None,
+    ranks: Alone,
     listeners: Sequence[Listener],
-    world: Alone,
     started: float,
 ) -> Trainer:
     """Return what trains the job's model: as it is at step 0, or about to be restored."""
-    settings, plan = choices.config, manifest.plan or PlanTable()
-    model = job.model(settings.seed) if checkpoint is None else job.skeleton()
+    world, plan = _arranged(ranks, choices), manifest.plan or PlanTable()
+    model = job.model(choices.config.seed) if saved is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
-    return Trainer(
+    trainer = Trainer(
         step=step,
-        batches=job.source(settings),
+        batches=job.source(choices.config),
         choices=choices,
         evaluate=partial(job.evaluate, step, choices, world),
         sample=partial(job.sample, step, choices, world),
@@ -240,19 +236,21 @@ def _trainer(
         flops_per_token=plan.flops_per_token or 0.0,
         peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )
+    world.watch(trainer)
+    return trainer
 
 
 def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
     """Return the newest checkpoint, if any, after which all that was written is forgotten."""
     checkpoint = keeper.checkpoint(world.broadcast(keeper.rewind))
-    return None if checkpoint is None else _state(checkpoint, step)
+    return None if checkpoint is None else (progress_at(checkpoint), *_tensors(checkpoint, step))
 
 
-def _state(checkpoint: Checkpoint, step: Step[Any]) -> State:
-    """Return what a checkpoint holds, which must be what the step keeps."""
+def _tensors(checkpoint: Checkpoint, step: Step[Any]) -> tuple[Tensors, Tensors]:
+    """Return weights and optimizer memory of a checkpoint, which must be what the step keeps."""
     weights = checkpoint.model_tensors()
     check_fit(step.kept(), weights, checkpoint.path)
-    return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
+    return weights, checkpoint.trainer_tensors()
 
 
 def progress_at(checkpoint: Checkpoint) -> Progress:

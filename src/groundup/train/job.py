@@ -18,8 +18,8 @@ from groundup.runs import RunFolder
 from groundup.runs.manifest import BaseTable
 from groundup.train.choices import Choices
 from groundup.train.duties import Between
+from groundup.train.listener import Screen
 from groundup.train.records import Validation
-from groundup.train.request import Screen
 from groundup.train.resume import Identity
 
 
@@ -63,9 +63,8 @@ class Job(ABC, Generic[M]):
 
     def steps(self, epochs: float, settings: TrainConfig) -> int:
         """Return how many steps make so many passes over the data."""
-        assert self.n_tokens is not None, "the data is prepared"
-        per_step = settings.sequences_per_step * self.config.context_length
-        return steps_of(epochs, self.n_tokens, per_step)
+        rows = self.source(settings).n_rows
+        return max(1, math.ceil(epochs * rows / settings.sequences_per_step))
 
     @abstractmethod
     def model(self, seed: int) -> M:
@@ -97,12 +96,3 @@ class Job(ABC, Generic[M]):
     ) -> tuple[str, str] | None:
         """Return a prompt and what the model makes of it, if it can show anything."""
         return None
-
-
-def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
-    """Return the fewest steps that learn from `n_tokens` `epochs` times over; 1 or more.
-
-    `tokens_per_step` is sequences_per_step times context_length. The last step may begin the next
-    pass.
-    """
-    return max(1, math.ceil(epochs * n_tokens / tokens_per_step))

@@ -11,6 +11,11 @@ from groundup.train.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from groundup.data import PreparedData
+    from groundup.plan import Plan
+    from groundup.runs import RunFolder
+    from groundup.train.choices import Choices
+
 Tensors = Mapping[str, "Tensor"]
 
 
@@ -34,3 +39,22 @@ class Listener:
 
     def trouble(self, record: dict[str, Any], batch: Tensors, model: Tensors) -> None:
         """Receive what is wrong with a step, its batch, and the model that it came of."""
+
+
+class Screen(Listener):
+    """A listener that is also shown the run before it begins and while its text is prepared."""
+
+    def preparing(self, stage: str, done: int, total: int) -> None:
+        """Receive how many bytes of a stage of preparation are done."""
+
+    def prepared(self, data: PreparedData) -> None:
+        """Receive what training will read."""
+
+    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
+        """Receive what is about to be trained, and where it is written."""
+
+    def notice(self, text: str) -> None:
+        """Receive one line the user should know."""
+
+    def resumed(self, progress: Progress) -> None:
+        """Receive how far the run had come."""

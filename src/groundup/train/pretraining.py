@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import math
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Self
 
-from groundup.base.errors import UsageError, shown
 from groundup.base.signals import Requests
-from groundup.config import TrainConfig
+from groundup.config import GPTConfig, TrainConfig
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
@@ -27,17 +26,16 @@ from groundup.train.choices import Choices
 from groundup.train.driver import TrainRun, drive
 from groundup.train.duties import Between
 from groundup.train.job import Job
+from groundup.train.listener import Screen
 from groundup.train.recorder import Recorder
-from groundup.train.request import Screen, TrainRequest
+from groundup.train.request import TrainRequest
 from groundup.train.resume import Identity
-from groundup.train.start import new_model
+from groundup.train.start import Start, new_model
 
 EVALUATED_AT_ONCE = 4096
 """Validation tokens that go through the model together, where a training batch has fewer."""
 PROMPT_CHARACTERS = 24
 """Least length of a prompt taken from the validation text; it goes on to the end of the word."""
-Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]
-
 UNITS = ("tokens", "bytes", "documents")
 
 
@@ -66,6 +64,12 @@ class NextToken(Job[GPT]):
     tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
     """The tokens to learn from, and those that validate."""
+
+    def steps(self, epochs: float, settings: TrainConfig) -> int:
+        """Return how many steps make so many passes over the text."""
+        assert self.n_tokens is not None, "the text is prepared"
+        per_step = settings.sequences_per_step * self.config.context_length
+        return steps_of(epochs, self.n_tokens, per_step)
 
     def source(self, settings: TrainConfig) -> Batches:
         """Return windows of the text."""
@@ -128,9 +132,21 @@ class Pretraining(NextToken):
         self.settings = request.train
         self.extend = request.extend
         self.own_process = request.own_process
-        self.start = request.start(request.folder)
-        self.config = self.start.config
-        self.rate_share = self.start.rate_share
+
+    @cached_property
+    def start(self) -> Start:
+        """What it starts from, asked for when all processes have met: none waits in vain."""
+        return self.request.start(self.request.folder)
+
+    @cached_property
+    def config(self) -> GPTConfig:  # type: ignore[override]
+        """The model; the text may have fewer different tokens than were asked for."""
+        return self.start.config
+
+    @cached_property
+    def rate_share(self) -> float:  # type: ignore[override]
+        """Less than 1 for a model that has learnt already."""
+        return self.start.rate_share
 
     @classmethod
     def recorded(cls, folder: RunFolder) -> Self:
@@ -200,19 +216,13 @@ class Pretraining(NextToken):
         folder.write_chat_settings(self.start.chat_template, generation)
 
 
-JOBS: Jobs = {PRETRAINING: Pretraining.recorded}
-"""Makes the job of a run, by the kind of it that run.toml names; other rooms have more."""
+def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
+    """Return the fewest steps that learn from `n_tokens` `epochs` times over; 1 or more.
 
-
-def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
-    """Return the job of a run, of which `skeleton` and `step` may be asked."""
-    kind = folder.read().kind
-    if kind not in jobs:
-        raise UsageError(
-            f"{folder.path} is a training of the kind {shown(kind)}, of which {', '.join(jobs)} is "
-            "known here; use the program that began it"
-        )
-    return jobs[kind](folder)
+    `tokens_per_step` is sequences_per_step times context_length. The last step may begin the next
+    pass.
+    """
+    return max(1, math.ceil(epochs * n_tokens / tokens_per_step))
 
 
 def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from groundup.base.errors import UsageError, shown
 from groundup.base.files import read_json
 from groundup.optim.step import Step
 from groundup.runs import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.load import fill
+from groundup.runs.manifest import PRETRAINING
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
+from groundup.train.job import Job
 from groundup.train.kept import BATCH, WHY, kept_batch
-from groundup.train.pretraining import JOBS, Jobs, recorded_job
+from groundup.train.pretraining import Pretraining
+
+Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]
+
+JOBS: Jobs = {PRETRAINING: Pretraining.recorded}
+"""Makes the job of a run, by the kind of it that run.toml names; other rooms have more."""
+
+
+def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
+    """Return the job of a run, of which `skeleton` and `step` may be asked."""
+    kind = folder.read().kind
+    if kind not in jobs:
+        raise UsageError(
+            f"{folder.path} is a training of the kind {shown(kind)}, of which {', '.join(jobs)} is "
+            "known here; use the program that began it"
+        )
+    return jobs[kind](folder)
 
 
 @dataclass(frozen=True, kw_only=True)

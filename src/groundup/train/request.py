@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it shows before it begins."""
+"""What `groundup train` is asked for, and what of it is refused before torch is loaded."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from groundup.base.errors import UsageError, quoted
 from groundup.base.file_names import DATA, RUNS
 from groundup.config import GPTConfig, TrainConfig, as_table, foreign_parts, preset
-from groundup.data import PreparedData, read_documents
+from groundup.data import read_documents
 from groundup.data.folders import STANDARD_INPUT
 from groundup.data.tokens import MANIFEST
-from groundup.plan import Plan
 from groundup.runs import RunFolder
 from groundup.runs.find import find_run
 from groundup.tokenizer.build import check_tokenizer
-from groundup.train.listener import Listener
-from groundup.train.progress import Progress
 from groundup.train.resume import (
     IN_PYTHON,
     Identity,
@@ -29,9 +26,6 @@ from groundup.train.resume import (
     trained_run,
 )
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
-
-if TYPE_CHECKING:
-    from groundup.train.choices import Choices
 
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
@@ -184,22 +178,3 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
         prepared=prepared,
         **others,
     )
-
-
-class Screen(Listener):
-    """A listener that is also shown the run before it begins and while its text is prepared."""
-
-    def preparing(self, stage: str, done: int, total: int) -> None:
-        """Receive how many bytes of a stage of preparation are done."""
-
-    def prepared(self, data: PreparedData) -> None:
-        """Receive what training will read."""
-
-    def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
-        """Receive what is about to be trained, and where it is written."""
-
-    def notice(self, text: str) -> None:
-        """Receive one line the user should know."""
-
-    def resumed(self, progress: Progress) -> None:
-        """Receive how far the run had come."""

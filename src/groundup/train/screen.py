@@ -23,8 +23,8 @@ from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration, size
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
+from groundup.train.listener import Screen
 from groundup.train.progress import Progress as RunProgress
-from groundup.train.request import Screen
 
 SAMPLE_LINES = 6
 NARROW = 60
