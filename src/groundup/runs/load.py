@@ -13,7 +13,7 @@ from torch import Tensor
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
 from groundup.config import GPTConfig, foreign_parts, parameter_shapes
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
-from groundup.quantized import Codes, gather, quantizable, swap_in
+from groundup.quantized import Codes, from_tensors, quantizable, swap_in
 from groundup.runs.base import base_checkpoint
 from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
 from groundup.runs.folder import RunFolder
@@ -106,7 +106,7 @@ def stored_tensors(
     folder: RunFolder, manifest: Manifest, checkpoint: Checkpoint
 ) -> dict[str, Tensor | Codes]:
     """Return what a checkpoint holds, over the weights of the run's base where it has one."""
-    own = gather(checkpoint.model_tensors(), checkpoint.path)
+    own = from_tensors(checkpoint.model_tensors(), checkpoint.path)
     if manifest.base is None:
         return own
     there, base = base_checkpoint(folder, manifest.base)
