@@ -124,7 +124,7 @@ def _diagram(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
     sizes = {p.name: p.size for p in shapes}
 
     def box(name: str, what: str, prefix: str = "", css: str = "", inner: str = "") -> str:
-        count = sum(n for key, n in sizes.items() if prefix and key.startswith(prefix))
+        count = sum(n for key, n in sizes.items() if prefix and f"{key}.".startswith(prefix))
         size = f"<span>{count:,}</span>" if count else ""
         return (
             f'<li class="{css}"><p><b>{esc(name)}</b>{size}</p>'
@@ -143,7 +143,7 @@ def _diagram(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
         )
         if css or any(key.startswith(prefix) for key in sizes)
     )
-    inner += "".join(box(name, "", f"blocks.0.{name}") for name in _other_places(sizes))
+    inner += "".join(box(name, "", f"blocks.0.{name}.") for name in _other_places(sizes))
     tokens = f"up to {config.context_length:,} at once, out of {vocabulary}"
     scaled = ", times √width" if config.embedding_scale else ""
     position, placed = POSITIONS.get(config.position, ("Positions", config.position))
