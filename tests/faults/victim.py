@@ -189,7 +189,7 @@ def main() -> None:
     from groundup.cli import main as groundup
 
     if kind == "phase":
-        around_after(app, "hold_back", lambda: pause("start-up"))
+        around_after(app, "block_saves", lambda: pause("start-up"))
     groundup()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError
-from groundup.quantized import Codes, gather, quantize, scatter
+from groundup.quantized import Codes, from_tensors, quantize, to_tensors
 from groundup.quantized.kernels import FourBits, OneDNN, QuantizedOperators, Widening, kernel
 
 ROWS, WIDTH = 100, 64
@@ -55,8 +55,8 @@ def test_rows_are_those_of_the_whole(bits: int) -> None:
 @pytest.mark.parametrize("bits", [8, 4])
 def test_scatter_and_gather_are_inverse(bits: int) -> None:
     found = quantize(matrix(), bits)
-    tensors = scatter("a.weight", found) | {"b": torch.ones(2)}
-    back = gather(tensors)
+    tensors = to_tensors("a.weight", found) | {"b": torch.ones(2)}
+    back = from_tensors(tensors)
     assert set(back) == {"a.weight", "b"}
     assert isinstance(back["a.weight"], Codes)
     assert torch.equal(back["a.weight"].dequantized(), found.dequantized())
@@ -72,19 +72,25 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_parts_that_do_not_fit_are_refused(damage: dict[str, Tensor]) -> None:
-    tensors = scatter("a.weight", quantize(matrix(), 8))
+    tensors = to_tensors("a.weight", quantize(matrix(), 8))
     with pytest.raises(RunError, match=r"a\.weight"):
-        gather(tensors | {f"a.weight.{part}": tensor for part, tensor in damage.items()})
+        from_tensors(tensors | {f"a.weight.{part}": tensor for part, tensor in damage.items()})
 
 
 def test_scales_that_are_missing_are_refused() -> None:
-    tensors = scatter("a.weight", quantize(matrix(), 8))
+    tensors = to_tensors("a.weight", quantize(matrix(), 8))
     del tensors["a.weight.scales"]
     with pytest.raises(RunError, match="scales"):
-        gather(tensors)
+        from_tensors(tensors)
 
 
-KERNELS = [(8, QuantizedOperators), (8, OneDNN), (4, FourBits), (8, Widening), (4, Widening)]
+KERNELS = [
+    (8, QuantizedOperators),
+    (8, OneDNN),
+    (4, FourBits),
+    (8, Widening),
+    (4, Widening),
+]
 UNAVAILABLE = (AttributeError, RuntimeError)  # of which NotImplementedError is one
 
 

@@ -93,6 +93,14 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
         load(other, parts=OWN)
 
 
+def test_a_model_of_a_million_layers_is_refused_at_once(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    text = (path / "run.toml").read_text()
+    (path / "run.toml").write_text(text.replace("n_layers = 2\n", "n_layers = 1000000\n"))
+    with pytest.raises(RunError, match="26 tensors are too few for 1,000,000 layers"):
+        load(path, parts=OWN)
+
+
 def test_a_part_that_was_swapped_is_named(tmp_path: Path) -> None:
     model = own_gpt("all")
     model.blocks[0].memory = nn.Linear(32, 32, bias=False)
@@ -120,7 +128,12 @@ def test_it_is_told_of_from_its_checkpoint(tmp_path: Path) -> None:
         (d.key.removeprefix("model."), d.values[0]) for d in comparison.differences
     ]
     page = write_report(path).read_text()
-    for word in ("none", "scaled, 2 heads", "by squash", "the block is &#x27;memory&#x27;"):
+    for word in (
+        "none",
+        "<small>scaled; the",
+        "32 → 32 by squash",
+        "the block is &#x27;memory&#x27;",
+    ):
         assert word in page
     assert f"<b>{record.parameters:,}</b>" in page
 

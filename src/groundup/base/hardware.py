@@ -32,14 +32,19 @@ def available_memory() -> int | None:
     return min(limits, default=None)
 
 
+def total_memory() -> int | None:
+    """Return the bytes of this machine's memory, or None where the system does not say."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
 def _kernel_available() -> int | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in (PROC / "meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) << 10
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None
+    return total_memory()
 
 
 def _container_room() -> list[int]:

@@ -38,7 +38,7 @@ class Requests:
             handlers = dict.fromkeys(STOPS, self._asked_to_stop)
             handlers |= dict.fromkeys(SAVES, self._asked_to_save)
             self._before = {number: signal.signal(number, h) for number, h in handlers.items()}
-            admit(SAVES)
+            unblock(SAVES)
         return self
 
     def __exit__(
@@ -48,7 +48,7 @@ class Requests:
         trace: TracebackType | None,
     ) -> None:
         if set(SAVES) & set(self._before):
-            hold_back()  # as the handler that was there may be the one that ends the process
+            block_saves()  # as the handler that was there may be the one that ends the process
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -61,13 +61,13 @@ class Requests:
         self.save = True
 
 
-def hold_back() -> None:
+def block_saves() -> None:
     """Keep a request to save waiting until somebody listens: by itself it would end the process."""
     if SAVES:
         signal.pthread_sigmask(signal.SIG_BLOCK, SAVES)
 
 
-def admit(numbers: tuple[int, ...]) -> None:
+def unblock(numbers: tuple[int, ...]) -> None:
     """Let what was held back come."""
     if numbers:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)

@@ -27,7 +27,7 @@ from groundup.base.children import safe_environment
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import harmless, lasting, open_closed_streams
-from groundup.base.signals import STOPS, Interrupted, hold_back
+from groundup.base.signals import STOPS, Interrupted, block_saves
 
 VERBS = [
     "train",
@@ -133,7 +133,7 @@ def _prepare() -> None:
     os.environ.update(safe)
     for number in STOPS:
         signal.signal(number, _interrupt)
-    hold_back()
+    block_saves()
     if not faulthandler.is_enabled():
         faulthandler.enable(2)  # where a library ends the process, it says in which line
     for verbs in VERBS:

@@ -1,4 +1,4 @@
-"""The settings of what a run does beside learning: validations, samples, checkpoints, care."""
+"""The settings of what stands beside learning: validations, samples, checkpoints, safeguards."""
 
 from __future__ import annotations
 

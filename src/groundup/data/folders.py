@@ -94,10 +94,10 @@ class FileFilter:
         patterns = {pattern for pattern in self.selection.include if _matches(inside, pattern)}
         self.selection.matched.update(patterns)
         kind = format_of(inside)
-        wanting = kind in MARKUP and not can_read_markup()
-        if patterns or (kind in ENDINGS and not wanting and (archives or kind != ARCHIVE)):
+        lacks_package = kind in MARKUP and not can_read_markup()
+        if patterns or (kind in ENDINGS and not lacks_package and (archives or kind != ARCHIVE)):
             return True
-        self.need_packages.update([kind] * wanting)
+        self.need_packages.update([kind] * lacks_package)
         packed = inside.suffix if inside.suffix.lower() in COMPRESSIONS else ""
         self.skipped[f"{kind}{packed}" or "extensionless file"] += 1
         return False

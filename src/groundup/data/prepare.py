@@ -136,8 +136,9 @@ def prepare(
 
     `sources`, `include`, `text_field`, `on_bad_record`, `split_on`, `encoding` and `stdin` as in
     `read_documents`; `tokenizer_spec`, `vocab_size`, `unknown`, `end_of_text` and `known_ends` as
-    in `build_tokenizer`. `workers` threads encode; None is one for each CPU. A call that was
-    killed, or ran out of disk, goes on when it is repeated, with the same result to the byte.
+    in `build_tokenizer`. `workers` threads encode; None is one for each CPU that may be used. A
+    call that was killed, or ran out of disk, goes on when it is repeated, with the same result to
+    the byte.
     """
     for name, value in (("workers", workers), ("shard_tokens", shard_tokens)):
         if value is not None and value < 1:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from groundup.base.hardware import total_memory
+
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Describe the machine for run.toml."""
@@ -20,8 +22,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if memory := total_memory():
         facts["memory_gib"] = round(memory / 2**30, 1)
     if device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from groundup.base.errors import RunError
 from groundup.base.files import make_folder, write_json
 from groundup.config import GPTConfig, parameter_shapes
-from groundup.quantized import quantizable, quantize, scatter
+from groundup.quantized import quantizable, quantize, to_tensors
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
 from groundup.runs.checkpoint import (
@@ -145,7 +145,7 @@ def _quantized(config: GPTConfig, chosen: Checkpoint, bits: int) -> dict[str, Te
     for parameter in parameter_shapes(config):
         tensor = tensors[parameter.name]
         if quantizable(parameter):
-            found |= scatter(parameter.name, quantize(tensor, bits))
+            found |= to_tensors(parameter.name, quantize(tensor, bits))
         else:
             found[parameter.name] = tensor
     return found

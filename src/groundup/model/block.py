@@ -1,7 +1,7 @@
 """The transformer block: two steps, each added to what came in (the shortcut connections).
 
-The orders differ in where the norms stand. Each is a class of its own. `PARTS`, here as blocks are
-the largest parts, are all that groundup has.
+The orders differ in where the norms stand. Each is a class of its own. `PARTS` are all the parts
+that groundup has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.attention import ATTENTIONS, NO_CACHE, Attend, Cache, fused_attention
+from groundup.model.attention import ATTENTIONS, NO_CACHE, Attend, Cache
 from groundup.model.feed_forward import FEED_FORWARDS, build_feed_forward
 from groundup.model.norms import NORMS, build_norm
 from groundup.model.parts import Parts
@@ -36,13 +36,7 @@ def build_attention(config: GPTConfig, layer: int, attend: Attend, parts: Parts)
 class PreNormBlock(nn.Module):
     """Normalise and attend, normalise and feed forward: GPT-2, Llama, Qwen."""
 
-    def __init__(
-        self,
-        config: GPTConfig,
-        layer: int,
-        attend: Attend = fused_attention,
-        parts: Parts = PARTS,
-    ) -> None:
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
         super().__init__()
         self.attn_norm = build_norm(config, norms=parts.norms)
         self.attn = build_attention(config, layer, attend, parts)
@@ -60,13 +54,7 @@ class PreNormBlock(nn.Module):
 class PostNormBlock(nn.Module):
     """Attend and normalise, feed forward and normalise: what is added is normed (OLMo 2)."""
 
-    def __init__(
-        self,
-        config: GPTConfig,
-        layer: int,
-        attend: Attend = fused_attention,
-        parts: Parts = PARTS,
-    ) -> None:
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
         super().__init__()
         self.attn = build_attention(config, layer, attend, parts)
         self.attn_post_norm = build_norm(config, norms=parts.norms)
@@ -84,13 +72,7 @@ class PostNormBlock(nn.Module):
 class SandwichBlock(nn.Module):
     """Normalise before and after both steps (Gemma 2 and 3)."""
 
-    def __init__(
-        self,
-        config: GPTConfig,
-        layer: int,
-        attend: Attend = fused_attention,
-        parts: Parts = PARTS,
-    ) -> None:
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
         super().__init__()
         self.attn_norm = build_norm(config, norms=parts.norms)
         self.attn = build_attention(config, layer, attend, parts)

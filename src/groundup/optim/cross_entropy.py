@@ -46,12 +46,12 @@ def losses_and_gradients(
     scores, derivative = _capped(logits.float(), softcap)
     del logits  # where they were narrow, these are others
     scores[:, vocab_size:] = -torch.inf
-    top, aimed = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
+    top, of_target = scores.amax(dim=-1, keepdim=True), scores.gather(1, targets)
     gradient = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
     normaliser = top - gradient.amax(dim=-1, keepdim=True).log()
-    gradient.scatter_add_(1, targets, torch.full_like(aimed, -1.0))
+    gradient.scatter_add_(1, targets, torch.full_like(of_target, -1.0))
     gradient = gradient if derivative is None else gradient.mul_(derivative)
-    return (normaliser - aimed)[:, 0], gradient.to(number)
+    return (normaliser - of_target)[:, 0], gradient.to(number)
 
 
 def fused_loss(
@@ -93,8 +93,8 @@ class _FusedLoss(torch.autograd.Function):
         grad_weight: Tensor | None = None
         for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
             inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
-            aims = targets[chunk].clamp(min=0)
-            losses, gradient = row_losses(inputs @ matrix.T, aims, softcap, vocab_size)
+            labels = targets[chunk].clamp(min=0)
+            losses, gradient = row_losses(inputs @ matrix.T, labels, softcap, vocab_size)
             total += (losses * counts).sum()
             counted = counts[:, None].to(matrix.dtype)
             if grad_hidden is not None:

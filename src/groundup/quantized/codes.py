@@ -54,7 +54,7 @@ class Codes:
         zeros = None if self.zeros is None else self.zeros[rows]
         return Codes(self.codes[rows], self.scales[rows], zeros)
 
-    def whole(self) -> Tensor:
+    def unpacked(self) -> Tensor:
         """Return the codes, one each (..., I) int8."""
         if self.bits == 8:
             return self.codes
@@ -63,7 +63,7 @@ class Codes:
 
     def dequantized(self) -> Tensor:
         """Return the fp32 matrix (..., I) that the codes stand for."""
-        codes, n_groups = self.whole(), self.scales.shape[-1]
+        codes, n_groups = self.unpacked(), self.scales.shape[-1]
         grouped = codes.view(*codes.shape[:-1], n_groups, -1) * self.scales.float()[..., None]
         if self.zeros is not None:
             grouped = grouped + self.zeros.float()[..., None]
@@ -148,13 +148,13 @@ def _line(codes: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     return scale, mean - scale * mean_code
 
 
-def scatter(name: str, matrix: Codes) -> dict[str, Tensor]:
+def to_tensors(name: str, matrix: Codes) -> dict[str, Tensor]:
     """Return the tensors that stand for the matrix `name` on disk."""
     parts = {part: getattr(matrix, part) for part in SUFFIXES}
     return {f"{name}.{part}": tensor for part, tensor in parts.items() if tensor is not None}
 
 
-def gather(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tensor | Codes]:
+def from_tensors(tensors: Mapping[str, Tensor], source: object = "") -> dict[str, Tensor | Codes]:
     """Return `tensors` with those that stand for one matrix as one; `RunError` where one is odd."""
     found: dict[str, Tensor | Codes] = {}
     taken = set()

@@ -102,7 +102,7 @@ class FourBits:
         self.packed = torch.empty((self.n_rows + spare, weight.codes.shape[1]), dtype=torch.uint8)
         for first in range(0, self.n_rows, PACKED_ROWS):
             some = slice(first, first + PACKED_ROWS)
-            codes = F.pad(weight[some].whole().int() + 8, (0, 0, 0, spare))
+            codes = F.pad(weight[some].unpacked().int() + 8, (0, 0, 0, spare))
             codes = codes[: len(self.packed[some])].contiguous()
             self.packed[some] = pack(codes, 1).view(torch.uint8).view(len(codes), -1)
         ranges = torch.stack((weight.scales, weight.zeros), dim=-1).bfloat16()

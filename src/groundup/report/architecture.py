@@ -84,9 +84,9 @@ def _storage(size: int) -> list[str]:
 
 def _attention(config: GPTConfig) -> str:
     """Describe what attention does, the norms around it apart."""
-    words = f"{counted(config.n_heads, 'head')} of {config.head_dim}"
     if config.attention not in ATTENTIONS:
-        words = f"{config.attention}, {words}"
+        return config.attention
+    words = f"{counted(config.n_heads, 'head')} of {config.head_dim}"
     if config.n_kv_heads < config.n_heads:
         words += f", sharing {config.n_kv_heads} of keys and values"
     words += QK_NORMS[config.qk_norm]
@@ -99,8 +99,9 @@ def _attention(config: GPTConfig) -> str:
 def _feed_forward(config: GPTConfig) -> str:
     """Describe what the feed-forward network, or each expert, does to a token."""
     width, name = f"{config.emb_dim:,}", config.feed_forward
-    activation = ACTIVATIONS.get(name, f"by {name}")
-    network = f"{width} → {config.ffn_dim:,} → {width} {activation}"
+    network = f"{width} → {width} by {name}"
+    if name in ACTIVATIONS:
+        network = f"{width} → {config.ffn_dim:,} → {width} {ACTIVATIONS[name]}"
     if not config.n_experts:
         return network
     experts = counted(config.n_experts, "expert")
@@ -123,7 +124,7 @@ def _diagram(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
     sizes = {p.name: p.size for p in shapes}
 
     def box(name: str, what: str, prefix: str = "", css: str = "", inner: str = "") -> str:
-        count = sum(n for key, n in sizes.items() if prefix and key.startswith(prefix))
+        count = sum(n for key, n in sizes.items() if prefix and f"{key}.".startswith(prefix))
         size = f"<span>{count:,}</span>" if count else ""
         return (
             f'<li class="{css}"><p><b>{esc(name)}</b>{size}</p>'
@@ -140,8 +141,9 @@ def _diagram(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
             ("Attention", _attention(config), "blocks.0.attn"),
             ("Feed-forward", _feed_forward(config), "blocks.0.ffn"),
         )
+        if css or any(key.startswith(prefix) for key in sizes)
     )
-    inner += "".join(box(name, "", f"blocks.0.{name}") for name in _other_places(sizes))
+    inner += "".join(box(name, "", f"blocks.0.{name}.") for name in _other_places(sizes))
     tokens = f"up to {config.context_length:,} at once, out of {vocabulary}"
     scaled = ", times √width" if config.embedding_scale else ""
     position, placed = POSITIONS.get(config.position, ("Positions", config.position))

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
-from groundup.config import GPTConfig, parameter_shapes
+from groundup.config import GPTConfig, foreign_parts, parameter_shapes
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
-from groundup.quantized import Codes, gather, quantizable, swap_in
+from groundup.quantized import Codes, from_tensors, quantizable, swap_in
 from groundup.runs.base import base_checkpoint
 from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
 from groundup.runs.folder import RunFolder
@@ -22,6 +22,9 @@ from groundup.runs.manifest import Manifest, QuantizationTable
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, load_tokenizer
+
+MOST_EMPTY = 1000
+"""Layers of which a model is made to learn their shapes, where a file has fewer tensors."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def stored_tensors(
     folder: RunFolder, manifest: Manifest, checkpoint: Checkpoint
 ) -> dict[str, Tensor | Codes]:
     """Return what a checkpoint holds, over the weights of the run's base where it has one."""
-    own = gather(checkpoint.model_tensors(), checkpoint.path)
+    own = from_tensors(checkpoint.model_tensors(), checkpoint.path)
     if manifest.base is None:
         return own
     there, base = base_checkpoint(folder, manifest.base)
@@ -161,6 +164,9 @@ def check_shapes(
     parts: Parts = PARTS,
 ) -> None:
     """Raise `RunError` naming the tensors of `source` that no model of this shape has, or lacks."""
+    if foreign_parts(config) and config.n_layers > max(MOST_EMPTY, len(tensors)):
+        fewer = f"{len(tensors):,} tensors are too few for {config.n_layers:,} layers"
+        raise RunError(f"{source} does not fit {of}: {fewer}")
     check_tensors(tensors, ((p.name, p.shape) for p in shapes_with(config, parts)), source, of)
     codes = {name for name, tensor in tensors.items() if isinstance(tensor, Codes)}
     for parameter in parameter_shapes(config) if codes else ():

@@ -36,7 +36,7 @@ class TomlTable:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the table with these values; a `TypeError` where it lacks one that must be there."""
+        """Return the table with these values; a `TypeError` where one is lacking that must be."""
         known: dict[str, Any] = {}
         others: dict[str, Any] = {}
         for key, value in values.items():

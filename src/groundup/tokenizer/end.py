@@ -22,7 +22,8 @@ from groundup.base.parse import parse_object
 from groundup.tokenizer.interface import MORE_ENDS, Tokenizer
 
 CONFIG, SPECIAL_MAP = "tokenizer_config.json", "special_tokens_map.json"
-LARGEST = 16 << 20
+LARGEST_CONFIG = 16 << 20
+"""Bytes of a tokenizer_config.json, which lists every added token."""
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 NAMED = tuple(f"{role}_token" for role in ROLES)
 """What a tokenizer's files, and chat templates, call its special tokens by."""
@@ -64,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return parse_object(read_bytes(path, LARGEST), path)
+        return parse_object(read_bytes(path, LARGEST_CONFIG), path)
     except OSError as error:
         raise file_error(path, error) from error
     except ValueError as error:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +25,7 @@ END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
 """What the special token that ends a text is called, the likeliest first."""
 MORE_ENDS = ("<|eos|>", "[EOS]", "<EOS>", "<end_of_text>", "<|end_of_document|>", "<END>", "[END]")
-"""Beside those, which every tokenizer.json is read by."""
+"""Further names of it, by which `end.py` finds one; those above hold for every tokenizer.json."""
 
 REPLACEMENT = "\ufffd"
 """What stands for bytes that are not UTF-8."""
@@ -191,25 +191,39 @@ def tokenizer_json(
     special: dict[str, int],
 ) -> str:
     """Lay out a tokenizer.json (the format of the `tokenizers` library) in one canonical way."""
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    document = {
+    added = [added_token(token, content, special=True) for content, token in special.items()]
+    document = tokenizer_document(model, added, None, pre_tokenizer, decoder)
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def tokenizer_document(
+    model: dict[str, Any],
+    added: list[dict[str, Any]],
+    normalizer: dict[str, Any] | None,
+    pre_tokenizer: dict[str, Any] | None,
+    decoder: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the content of a tokenizer.json that adds no token of its own to a text."""
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {"id": token, "content": content, **flags, "special": True}
-            for content, token in special.items()
-        ],
-        "normalizer": None,
+        "added_tokens": added,
+        "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
         "decoder": decoder,
         "model": model,
     }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def bpe_model(vocab: dict[str, int], merges: list[str]) -> dict[str, Any]:
+def added_token(token: int, content: str, *, special: bool) -> dict[str, Any]:
+    """Return one of the `added_tokens` of a tokenizer.json: found as it is, wherever it stands."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": token, "content": content, **flags, "special": special}
+
+
+def bpe_model(vocab: dict[str, int], merges: Sequence[str | list[str]]) -> dict[str, Any]:
     """Return the `model` part of a tokenizer.json of byte-pair encoding."""
     return {
         "type": "BPE",

@@ -28,6 +28,7 @@ class Gradient(NamedTuple):
     """Of the gradient of that mean."""
     n_targets: Tensor
     n_tokens: Tensor
+    """Exact up to 2^24, as `n_targets` is: both are summed with the loss, in fp32."""
 
     def numbers(self) -> list[float]:
         """Return the four, waiting for the device once."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from groundup.quantized import Codes, gather
+from groundup.quantized import Codes, from_tensors
 from groundup.quantized.codes import SUFFIXES
 from groundup.runs.tensor_file import Stored
 
@@ -24,7 +24,8 @@ def dequantized(stored: Mapping[str, Stored], source: Path) -> dict[str, Stored]
         parts = {part: stored[part] for part in whole if part in stored}
 
         def read(name: str = name, parts: Mapping[str, Stored] = parts) -> Tensor:
-            matrix = gather({part: tensor.read() for part, tensor in parts.items()}, source)[name]
+            read_parts = {part: tensor.read() for part, tensor in parts.items()}
+            matrix = from_tensors(read_parts, source)[name]
             return matrix.dequantized() if isinstance(matrix, Codes) else matrix
 
         codes = stored[f"{name}.codes"]

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from groundup.tokenizer.interface import bpe_model, tokenizer_document
+
 SPACE = "\u2581"
 
 _TO_MARK = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _FROM_MARK = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
-_NORMALIZERS = {True: {"type": "Sequence", "normalizers": [_PREPEND, _TO_MARK]}, False: _TO_MARK}
+_NORMALIZERS: dict[bool, dict[str, Any]] = {
+    True: {"type": "Sequence", "normalizers": [_PREPEND, _TO_MARK]},
+    False: _TO_MARK,
+}
 _METASPACE = ("always", "first")
 
 
@@ -50,28 +55,14 @@ def document(
     """
     strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if has_prefix else []
     steps = [_FROM_MARK, {"type": "ByteFallback"}, {"type": "Fuse"}, *strip]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": _NORMALIZERS[has_prefix],
-        "pre_tokenizer": None,
-        "post_processor": None,
-        "decoder": {"type": "Sequence", "decoders": steps},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": unknown,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": True,
-            "byte_fallback": True,
-            "ignore_merges": False,
-            "vocab": vocab,
-            "merges": merges_of(vocab, scores),
-        },
-    }
+    model = bpe_model(vocab, merges_of(vocab, scores))
+    return tokenizer_document(
+        model | {"unk_token": unknown, "fuse_unk": True, "byte_fallback": True},
+        added,
+        _NORMALIZERS[has_prefix],
+        None,
+        {"type": "Sequence", "decoders": steps},
+    )
 
 
 def prefix_of(document: dict[str, Any]) -> bool | None:

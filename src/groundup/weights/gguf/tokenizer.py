@@ -11,7 +11,7 @@ import numpy as np
 
 from groundup.base.errors import TokenizerError, nearest
 from groundup.tokenizer import Tokenizer, byte_level, tokenizer_from_document
-from groundup.tokenizer.interface import bpe_model
+from groundup.tokenizer.interface import added_token, bpe_model, tokenizer_document
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.header import Header
 from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS, SYNONYMS, UNNAMED
@@ -47,9 +47,8 @@ class _Vocabulary(NamedTuple):
     @property
     def added(self) -> list[dict[str, Any]]:
         """The tokens that are found before anything else, as a tokenizer.json lists them."""
-        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
         return [
-            {"id": n, "content": token, **flags, "special": kind != USER_DEFINED}
+            added_token(n, token, special=kind != USER_DEFINED)
             for n, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True))
             if kind in (CONTROL, USER_DEFINED, UNKNOWN)
         ]
@@ -113,17 +112,13 @@ def _byte_level(
         raise TokenizerError(f"{GGML}pre {name[:60]!r}: {nearest(name, known)}")
     parts = PRE_TOKENIZERS[name]
     model = bpe_model(vocabulary.ids, _texts(metadata, "merges"))
-    document = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": vocabulary.added,
-        "normalizer": parts.normalizer,
-        "pre_tokenizer": parts.pre_tokenizer,
-        "post_processor": None,
-        "decoder": byte_level.DECODER,
-        "model": model | {"ignore_merges": parts.ignore_merges},
-    }
+    document = tokenizer_document(
+        model | {"ignore_merges": parts.ignore_merges},
+        vocabulary.added,
+        parts.normalizer,
+        parts.pre_tokenizer,
+        byte_level.DECODER,
+    )
     return document, parts.starts, notices
 
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from groundup.tokenizer.end import CONFIG, named_tokens, token_names
+from groundup.tokenizer.end import CONFIG, LARGEST_CONFIG, named_tokens, token_names
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
 
-LARGEST_CONFIG = 16 << 20
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 

@@ -12,8 +12,8 @@ from groundup.base.files import write_json, write_text
 from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
-from groundup.tokenizer.end import token_names
-from groundup.weights.hf.added import LARGEST_CONFIG, add_missing_tokens
+from groundup.tokenizer.end import LARGEST_CONFIG, token_names
+from groundup.weights.hf.added import add_missing_tokens
 from groundup.weights.hf.generation_config import GENERATION, start_token
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object

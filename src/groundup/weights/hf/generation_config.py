@@ -17,8 +17,7 @@ from groundup.base.files import read_bytes
 from groundup.base.parse import parse_json
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
-from groundup.tokenizer.end import SPECIAL_MAP, named_tokens, token_names
-from groundup.weights.hf.added import LARGEST_CONFIG
+from groundup.tokenizer.end import LARGEST_CONFIG, SPECIAL_MAP, named_tokens, token_names
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
 from groundup.weights.sampling_settings import read_ids, read_sampling
