@@ -86,6 +86,20 @@ def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path, step: int) ->
     assert same(again, whole)
 
 
+def test_a_model_of_which_a_part_learns_is_kept_whole(tmp_path: Path) -> None:
+    model, again = new(), new()
+    for one in (model, again):
+        one.blocks.requires_grad_(False)
+    before = [parameter.clone() for parameter in model.blocks.parameters()]
+    with pytest.raises(KilledError):
+        trained(model, run=tmp_path / "mine", listeners=[KilledAt(5)])
+    with pytest.warns(UserWarning, match="goes on from step 4"):
+        trained(again, run=tmp_path / "mine")
+    assert same(load(tmp_path / "mine", "latest").model, again)
+    assert all(map(torch.equal, before, again.blocks.parameters()))
+    assert not same(again, new())
+
+
 def test_a_stopped_training_is_reported_as_interrupted(tmp_path: Path) -> None:
     class Stops(Listener):
         def metrics(self, record: dict[str, Any]) -> None:

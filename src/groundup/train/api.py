@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from groundup.train.resume import IN_PYTHON, Identity
 from groundup.train.screen import ConsoleScreen
 
 VALIDATION_SHARE = 0.1
+HASHED_AT_ONCE = 1 << 20
+"""Tokens, so that a long text is not copied whole."""
 REMEDY = "repeat its own call to go on with it, or choose another folder as run"
 BESIDE_SETTINGS = ("epochs", "run", "listeners", "show")
 OTHER_NAMES = SETTINGS | by_other_name(
@@ -123,14 +126,17 @@ class InPython(NextToken):
             "command": IN_PYTHON,
             "model": as_table(self.config),
             "train": as_table(self.settings),
-            "data": {"fingerprint": self._fingerprint()},
+            "data": {"fingerprint": self._fingerprint},
         }
         return Identity(request=request, changeable=(), refusal=_another_training)
 
+    @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
         for split in self.splits:
-            digest.update(split.read(0, split.n_tokens).astype("<u4").tobytes())
+            for first in range(0, split.n_tokens, HASHED_AT_ONCE):
+                ids = split.read(first, min(HASHED_AT_ONCE, split.n_tokens - first))
+                digest.update(ids.astype("<u4").tobytes())
         return digest.hexdigest()[:16]
 
     def data_table(self) -> dict[str, Any]:
@@ -140,7 +146,7 @@ class InPython(NextToken):
             sizes |= {f"{name}_tokens": split.n_tokens, f"{name}_bytes": split.n_bytes}
         return {
             "sources": ["a text in Python"],
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self._fingerprint,
             "tokenizer": self.tokenizer.kind,
             "tokenizer_fingerprint": self.tokenizer.fingerprint,
             "vocab_size": self.tokenizer.vocab_size,
