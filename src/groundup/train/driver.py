@@ -14,7 +14,8 @@ from groundup.config import TrainConfig, as_table, build
 from groundup.device.machine import machine
 from groundup.optim.step import Step
 from groundup.plan import Plan, check_fits
-from groundup.processes.alone import ALONE, Alone, Exact
+from groundup.processes.alone import ALONE, Alone
+from groundup.processes.exact import Exact
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
