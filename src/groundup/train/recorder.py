@@ -122,10 +122,9 @@ class Recorder(Keeper):
     def rewind(self) -> int | None:
         """Forget what came after the newest checkpoint; return its step, None without any."""
         checkpoint, _ = newest_intact(self.folder.checkpoints)
-        if checkpoint is None:
-            return None
-        self._cut_back(checkpoint)
-        return checkpoint.step
+        if checkpoint is not None:
+            self._cut_back(checkpoint)
+        return checkpoint.step if checkpoint else None
 
     def _cut_back(self, checkpoint: Checkpoint | None) -> None:
         """Forget the lines written after `checkpoint` (all of them for None)."""
