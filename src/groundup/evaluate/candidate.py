@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
 
 from groundup.base.errors import UsageError
+from groundup.config import GPTConfig
+from groundup.config.fields import LATER
 from groundup.model import GPT
 from groundup.runs.load import LoadedRun
 from groundup.tokenizer import Tokenizer
@@ -55,7 +57,8 @@ class Candidate:
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of everything that its scores depend on."""
-        start = f"{self.model.config} {self.tokenizer.fingerprint} {list(self.start)}"
+        config = _config_text(self.model.config)
+        start = f"{config} {self.tokenizer.fingerprint} {list(self.start)}"
         if (end := self.tokenizer.given_end) is not None:
             start += f" {end}"
         digest = hashlib.sha256(start.encode())
@@ -64,3 +67,16 @@ class Candidate:
             whole = parameter.detach().cpu().contiguous()
             digest.update(whole.view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def _config_text(config: GPTConfig) -> str:
+    """Return a config as the first version wrote it: without later fields, at their default.
+
+    So an evaluation that an older version began goes on.
+    """
+    texts = [
+        f"{field.name}={value!r}"
+        for field in fields(config)
+        if (value := getattr(config, field.name)) != field.default or not field.metadata.get(LATER)
+    ]
+    return f"GPTConfig({', '.join(texts)})"
