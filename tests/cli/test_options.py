@@ -18,8 +18,8 @@ def test_a_verb_gets_its_options_as_one_dictionary() -> None:
     calls: list[Any] = []
 
     @app.command()
-    @takes("sizes", SIZES)
-    def build(name: str, *, sizes: dict[str, Any], last: int = 1) -> None:
+    @takes(SIZES, before="last")
+    def build(name: str, *, last: int = 1, **sizes: Any) -> None:
         calls.append((name, sizes, last))
 
     for words in (["a"], ["b", "--width", "5", "--deep", "--last", "2"]):

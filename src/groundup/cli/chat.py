@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 @verb(app, "chat")
-@takes("sampling", SAMPLING)
+@takes(SAMPLING, before="checkpoint")
 def chat(
     run: Run,
     system: System = "",
     *,
-    sampling: dict[str, Any],
     checkpoint: Which = "best",
     device: Device = "cpu",
+    **sampling: Any,
 ) -> None:
     """Talk with a model in turns; /help lists the commands.
 

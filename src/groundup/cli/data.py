@@ -64,7 +64,7 @@ def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv")])
 
 
 @verb(data_app, "prepare")
-@takes("reading", READING)
+@takes(READING, before="workers")
 def prepare(
     texts: Texts,
     tokenizer: Annotated[
@@ -74,11 +74,11 @@ def prepare(
         int | None, typer.Option(help="Size of a trained BPE [default: as the small presets].")
     ] = None,
     *,
-    reading: dict[str, Any],
     workers: Annotated[int | None, typer.Option(help="Threads [default: all CPUs].")] = None,
     verify: Annotated[bool, typer.Option(help="Read every byte of what is prepared.")] = False,
     data_folder: ShardFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+    **reading: Any,
 ) -> None:
     """Make token shards of a text.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @verb(app, "generate")
-@takes("sampling", SAMPLING)
+@takes(SAMPLING, before="checkpoint")
 def generate(
     run: Run,
     prompts: Annotated[
@@ -40,10 +40,10 @@ def generate(
     ] = False,
     system: System = "",
     *,
-    sampling: dict[str, Any],
     checkpoint: Which = "best",
     device: Device = "cpu",
     as_json: AsJSON = False,
+    **sampling: Any,
 ) -> None:
     """Continue prompts with a model, or answer them."""
     if system and not chat:

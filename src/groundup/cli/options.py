@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.base.errors import UsageError
-from groundup.cli.app import tell
+from groundup.cli.app import Verb, tell
 from groundup.cli.run_names import check_run
 
 if TYPE_CHECKING:
@@ -24,31 +24,26 @@ Options = Mapping[str, tuple[Any, Any]]
 """Of each option: its type, annotated with what typer says of it in --help, and its default."""
 
 
-def takes(group: str, options: Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a verb take these options as one dictionary, its keyword-only argument `group`."""
+def takes(options: Options, before: str) -> Callable[[Verb], Verb]:
+    """Show typer these options of a verb that takes them as its `**` argument; --help lists them
+    before the option `before`."""
     kind = inspect.Parameter.KEYWORD_ONLY
     listed = [
         inspect.Parameter(name, kind, default=default, annotation=annotation)
         for name, (annotation, default) in options.items()
     ]
 
-    def wrap(verb: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(verb)
-        def call(**given: Any) -> None:
-            values = {name: given.pop(name) for name in options}
-            verb(**given, **{group: values})
-
+    def show(verb: Verb) -> Verb:
         signature = inspect.signature(verb, eval_str=True)
-        parameters = [
-            parameter
-            for own in signature.parameters.values()
-            for parameter in (listed if own.name == group else [own])
-        ]
-        # What typer reads to make the command; functools.wraps would show the verb's own.
-        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return call
+        parameters: list[inspect.Parameter] = []
+        for own in signature.parameters.values():
+            if own.kind is not inspect.Parameter.VAR_KEYWORD:
+                parameters += [*listed, own] if own.name == before else [own]
+        # What typer reads to make the command.
+        verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return verb
 
-    return wrap
+    return show
 
 
 def _sensible(param: typer.CallbackParam, value: Any) -> Any:

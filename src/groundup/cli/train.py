@@ -99,7 +99,7 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print the result only.")]
 
 
 @app.command("train", cls=grouped(GROUPS))
-@takes("reading", READING)
+@takes(READING, before="runs_folder")
 def train(
     context: typer.Context,
     texts: Texts = None,
@@ -118,10 +118,10 @@ def train(
     shard: Shard = False,
     exact: Exact = False,
     *,
-    reading: dict[str, Any],
     runs_folder: RunsFolder = RUNS,
     data_folder: ShardFolder = None,
     as_json: AsJSON = False,
+    **reading: Any,
 ) -> None:
     """Train a GPT on a text. The same command again goes on where it was stopped.
 
@@ -244,12 +244,14 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from groundup.train import ConsoleScreen, train_run
+    from groundup.train import ConsoleScreen, Recorder, drive
+    from groundup.train.pretraining import Pretraining
 
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:
         with Requests() as requests:
-            outcome = train_run(request, screen, STARTED, requests)
+            job, keeper = Pretraining(request), Recorder(request.folder)
+            outcome = drive(job, keeper, screen, STARTED, requests)
     finally:
         screen.close()
     if as_json:
