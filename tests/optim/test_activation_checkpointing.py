@@ -83,9 +83,9 @@ with chosen.in_force():
         sample=lambda: None,
         listeners=[],
     )
-    trainer._learn()
+    trainer.take_step()
     trainer.learner.batches = long
-    trainer._learn()
+    trainer.take_step()
 loss = trainer.progress.unlogged
 print(json.dumps({"peak": peak_memory_mib(chosen.device), "loss": loss}))
 """

@@ -113,7 +113,7 @@ def classify(**changes: Any) -> tuple[list[float | None], Trainer]:
     )
     losses: list[float | None] = []
     for _ in range(4):
-        trainer._learn()
+        trainer.take_step()
         losses.append(trainer.progress.unlogged[-1])
     return losses, trainer
 

@@ -25,9 +25,9 @@ from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
 from groundup.runs.base import base_table
 from groundup.train import Choices, ConsoleScreen, TrainRun, drive
-from groundup.train.duties import Between
 from groundup.train.job import Job
 from groundup.train.recorder import Recorder
+from groundup.train.records import Between
 from groundup.train.resume import Identity
 
 LONGEST = 12

@@ -57,7 +57,7 @@ def trainer(config: GPTConfig, device: str, **changes: Any) -> Trainer:
 
 def weights_after(steps: int, ours: Trainer) -> tuple[list[float | None], dict[str, torch.Tensor]]:
     for _ in range(steps):
-        ours._learn()
+        ours.take_step()
     losses = ours.progress.unlogged[-steps:]
     return losses, {name: p.detach().cpu() for name, p in ours.model.named_parameters()}
 

@@ -26,7 +26,7 @@ def test_a_validation_may_report_other_figures() -> None:
         asked.append(most)
         return Accuracy(next(losses))
 
-    trainer.duties.evaluate = evaluate
+    trainer.records.evaluate = evaluate
     progress = trainer.fit(Requests())
     found = [line for line in told.records if "val_loss" in line]
     assert [line["val_accuracy"] for line in found] == [1 - x for x in (0.9, 0.5, 0.4, 0.6, 0.3)]

@@ -1,4 +1,4 @@
-"""The clock of a training: how fast steps are, how many fit a time, how much to validate."""
+"""The clock of a training: how fast steps are, how many fit a time, what is due after which."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ EVALUATION_SHARE = 0.03
 """How much of a run's time its validations may take; a token read is a third of one learnt from."""
 SAMPLES = 5
 """Samples in a run, besides those of its start and its end."""
+MOST_LINES = 2000
+"""Lines of figures in a run, about: in a longer one, several steps are summed up in one."""
 USED = 0.97
 """The part of a time that steps and pauses may fill."""
 
@@ -78,6 +80,26 @@ class Clock:
             self.config = dataclasses.replace(self.config, steps=steps)
             self._bound_evaluation()
         return per_step
+
+    def due(self, step: int) -> list[str]:
+        """Return what is due after a step, in order."""
+        config, last = self.config, step >= self.config.steps
+        due = {
+            "log": last or step % max(1, config.steps // MOST_LINES) == 0,
+            "validate": last or self._is_time(step, config.eval_every, EVALUATIONS),
+            "sample": last or self._is_time(step, config.sample_every, SAMPLES),
+            "finish": last,
+        }
+        return [name for name, is_due in due.items() if is_due]
+
+    def is_time_to_save(self, step: int) -> bool:
+        """Tell whether a checkpoint is due after a step."""
+        every = self.config.save_every or self.config.eval_every
+        return self._is_time(step, every, EVALUATIONS)
+
+    def _is_time(self, step: int, every: int | None, times: int) -> bool:
+        """Tell whether something is due: `every` so many steps, else `times` in the run."""
+        return step > 0 and step % (every or max(1, self.config.steps // times)) == 0
 
     def _bound_evaluation(self) -> None:
         if self.config.eval_tokens is None:

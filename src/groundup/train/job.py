@@ -17,9 +17,8 @@ from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
 from groundup.runs.manifest import BaseTable
 from groundup.train.choices import Choices
-from groundup.train.duties import Between
 from groundup.train.listener import Screen
-from groundup.train.records import Validation
+from groundup.train.records import Between, Validation
 from groundup.train.resume import Identity
 
 

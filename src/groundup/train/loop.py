@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from groundup.base.errors import GroundupError
 from groundup.base.signals import Interrupted, Requests
@@ -21,13 +20,12 @@ from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.clock import Clock
-from groundup.train.duties import Duties, Evaluate, Sample
 from groundup.train.guard import GoBack, Guard, State
-from groundup.train.health import WINDOW
+from groundup.train.health import WINDOW, Trouble
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
 from groundup.train.progress import Progress
-from groundup.train.records import Records
+from groundup.train.records import Evaluate, Records, Sample
 
 
 class Stopped(BaseException):
@@ -64,12 +62,11 @@ class Trainer:
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
         self.clock = Clock(config, tokens_per_step, self.started, self.timed)
         self.learner = Learner(self.step, batches, self.choices, self.world)
-        self.records = Records(
-            self.listeners, self.clock, device, self.flops_per_token, self.peak_flops
-        )
+        figures = device, self.flops_per_token, self.peak_flops
+        self.records = Records(self.listeners, self.clock, self.evaluate, self.sample, *figures)
         self.guard = Guard(config, self.learner, self.records)
-        self.duties = Duties(self.evaluate, self.sample, self.records, self.clock)
-        self._norm = torch.zeros(())
+        self.norm = 0.0
+        """Of the last step's gradient."""
         self._saved: Progress | None = None
         self._requests = Requests()
 
@@ -98,8 +95,16 @@ class Trainer:
         self._requests = requests
         self.model.train()
         try:
-            while not self._trained():
-                pass
+            with contextlib.suppress(Stopped):
+                self._do_what_is_due()
+                while self.progress.step < self.config.steps:
+                    self._check_signals()
+                    try:
+                        self.take_step()
+                    except GoBack as back:
+                        self._go_back(back.trouble)
+                    self._do_what_is_due()
+            self._save()
         except Exception as error:
             with contextlib.suppress(Exception):  # what has been handed over is kept
                 self._confirm(wait=True)
@@ -110,42 +115,15 @@ class Trainer:
         self._confirm(wait=True)
         return self.progress
 
-    def _trained(self) -> bool:
-        """Train; return whether that has come to its end, as it has not after going back."""
-        try:
-            self._do_what_is_due()
-            while self.progress.step < self.config.steps:
-                self._check_signals()
-                self._take_step()
-                self.progress.due = self.duties.after(self.progress.step)
-                self._do_what_is_due()
-        except Stopped:
-            self._save()
-        except GoBack as back:
-            self._confirm(wait=True)
-            self.restore(*self.guard.slowed(self.progress, back.trouble, self.last_checkpoint))
-            return False
-        return True
-
-    def _take_step(self) -> None:
-        begun, before = time.perf_counter(), self.progress.tokens
-        self._norm = self._learn()
-        synchronize(self.choices.device)
-        seconds = time.perf_counter() - begun
-        self.progress.seconds += seconds
-        self.clock.add(seconds, self.progress.tokens - before)
-        if (per_step := self.clock.estimate(self.progress)) is not None:
-            self.records.timed(per_step)
-
-    def _learn(self) -> Tensor:
-        """Learn from one global batch, unless something is wrong with it; return the norm."""
-        progress, number = self.progress, self.progress.step
+    def take_step(self) -> None:
+        """Learn from one global batch, unless something is wrong with it; note how it went."""
+        begun, progress, number = time.perf_counter(), self.progress, self.progress.step
         gradient = self.learner.gradient(number)
-        loss, norm, n_targets, n_tokens = gradient.numbers()
+        loss, self.norm, n_targets, n_tokens = gradient.numbers()
         if n_targets == 0:
             self.guard.check_counted(progress)
             progress.unlogged.append(None)
-        elif self.guard.allows(loss, norm, progress):
+        elif self.guard.allows(loss, self.norm, progress):
             set_learning_rate(self.learner.optimizer, number, self.config, progress.rate_scale)
             self.learner.move(gradient)
             progress.unlogged.append(loss)
@@ -154,7 +132,18 @@ class Trainer:
         progress.step += 1
         progress.tokens += int(n_tokens)
         progress.val_loss = None
-        return gradient.norm
+        synchronize(self.choices.device)
+        seconds = time.perf_counter() - begun
+        progress.seconds += seconds
+        self.clock.add(seconds, int(n_tokens))
+        if (per_step := self.clock.estimate(progress)) is not None:
+            self.records.timed(per_step)
+        progress.due = self.clock.due(progress.step)
+
+    def _go_back(self, trouble: Trouble) -> None:
+        """Go on from the last checkpoint, by smaller steps."""
+        self._confirm(wait=True)
+        self.restore(*self.guard.slowed(self.progress, trouble, self.last_checkpoint))
 
     def _check_signals(self) -> None:
         """Do what signals have asked for, in any of the processes."""
@@ -177,9 +166,9 @@ class Trainer:
         progress = self.progress
         while progress.due:
             name, *rest = progress.due
-            self.duties.do(name, progress, self._norm, self._check_signals)
+            self.records.do(name, progress, self.norm, self._check_signals)
             progress.due = rest
-        if progress.finished or self.duties.is_time_to_save(progress.step):
+        if progress.finished or self.clock.is_time_to_save(progress.step):
             self._save()
 
     def _save(self) -> None:

@@ -24,10 +24,10 @@ from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
 from groundup.train.driver import TrainRun, drive
-from groundup.train.duties import Between
 from groundup.train.job import Job
 from groundup.train.listener import Screen
 from groundup.train.recorder import Recorder
+from groundup.train.records import Between
 from groundup.train.request import TrainRequest
 from groundup.train.resume import Identity
 from groundup.train.start import Start, new_model

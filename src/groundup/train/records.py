@@ -1,18 +1,19 @@
-"""What a training tells its listeners: lines of figures, validations, and events."""
+"""What a training tells its listeners: figures, validations, samples, and events."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from groundup.device.machine import peak_memory_mib
 from groundup.optim.schedule import learning_rate
-from groundup.train.clock import Clock
+from groundup.train.clock import MOST_EVALUATED, Clock
 from groundup.train.health import Trouble
 from groundup.train.listener import Listener
 from groundup.train.progress import Progress
@@ -33,25 +34,40 @@ class Validation(Protocol):
         """Return what is told of it, named as in metrics.jsonl."""
 
 
-class Records:
-    """Puts together what is told, and tells all listeners.
+Between = Callable[[], None]
+"""Called every moment or so while something takes time; may raise."""
+Evaluate = Callable[[int | None, Between], Validation | None]
+Sample = Callable[[Between], tuple[str, str] | None]
 
-    Of `peak_flops` (1/s), `flops_per_token` times the speed is the part that is used; 0 or None
-    where one is not known.
+
+@dataclass
+class Records:
+    """Finds out what is to be told between two steps, and tells all listeners.
+
+    `evaluate` and `sample` are those of the `Trainer`. Of `peak_flops` (1/s), `flops_per_token`
+    times the speed is the part that is used; 0 or None where one is not known.
     """
 
-    def __init__(
-        self,
-        listeners: Sequence[Listener],
-        clock: Clock,
-        device: torch.device,
-        flops_per_token: float,
-        peak_flops: float | None,
-    ) -> None:
-        self.listeners, self.clock, self.device = listeners, clock, device
-        self.flops_per_token, self.peak_flops = flops_per_token, peak_flops
+    listeners: Sequence[Listener]
+    clock: Clock
+    evaluate: Evaluate
+    sample: Sample
+    device: torch.device
+    flops_per_token: float
+    peak_flops: float | None
 
-    def log(self, progress: Progress, norm: Tensor) -> None:
+    def do(self, duty: str, progress: Progress, norm: float, between: Between) -> None:
+        """Do what is due; `norm` is that of the last step's gradient."""
+        if duty == "log":
+            self._log(progress, norm)
+        elif duty == "validate":
+            self._validate(progress, between)
+        elif duty == "sample":
+            self._sample(progress, between)
+        else:
+            self._finish(progress, between)
+
+    def _log(self, progress: Progress, norm: float) -> None:
         """Tell of the steps since the last time; those that were left out have no loss."""
         steps, progress.unlogged = progress.unlogged, []
         losses = [loss for loss in steps if loss is not None]
@@ -63,18 +79,35 @@ class Records:
             record["uncounted_steps"] = uncounted
         config = self.clock.config
         record["lr"] = learning_rate(progress.step - 1, config) * progress.rate_scale
-        record["grad_norm"] = float(norm)
+        record["grad_norm"] = norm
         record["tokens_per_second"] = round(per_second, 1)
         if self.peak_flops:
             record["mfu"] = round(per_second * self.flops_per_token / self.peak_flops, 4)
         self._tell(record)
 
-    def validation(self, progress: Progress, result: Validation) -> None:
-        """Tell what a validation found."""
+    def _validate(self, progress: Progress, between: Between) -> None:
+        begun = time.perf_counter()
+        result = self.evaluate(self.clock.config.eval_tokens or MOST_EVALUATED, between)
+        if result is None:
+            return
+        best = progress.best_val_loss
+        progress.val_loss = result.loss
+        progress.best_val_loss = result.loss if best is None else min(best, result.loss)
         self._tell(self._begun(progress) | result.figures())
+        self.clock.pause = time.perf_counter() - begun
 
-    def finished(self, progress: Progress, result: Validation | None) -> None:
-        """Tell that the last step was taken, and what the last validation found."""
+    def _sample(self, progress: Progress, between: Between) -> None:
+        begun = time.perf_counter()
+        written = self.sample(between) if self.clock.config.sample_tokens else None
+        if written is None:
+            return
+        for listener in self.listeners:
+            listener.sample(progress.step, *written)
+        self.clock.pause += time.perf_counter() - begun
+
+    def _finish(self, progress: Progress, between: Between) -> None:
+        """Validate on the whole split, and tell that the last step was taken."""
+        result = self.evaluate(None, between)
         record: dict[str, Any] = {"step": progress.step, "event": "finished"}
         if result is not None:
             record = self._begun(progress) | result.figures() | record
@@ -83,11 +116,7 @@ class Records:
         record["wall_seconds"] = round(self.clock.wall_seconds, 2)
         record["peak_memory_mib"] = round(peak_memory_mib(self.device), 1)
         self._tell(record)
-
-    def sample(self, step: int, prompt: str, text: str) -> None:
-        """Tell what the model wrote."""
-        for listener in self.listeners:
-            listener.sample(step, prompt, text)
+        progress.finished = True
 
     def timed(self, seconds_per_step: float) -> None:
         """Tell the measured speed of the first steps, and the settings that follow from it."""
