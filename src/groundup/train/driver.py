@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
-from groundup.optim.step import Step
 from groundup.plan import check_fits
-from groundup.processes.alone import ALONE, Alone
-from groundup.processes.exact import Exact
-from groundup.processes.launch import place
+from groundup.processes.alone import Alone
+from groundup.processes.together import arranged, joined
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
-from groundup.runs.load import check_fit
 from groundup.runs.manifest import Manifest, PlanTable
 from groundup.train.choices import Choices, choose
-from groundup.train.guard import State
 from groundup.train.job import Job
-from groundup.train.listener import Listener, Screen, Tensors
+from groundup.train.listener import Listener, Screen
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper, computing, new_manifest, with_plan
+from groundup.train.restore import last_state, progress_at, state_at
 from groundup.train.resume import Identity, check_new, compatible, tell_inexact
 from groundup.train.shortage import explained
 
@@ -66,13 +63,13 @@ def drive(
     started = time.perf_counter() if started is None else started
     with contextlib.ExitStack() as held:
         requests = held.enter_context(Requests()) if requests is None else requests
-        ranks = held.enter_context(_joined(job, screen)) if ranks is None else ranks
+        if ranks is None:
+            ranks = held.enter_context(joined(job.settings.timeout, screen.notice))
         screen = Screen() if ranks.rank else screen
         decide = partial(_decide, job, keeper, screen, ranks.size, held)
         tables, saved = ranks.broadcast(decide)
         manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
-        progress = Progress() if checkpoint is None else progress_at(checkpoint)
-        choices = _choices(manifest, job, ranks.size)
+        choices, progress = _choices(manifest, job, ranks.size), progress_at(checkpoint)
         was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
             if ranks.rank:
@@ -80,38 +77,25 @@ def drive(
             plan = job.plan(choices.config)
             check_fits(plan)
             manifest = with_plan(manifest, plan)
-            heard = () if ranks.rank else (keeper, screen, *listeners)
-            with choices.in_force():
-                trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
-                if ranks.rank == 0:
-                    keeper.begin(manifest, job, checkpoint)
-                screen.planned(plan, choices, keeper.folder)
-                if checkpoint is not None:
-                    tell_inexact(manifest.as_table(), computing(choices), screen.notice)
-                    progress.finished = False  # it may have been lengthened
-                    trainer.restore(progress, *_tensors(checkpoint, trainer.step))
-                    screen.resumed(progress)
-                requests.patient = True
-                with explained(plan, choices.device):
-                    progress = trainer.fit(requests)
-                requests.patient = False
+            held.enter_context(choices.in_force())
+            heard = [] if ranks.rank else [keeper, screen, *listeners]
+            trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
+            if ranks.rank == 0:
+                keeper.begin(manifest, job, checkpoint)
+            screen.planned(plan, choices, keeper.folder)
+            if checkpoint is not None:
+                tell_inexact(manifest.as_table(), computing(choices), screen.notice)
+                _restore(trainer, checkpoint)
+                screen.resumed(trainer.progress)
+            requests.patient = True
+            with explained(plan, choices.device):
+                progress = trainer.fit(requests)
+            requests.patient = False
         if ranks.rank == 0 and not (was_finished and keeper.folder.report.exists()):
             # The lock is still held, so that the files alone would tell of a running trainer.
             keeper.report(progress.finished)
     stop = None if was_finished else requests.stop
     return TrainRun(keeper.folder, progress, stop, was_finished)
-
-
-@contextlib.contextmanager
-def _joined(job: Job[Any], screen: Screen) -> Iterator[Alone]:
-    """Yield what this process is among those that a launcher has started, if it has."""
-    if (own := place()) is None:
-        yield ALONE
-        return
-    from groundup.processes.distributed import joined  # a second of imports
-
-    with joined(own, job.settings.timeout, screen.notice) as ranks:
-        yield ranks
 
 
 def _decide(
@@ -152,15 +136,6 @@ def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:
     return Choices(settings, reasons, own_process, n_processes)
 
 
-def _arranged(ranks: Alone, choices: Choices) -> Alone:
-    """Return the processes, or the only one, working together as the settings say."""
-    if ranks.size == 1:
-        return Exact() if choices.config.exact == "on" else ranks
-    from groundup.processes.distributed import arrange
-
-    return arrange(ranks, choices.config, choices.device)
-
-
 def _trainer(
     job: Job[Any],
     keeper: Keeper,
@@ -168,11 +143,12 @@ def _trainer(
     choices: Choices,
     saved: int | None,
     ranks: Alone,
-    listeners: Sequence[Listener],
+    listeners: list[Listener],
     started: float,
 ) -> Trainer:
     """Return what trains the job's model: as it is at step 0, or about to be restored."""
-    world, plan = _arranged(ranks, choices), manifest.plan or PlanTable()
+    world = arranged(ranks, choices.config, choices.device)
+    plan = manifest.plan or PlanTable()
     model = job.model(choices.config.seed) if saved is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
     trainer = Trainer(
@@ -181,8 +157,8 @@ def _trainer(
         choices=choices,
         evaluate=partial(job.evaluate, step, choices, world),
         sample=partial(job.sample, step, choices, world),
-        listeners=list(listeners),
-        last_checkpoint=partial(_last_state, keeper, step, world),
+        listeners=listeners,
+        last_checkpoint=partial(last_state, keeper, step, world),
         world=world,
         started=started,
         timed=plan.seconds_per_step is not None,
@@ -193,19 +169,7 @@ def _trainer(
     return trainer
 
 
-def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
-    """Return the newest checkpoint, if any, after which all that was written is forgotten."""
-    checkpoint = keeper.checkpoint(world.broadcast(keeper.rewind))
-    return None if checkpoint is None else (progress_at(checkpoint), *_tensors(checkpoint, step))
-
-
-def _tensors(checkpoint: Checkpoint, step: Step[Any]) -> tuple[Tensors, Tensors]:
-    """Return weights and optimizer memory of a checkpoint, which must be what the step keeps."""
-    weights = checkpoint.model_tensors()
-    check_fit(step.kept(), weights, checkpoint.path)
-    return weights, checkpoint.trainer_tensors()
-
-
-def progress_at(checkpoint: Checkpoint) -> Progress:
-    """Return how far a training had come."""
-    return Progress.from_state(checkpoint.state(), checkpoint.path)
+def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    progress, weights, memory = state_at(checkpoint, trainer.step)
+    progress.finished = False  # it may have been lengthened
+    trainer.restore(progress, weights, memory)
