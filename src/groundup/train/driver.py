@@ -13,7 +13,8 @@ from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
 from groundup.optim.step import Step
 from groundup.plan import check_fits
-from groundup.processes.alone import ALONE, Alone, Exact
+from groundup.processes.alone import ALONE, Alone
+from groundup.processes.exact import Exact
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
