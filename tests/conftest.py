@@ -8,7 +8,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["groundup.model", "groundup.optim.cross_entropy", "groundup.optim.step"]
+CHECKED = ["groundup.model", "groundup.optim.fused_loss", "groundup.optim.step"]
 if not torch.cuda.is_available():  # there tests compile these, which the checks prevent
     install_import_hook(CHECKED, "beartype.beartype")
 

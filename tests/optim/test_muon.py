@@ -12,10 +12,9 @@ from groundup import GPT, GPTConfig, TrainConfig
 from groundup.optim.muon import orthogonalise_
 from groundup.optim.optimizer import (
     Optimizer,
-    optimizer_tensors,
-    restore_optimizer,
     set_learning_rate,
 )
+from groundup.optim.optimizer_state import optimizer_tensors, restore_optimizer
 from groundup.train import build_optimizer, new_model
 
 SHAPES: list[tuple[int, ...]] = [(48, 48), (48, 160), (160, 48), (48, 48), (40, 48)]

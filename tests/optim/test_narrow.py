@@ -9,7 +9,7 @@ import torch
 
 from groundup import GPTConfig
 from groundup.optim.compiled import reduce_and_map
-from groundup.optim.cross_entropy import losses_and_gradients
+from groundup.optim.fused_loss import losses_and_gradients
 from groundup.train import TrainStep, new_model
 
 SHAPE: dict[str, Any] = {"vocab_size": 61, "context_length": 12, "emb_dim": 24, "n_heads": 3}

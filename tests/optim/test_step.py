@@ -16,7 +16,7 @@ from groundup import GPT, GPTConfig, TrainConfig
 from groundup.data import IGNORED, Batch
 from groundup.optim import step as steps_module
 from groundup.optim.balance import ExpertBalance
-from groundup.optim.cross_entropy import fused_loss
+from groundup.optim.fused_loss import fused_loss
 from groundup.optim.step import Step
 from groundup.optim.tied import TiedGradient
 from groundup.train import Trainer, TrainStep, choose, new_model

@@ -12,7 +12,7 @@ import torch
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.model import GPT
 from groundup.optim.activation_checkpointing import checkpoint_blocks
-from groundup.optim.cross_entropy import CHUNK_VALUES
+from groundup.optim.fused_loss import CHUNK_VALUES
 from groundup.optim.muon import VALUES_AT_ONCE
 from groundup.plan import count_parameters, generation_memory, training_memory
 from groundup.plan.activations import activations

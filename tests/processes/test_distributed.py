@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from groundup import TrainConfig, UsageError
-from groundup.processes.alone import Exact, equal_passes
+from groundup.processes.alone import equal_passes
+from groundup.processes.exact import Exact
 from groundup.processes.heartbeat import GRACE
 from groundup.runs import RunFolder, read_lines
 from groundup.runs.checkpoint import list_checkpoints

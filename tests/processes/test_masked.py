@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from groundup.processes.alone import ALONE, Exact
+from groundup.processes.alone import ALONE
+from groundup.processes.exact import Exact
 from tests.processes.masked import masked_trainer, partly_frozen, write
 from tests.processes.starting import Training
 

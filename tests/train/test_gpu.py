@@ -12,9 +12,9 @@ import torch
 from groundup import GPTConfig, TrainConfig
 from groundup.config import preset
 from groundup.data import IGNORED, Batches, TokenSplit
-from groundup.optim import compiled, cross_entropy
+from groundup.optim import compiled, fused_loss
 from groundup.plan import training_memory
-from groundup.train import Trainer, TrainStep, choose, new_model
+from groundup.train import Trainer, TrainStep, choose, new_model, plain_loss
 
 pytestmark = [
     pytest.mark.gpu,
@@ -102,11 +102,11 @@ def test_the_fused_loss_is_the_plain_one(number: torch.dtype, compile_: bool) ->
     targets = torch.randint(997, (700,), device="cuda")
     targets[::7] = IGNORED
     exact = [x.detach().double().requires_grad_() for x in (hidden, weight)]
-    wanted = cross_entropy.plain_loss(exact[0], exact[1], targets)
-    rows = cross_entropy.losses_and_gradients
+    wanted = plain_loss(exact[0], exact[1], targets)
+    rows = fused_loss.losses_and_gradients
     if compile_:
         rows = torch.compile(compiled.reduce_and_map)
-    got = cross_entropy.fused_loss(hidden, weight, targets, row_losses=rows)
+    got = fused_loss.fused_loss(hidden, weight, targets, row_losses=rows)
     close = 1e-6 if number == torch.float32 else 1e-3
     assert float(got) == pytest.approx(float(wanted), rel=close)
     for ours, theirs in zip(

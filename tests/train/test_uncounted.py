@@ -13,7 +13,8 @@ from groundup.data import IGNORED
 from groundup.model import GPT
 from groundup.optim import step as steps_module
 from groundup.optim.schedule import learning_rate
-from groundup.processes.alone import ALONE, Exact
+from groundup.processes.alone import ALONE
+from groundup.processes.exact import Exact
 from groundup.train import TrainStep
 from tests.model.helpers import random_gpt
 from tests.processes.masked import (

@@ -1,5 +1,5 @@
-"""The maths of an optimizer step: `step` joins model and loss, `cross_entropy` is the loss.
+"""The maths of an optimizer step: `step` has the loss, `optimizer`, `muon`, `schedule` the move.
 
-`optimizer`, `muon` and `schedule` move the weights. `narrow`, `tied`, `balance`, `compiled` and
-`activation_checkpointing` attach from outside.
+From outside attach, for speed and memory, `fused_loss`, `narrow`, `tied`, `compiled` and
+`activation_checkpointing`; for a mixture of experts `balance`; for checkpoints `optimizer_state`.
 """

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.data.batch import IGNORED
-from groundup.model import GPT
+from groundup.model import GPT, soft_cap
 from groundup.optim.balance import ExpertBalance
-from groundup.optim.cross_entropy import fused_loss, plain_loss
+from groundup.optim.fused_loss import fused_loss
 from groundup.optim.narrow import NarrowCopy
 from groundup.optim.tied import TiedGradient
 
@@ -22,6 +23,17 @@ M = TypeVar("M", bound=nn.Module)
 
 FEW_LOGITS = 1 << 18
 """So few (1 MiB) are computed all at once: there is nothing to save, and fewer calls are faster."""
+
+
+def plain_loss(
+    hidden: Float[Tensor, "M D"],
+    weight: Float[Tensor, "V D"],
+    targets: Int[Tensor, " M"],
+    softcap: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Return the cross entropy (nats) of what came next, summed; all logits are in memory."""
+    logits = soft_cap(softcap)(hidden @ weight.T)  # (M, V)
+    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
 class Step(nn.Module, Generic[M]):

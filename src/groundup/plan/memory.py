@@ -36,7 +36,7 @@ PROCESS = 310 << 20
 MiB for the whole command, 243 without reading a text, of which `import torch` is 219; torch 2.13,
 CPU build, Linux x86-64)."""
 LOSS_CHUNK = 1 << 24
-"""Logits that the fused loss computes at once (`groundup.optim.cross_entropy.CHUNK_VALUES`)."""
+"""Logits that the fused loss computes at once (`groundup.optim.fused_loss.CHUNK_VALUES`)."""
 CUDA_LOSS_CHUNK = 1 << 29
 """The same on a CUDA GPU, where products of fewer rows leave multiprocessors idle."""
 MOMENTS = 2

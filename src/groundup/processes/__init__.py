@@ -1,5 +1,5 @@
 """One process or many that train together.
 
-`alone` says what they do, `distributed` does it for many; `launch` reads what a launcher says,
-`heartbeat` notices who is lost.
+`alone` says what they do, `distributed` does it for many, `exact` in the same bits for any number;
+`launch` reads what a launcher says, `heartbeat` notices who is lost.
 """

@@ -40,7 +40,8 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
 from groundup.model import GPT, filled_gpt
-from groundup.processes.alone import Alone, Exact, T, Training
+from groundup.processes.alone import Alone, T, Training
+from groundup.processes.exact import Exact
 from groundup.processes.heartbeat import Deadline, Heartbeat
 from groundup.processes.launch import Place
 

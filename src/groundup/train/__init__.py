@@ -12,11 +12,11 @@ from groundup.base.lazy import on_first_use
 from groundup.base.rooms import Room
 
 if TYPE_CHECKING:
-    from groundup.optim.cross_entropy import fused_loss as fused_loss
-    from groundup.optim.cross_entropy import plain_loss as plain_loss
+    from groundup.optim.fused_loss import fused_loss as fused_loss
     from groundup.optim.optimizer import build_optimizer as build_optimizer
     from groundup.optim.schedule import learning_rate as learning_rate
     from groundup.optim.step import TrainStep as TrainStep
+    from groundup.optim.step import plain_loss as plain_loss
     from groundup.train.api import train as train
     from groundup.train.choices import Choices as Choices
     from groundup.train.choices import choose as choose
@@ -39,8 +39,8 @@ _MODULES = {
     "choose": "choices",
     "Listener": "listener",
     "Trainer": "loop",
-    "fused_loss": "groundup.optim.cross_entropy",
-    "plain_loss": "groundup.optim.cross_entropy",
+    "fused_loss": "groundup.optim.fused_loss",
+    "plain_loss": "groundup.optim.step",
     "build_optimizer": "groundup.optim.optimizer",
     "Progress": "progress",
     "Recorder": "recorder",

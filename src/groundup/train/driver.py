@@ -12,8 +12,14 @@ from typing import Any
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
 from groundup.optim.step import Step
+<<<<<<< HEAD
 from groundup.plan import check_fits
 from groundup.processes.alone import ALONE, Alone, Exact
+=======
+from groundup.plan import Plan, check_fits
+from groundup.processes.alone import ALONE, Alone
+from groundup.processes.exact import Exact
+>>>>>>> main
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint

@@ -12,7 +12,8 @@ from groundup.data import Source
 from groundup.device.transfer import to_device
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.compiled import compile_step
-from groundup.optim.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
+from groundup.optim.optimizer import build_optimizer
+from groundup.optim.optimizer_state import optimizer_tensors, restore_optimizer
 from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices

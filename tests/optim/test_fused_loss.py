@@ -39,7 +39,7 @@ def value_and_gradients(
 def test_fused_equals_plain(
     chunk_values: int, rows: int, softcap: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.optim.cross_entropy.CHUNK_VALUES", chunk_values)
+    monkeypatch.setattr("groundup.optim.fused_loss.CHUNK_VALUES", chunk_values)
     hidden, weight = torch.randn(rows, 24), torch.randn(101, 24)
     targets = torch.randint(101, (rows,))
     targets[::3] = IGNORED
