@@ -6,7 +6,8 @@ import pytest
 
 from groundup.data import TokenSplit
 from groundup.tokenizer import ByteTokenizer
-from groundup.train.pretraining import prompt_from, steps_of
+from groundup.train.pretraining import steps_of
+from groundup.train.validate import prompt_from
 
 
 def test_a_prompt_from_the_middle_begins_with_a_whole_character() -> None:

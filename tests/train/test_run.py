@@ -25,7 +25,7 @@ from groundup.runs.load import load
 from groundup.runs.manifest import Manifest
 from groundup.runs.record import read_run
 from groundup.train import ConsoleScreen, TrainRequest, TrainRun, train_run
-from groundup.train.choices import AUTOMATIC
+from groundup.train.automatic import AUTOMATIC
 from groundup.train.progress import SIZES, Progress
 from tests.processes import starting
 from tests.processes.starting import MODEL

@@ -48,10 +48,6 @@ class Optimizer:
             for parameter in group["params"]:
                 parameter.grad = None
 
-    def fields(self) -> dict[Tensor, tuple[str, ...]]:
-        """Return what is remembered of each parameter."""
-        return {p: FIELDS[group["rule"]] for group in self.param_groups for p in group["params"]}
-
     def gradients(self, parameters: list[Tensor]) -> list[Tensor]:
         """Return this process's part of each parameter's gradient."""
         return [self.world.local(p.grad) for p in parameters if p.grad is not None]
@@ -106,9 +102,6 @@ RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
     "adamw": _adamw,
     "muon": _muon,
 }
-
-FIELDS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum",)}
-"""What the rules remember of a parameter: each like it, but for the number of steps."""
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE) -> Optimizer:

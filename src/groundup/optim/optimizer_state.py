@@ -9,6 +9,9 @@ from torch import Tensor
 from groundup.base.errors import RunError, shown
 from groundup.optim.optimizer import Optimizer
 
+FIELDS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum",)}
+"""What the rules remember of a parameter: each like it, but for the number of steps."""
+
 
 def optimizer_tensors(
     optimizer: Optimizer, named: Mapping[str, Tensor]
@@ -25,11 +28,11 @@ def restore_optimizer(
     optimizer: Optimizer, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
     """Give the optimizer back the memory that `optimizer_tensors` yielded."""
-    fields = optimizer.fields()
+    rules = {p: group["rule"] for group in optimizer.param_groups for p in group["params"]}
     remembered = {
         f"{name}:{field}": (parameter, field)
         for name, parameter in named.items()
-        for field in fields.get(parameter, ())
+        for field in FIELDS.get(rules.get(parameter, ""), ())
     }
     optimizer.state.clear()
     for key, value in tensors.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +17,8 @@ T = TypeVar("T")
 
 Pass = tuple[int, int]
 """The first sample of a forward and backward pass, counted from the step's first, and how many."""
-
-
-class Training(Protocol):
-    """How far a training is, for those who watch over it."""
-
-    @property
-    def steps_done(self) -> int:
-        """Steps taken."""
-
-    @property
-    def step_seconds(self) -> float:
-        """How long a step takes at most, of the last ones."""
+HowFar = Callable[[], tuple[int, float]]
+"""Tells the steps that a training has taken, and how many seconds each of the last took at most."""
 
 
 class Alone:
@@ -56,12 +46,12 @@ class Alone:
         """
         return step
 
-    def passing(self, last: bool) -> AbstractContextManager[Any]:
+    def pass_context(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a pass: gradients are synchronised in the last one only."""
         return nullcontext()
 
-    def passed(self, parameters: list[nn.Parameter], last: bool) -> None:
-        """Receive that a pass is done, and its gradients stand in the parameters."""
+    def after_pass(self, parameters: list[nn.Parameter], last: bool) -> None:
+        """Receive that a pass is done, whose gradients are in the parameters."""
 
     def total(self, rows: list[Tensor]) -> Tensor:
         """Return the sum of the rows (n,) of all passes of all processes."""
@@ -79,8 +69,8 @@ class Alone:
         """Let the first process decide something that JSON can say; return it in every one."""
         return decide()
 
-    def watch(self, training: Training) -> None:
-        """Note whose steps are spoken of when something happens."""
+    def watch(self, how_far: HowFar) -> None:
+        """Note what to ask, when something happens, how far the training is."""
 
     def stopping(self) -> None:
         """Note that all have agreed to stop."""

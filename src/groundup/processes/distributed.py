@@ -40,7 +40,7 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
 from groundup.model import GPT, filled_gpt
-from groundup.processes.alone import Alone, T, Training
+from groundup.processes.alone import Alone, HowFar, T
 from groundup.processes.exact import Exact
 from groundup.processes.heartbeat import Deadline, Heartbeat
 from groundup.processes.launch import Place
@@ -103,9 +103,9 @@ class Ranks(Alone):
         )
         self.device = device
 
-    def watch(self, training: Training) -> None:
-        """Note whose steps are spoken of when something happens."""
-        self.heartbeat.training = self.deadline.training = training
+    def watch(self, how_far: HowFar) -> None:
+        """Note what to ask, when something happens, how far the training is."""
+        self.heartbeat.how_far = self.deadline.how_far = how_far
 
     def stopping(self) -> None:
         """Note that all have agreed to stop."""
@@ -145,7 +145,7 @@ class Replicated(Ranks):
         self._wrapped = DistributedDataParallel(step, find_unused_parameters=search)
         return self._wrapped
 
-    def passing(self, last: bool) -> AbstractContextManager[Any]:
+    def pass_context(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a pass: gradients are synchronised in the last one only."""
         return nullcontext() if last else self._wrapped.no_sync()
 
@@ -186,7 +186,7 @@ class Sharded(Ranks):
                 tensors[name] = whole.detach()
         return filled_gpt(model.config, tensors, model.parts) if self.rank == 0 else model
 
-    def passing(self, last: bool) -> AbstractContextManager[Any]:
+    def pass_context(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a pass: gradients are synchronised in the last one only."""
         self._sharded.set_requires_gradient_sync(last)
         return nullcontext()

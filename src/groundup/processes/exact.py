@@ -31,7 +31,7 @@ class Exact(Alone):
         self._sums: list[tuple[int, Tensor]] = []
         return [((self.rank * own + i) * n, n) for i in range(own)]
 
-    def passed(self, parameters: list[nn.Parameter], last: bool) -> None:
+    def after_pass(self, parameters: list[nn.Parameter], last: bool) -> None:
         """Add a pass's gradients to those of its neighbour, as soon as both are there."""
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         vector = torch.cat([gradient.reshape(-1) for gradient in gradients])

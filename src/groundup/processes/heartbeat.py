@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from groundup.base.errors import GroundupError, RunError
-from groundup.processes.alone import Training
+from groundup.processes.alone import HowFar
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Heartbeat:
     def __init__(self, store: Store, rank: int, size: int, patience: float) -> None:
         """Begin to be heard; a silence of `patience` seconds is a loss even if nobody waits."""
         self.rank, self.size, self.patience = rank, size, patience
-        self.training: Training | None = None
+        self.how_far: HowFar | None = None
         self._store = store.clone()  # which nobody else waits for
         self._store.set_timeout(timedelta(seconds=ANSWER))
         self._own: dict[str, Any] = {"who": _identity(), "beat": 0, "state": "here"}
@@ -243,7 +243,7 @@ class Heartbeat:
             time.sleep(0.05)
 
     def _step(self) -> int:
-        return self.training.steps_done if self.training else 0
+        return self.how_far()[0] if self.how_far else 0
 
     def _store_lost(self) -> RankLost:
         return _lost(0, self._step(), "was killed or cut off")
@@ -304,7 +304,7 @@ class Deadline:
     """
 
     def __init__(self) -> None:
-        self.training: Training | None = None
+        self.how_far: HowFar | None = None
         self._ours, self._theirs = socket.socketpair()
         self._done = threading.Event()
 
@@ -330,9 +330,9 @@ class Deadline:
             if number[0] not in (signal.SIGTERM, signal.SIGINT):
                 continue
             text = "interrupted while it waited for the others"
-            if self.training:
+            if self.how_far:
                 text = "no agreement to stop in time; nothing is saved, the last checkpoint stands"
-            step = self.training.step_seconds if self.training else 0.0
+            step = self.how_far()[1] if self.how_far else 0.0
             if not self._done.wait(GRACE + min(LONGEST, step)):
                 os.write(2, f"groundup: {text}\n".encode())
                 os._exit(128 + number[0])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from groundup.optim.step import TrainStep as TrainStep
     from groundup.optim.step import plain_loss as plain_loss
     from groundup.train.api import train as train
+    from groundup.train.api import train_run as train_run
     from groundup.train.choices import Choices as Choices
     from groundup.train.choices import choose as choose
     from groundup.train.driver import Outcome as Outcome
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from groundup.train.job import Job as Job
     from groundup.train.listener import Listener as Listener
     from groundup.train.loop import Trainer as Trainer
-    from groundup.train.pretraining import train_run as train_run
     from groundup.train.progress import Progress as Progress
     from groundup.train.recorder import Recorder as Recorder
     from groundup.train.request import TrainRequest as TrainRequest
@@ -49,7 +49,7 @@ _MODULES = {
     "drive": "driver",
     "TrainRun": "driver",
     "Outcome": "driver",
-    "train_run": "pretraining",
+    "train_run": "api",
     "learning_rate": "groundup.optim.schedule",
     "ConsoleScreen": "screen",
     "new_model": "start",

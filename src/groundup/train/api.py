@@ -1,4 +1,4 @@
-"""Training in a few lines of Python: a model, a tokenizer, a string."""
+"""Training in a few lines of Python: a model, a tokenizer, a string; or a request."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from groundup.base.errors import ConfigError, DataError, UsageError, nearest, shown
 from groundup.base.files import new_path
+from groundup.base.signals import Requests
 from groundup.config import TrainConfig, as_table, build
 from groundup.config.fields import field_types
 from groundup.config.other_names import SETTINGS, by_other_name
@@ -29,11 +30,12 @@ from groundup.runs.save import check_made_by_config
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.arguments import check_content, check_text
 from groundup.train.choices import Choices
-from groundup.train.driver import drive
+from groundup.train.driver import TrainRun, drive
 from groundup.train.listener import Listener, Screen
-from groundup.train.pretraining import NextToken, steps_of
+from groundup.train.pretraining import NextToken, Pretraining, steps_of
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper, Recorder
+from groundup.train.request import TrainRequest
 from groundup.train.resume import IN_PYTHON, Identity
 from groundup.train.screen import ConsoleScreen
 
@@ -83,7 +85,7 @@ def train(
     splits = _split(tokenizer, text, model.config.context_length)
     asked = _settings(settings, epochs, splits[0].n_tokens, model.config.context_length)
     keeper = Keeper() if run is None else _recorder(RunFolder(Path(run)), model)
-    screen = _Heard(keeper.folder, show)
+    screen = _InMemory(keeper.folder, show)
     shown = [screen.console] if show else []
     job = InPython(model, tokenizer, splits, asked)
     try:
@@ -95,6 +97,23 @@ def train(
         screen.console.close()
         model.eval()
     return screen.records
+
+
+def train_run(
+    request: TrainRequest,
+    screen: Screen,
+    started: float | None = None,
+    requests: Requests | None = None,
+) -> TrainRun:
+    """Train as requested, or go on where the same request stopped; return how it ended.
+
+    `requests` are what signals have asked for since the process began, where somebody listened. A
+    process that a launcher started as one of several trains together with the others.
+
+    Raises `UsageError` when the folder holds a run of other settings, `RunError` when it is in use
+    or damaged, and whatever the text, the machine or the disk give reason to.
+    """
+    return drive(Pretraining(request), Recorder(request.folder), screen, started, requests)
 
 
 class InPython(NextToken):
@@ -160,7 +179,7 @@ class InPython(NextToken):
         folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
 
 
-class _Heard(Screen):
+class _InMemory(Screen):
     """Keeps the metrics in memory, and shows on a console what is to be shown."""
 
     def __init__(self, folder: RunFolder, show: bool) -> None:

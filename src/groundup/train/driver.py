@@ -15,7 +15,6 @@ from groundup.plan import check_fits
 from groundup.processes.alone import Alone
 from groundup.processes.together import arranged, joined
 from groundup.runs import RunFolder
-from groundup.runs.checkpoint import Checkpoint
 from groundup.runs.manifest import Manifest, PlanTable
 from groundup.train.choices import Choices, choose
 from groundup.train.job import Job
@@ -23,7 +22,7 @@ from groundup.train.listener import Listener, Screen
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper, computing, new_manifest, with_plan
-from groundup.train.restore import last_state, progress_at, state_at
+from groundup.train.restore import last_state, progress_at, restore
 from groundup.train.resume import Identity, check_new, compatible, tell_inexact
 from groundup.train.shortage import explained
 
@@ -39,7 +38,7 @@ class TrainRun:
 
 
 Outcome = TrainRun
-"""What it was called at first."""
+"""Its earlier name."""
 
 
 def drive(
@@ -78,14 +77,14 @@ def drive(
             check_fits(plan)
             manifest = with_plan(manifest, plan)
             held.enter_context(choices.in_force())
-            heard = [] if ranks.rank else [keeper, screen, *listeners]
-            trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
+            told = [] if ranks.rank else [keeper, screen, *listeners]
+            trainer = _trainer(job, keeper, manifest, choices, saved, ranks, told, started)
             if ranks.rank == 0:
                 keeper.begin(manifest, job, checkpoint)
             screen.planned(plan, choices, keeper.folder)
             if checkpoint is not None:
                 tell_inexact(manifest.as_table(), computing(choices), screen.notice)
-                _restore(trainer, checkpoint)
+                restore(trainer, checkpoint)
                 screen.resumed(trainer.progress)
             requests.patient = True
             with explained(plan, choices.device):
@@ -165,11 +164,5 @@ def _trainer(
         flops_per_token=plan.flops_per_token or 0.0,
         peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )
-    world.watch(trainer)
+    world.watch(lambda: (trainer.progress.step, trainer.clock.step_seconds))
     return trainer
-
-
-def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    progress, weights, memory = state_at(checkpoint, trainer.step)
-    progress.finished = False  # it may have been lengthened
-    trainer.restore(progress, weights, memory)

@@ -70,12 +70,12 @@ class Learner:
             last = i + 1 == len(self.passes)
             batch = self.batches.rows(first_of_all + first, n)
             arrays = {k: to_device(a, self.choices.device) for k, a in batch.arrays.items()}
-            with self.world.passing(last):
+            with self.world.pass_context(last):
                 with self.choices.step_context(copied=self.step.narrow is not None):
                     loss_sum, n_targets = self.forward(**arrays)
                 loss_sum.backward()  # type: ignore[no-untyped-call]
             self.step.collect()
-            self.world.passed(self.learning, last)
+            self.world.after_pass(self.learning, last)
             n_tokens = torch.full_like(n_targets, batch.n_tokens)
             rows.append(torch.stack([loss_sum.detach(), n_targets, n_tokens]))
         loss_sum, n_targets, n_tokens = self.world.total(rows)

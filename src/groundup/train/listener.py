@@ -20,7 +20,7 @@ Tensors = Mapping[str, "Tensor"]
 
 
 class Listener:
-    """What a listener hears, and does nothing about."""
+    """The base of all listeners: it is told everything and does nothing."""
 
     def metrics(self, record: dict[str, Any]) -> None:
         """Receive a line of figures, as in metrics.jsonl."""

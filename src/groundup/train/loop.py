@@ -75,16 +75,6 @@ class Trainer:
         """The settings, as they follow from the speed of the first steps."""
         return self.clock.config
 
-    @property
-    def steps_done(self) -> int:
-        """Steps taken."""
-        return self.progress.step
-
-    @property
-    def step_seconds(self) -> float:
-        """How long a step takes at most, of the last ones."""
-        return self.clock.step_seconds
-
     def restore(self, progress: Progress, weights: Tensors, memory: Tensors) -> None:
         """Go on from the tensors of a checkpoint; weights have been checked already."""
         self.progress, self._saved = progress, progress.frozen()

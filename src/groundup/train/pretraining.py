@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
-from groundup.base.signals import Requests
 from groundup.config import GPTConfig, TrainConfig
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
-from groundup.evaluate import Evaluation, evaluate_loss
-from groundup.generate import stream
+from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.optim.step import Step, TrainStep
 from groundup.processes.alone import Alone
@@ -21,39 +17,16 @@ from groundup.runs import RunFolder
 from groundup.runs.generation import ending
 from groundup.runs.manifest import PRETRAINING
 from groundup.tokenizer import Tokenizer
-from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
-from groundup.train.driver import TrainRun, drive
 from groundup.train.job import Job
 from groundup.train.listener import Screen
-from groundup.train.recorder import Recorder
 from groundup.train.records import Between
 from groundup.train.request import TrainRequest
 from groundup.train.resume import Identity
 from groundup.train.start import Start, new_model
+from groundup.train.validate import prompt_from, validate, write
 
-EVALUATED_AT_ONCE = 4096
-"""Validation tokens that go through the model together, where a training batch has fewer."""
-PROMPT_CHARACTERS = 24
-"""Least length of a prompt taken from the validation text; it goes on to the end of the word."""
 UNITS = ("tokens", "bytes", "documents")
-
-
-def train_run(
-    request: TrainRequest,
-    screen: Screen,
-    started: float | None = None,
-    requests: Requests | None = None,
-) -> TrainRun:
-    """Train as requested, or go on where the same request stopped; return how it ended.
-
-    `requests` are what signals have asked for since the process began, where somebody listened. A
-    process that a launcher started as one of several trains together with the others.
-
-    Raises `UsageError` when the folder holds a run of other settings, `RunError` when it is in use
-    or damaged, and whatever the text, the machine or the disk give reason to.
-    """
-    return drive(Pretraining(request), Recorder(request.folder), screen, started, requests)
 
 
 class NextToken(Job[GPT]):
@@ -91,37 +64,14 @@ class NextToken(Job[GPT]):
         self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
     ) -> Evaluation | None:
         """Predict the validation text."""
-        val = self.splits[1]
-        if val.n_tokens < 2:
-            return None
-        windows = max(choices.config.batch_size, EVALUATED_AT_ONCE // self.config.context_length)
-        # The last one, of the whole split, is what `groundup evaluate` will find: in fp32.
-        with choices.autocast() if most else contextlib.nullcontext():
-            return world.within(
-                lambda: evaluate_loss(
-                    step.model,
-                    val,
-                    batch_size=windows,
-                    max_tokens=most,
-                    progress=lambda done, total: between(),
-                    helpers=world,
-                )
-            )
+        return validate(step, self.splits[1], choices, world, most, between)
 
     def sample(
         self, step: Step[GPT], choices: Choices, world: Alone, between: Between
     ) -> tuple[str, str]:
         """Continue a line of the validation text, or the prompt that was asked for."""
-        settings, pieces = choices.config, list[str]()
-        prompt = settings.sample_prompt or prompt_from(self.tokenizer, self.splits[1])
-        model, length = world.writer(step.model), settings.sample_tokens
-        written = stream(model, self.tokenizer, prompt, max_tokens=length, seed=settings.seed)
-        while True:  # the first process writes, the others wait for its end
-            piece = next(written, None) if world.rank == 0 else None
-            if not any(world.agree(piece is not None)):
-                return prompt, "".join(pieces)
-            pieces.append(piece or "")
-            between()
+        prompt = choices.config.sample_prompt or prompt_from(self.tokenizer, self.splits[1])
+        return prompt, write(step, self.tokenizer, prompt, choices, world, between)
 
 
 class Pretraining(NextToken):
@@ -147,13 +97,6 @@ class Pretraining(NextToken):
     def rate_share(self) -> float:  # type: ignore[override]
         """Less than 1 for a model that has learnt already."""
         return self.start.rate_share
-
-    @classmethod
-    def recorded(cls, folder: RunFolder) -> Self:
-        """Return the job of a run, which needs its text no more."""
-        manifest = folder.read()
-        model = asdict(folder.model_config(manifest))
-        return cls(TrainRequest(model_changes=model, train=folder.train_config(manifest)))
 
     def prepare(self, screen: Screen) -> None:
         """Encode the text, or find that this was done before."""
@@ -223,13 +166,3 @@ def steps_of(epochs: float, n_tokens: int, tokens_per_step: int) -> int:
     pass.
     """
     return max(1, math.ceil(epochs * n_tokens / tokens_per_step))
-
-
-def prompt_from(tokenizer: Tokenizer, split: TokenSplit) -> str:
-    """Return the beginning of a line from the middle of `split`, for the model to continue."""
-    start = split.n_tokens // 2
-    ids = split.read(start, min(32 * PROMPT_CHARACTERS, split.n_tokens - start)).tolist()
-    text = tokenizer.decode(ids).lstrip(REPLACEMENT)  # the middle may be that of a character
-    text = (text.partition("\n\n")[2] or text.partition("\n")[2] or text).strip()
-    end = text.find(" ", PROMPT_CHARACTERS)
-    return text[: end if end > 0 else PROMPT_CHARACTERS] or " "

@@ -29,7 +29,8 @@ from groundup.runs.checkpoint import (
     save_checkpoint,
 )
 from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
-from groundup.train.choices import AUTOMATIC, Choices
+from groundup.train.automatic import AUTOMATIC
+from groundup.train.choices import Choices
 from groundup.train.job import Job
 from groundup.train.kept import keep_batch
 from groundup.train.listener import Listener
@@ -149,7 +150,7 @@ class Recorder(Keeper):
         append_line(self.folder.samples, {"step": step, "prompt": prompt, "text": text})
 
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Write the settings that follow from the measured speed, and the time foretold."""
+        """Write the settings that follow from the measured speed, and the expected time."""
         plan = replace(
             self.manifest.plan or PlanTable(),
             seconds_per_step=round(seconds_per_step, 6),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,19 @@ from groundup.train.choices import Choices
 from groundup.train.job import Job
 from groundup.train.kept import BATCH, WHY, kept_batch
 from groundup.train.pretraining import Pretraining
+from groundup.train.request import TrainRequest
+
+
+def recorded_pretraining(folder: RunFolder) -> Pretraining:
+    """Return the job of a run, which needs its text no more."""
+    manifest = folder.read()
+    model = asdict(folder.model_config(manifest))
+    return Pretraining(TrainRequest(model_changes=model, train=folder.train_config(manifest)))
+
 
 Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]
 
-JOBS: Jobs = {PRETRAINING: Pretraining.recorded}
+JOBS: Jobs = {PRETRAINING: recorded_pretraining}
 """Makes the job of a run, by the kind of it that run.toml names; other rooms have more."""
 
 

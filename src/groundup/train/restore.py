@@ -9,6 +9,7 @@ from groundup.processes.alone import Alone
 from groundup.runs.checkpoint import Checkpoint
 from groundup.runs.load import check_fit
 from groundup.train.guard import State
+from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
 from groundup.train.recorder import Keeper
 
@@ -25,6 +26,13 @@ def state_at(checkpoint: Checkpoint, step: Step[Any]) -> State:
     weights = checkpoint.model_tensors()
     check_fit(step.kept(), weights, checkpoint.path)
     return progress_at(checkpoint), weights, checkpoint.trainer_tensors()
+
+
+def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Let a training go on from a checkpoint."""
+    progress, weights, memory = state_at(checkpoint, trainer.step)
+    progress.finished = False  # it may have been lengthened
+    trainer.restore(progress, weights, memory)
 
 
 def last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
