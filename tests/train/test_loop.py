@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+from traceback import walk_stack
+from typing import Any
+
+import pytest
+from torch import Tensor
+
 from groundup.base.signals import Requests
 from groundup.data import IGNORED
 from tests.processes.masked import MaskedRows, masked_trainer
@@ -44,3 +53,26 @@ def test_the_rows_of_the_test_are_a_function_of_their_number() -> None:
     for name, array in part.arrays.items():
         assert (whole.arrays[name][5:9] == array).all()
     assert (whole.arrays["targets"][8:] == IGNORED).all()
+
+
+def test_the_way_to_the_backward_pass_is_the_one_on_the_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer, _ = masked_trainer(set(), steps=1)
+    page = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    listed = re.findall(r"^\| `(\w+\.\w+)` \| `train/", page, re.MULTILINE)
+    met: list[str] = []
+    backward = Tensor.backward
+
+    def noted(self: Tensor, *given: Any, **named: Any) -> None:
+        met[:] = [
+            frame.f_code.co_qualname for frame, _ in walk_stack(sys._getframe()) if is_ours(frame)
+        ]
+        backward(self, *given, **named)
+
+    def is_ours(frame: Any) -> bool:
+        return "groundup/train" in Path(frame.f_code.co_filename).as_posix()
+
+    monkeypatch.setattr(Tensor, "backward", noted)
+    trainer.fit(Requests())
+    assert listed == met[::-1] == ["Trainer.fit", "Trainer.take_step", "Learner.gradient"]

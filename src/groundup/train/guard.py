@@ -53,7 +53,7 @@ class Guard:
             self.records.event("reported", progress.step + 1, trouble, "the step was taken")
             return True
         self._keep_batch(trouble, progress.step)
-        self.learner.forget()
+        self.learner.optimizer.zero_grad()
         if trouble.policy == "back":
             raise GoBack(trouble)
         progress.skipped += 1

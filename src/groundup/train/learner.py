@@ -57,9 +57,9 @@ class Learner:
         self.optimizer = build_optimizer(step.model, self.config, world)
 
     def gradient(self, number: int) -> Gradient:
-        """Let the parameters have the gradient of global batch `number`.
+        """Compute the gradient of global batch `number` into the parameters' `grad`.
 
-        It is left as it is: summed over targets, by the world's divisor too small.
+        There it is that of the sum over targets, divided by `world.divisor`; `move` does the rest.
         """
         config, first_of_all = self.config, number * self.config.sequences_per_step
         self.step.refresh()
@@ -92,10 +92,6 @@ class Learner:
         scale = gradient.n_targets / self.world.divisor / shrinkage.clamp(max=1.0)
         self.optimizer.grad_scale = scale
         self.optimizer.step()
-
-    def forget(self) -> None:
-        """Forget the gradients."""
-        self.optimizer.zero_grad()
 
     def batch(self, number: int) -> Tensors:
         """Return global batch `number` whole: all of its arrays."""

@@ -118,7 +118,7 @@ class Trainer:
             self.learner.move(gradient)
             progress.unlogged.append(loss)
             progress.recent = [*progress.recent[1 - WINDOW :], loss]
-        self.learner.forget()
+        self.learner.optimizer.zero_grad()
         progress.step += 1
         progress.tokens += int(n_tokens)
         progress.val_loss = None
