@@ -1,8 +1,8 @@
-"""The files of a source: which of a folder, glob or archive are read, and what is told of the rest.
+"""The files of a source: which of a folder, glob or archive are read, and what is said of the rest.
 
-A folder's files are chosen by their endings, or by the patterns of `include`. Left out and told by
-number are other endings, what is hidden, linked folders, what cannot be listed or is no regular
-file (a pipe, a socket, a broken link), and folders of our own (`own.py`).
+A folder's files are chosen by their endings, or by the patterns of `include`. Left out and counted
+are other endings, what is hidden, linked folders, what cannot be listed or is no regular
+file (a pipe, a socket, a broken link), and folders of our own (`own_folders.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from groundup.config.other_names import TEXTS
 from groundup.data.compressed import COMPRESSIONS, StoredFile
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
-from groundup.data.own import own_kind
+from groundup.data.own_folders import own_kind
 from groundup.data.reading_log import ReadingLog
-from groundup.data.records import RECORD_FORMATS
+from groundup.data.record_files import RECORD_FORMATS
 
 STANDARD_INPUT = "-"
 ARCHIVE = ".zip"
@@ -40,7 +40,7 @@ def format_of(path: StoredFile | PurePath) -> str:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files are wanted beside those of known endings, and where the rest is told."""
+    """Which files are wanted beside those of known endings, and where the rest is reported."""
 
     include: Sequence[str] = ()
     log: ReadingLog = field(default_factory=ReadingLog)
@@ -77,7 +77,7 @@ class Selection:
 
 @dataclass
 class FileFilter:
-    """Parts the files of one folder or archive, and counts by reason what is not read."""
+    """Says which files of one folder or archive are read, and counts the others by reason."""
 
     source: str
     selection: Selection

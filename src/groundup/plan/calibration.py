@@ -1,4 +1,4 @@
-"""What a machine was measured to do; `groundup.train.calibrate` measures, this page remembers."""
+"""What a machine was measured to do; `groundup.train.calibrate` measures, this file keeps it."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Recorder(Keeper):
         append_line(self.folder.samples, {"step": step, "prompt": prompt, "text": text})
 
     def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Write the settings that follow from the measured speed, and the time foretold."""
+        """Write the settings that follow from the measured speed, and the time expected."""
         plan = replace(
             self.manifest.plan or PlanTable(),
             seconds_per_step=round(seconds_per_step, 6),
