@@ -20,6 +20,7 @@ from groundup.runs.checkpoint import newest_intact
 from groundup.train.health import DivergedError
 from groundup.train.replay import JOBS, replay, worst
 from groundup.train.request import recorded_request
+from groundup.train.resume import Identity
 from groundup.weights import export_model
 from tests.processes import starting
 from tests.train.second_job import Counting, Rows, train
@@ -67,6 +68,23 @@ def test_a_checkpoint_holds_what_learns_and_load_puts_it_together_with_the_base(
         assert torch.equal(tensor, own[name] if name in learnt else before[name]), name
     assert not torch.equal(own["blocks.1.ffn.up.weight"], before["blocks.1.ffn.up.weight"])
     assert train(folder / "run").was_finished
+
+
+def test_whatever_the_job_says_of_itself_makes_it_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(folder / "run", steps=3)
+    with pytest.raises(UsageError, match=r"\(learning_rate was not set, now 0\.5\)"):
+        train(folder / "run", steps=3, learning_rate=0.5)
+    said = Counting.identity
+
+    def other(self: Counting) -> Identity:
+        identity = said(self)
+        return dataclasses.replace(identity, request={**identity.request, "rank": 4})
+
+    monkeypatch.setattr(Counting, "identity", other)
+    with pytest.raises(UsageError, match=r"\(rank was not set, now 4\)"):
+        train(folder / "run", steps=3)
 
 
 def test_it_is_killed_and_goes_on_bit_for_bit(folder: Path) -> None:

@@ -98,7 +98,7 @@ def load(
         notices=notices,
         chat_template=folder.read_chat_template(),
         generation=folder.read_generation(),
-        extra=extra,
+        extra={name: tensor.to(device, torch.float32) for name, tensor in extra.items()},
     )
 
 

@@ -10,25 +10,24 @@ from functools import partial
 from typing import Any
 
 from groundup.base.signals import Requests
-from groundup.config import TrainConfig, as_table, build
-from groundup.device.machine import machine
+from groundup.config import TrainConfig, build
 from groundup.optim.step import Step
-from groundup.plan import Plan, check_fits
+from groundup.plan import check_fits
 from groundup.processes.alone import ALONE, Alone
 from groundup.processes.exact import Exact
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
 from groundup.runs.load import check_fit
-from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
-from groundup.train.choices import AUTOMATIC, Choices, choose
+from groundup.runs.manifest import Manifest, PlanTable
+from groundup.train.choices import Choices, choose
 from groundup.train.guard import State
 from groundup.train.job import Job
 from groundup.train.listener import Listener, Screen, Tensors
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
-from groundup.train.recorder import Keeper
-from groundup.train.resume import Identity, check_new, compatible, tell_inexact, versions
+from groundup.train.recorder import Keeper, computing, new_manifest, with_plan
+from groundup.train.resume import Identity, check_new, compatible, tell_inexact
 from groundup.train.shortage import explained
 
 
@@ -80,7 +79,7 @@ def drive(
                 job.prepare(screen)  # as the first process has done
             plan = job.plan(choices.config)
             check_fits(plan)
-            manifest = _with_plan(manifest, plan)
+            manifest = with_plan(manifest, plan)
             heard = () if ranks.rank else (keeper, screen, *listeners)
             with choices.in_force():
                 trainer = _trainer(job, keeper, manifest, choices, saved, ranks, heard, started)
@@ -88,7 +87,7 @@ def drive(
                     keeper.begin(manifest, job, checkpoint)
                 screen.planned(plan, choices, keeper.folder)
                 if checkpoint is not None:
-                    tell_inexact(manifest.as_table(), _computing(choices), screen.notice)
+                    tell_inexact(manifest.as_table(), computing(choices), screen.notice)
                     progress.finished = False  # it may have been lengthened
                     trainer.restore(progress, *_tensors(checkpoint, trainer.step))
                     screen.resumed(progress)
@@ -132,7 +131,7 @@ def _decide(
         manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
     else:
         check_new(keeper.folder, job.extend)
-        manifest = _new_manifest(job, choices, identity.request)
+        manifest = new_manifest(job, choices, identity.request)
     return manifest.as_table(), keeper.newest(screen.notice)
 
 
@@ -145,59 +144,12 @@ def _identity(job: Job[Any]) -> Identity:
     return replace(identity, request={**identity.request, "from": base})
 
 
-def _new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Manifest:
-    """Return a new run's run.toml."""
-    settings = choices.config
-    if settings.epochs is not None:  # the data has been read, and its length is known
-        settings = replace(settings, steps=job.steps(settings.epochs, settings))
-    taken = {name: getattr(settings, name) for name in AUTOMATIC}
-    return Manifest.of(
-        {
-            "model": as_table(job.config),
-            "train": as_table(settings),
-            "data": job.data_table(),
-            **_kind(job),
-            "choices": {**taken, "reasons": choices.reasons},
-            "request": request,
-            **_computing(choices),
-        }
-    )
-
-
-def _kind(job: Job[Any]) -> dict[str, Any]:
-    """Return what run.toml says of the kind of training; nothing where that goes without saying."""
-    tables: dict[str, Any] = {}
-    if job.kind != PRETRAINING:
-        tables["job"] = {"kind": job.kind, "tensors": {k: list(v) for k, v in job.extra.items()}}
-    if job.base is not None:
-        tables["base"] = job.base.as_table()
-    return tables
-
-
-def _computing(choices: Choices) -> dict[str, Any]:
-    """Return what run.toml says of the packages and the machine that compute."""
-    return {"versions": versions(), "machine": machine(choices.device)}
-
-
 def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:
     """Return the choices that run.toml tells of."""
     settings = build(TrainConfig, manifest.train or {})
     own_process = job.own_process or settings.allocator in ("keep", "release")
     reasons = (manifest.choices or {}).get("reasons", {})
     return Choices(settings, reasons, own_process, n_processes)
-
-
-def _with_plan(manifest: Manifest, plan: Plan) -> Manifest:
-    """Return run.toml with what the run takes; what was written there before stays."""
-    planned = {
-        "parameters": plan.parameters,
-        "flops_per_token": plan.flops_per_token,
-        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
-        "memory_unknown": list(plan.unknown_memory),
-    }
-    known = {key: value for key, value in planned.items() if value}
-    before = manifest.plan.as_table() if manifest.plan else {}
-    return replace(manifest, plan=PlanTable.of(known | before))
 
 
 def _arranged(ranks: Alone, choices: Choices) -> Alone:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from groundup.base.files import make_folder
 from groundup.config import TrainConfig, as_table
+from groundup.device.machine import machine
 from groundup.device.rates import matmul_rate
+from groundup.plan import Plan
 from groundup.report import write_report
 from groundup.runs import RunFolder, append_line, cut_back, flush, run_lock, size
 from groundup.runs.background import Background
@@ -26,12 +28,13 @@ from groundup.runs.checkpoint import (
     remove_unfinished,
     save_checkpoint,
 )
-from groundup.runs.manifest import Manifest, PlanTable
-from groundup.train.choices import Choices
+from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
+from groundup.train.choices import AUTOMATIC, Choices
 from groundup.train.job import Job
 from groundup.train.kept import keep_batch
 from groundup.train.listener import Listener
 from groundup.train.progress import SIZES, Progress
+from groundup.train.resume import versions
 
 
 class Keeper(Listener):
@@ -122,10 +125,9 @@ class Recorder(Keeper):
     def rewind(self) -> int | None:
         """Forget what came after the newest checkpoint; return its step, None without any."""
         checkpoint, _ = newest_intact(self.folder.checkpoints)
-        if checkpoint is None:
-            return None
-        self._cut_back(checkpoint)
-        return checkpoint.step
+        if checkpoint is not None:
+            self._cut_back(checkpoint)
+        return checkpoint.step if checkpoint else None
 
     def _cut_back(self, checkpoint: Checkpoint | None) -> None:
         """Forget the lines written after `checkpoint` (all of them for None)."""
@@ -192,6 +194,53 @@ class Recorder(Keeper):
             flush(path)
         save_checkpoint(self.folder.checkpoints, step, model, trainer, state)
         prune(self.folder.checkpoints, self.config.keep, self.config.keep_every)
+
+
+def new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Manifest:
+    """Return a new run's run.toml."""
+    settings = choices.config
+    if settings.epochs is not None:  # the data has been read, and its length is known
+        settings = replace(settings, steps=job.steps(settings.epochs, settings))
+    taken = {name: getattr(settings, name) for name in AUTOMATIC}
+    return Manifest.of(
+        {
+            "model": as_table(job.config),
+            "train": as_table(settings),
+            "data": job.data_table(),
+            **_kind(job),
+            "choices": {**taken, "reasons": choices.reasons},
+            "request": request,
+            **computing(choices),
+        }
+    )
+
+
+def _kind(job: Job[Any]) -> dict[str, Any]:
+    """Return what run.toml says of the kind of training; nothing where that goes without saying."""
+    tables: dict[str, Any] = {}
+    if job.kind != PRETRAINING:
+        tables["job"] = {"kind": job.kind, "tensors": {k: list(v) for k, v in job.extra.items()}}
+    if job.base is not None:
+        tables["base"] = job.base.as_table()
+    return tables
+
+
+def computing(choices: Choices) -> dict[str, Any]:
+    """Return what run.toml says of the packages and the machine that compute."""
+    return {"versions": versions(), "machine": machine(choices.device)}
+
+
+def with_plan(manifest: Manifest, plan: Plan) -> Manifest:
+    """Return run.toml with what the run takes; what was written there before stays."""
+    planned = {
+        "parameters": plan.parameters,
+        "flops_per_token": plan.flops_per_token,
+        "memory_mib": {name: round(size / 2**20, 1) for name, size in plan.memory.items()},
+        "memory_unknown": list(plan.unknown_memory),
+    }
+    known = {key: value for key, value in planned.items() if value}
+    before = manifest.plan.as_table() if manifest.plan else {}
+    return replace(manifest, plan=PlanTable.of(known | before))
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

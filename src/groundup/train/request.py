@@ -32,6 +32,8 @@ DEFAULT_PRESET = "nano"
 DEFAULT_TOKENIZER = "bpe"
 READING = ("include", "text_field", "on_bad_record", "split_on", "encoding")
 """The text options that decide how sources are read."""
+COUNTED = ("model", "train", "data.fingerprint", "from.weights")
+"""What of a request must be the same for a run to go on; the rest says how it came about."""
 CAUSES = {"model": ("preset", "changes"), "data": ("text",), "from": ("from.run",)}
 """What the user says that the parts of a request follow from."""
 UNKNOWN = ("model.vocab_size", "data.fingerprint", "from.weights")
@@ -124,7 +126,7 @@ class TrainRequest:
             "text": _set(text | ({} if self.base else trained_here)),
             **(read or {}),
         }
-        return Identity(request=table, causes=CAUSES)
+        return Identity(request=table, counted=COUNTED, causes=CAUSES)
 
 
 def _set(words: dict[str, Any]) -> dict[str, Any]:

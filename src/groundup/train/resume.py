@@ -28,6 +28,8 @@ CHANGEABLE = (
 """Settings that may change: what is kept, how trouble is met, and what rounds nothing otherwise."""
 LENGTHS = ("train.steps", "train.minutes", "train.epochs")
 """How long a run is, said in one of three ways."""
+WORDS = ("command", "from.run")
+"""What a run was begun with, whatever its kind."""
 PASSES = ("batch_size", "accumulation")
 """Settings of which the product counts: the sequences of a step."""
 IN_PYTHON = "groundup.train.train"
@@ -53,8 +55,9 @@ class Identity:
     """What run.toml keeps in [request]."""
     kind: str = PRETRAINING
     """The kind of training."""
-    counted: Keys = ("model", "train", "data.fingerprint", "from.weights")
-    """What of it must be the same for a run to go on; the rest says how it came about."""
+    counted: Keys = ("",)
+    """How the keys begin that must be the same for a run to go on; the rest says how it came about,
+    as do `WORDS` always."""
     causes: Mapping[str, Keys] = field(default_factory=dict)
     """The words of the user that a part of it follows from; each setting of `train` was said."""
     changeable: Keys = (*CHANGEABLE, *PASSES)
@@ -121,7 +124,7 @@ def compatible(
     manifest, recorded = trained_run(folder, identity.kind)
     if extend is not None:
         manifest = _lengthened(folder, manifest, extend)
-    dropped = [*unknown, *(LENGTHS if extend is not None else ())]
+    dropped = [*WORDS, *unknown, *(LENGTHS if extend is not None else ())]
     before, now = (
         {key: value for key, value in flatten(request).items()
          if key.startswith(tuple(identity.counted)) and key not in dropped}
@@ -155,7 +158,7 @@ def _differing(
         pair
         for part in parts
         for pair in _said(recorded, identity, part)
-        or differences(before, now, [key for key in different if key.startswith(f"{part}.")])
+        or differences(before, now, [key for key in different if key.partition(".")[0] == part])
     ]
 
 
