@@ -101,7 +101,7 @@ class _Reader:
         with zip_members(path) as members:
             file_filter = FileFilter(str(path), self.selection)
             wanted = [m for m in members.values() if file_filter.takes(m.inside, archives=False)]
-            file_filter.tell()
+            file_filter.log_skipped()
             for member in wanted:
                 yield from self.documents(member)
 

@@ -117,8 +117,8 @@ class FileFilter:
             parts.append(f"left out {len(self.left_out):,} of groundup's own: {', '.join(names)}")
         return "; ".join(parts)
 
-    def tell(self) -> None:
-        """Write down what is not read."""
+    def log_skipped(self) -> None:
+        """Write to the log what is not read."""
         if found := self.summary():
             self.selection.log.chose(f"files of {self.source}", f"{self.source}: {found}")
 
@@ -175,7 +175,7 @@ def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     if not files:
         but = f" ({file_filter.summary()})" if file_filter.left_out else ""
         raise UsageError(f"{pattern}: no file matches{but}; check the pattern and the folder")
-    file_filter.tell()
+    file_filter.log_skipped()
     return files
 
 
@@ -197,7 +197,7 @@ def _folder_files(root: Path, selection: Selection) -> list[Path]:
             f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "
             "read as plain text with --include, such as --include '*.py'"
         )
-    file_filter.tell()
+    file_filter.log_skipped()
     return files
 
 
