@@ -18,7 +18,7 @@ from groundup.config.other_names import SETTINGS
 C = TypeVar("C")
 
 NAMES, LATER = "names", "later"
-"""Metadata of a field: names that it knows, and whether it came when runs had been written."""
+"""Metadata of a field: the names that it knows, and whether older runs were written without it."""
 
 
 @functools.cache

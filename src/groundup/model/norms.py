@@ -1,4 +1,4 @@
-"""Normalisation: every token's vector brought to one size, so that depth does not change it."""
+"""Normalisation: bring each token's vector to one size, however many layers have added to it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from groundup.config import GPTConfig, as_table, foreign_parts
 from groundup.model import GPT, PARTS, empty_gpt, fused_attention, plain_attention, shapes_of
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
-from groundup.runs.generation import ending
+from groundup.runs.generation import with_end_of_text
 from groundup.runs.manifest import DataTable, Manifest, SavedTable, SourceTable
 from groundup.runs.pair import check_pair
 from groundup.runs.tensor_check import tensor_problems
@@ -80,7 +80,7 @@ def write_run(
     files = {MODEL: write_model, STATE: lambda path: write_json(path, {"step": 0})}
     checkpoint = save_files(folder.checkpoints, 0, files)
     tokenizer.save(folder.tokenizer)
-    folder.write_chat_settings(chat_template, ending(generation, tokenizer.given_end))
+    folder.write_chat_settings(chat_template, with_end_of_text(generation, tokenizer.given_end))
     manifest = Manifest(
         model=as_table(config),
         data=DataTable(

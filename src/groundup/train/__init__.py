@@ -1,4 +1,4 @@
-"""Training: the step, the loop, the optimizer and its schedule, and what a run records.
+"""Training, from the request to the finished run: the job, the driver, the loop, what is recorded.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """

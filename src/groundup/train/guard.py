@@ -22,7 +22,7 @@ REMEDY = "give data with something to learn: a target of -100 is one to be ignor
 class NothingCounts(DataError):  # noqa: N818 - said of the data, as a fact
     """Training data without a target to learn from."""
 
-    blameless = True
+    known_to_all = True
 
 
 class GoBack(BaseException):
