@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from groundup.config import foreign_parts
 from groundup.data.batch import IGNORED
 from groundup.model import GPT, soft_cap
 from groundup.optim.balance import ExpertBalance
@@ -70,8 +71,12 @@ class Step(nn.Module, Generic[M]):
 
     @property
     def may_leave_unused(self) -> bool:
-        """Whether a pass may leave a parameter that learns without a gradient, as experts are."""
-        return any(gpt.config.n_experts > 0 for gpt in _gpts(self.model))
+        """Whether a pass may leave a parameter that learns without a gradient, as experts are.
+
+        A part that groundup does not have may do so, too.
+        """
+        configs = [gpt.config for gpt in _gpts(self.model)]
+        return any(config.n_experts > 0 or foreign_parts(config) for config in configs)
 
     def kept(self) -> dict[str, nn.Parameter]:
         """Return what a checkpoint holds, by its names there: here, all parameters of the model.
