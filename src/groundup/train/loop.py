@@ -22,7 +22,7 @@ from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.clock import Clock
 from groundup.train.duties import Duties, Evaluate, Sample
-from groundup.train.guard import GoBack, Guard, State
+from groundup.train.guard import GoBack, Guard, State, check_data
 from groundup.train.health import WINDOW
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
@@ -61,6 +61,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.model: nn.Module = self.step.model
         config, batches, device = self.choices.config, self.batches, self.choices.device
+        check_data(batches)
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
         self.clock = Clock(config, tokens_per_step, self.started, self.timed)
         self.learner = Learner(self.step, batches, self.choices, self.world)
