@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from groundup.config import foreign_parts
 from groundup.data.batch import IGNORED
@@ -66,8 +67,12 @@ class Step(nn.Module, Generic[M]):
 
     @property
     def has_dropout(self) -> bool:
-        """Whether a pass draws random numbers, which are then the same after a resume."""
-        return any(gpt.config.has_dropout for gpt in _gpts(self.model))
+        """Whether a pass draws random numbers, which are then the same after a resume.
+
+        Known of dropout; a step that draws others says so itself.
+        """
+        own = (m.p > 0 for m in self.modules() if isinstance(m, _DropoutNd))
+        return any(gpt.config.has_dropout for gpt in _gpts(self.model)) or any(own)
 
     @property
     def may_leave_unused(self) -> bool:
