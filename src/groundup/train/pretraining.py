@@ -6,7 +6,7 @@ import math
 from functools import cached_property
 from typing import Any
 
-from groundup.config import GPTConfig, TrainConfig
+from groundup.config import GPTConfig, TrainConfig, as_table
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
@@ -127,7 +127,8 @@ class Pretraining(NextToken):
     def identity(self) -> Identity:
         """Return the request, with what its text and its base turned out to be."""
         read = with_end_of_text({"fingerprint": self.data.fingerprint}, self.tokenizer.given_end)
-        return self.request.identity(self.config, {"data": read, **self.start.identity})
+        found = {"model": as_table(self.config), "data": read, **self.start.identity}
+        return self.request.identity(self.start.config, found)
 
     def data_table(self) -> dict[str, Any]:
         """Return where the text is from, and how it was divided."""
