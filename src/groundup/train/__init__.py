@@ -1,4 +1,4 @@
-"""Training: the step, the loop, the optimizer and its schedule, and what a run records.
+"""Training: jobs, the driver, the loop, and what a run records; from `optim` what goes with it.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
