@@ -101,7 +101,15 @@ def test_a_circle_is_found_wherever_the_import_stands(tmp_path: Path, back: str)
 
 
 def test_the_model_knows_only_torch_and_config() -> None:
-    standard = {"__future__", "collections", "contextlib", "dataclasses", "functools", "math"}
+    standard = {
+        "__future__",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "functools",
+        "inspect",
+        "math",
+    }
     known = {*standard, "typing", "torch", "jaxtyping"}
     for file, name in room_imports("model"):
         allowed = name.split(".")[0] in known or name.startswith(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ import torch
 from groundup.base.errors import UsageError
 from groundup.evaluate import BATCH_TOKENS, Candidate, Request, log_likelihoods, windows
 from groundup.generate import SamplingConfig, run_settings, run_template, stream_rows
+from groundup.runs import RunFolder
+from groundup.runs.base import check_plain
 from groundup.runs.load import load
 
 try:
@@ -62,6 +65,8 @@ class HarnessModel(TemplateLM):
         # lm-eval says "cuda:0" wherever nobody said anything.
         if device is None or ("cuda" in device and not torch.cuda.is_available()):
             device = "cpu"
+        folder = RunFolder(Path(run))
+        check_plain(folder, folder.read())
         self.loaded = load(run, str(checkpoint), device)
         self.stop_tokens = run_settings(self.loaded).get("stop_tokens", [])
         self.candidate = Candidate.from_run(self.loaded)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
 from groundup.base import hardware
-from groundup.base.hardware import available_memory, usable_cores
+from groundup.base.hardware import available_memory, cpu_model_line, usable_cores
+
+
+def test_the_processor_is_named_by_linux_or_else_by_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "PROC", tmp_path)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert cpu_model_line() == "arm64"
+    (tmp_path / "cpuinfo").write_text("processor: 0\nmodel name\t: Fast\nmodel name\t: Slow\n")
+    assert cpu_model_line() == "model name\t: Fast"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from groundup.base.output import harmless, lasting
+from groundup.base.output import fail_safe, harmless
 
 
 class Terminal(io.StringIO):
@@ -28,14 +28,14 @@ def test_no_control_character_reaches_a_terminal() -> None:
     assert harmless(every, io.StringIO()) == every
 
 
-def test_what_lasts_tells_once_that_it_is_lost() -> None:
+def test_a_file_that_fails_says_so_once_and_writing_goes_on() -> None:
     told: list[OSError] = []
-    file = lasting(Full(), told.append)
+    file = fail_safe(Full(), told.append)
     for text in ("a", "b"):
         assert file.write(text) == 1
         file.flush()
     assert [error.strerror for error in told] == ["No space left on device"]
     good = io.StringIO()
-    lasting(good, told.append).write("a")
+    fail_safe(good, told.append).write("a")
     assert good.getvalue() == "a"
     assert len(told) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from groundup.base.errors import DataError, UsageError
 from groundup.data import prepare, read_documents
-from groundup.data.own import check_shard_folder, own_kind
+from groundup.data.own_folders import check_shard_folder, own_kind
 from groundup.data.reading_log import ReadingLog
 from tests.data.preparing import prose
 from tests.data.reading import message, read

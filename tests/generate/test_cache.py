@@ -64,12 +64,12 @@ def test_buffers_are_static_and_of_exact_size(model: GPT) -> None:
     model = model.to(torch.bfloat16)
     cache = KVCache(model.config, 2, 6)
     model(torch.zeros(2, 1, dtype=torch.long), cache)
-    places = [keys.data_ptr() for keys, _ in cache.buffers]
+    places = [keys.data_ptr() for keys, _ in cache.buffers.values()]
     for _ in range(5):
         model(torch.zeros(2, 1, dtype=torch.long), cache)
-    assert [keys.data_ptr() for keys, _ in cache.buffers] == places
-    assert {keys.dtype for keys, _ in cache.buffers} == {torch.bfloat16}
-    values = sum(tensor.numel() for pair in cache.buffers for tensor in pair)
+    assert [keys.data_ptr() for keys, _ in cache.buffers.values()] == places
+    assert {keys.dtype for keys, _ in cache.buffers.values()} == {torch.bfloat16}
+    values = sum(tensor.numel() for pair in cache.buffers.values() for tensor in pair)
     assert values == 2 * 3 * model.config.emb_dim * 2 * 6
     with pytest.raises(ValueError, match="do not fit a cache of 6"):
         model(torch.zeros(2, 1, dtype=torch.long), cache)

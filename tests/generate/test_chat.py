@@ -389,11 +389,11 @@ def test_a_system_message_needs_a_place_in_the_template() -> None:
     with pytest.raises(UsageError, match="has no place for a system message"):
         Conversation(model(), TOKENIZER, deaf, system="S")
     talk = Conversation(model(), TOKENIZER, TEMPLATE, system="S")
-    talk.tell("T")
+    talk.set_system("T")
     assert talk.system == [{"role": "system", "content": "T"}]
     talk.template = deaf
     with pytest.raises(UsageError, match="has no place for a system message"):
-        talk.tell("U")
+        talk.tell("U")  # the former name of set_system
     assert talk.system == [{"role": "system", "content": "T"}]
 
 

@@ -220,12 +220,15 @@ def test_an_idle_expert_has_a_gradient_of_zero_while_training() -> None:
 
 
 def test_gated_networks_are_their_formula() -> None:
-    for name, bend in (("swiglu", F.silu), ("geglu", lambda x: F.gelu(x, approximate="tanh"))):
+    for name, activation in (
+        ("swiglu", F.silu),
+        ("geglu", lambda x: F.gelu(x, approximate="tanh")),
+    ):
         ffn = FEED_FORWARDS[name](GPTConfig(**FAMILIES["llama"]))
         randomise(ffn)
         x = torch.randn(3, 32)
         gate, up, down = (getattr(ffn, part).weight for part in ("gate", "up", "down"))
-        torch.testing.assert_close(ffn(x), (bend(x @ gate.T) * (x @ up.T)) @ down.T)
+        torch.testing.assert_close(ffn(x), (activation(x @ gate.T) * (x @ up.T)) @ down.T)
 
 
 def test_a_soft_cap_bounds_and_barely_touches_what_is_small() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from groundup import GPT, PARTS, GPTConfig
 from groundup.base.errors import ConfigError
-from groundup.config import parameter_shapes
+from groundup.config import parameter_shapes, part_tables
 from groundup.generate import KVCache
+from groundup.generate.cuda_graph import can_record
+from groundup.generate.windows import CachedReader
 from groundup.model import (
     CAUSAL,
     Mask,
@@ -22,6 +25,7 @@ from groundup.model import (
     shapes_of,
     soft_cap,
 )
+from groundup.model.checks import check_attend
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from tests.model.helpers import FAMILIES, random_gpt, randomise
 from tests.model.own_parts import CHOICES, OWN, SMALL, NoNorm, own_gpt
@@ -52,6 +56,19 @@ def test_cached_equals_uncached(choice: str) -> None:
     cache = KVCache(model.config, 2, 12)
     pieces = [model(tokens[:, a:b], cache) for a, b in ((0, 5), (5, 6), (6, 12))]
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
+
+
+@each_choice
+@torch.no_grad()
+def test_rows_of_different_lengths_are_read_as_if_each_were_alone(choice: str) -> None:
+    model = own_gpt(choice)
+    randomise(model)
+    rows = [[1, 2, 3, 4, 5], [6], [7, 8, 9]]
+    reader = CachedReader(model, 3, 16)
+    for token in (10, 11):
+        expected = [model(torch.tensor([row]))[0, -1] for row in rows]
+        torch.testing.assert_close(reader.read(rows), torch.stack(expected), atol=1e-5, rtol=1e-5)
+        rows = [[*row, token] for row in rows]
 
 
 @each_choice
@@ -92,6 +109,66 @@ def test_a_name_of_groundups_cannot_mean_something_else() -> None:
     assert GPT(GPTConfig(**SMALL, norm="rmsnorm"), parts=parts).parts is parts
 
 
+def test_a_mistyped_name_is_told_which_is_meant() -> None:
+    with pytest.raises(ConfigError, match=r"\(did you mean 'rmsnorm'\?\), or a part of your own"):
+        GPT(GPTConfig(**SMALL, norm="rmsnrom"))
+
+
+class OfWidth(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+
+class OfTwo(NoNorm):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return x + y
+
+
+class NoModule:
+    def __init__(self, width: int, eps: float, bias: bool) -> None:
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+
+
+class WithoutRotations(nn.Module):
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor, positions: object) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("field", "entry", "says"),
+    [
+        ("norm", NoNorm(1, 1.0, True), "an object of NoNorm: expected a class of modules; write"),
+        ("norm", "NoNorm", "an object of str: expected a class of modules"),
+        ("norm", OfWidth, r"OfWidth\(width: .*that is called with \(width, eps, bias\)"),
+        ("norm", OfTwo, r"a OfTwo: expected that it has a method forward\(self, x\)"),
+        ("norm", lambda width, eps, bias: nn.Module(), r"has a method forward\(self, x\)"),
+        ("norm", NoModule, r"makes a NoModule: expected a torch.nn.Module, whose parameters learn"),
+        ("position", WithoutRotations, r"has a method rotations\(self, positions, device\)"),
+        ("attention", WithoutRotations, r"called with \(config, layer, attend, norms\)"),
+    ],
+)
+def test_what_is_no_part_is_refused_in_a_line(field: str, entry: Any, says: str) -> None:
+    table = part_tables()[field][0]
+    parts = replace(PARTS, **{table: {**getattr(PARTS, table), "mine": entry}})
+    with pytest.raises(TypeError, match=f"^{field} = 'mine' .*{says}"):
+        GPT(GPTConfig(**SMALL).replace(**{field: "mine"}), parts=parts)
+
+
+def test_what_is_no_table_and_no_way_of_attending_is_refused() -> None:
+    parts = replace(PARTS)
+    object.__setattr__(parts, "norms", [NoNorm])
+    with pytest.raises(TypeError, match=r"^parts\.norms is a list: expected parts by their names"):
+        GPT(GPTConfig(**SMALL), parts=parts)
+    with pytest.raises(TypeError, match=r"^attend is a str: .* write attend=plain_attention"):
+        check_attend("plain")
+
+
 def test_a_part_starts_as_it_likes() -> None:
     block: Any = own_gpt("all").blocks[0]
     assert torch.equal(block.back.weight, torch.ones(32, 64))
@@ -110,6 +187,12 @@ def test_a_part_in_a_place_of_its_own_is_called_by_it() -> None:
     assert parts["blocks.1.memory.weight"] == "memory"
     assert parts["blocks.1.attn.factor"] == "attention"
     assert parts["blocks.1.ffn.up.weight"] == "feed-forward"
+
+
+def test_no_part_of_ones_own_is_recorded_on_a_gpu() -> None:
+    cuda = torch.device("cuda")
+    assert can_record(GPTConfig(**SMALL), cuda)
+    assert not can_record(own_gpt("norm").config, cuda)
 
 
 def test_a_copy_has_the_same_parts() -> None:

@@ -198,7 +198,7 @@ def test_a_run_that_was_lengthened_is_finished_no_longer(make_run: MakeRun) -> N
     (run / "run.toml").write_text(settings.replace("steps = 2000", "steps = 3000"))
     record = read_run(run)
     assert (record.state, record.step, record.steps) == ("interrupted", 2000, 3000)
-    assert record.ending["event"] == "finished"
+    assert record.last_event["event"] == "finished"
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2001, "seconds": 999.5, "train_loss": 2.5}\n')
     record = read_run(run)

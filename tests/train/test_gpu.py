@@ -1,4 +1,4 @@
-"""Training on a CUDA device: the numbers of the CPU, the same run again, the memory foretold."""
+"""Training on a CUDA device: the numbers of the CPU, the same run again, the memory planned."""
 
 from __future__ import annotations
 
@@ -154,5 +154,5 @@ def test_peak_memory_is_within_a_quarter_of_the_plan(precision: str, optimizer: 
     ours = trainer(config, "cuda", batch_size=4, accumulation=1, **options)
     torch.cuda.reset_peak_memory_stats()
     weights_after(2, ours)
-    foretold = training_memory(config, ours.config).total
-    assert torch.cuda.max_memory_allocated() == pytest.approx(foretold, rel=0.25)
+    planned = training_memory(config, ours.config).total
+    assert torch.cuda.max_memory_allocated() == pytest.approx(planned, rel=0.25)

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from groundup import GPT, PARTS, CharTokenizer, load
+from groundup import GPT, PARTS, CharTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.base.errors import UsageError
 from groundup.model import FeedForward, Parts
 from groundup.runs import RunFolder, read_lines
-from groundup.train import Listener, train
+from groundup.train import Listener, TrainStep, train
+from groundup.train.choices import choose
 from tests.model.own_parts import CHOICES, OWN, own_gpt
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 20
@@ -73,6 +74,59 @@ def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path, choice: str) 
     ):
         assert torch.equal(first, second)
         assert torch.equal(first, third)
+
+
+class RandomNumbers(FeedForward):
+    """Has numbers that neither learn nor are kept, and are others each time."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config, torch.tanh)
+        self.factor = torch.rand(config.emb_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * self.factor)
+
+
+class KeptNumbers(RandomNumbers):
+    """Keeps them as a parameter."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config)
+        self.factor: Tensor = nn.Parameter(self.factor, requires_grad=False)
+
+
+def test_what_no_checkpoint_has_and_nobody_can_make_again_is_refused(tmp_path: Path) -> None:
+    own = {"random": RandomNumbers, "kept": KeptNumbers}
+    parts = replace(PARTS, feed_forwards={**PARTS.feed_forwards, **own})
+    config = own_gpt("norm").config.replace(norm="layernorm", vocab_size=TOKENIZER.vocab_size)
+    random = GPT(config.replace(feed_forward="random"), parts=parts)
+    said = r"blocks\.0\.ffn\.factor is no parameter, .* otherwise each time"
+    with pytest.raises(UsageError, match=said):
+        trained(random, run=tmp_path / "mine")
+    with pytest.raises(UsageError, match=said):
+        save(random, TOKENIZER, tmp_path / "mine")
+    kept = GPT(config.replace(feed_forward="kept"), parts=parts)
+    trained(kept, run=tmp_path / "kept")
+    loaded = load(tmp_path / "kept", parts=parts).model
+    for first, second in zip(kept.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_shared_weights_are_shared_when_loaded(tmp_path: Path) -> None:
+    saved = made("shared")
+    loaded = load(save(saved, TOKENIZER, tmp_path / "mine"), parts=OWN).model
+    blocks: Any = loaded.blocks
+    assert blocks[0].ffn.up.weight is blocks[1].ffn.up.weight
+    tokens = torch.randint(TOKENIZER.vocab_size, (2, 9))
+    assert torch.equal(loaded(tokens), saved.eval()(tokens))
+
+
+def test_several_processes_choose_for_it_and_look_for_what_it_leaves_unused() -> None:
+    choices = choose(TrainConfig(device="cpu"), made("all").config, ranks=2)
+    assert choices.config.shard == "off"
+    assert choices.reasons["shard"] == "nobody can foresee what a part of your own keeps in memory"
+    assert TrainStep(made("block")).may_leave_unused
+    assert not TrainStep(GPT(own_gpt("norm").config.replace(norm="rmsnorm"))).may_leave_unused
 
 
 @pytest.mark.parametrize("choice", ["all", "noise"])

@@ -15,12 +15,16 @@ from torch import Tensor
 
 from groundup import GPT, ByteTokenizer, GPTConfig, load, save
 from groundup.base.errors import DataError, RunError, UsageError
+from groundup.cli.run_names import check_run
 from groundup.runs import RunFolder
+from groundup.runs.base import base_table
 from groundup.runs.checkpoint import newest_intact
+from groundup.runs.manifest import QuantizationTable
 from groundup.train.health import DivergedError
 from groundup.train.replay import JOBS, replay, worst
 from groundup.train.request import recorded_request
 from groundup.train.resume import Identity
+from groundup.train.start import start_from
 from groundup.weights import export_model
 from tests.processes import starting
 from tests.train.second_job import Counting, Rows, train
@@ -151,6 +155,23 @@ def test_a_base_that_is_damaged_is_told(folder: Path) -> None:
         load(folder / "run")
 
 
+def test_a_base_in_fewer_bits_is_refused(folder: Path) -> None:
+    base = RunFolder(folder / "base")
+    quantization = QuantizationTable(bits=8, run="runs/whole")
+    base.write(dataclasses.replace(base.read(), quantization=quantization))
+    with pytest.raises(UsageError, match=r"8 bits, .*; take runs/whole"):
+        base_table(base.path)
+
+
+def test_a_batch_is_looked_into_with_the_base_that_it_met(folder: Path) -> None:
+    with pytest.raises(DivergedError):
+        train(folder / "run", Rows(spoilt=17))
+    shutil.rmtree(folder / "base")
+    with_base(folder, seed=2)
+    with pytest.raises(RunError, match="the job of it took other weights"):
+        replay(folder / "run", jobs={Counting.kind: Counting.recorded})
+
+
 def test_data_in_which_nothing_counts_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="no target of the training data counts, in 64 rows"):
         train(folder / "run", Rows(counts=False), steps=99)
@@ -171,10 +192,16 @@ def test_a_tensor_that_neither_the_config_nor_the_record_knows_is_refused(
 
 def test_what_knows_only_whole_pretrained_models_says_so(folder: Path) -> None:
     run = train(folder / "run", steps=3).folder
-    with pytest.raises(UsageError, match="is not a whole GPT by itself"):
+    with pytest.raises(UsageError, match="is no GPT by itself: it has learnt offset, which a"):
         export_model(run.path, folder / "out", "hf")
     with pytest.raises(UsageError, match="holds a training of the kind counting, not pretraining"):
         recorded_request(run)
+    with pytest.raises(UsageError, match="is no GPT by itself"):
+        base_table(run.path)
+    with pytest.raises(UsageError, match="is no GPT by itself"):
+        start_from(run.path, {}, RunFolder(folder / "next"))
+    with pytest.raises(UsageError, match="is no GPT by itself"):
+        check_run(run.path, "best")  # what generate, chat, evaluate and others ask first
     loaded = load(run.path)
     whole = load(save(loaded.model, loaded.tokenizer, folder / "whole")).model
     assert all(map(torch.equal, whole.parameters(), loaded.model.parameters()))

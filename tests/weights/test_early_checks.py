@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from groundup.weights.early_checks import DTYPES
+import pytest
+
+from groundup.base.errors import UsageError
+from groundup.weights.early_checks import DTYPES, check_source
 from groundup.weights.formats import DTYPES as PLAIN
 from groundup.weights.formats import FORMATS
 from groundup.weights.gguf import KINDS
@@ -12,3 +15,10 @@ def test_every_format_knows_its_number_formats() -> None:
     assert list(DTYPES) == list(FORMATS)
     assert set(DTYPES["gguf"]) == set(KINDS)
     assert set(DTYPES["hf"]) == set(DTYPES["safetensors"]) == set(PLAIN)
+
+
+@pytest.mark.parametrize("name", ["owner/é", "owner/" + "b" * 97, "../model"])
+def test_what_is_no_name_of_the_hub_is_refused_early(name: str) -> None:
+    with pytest.raises(UsageError, match="no such file or folder; expected"):
+        check_source(name)
+    check_source("owner/model-1.0_b")

@@ -23,8 +23,8 @@ class GroundupError(Exception):
     exit_status = 1
     leaves_at_once = False
     """Whether the process must not wait for anything any more, as others it waits for are gone."""
-    blameless = False
-    """Whether other processes of the same training know or meet it too, and need not be told."""
+    known_to_all = False
+    """Whether all processes of a training meet it, or know of it, so that none tells the others."""
 
 
 class DataError(GroundupError):

@@ -1,13 +1,23 @@
-"""What this process may take of the machine: CPUs and memory."""
+"""What this machine is, and what this process may take of it: CPUs and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+
+
+def cpu_model_line() -> str:
+    """Return the line in which Linux names the processor, "model name : …"; else Python's name."""
+    with contextlib.suppress(OSError):
+        for line in (PROC / "cpuinfo").read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line
+    return platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

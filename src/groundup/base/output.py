@@ -32,16 +32,16 @@ def open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
-def lasting(file: IO[str], lost: Callable[[OSError], None]) -> IO[str]:
+def fail_safe(file: IO[str], lost: Callable[[OSError], None]) -> IO[str]:
     """Return `file` such that writing does not fail: the first time it would, `lost` is called.
 
     All that follows is written nowhere, unless `lost` raises an error of its own.
     """
-    return cast(IO[str], _LastingFile(file, lost))
+    return cast(IO[str], _FailSafeFile(file, lost))
 
 
-class _LastingFile:
-    """What `lasting` returns; in all else it is the file that it was made of."""
+class _FailSafeFile:
+    """What `fail_safe` returns; in all else it is the file that it was made of."""
 
     def __init__(self, file: IO[str], lost: Callable[[OSError], None]) -> None:
         self._file = file
@@ -53,16 +53,16 @@ class _LastingFile:
     def write(self, text: str) -> int:
         if text == "":  # typer tries a file so, and would not hear that it fails
             return 0
-        with self._lasting():
+        with self._guarded():
             self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with self._lasting():
+        with self._guarded():
             self._file.flush()
 
     @contextlib.contextmanager
-    def _lasting(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -58,7 +58,7 @@ def print_command(console: Console, label: str, *words: str, indent: int = INDEN
 
 
 def marked_prompt(console: Console, prompt: str) -> Text:
-    """Return a prompt that is told from what follows: dim, or with a mark where nothing is."""
+    """Return a prompt that is set apart from what follows: dim, or with a mark where nothing is."""
     from rich.text import Text
 
     prompt = harmless(prompt, console.file)

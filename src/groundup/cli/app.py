@@ -26,7 +26,7 @@ from groundup import __version__
 from groundup.base.children import safe_environment
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
-from groundup.base.output import harmless, lasting, open_closed_streams
+from groundup.base.output import fail_safe, harmless, open_closed_streams
 from groundup.base.signals import STOPS, Interrupted, block_saves
 
 VERBS = [
@@ -114,8 +114,8 @@ def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
     with (
-        contextlib.redirect_stdout(lasting(sys.stdout, _output_lost)),
-        contextlib.redirect_stderr(lasting(sys.stderr, lambda error: None)),
+        contextlib.redirect_stdout(fail_safe(sys.stdout, _output_lost)),
+        contextlib.redirect_stderr(fail_safe(sys.stderr, lambda error: None)),
     ):
         try:
             _prepare()

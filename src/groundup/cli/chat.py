@@ -157,7 +157,7 @@ class Session:
 
     def system(self, text: str) -> None:
         """Set the system message."""
-        self.talk.tell(text)
+        self.talk.set_system(text)
         _say("From now on that is the system message.")
 
     def set(self, text: str) -> None:

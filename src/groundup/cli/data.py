@@ -29,7 +29,7 @@ def shard_folder(given: Path | None) -> Path:
     """Return the folder of shards; one that was named may hold nothing else."""
     if given is None:
         return DATA
-    from groundup.data.own import check_shard_folder
+    from groundup.data.own_folders import check_shard_folder
 
     check_shard_folder(given)
     return given

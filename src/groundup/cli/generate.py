@@ -58,12 +58,12 @@ def generate(
         if chat:
             show(next(_answers(loaded, texts, system, sampling)))
         else:
-            show(_begun(loaded, texts[0], sampling), prompt=texts[0])
+            show(_continuation(loaded, texts[0], sampling), prompt=texts[0])
         return
     if chat:
         written = list(map("".join, _answers(loaded, texts, system, sampling)))
     else:
-        written = _go_on_all(loaded, texts, sampling)
+        written = _continuations(loaded, texts, sampling)
     if as_json:
         pairs = zip(texts, written, strict=True)
         rows = [{"prompt": p, "text": t} for p, t in pairs]
@@ -73,8 +73,8 @@ def generate(
         show([text], prompt="" if chat else prompt, first=n == 0)
 
 
-def _begun(loaded: LoadedRun, prompt: str, sampling: dict[str, Any]) -> Iterator[str]:
-    """Return what follows a prompt, of which the first piece is written already."""
+def _continuation(loaded: LoadedRun, prompt: str, sampling: dict[str, Any]) -> Iterator[str]:
+    """Return what follows a prompt, in pieces; the first one has been generated already."""
     from groundup.generate import run_settings, stream
 
     pieces = stream(loaded.model, loaded.tokenizer, prompt, **run_settings(loaded, **sampling))
@@ -82,7 +82,7 @@ def _begun(loaded: LoadedRun, prompt: str, sampling: dict[str, Any]) -> Iterator
     return itertools.chain([first], pieces)
 
 
-def _go_on_all(loaded: LoadedRun, prompts: list[str], sampling: dict[str, Any]) -> list[str]:
+def _continuations(loaded: LoadedRun, prompts: list[str], sampling: dict[str, Any]) -> list[str]:
     """Return what follows each prompt."""
     from groundup.generate import generate, run_settings
 

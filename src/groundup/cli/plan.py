@@ -31,7 +31,7 @@ def plan(
     """Show a model's parameters, storage and memory.
 
     Parameters and storage are exact, memory is a sum of what is held; the model is not built. Times
-    are foretold once this machine was measured.
+    are shown once this machine was measured.
     """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments

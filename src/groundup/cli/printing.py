@@ -74,7 +74,7 @@ def print_rows(
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left, on a terminal only; yield what is told (done, total)."""
+    """Show a bar with the time left, on a terminal only; yield what takes (done, total)."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

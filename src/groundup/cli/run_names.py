@@ -42,15 +42,21 @@ def _all_found(paths: list[Path]) -> list[Path]:
 
 
 def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
-    """Refuse a checkpoint, a device or a part that is not there, before torch is loaded."""
+    """Refuse a checkpoint, a device or a part that is not there, before torch is loaded.
+
+    So is a run that holds more than the GPT that would be used of it.
+    """
     from groundup.runs import RunFolder
+    from groundup.runs.base import check_plain
     from groundup.runs.checkpoint import candidates
     from groundup.runs.foreign import check_own_parts
 
     folder = RunFolder(run)
     if device not in DEVICES:
         raise UsageError(f"--device {device}: not on this machine; expected {', '.join(DEVICES)}")
-    check_own_parts(folder.model_config(folder.read()), run)
+    manifest = folder.read()
+    check_own_parts(folder.model_config(manifest), run)
+    check_plain(folder, manifest)
     candidates(folder, checkpoint)
 
 

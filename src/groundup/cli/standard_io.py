@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
     from groundup.data.folders import format_of
     from groundup.data.kinds import looks_like
     from groundup.data.markup import MARKUP
-    from groundup.data.records import RECORD_FORMATS
+    from groundup.data.record_files import RECORD_FORMATS
     from groundup.data.streams import plain_text
 
     is_pipe = path == Path("-")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
-GOES_ON = {"run", "runs_folder", "extend", "as_json"}
-"""Beside an existing run these say nothing about its text, its model or its training."""
+RESUMING = {"run", "runs_folder", "extend", "as_json"}
+"""With no other argument an existing run goes on: these say nothing about what it trains."""
 
 GROUPS = {
     "The model": "preset base tokenizer vocab_size set_",
@@ -139,8 +139,8 @@ def train(
     )
 
     _check_run_name(run)
-    if run is not None and _given(context) <= GOES_ON and RunFolder(runs_folder / run).exists():
-        _go_on(RunFolder(runs_folder / run), extend, as_json)
+    if run is not None and _given(context) <= RESUMING and RunFolder(runs_folder / run).exists():
+        _resume_run(RunFolder(runs_folder / run), extend, as_json)
         return
     _check_base(base, {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size})
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
@@ -218,7 +218,7 @@ def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
     """
     from groundup.runs import RunFolder
 
-    _go_on(RunFolder(run), extend, as_json)
+    _resume_run(RunFolder(run), extend, as_json)
 
 
 def _given(context: typer.Context) -> set[str]:
@@ -227,7 +227,7 @@ def _given(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
+def _resume_run(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     from groundup.train.request import recorded_request
 
     _carry_out(recorded_request(folder, extend=extend, own_process=True), as_json)

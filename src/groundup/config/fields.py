@@ -12,13 +12,13 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from groundup.base.errors import ConfigError, nearest, quoted, shown
+from groundup.base.errors import ConfigError, alike, nearest, quoted, shown
 from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
 
 NAMES, LATER = "names", "later"
-"""Metadata of a field: names that it knows, and whether it came when runs had been written."""
+"""Metadata of a field: the names that it knows, and whether older runs were written without it."""
 
 
 @functools.cache
@@ -172,6 +172,13 @@ def parse_value(key: str, text: str, kinds: tuple[type, ...]) -> Any:
         return text
     expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
     raise ConfigError(f"{key}={text}: expected {expected}")
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """Return in words which names are expected, and which of them `name` may mean."""
+    names = list(known)
+    hint = f" ({nearest(name, names)})" if alike(name, names, {}) else ""
+    return f"one of {', '.join(names)}{hint}"
 
 
 def require(condition: bool, key: str, value: Any, expected: str) -> None:

@@ -37,7 +37,7 @@ def _part(default: str, names: tuple[str, ...], table: str, later: bool = False)
 @by_name
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """The numbers that determine every tensor of a GPT (defaults: the workshop's 124M model).
+    """The numbers that determine every tensor of a GPT (defaults: GPT-2's 124M, head untied).
 
     Raises `ConfigError`, one line naming the field, for a value that no model can have. A part may
     have any name: what it means is for the tables to say that `GPT` is given as `parts`.

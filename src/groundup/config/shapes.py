@@ -1,8 +1,8 @@
 """Every parameter of a model by name, shape and part, from its config alone.
 
 The architecture's knowledge stands here and in `groundup.model`; a test holds the two equal for
-every preset. Counting, storing and checking models needs only this page, and no torch. Parts that
-only their maker has are not on it: `groundup.model.shapes_of` reads their shapes from a model.
+every preset. Counting, storing and checking models needs only this file, and no torch. Of parts
+that groundup does not have, `groundup.model.shapes_of` reads the shapes from a model.
 """
 
 from __future__ import annotations

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
+
+from groundup.base.errors import DataError
 
 IGNORED = -100
 """A target that does not count (padding, or a prompt that is not to be learnt)."""
@@ -22,6 +25,28 @@ class Batch:
 
     arrays: Mapping[str, npt.NDArray[Any]]
     n_tokens: int
+
+    def __post_init__(self) -> None:
+        for name, array in self.arrays.items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+                found = getattr(array, "dtype", "no dtype")
+                raise DataError(
+                    f"{name} of a batch is a {type(array).__name__} of {found}: expected a numpy "
+                    "array of numbers"
+                )
+        rows = {array.shape[:1] for array in self.arrays.values()}
+        if len(rows) != 1 or () in rows:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in self.arrays.items())
+            raise DataError(
+                f"a batch of {shapes or 'no arrays'}: expected arrays with as many rows each"
+            )
+        if not isinstance(self.n_tokens, int | np.integer) or self.n_tokens < 0:
+            raise DataError(f"n_tokens = {self.n_tokens} of a batch: expected 0, 1, 2, ...")
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows each array has."""
+        return len(next(iter(self.arrays.values())))
 
 
 class Source(Protocol):

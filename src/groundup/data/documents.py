@@ -24,7 +24,7 @@ from groundup.data.folders import ARCHIVE, STANDARD_INPUT, FileFilter, Selection
 from groundup.data.kinds import looks_like
 from groundup.data.markup import MARKUP
 from groundup.data.reading_log import ReadingLog
-from groundup.data.records import RECORD_FORMATS, file_texts
+from groundup.data.record_files import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, incremental_decoder, plain_newlines, text_pieces
 from groundup.data.texts import ON_BAD_RECORD, Reading
 
@@ -32,7 +32,7 @@ REMEDIES = {
     "JSON": "the records of a file that ends in .jsonl or .json are read one by one",
     "a web page": "of a file that ends in .html only the text is read",
 }
-"""What is told of files that another ending would have read better."""
+"""What is said of files that another ending would have read better."""
 MARK = re.compile(r"(?m)^<\|end_?of_?text\|>|<\|end_?of_?text\|>$")
 
 
@@ -101,7 +101,7 @@ class _Reader:
         with zip_members(path) as members:
             file_filter = FileFilter(str(path), self.selection)
             wanted = [m for m in members.values() if file_filter.takes(m.inside, archives=False)]
-            file_filter.tell()
+            file_filter.log_skipped()
             for member in wanted:
                 yield from self.documents(member)
 

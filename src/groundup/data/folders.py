@@ -1,8 +1,8 @@
-"""The files of a source: which of a folder, glob or archive are read, and what is told of the rest.
+"""The files of a source: which of a folder, glob or archive are read, and what is said of the rest.
 
-A folder's files are chosen by their endings, or by the patterns of `include`. Left out and told by
-number are other endings, what is hidden, linked folders, what cannot be listed or is no regular
-file (a pipe, a socket, a broken link), and folders of our own (`own.py`).
+A folder's files are chosen by their endings, or by the patterns of `include`. Left out and counted
+are other endings, what is hidden, linked folders, what cannot be listed or is no regular
+file (a pipe, a socket, a broken link), and folders of our own (`own_folders.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from groundup.config.other_names import TEXTS
 from groundup.data.compressed import COMPRESSIONS, StoredFile
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
-from groundup.data.own import own_kind
+from groundup.data.own_folders import own_kind
 from groundup.data.reading_log import ReadingLog
-from groundup.data.records import RECORD_FORMATS
+from groundup.data.record_files import RECORD_FORMATS
 
 STANDARD_INPUT = "-"
 ARCHIVE = ".zip"
@@ -40,7 +40,7 @@ def format_of(path: StoredFile | PurePath) -> str:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files are wanted beside those of known endings, and where the rest is told."""
+    """Which files are wanted beside those of known endings, and where the rest is reported."""
 
     include: Sequence[str] = ()
     log: ReadingLog = field(default_factory=ReadingLog)
@@ -77,7 +77,7 @@ class Selection:
 
 @dataclass
 class FileFilter:
-    """Parts the files of one folder or archive, and counts by reason what is not read."""
+    """Says which files of one folder or archive are read, and counts the others by reason."""
 
     source: str
     selection: Selection
@@ -117,8 +117,8 @@ class FileFilter:
             parts.append(f"left out {len(self.left_out):,} of groundup's own: {', '.join(names)}")
         return "; ".join(parts)
 
-    def tell(self) -> None:
-        """Write down what is not read."""
+    def log_skipped(self) -> None:
+        """Write to the log what is not read."""
         if found := self.summary():
             self.selection.log.chose(f"files of {self.source}", f"{self.source}: {found}")
 
@@ -175,7 +175,7 @@ def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     if not files:
         but = f" ({file_filter.summary()})" if file_filter.left_out else ""
         raise UsageError(f"{pattern}: no file matches{but}; check the pattern and the folder")
-    file_filter.tell()
+    file_filter.log_skipped()
     return files
 
 
@@ -197,7 +197,7 @@ def _folder_files(root: Path, selection: Selection) -> list[Path]:
             f"ending in {' '.join(ENDINGS)}, or these and {' or '.join(COMPRESSIONS)}; others are "
             "read as plain text with --include, such as --include '*.py'"
         )
-    file_filter.tell()
+    file_filter.log_skipped()
     return files
 
 

@@ -55,10 +55,10 @@ SHARD_TOKENS = 64 << 20
 TRAINED = ("bpe", "chars")
 """Tokenizers that are made of the text."""
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """Receives a stage (scan, tokenizer, encode, waiting), bytes done and bytes in all, 0: unknown."""
 
-Reader = Callable[[ReadingLog | None], Iterator[Document]]
+ReadDocuments = Callable[[ReadingLog | None], Iterator[Document]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def prepare(
     end_of_text: str | None = None,
     known_ends: Sequence[int] = (),
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     shard_tokens: int = SHARD_TOKENS,
     verify: bool = False,
     stdin: BinaryIO | None = None,
@@ -198,7 +198,7 @@ class _Request:
     """One call of `prepare`."""
 
     sources: list[str]
-    documents: Reader
+    documents: ReadDocuments
     spec: str
     vocab_size: int
     unknown: str
@@ -206,7 +206,7 @@ class _Request:
     known_ends: Sequence[int]
     shard_tokens: int
     workers: int
-    progress: Progress
+    progress: OnProgress
     log: ReadingLog
 
     def run(self, out: Path) -> Path:

@@ -28,7 +28,7 @@ class _Files:
 
 
 class ReadingLog:
-    """Collects choices and skips of one pass over the sources; each is told once, and counted."""
+    """Collects choices and skips of one pass over the sources; each is said once, and counted."""
 
     def __init__(self) -> None:
         self._choices: dict[str, str] = {}

@@ -19,7 +19,7 @@ ON_BAD_RECORD = ("stop", "skip")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files of records are to be read, and where it is told how they were."""
+    """How files of records are to be read, and the log of how they were."""
 
     text_field: str | None = None
     on_bad_record: str = "stop"  # or "skip"
@@ -37,9 +37,9 @@ def chosen_texts(records: Records, name: str, reading: Reading) -> Texts:
 def texts_of(records: Records, name: str, field: str, reading: Reading) -> Texts:
     """Yield where each record stands, and its text: itself if a string, else its `field`.
 
-    A record without a text (null, blank, or without the field) is passed over, counted and told. A
-    broken record, or one with something else for a text, is a `DataError`, or is passed over, too.
-    So is a file where more than half is passed over, unless "skip" takes what is there.
+    A record without a text (null, blank, or without the field) is passed over, counted and
+    reported. A broken record, or one with something else for a text, is a `DataError`, or is passed
+    over, too. So is a file where more than half is passed over, unless "skip" takes what is there.
     """
     n_records, n_texts, has_fields, first = 0, 0, False, ""
     stops = reading.on_bad_record == "stop"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from groundup.base.hardware import total_memory
+from groundup.base.hardware import cpu_model_line, total_memory
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -45,8 +45,5 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    line = cpu_model_line()
+    return line.partition(":")[2].strip() or line

@@ -24,7 +24,7 @@ LOGITS_AT_ONCE = 1 << 23
 
 Tokens = npt.NDArray[np.int64]
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
 
 
@@ -63,7 +63,7 @@ def evaluate_loss(
     context_length: int | None = None,
     batch_size: int = 16,
     max_tokens: int | None = None,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
     helpers: Alone = ALONE,
 ) -> Evaluation:
     """Predict every token of `split` but its first, in consecutive windows of context_length.

@@ -14,7 +14,7 @@ from groundup.base.errors import DataError
 from groundup.evaluate.candidate import Candidate
 from groundup.evaluate.journal import Journal
 from groundup.evaluate.likelihood import BATCH_TOKENS, Score, batches, score_rows
-from groundup.evaluate.loss import Progress, silent
+from groundup.evaluate.loss import OnProgress, silent
 from groundup.evaluate.rows import Row, rows_of
 from groundup.evaluate.scores import METRICS, argmax, metric_values
 from groundup.evaluate.tasks import Question, encode_pair, task_named
@@ -48,7 +48,7 @@ def evaluate_task(
     labels: Sequence[str] | None = None,
     journal: Path | None = None,
     batch_tokens: int = BATCH_TOKENS,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
 ) -> TaskResult:
     """Score the model on the `questions` of the task `name`; the longest are read first.
 

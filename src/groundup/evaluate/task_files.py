@@ -9,7 +9,7 @@ from pathlib import Path
 from groundup.base.errors import DataError, UsageError
 from groundup.data.compressed import COMPRESSIONS
 from groundup.data.folders import format_of
-from groundup.data.records import PARQUET, RECORD_FORMATS, TEXT_FORMATS, file_records
+from groundup.data.record_files import PARQUET, RECORD_FORMATS, TEXT_FORMATS, file_records
 from groundup.data.text_fields import Records
 from groundup.evaluate.tasks import TASKS, Question, question_of, task_named
 

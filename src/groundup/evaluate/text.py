@@ -14,7 +14,7 @@ import numpy.typing as npt
 from groundup.base.errors import DataError, UsageError
 from groundup.evaluate.candidate import Candidate
 from groundup.evaluate.likelihood import BATCH_TOKENS, token_losses
-from groundup.evaluate.loss import Progress, exp, silent
+from groundup.evaluate.loss import OnProgress, exp, silent
 from groundup.evaluate.rows import Ids, Request, row_of
 
 
@@ -52,7 +52,7 @@ def evaluate_text(
     *,
     stride: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
 ) -> TextResult:
     """Predict every token of `text` once, in windows of context_length that move by `stride`.
 
@@ -109,7 +109,7 @@ def windows(n_tokens: int, context_length: int, stride: int) -> Iterator[tuple[i
 
 
 def _losses(
-    candidate: Candidate, tokens: Ids, stride: int, batch_tokens: int, progress: Progress
+    candidate: Candidate, tokens: Ids, stride: int, batch_tokens: int, progress: OnProgress
 ) -> npt.NDArray[np.float64]:
     """Return the cross entropy of every token but the first, in order."""
     longest = candidate.model.config.context_length

@@ -16,7 +16,8 @@ from torch import Tensor
 from groundup.config import GPTConfig
 from groundup.model import NO_CACHE, Mask
 
-Index = tuple[slice | Tensor, slice | Tensor, slice | Tensor]
+Index = tuple[slice | Tensor, slice | Tensor]
+"""Rows and columns, each with all heads."""
 
 
 class _Step(NamedTuple):
@@ -41,7 +42,7 @@ class KVCache:
         self.capacity = capacity
         self.device = device
         self.lengths = [0] * n_rows
-        self.buffers: list[tuple[Tensor, Tensor]] = []
+        self.buffers: dict[int, tuple[Tensor, Tensor]] = {}
         self._steps: dict[int, _Step] = {}
         self._masks: dict[tuple[int | None, int], Mask] = {}
 
@@ -68,15 +69,17 @@ class KVCache:
         self, layer: int, place: Index, key: Tensor, value: Tensor, n_seen: int
     ) -> tuple[Tensor, Tensor]:
         """Write at `place` of a layer's buffers and return their first `n_seen` columns."""
-        if layer == len(self.buffers):
-            batch, (_, n_heads, _, head_dim) = len(self.lengths), key.shape
-            shape = (batch, n_heads, self.capacity, head_dim)
-            # Zeros: what is not yet written gets weight 0, and 0 times leftover bits may be NaN.
-            self.buffers.append((key.new_zeros(shape), value.new_zeros(shape)))
+        if layer not in self.buffers:  # a layer may not attend at all
+            self.buffers[layer] = self._buffer(key), self._buffer(value)
         keys, values = self.buffers[layer]
-        keys[place] = key
-        values[place] = value
+        keys.transpose(1, 2)[place] = key.transpose(1, 2)
+        values.transpose(1, 2)[place] = value.transpose(1, 2)
         return keys[:, :, :n_seen], values[:, :, :n_seen]
+
+    def _buffer(self, like: Tensor) -> Tensor:
+        _, n_heads, _, head_dim = like.shape
+        # Zeros: what is not yet written gets weight 0, and 0 times leftover bits may be NaN.
+        return like.new_zeros(len(self.lengths), n_heads, self.capacity, head_dim)
 
     def set_lengths(self, lengths: list[int]) -> None:
         """Let row b hold `lengths[b]` tokens; what was stored beyond is forgotten."""
@@ -87,7 +90,9 @@ class KVCache:
     def keep(self, rows: Sequence[int]) -> None:
         """Forget every row that is not in `rows`."""
         index = torch.tensor(rows, device=self.device)
-        self.buffers = [(keys[index], values[index]) for keys, values in self.buffers]
+        self.buffers = {
+            layer: (keys[index], values[index]) for layer, (keys, values) in self.buffers.items()
+        }
         self.set_lengths([self.lengths[row] for row in rows])
 
     def _step(self, n_new: int) -> _Step:
@@ -120,16 +125,14 @@ class KVCache:
         """All rows have the same length: slices do."""
         first = self.lengths[0]
         new = slice(first, first + n_new)
-        return _Step(new, (slice(None), slice(None), new), new.stop)
+        return _Step(new, (slice(None), new), new.stop)
 
     def _ragged(self, n_new: int) -> _Step:
         """Each row goes on from its own length."""
         lengths = torch.tensor(self.lengths, device=self.device)
         positions = lengths[:, None] + torch.arange(n_new, device=self.device)  # (B, T)
-        rows = torch.arange(len(self.lengths), device=self.device)[:, None, None]
-        heads = torch.arange(self.config.n_kv_heads, device=self.device)[:, None]
-        place = (rows, heads, positions[:, None, :])  # together (B, K, T)
-        return _Step(positions, place, max(self.lengths) + n_new)
+        rows = torch.arange(len(self.lengths), device=self.device)[:, None]
+        return _Step(positions, (rows, positions), max(self.lengths) + n_new)
 
 
 class PrefillCache:
@@ -152,7 +155,7 @@ class PrefillCache:
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the keys and values (B, K, T, H) in their rows and return them as they are."""
-        self.cache.store(layer, (self.rows, slice(None), slice(0, key.shape[2])), key, value, 0)
+        self.cache.store(layer, (self.rows, slice(0, key.shape[2])), key, value, 0)
         return key, value
 
     def advance(self, n_new: int) -> None:

@@ -37,7 +37,7 @@ def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Co
         return Conversation(run.model, run.tokenizer, template, system=system, **settings)
     chat = Chat(run.model, run.tokenizer, **run_settings(run, **settings))
     if system:
-        chat.tell(system)
+        chat.set_system(system)
     return chat
 
 
@@ -116,9 +116,11 @@ class Chat(_Talk):
         """Begin a new text."""
         self.text, self.asked = "", None
 
-    def tell(self, system: str) -> None:
+    def set_system(self, system: str) -> None:
         """Raise `UsageError`: a text has no place for a system message."""
         raise UsageError("a system message needs a chat template, and this run has none")
+
+    tell = set_system  # its former name
 
     def _go_on(self, text: str) -> Iterator[str]:
         ids = start_ids(self.tokenizer, text, self.sampling.start_token)
@@ -162,7 +164,7 @@ class Conversation(_Talk):
         """What the model no longer sees."""
         self.messages: list[Message] = []
         if system:
-            self.tell(system)
+            self.set_system(system)
 
     @property
     def forgotten(self) -> int:
@@ -192,14 +194,16 @@ class Conversation(_Talk):
         """Forget the conversation, but not the system message."""
         self.past, self.messages = [], []
 
-    def tell(self, system: str) -> None:
+    def set_system(self, system: str) -> None:
         """Set the system message; a template without a place for it is a `UsageError`."""
-        told, question = _message("system", system), _message("user", "?")
-        if self.template.render([told, question]) == self.template.render([question]):
+        message, question = _message("system", system), _message("user", "?")
+        if self.template.render([message, question]) == self.template.render([question]):
             raise UsageError(
                 "the chat template has no place for a system message; say it in the first line"
             )
-        self.system = [told]
+        self.system = [message]
+
+    tell = set_system  # its former name
 
     def _put(self, before: list[Message], line: str) -> Iterator[str]:
         """Put `line` to the model behind the messages `before`."""

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.config import GPTConfig
+from groundup.config import GPTConfig, foreign_parts
 from groundup.generate.cache import KVCache
 from groundup.model import GPT, Mask
 
@@ -23,8 +23,8 @@ WARM_UPS = 2
 
 
 def can_record(config: GPTConfig, device: torch.device) -> bool:
-    """Tell whether a step can be a graph: on CUDA, unless what runs depends on the data."""
-    return device.type == "cuda" and not config.n_experts
+    """Tell whether a step can be a graph: on CUDA, unless what runs (perhaps) depends on data."""
+    return device.type == "cuda" and not config.n_experts and not foreign_parts(config)
 
 
 class StaticCache:

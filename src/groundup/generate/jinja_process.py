@@ -82,7 +82,7 @@ def set_limits() -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, str]:
-    """Render one template; whatever goes wrong is told in words."""
+    """Render one template; whatever goes wrong is returned in words."""
     try:
         text = chat_environment().from_string(request["template"]).render(request["values"])
     except MemoryError:

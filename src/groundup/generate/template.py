@@ -77,7 +77,7 @@ class ChatTemplate:
         talk = [{"role": role, "content": contents[role]} for role in ("user", "assistant", "user")]
         try:
             text = self.render(talk)
-        except (RunError, UsageError):  # told as soon as it has to render what the user says
+        except (RunError, UsageError):  # said as soon as it has to render what the user says
             return []
         behind = text.partition(ANSWER)[2].lstrip()
         found = [name for name in tokenizer.added_tokens if behind.startswith(name)]

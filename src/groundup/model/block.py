@@ -15,7 +15,7 @@ from groundup.config import GPTConfig
 from groundup.model.attention import ATTENTIONS, NO_CACHE, Attend, Cache
 from groundup.model.feed_forward import FEED_FORWARDS, build_feed_forward
 from groundup.model.norms import NORMS, build_norm
-from groundup.model.parts import Parts
+from groundup.model.parts import Parts, make_part
 from groundup.model.positions import POSITIONS, Rotate, unrotated
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {}  # filled below, once there are any
@@ -30,7 +30,9 @@ PARTS = Parts(
 
 def build_attention(config: GPTConfig, layer: int, attend: Attend, parts: Parts) -> nn.Module:
     """Return the attention that `config` names."""
-    return parts.attentions[config.attention](config, layer, attend, parts.norms)
+    return make_part(
+        "attention", parts.attentions, config.attention, config, layer, attend, parts.norms
+    )
 
 
 class PreNormBlock(nn.Module):

@@ -6,13 +6,16 @@ vocabulary is an `IndexError`: one line each, which says what to write.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.config import GPTConfig, part_tables
-from groundup.config.fields import require
+from groundup.config.fields import one_of, require
 from groundup.model.block import PARTS
-from groundup.model.parts import Parts
+from groundup.model.parts import GIVEN, Parts, takes
 
 
 def check_config(config: object) -> None:
@@ -36,12 +39,45 @@ def check_parts(config: GPTConfig, parts: Parts) -> None:
         )
     for field, (table, _) in part_tables().items():
         name, known, own = getattr(config, field), getattr(parts, table), getattr(PARTS, table)
-        expected = f"one of {', '.join(known)}, or a part of your own: GPT(config, parts=replace("
-        expected += f"PARTS, {table}={{**PARTS.{table}, {name!r}: YourPart}}))"
-        require(name in known, field, name, expected)
+        if not isinstance(known, Mapping):
+            raise TypeError(
+                f"parts.{table} is a {type(known).__name__}: expected parts by their names; write "
+                f"{table}={{**PARTS.{table}, 'mine': YourPart}}"
+            )
+        expected = f"{one_of(name, known)}, or a part of your own: "
+        expected += f"GPT(config, parts=replace(PARTS, {table}={{**PARTS.{table}, {name!r}: "
+        require(name in known, field, name, f"{expected}YourPart}}))")
         is_other = name in own and own[name] is not known[name]
         require(
             not is_other, field, name, f"groundup's own in parts.{table}; give yours a new name"
+        )
+        _check_entry(field, name, known[name])
+
+
+def _check_entry(field: str, name: str, entry: object) -> None:
+    """Refuse what makes no part: one that is made already, a function for another purpose."""
+    if not callable(entry) or isinstance(entry, nn.Module):
+        made = isinstance(entry, nn.Module)
+        hint = f"; write {type(entry).__name__} for the class itself" if made else ""
+        what = f"an object of {type(entry).__name__}"
+        raise TypeError(f"{field} = {name!r} is {what}: expected a class of modules{hint}")
+    if not takes(entry, GIVEN[field]):
+        raise TypeError(
+            f"{field} = {name!r} is {_shown(entry)}: expected a class of modules, or a function "
+            f"that makes one, that is called with ({GIVEN[field]})"
+        )
+
+
+def _shown(entry: Callable[..., object]) -> str:
+    return f"{getattr(entry, '__name__', type(entry).__name__)}{inspect.signature(entry)}"
+
+
+def check_attend(attend: object) -> None:
+    """Refuse a way of attending that is no function, such as the name of one."""
+    if not callable(attend):
+        raise TypeError(
+            f"attend is a {type(attend).__name__}: expected a function with the signature of "
+            "plain_attention; write attend=plain_attention, or parts=... for tables of parts"
         )
 
 

@@ -49,11 +49,22 @@ def shapes_with(config: GPTConfig, parts: Parts) -> Iterator[Parameter]:
 
 def filled_gpt(config: GPTConfig, tensors: Mapping[str, Tensor], parts: Parts = PARTS) -> GPT:
     """Return a GPT whose parameters are these tensors themselves, by their names."""
-    if foreign_parts(config):  # which may hold numbers that are no parameters
-        with torch.random.fork_rng(devices=[]):
-            model = GPT(config, parts=parts)
-    else:
-        model = empty_gpt(config)
+    if foreign_parts(config):
+        return _filled(new_gpt(config, parts), tensors)
+    model = empty_gpt(config)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
+    return model
+
+
+def new_gpt(config: GPTConfig, parts: Parts) -> GPT:
+    """Return a GPT with all that its parts hold beside parameters; no random number is used up."""
+    with torch.random.fork_rng(devices=[]):
+        return GPT(config, parts=parts)
+
+
+def _filled(model: GPT, tensors: Mapping[str, Tensor]) -> GPT:
+    """Give the parameters their values and leave them where they are: parts may share them."""
+    for name, parameter in model.named_parameters():
+        parameter.data = tensors[name]
     return model

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
+from groundup.model.parts import make_part
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -79,8 +80,9 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         self.n_active = config.n_active_experts
         self.router = nn.Linear(config.emb_dim, config.n_experts, bias=False)
-        expert = feed_forwards[config.feed_forward]
-        self.experts = nn.ModuleList(expert(config) for _ in range(config.n_experts))
+        self.experts = nn.ModuleList(
+            build_network(config, feed_forwards) for _ in range(config.n_experts)
+        )
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Return the weighted sum of what each vector's experts make of it."""
@@ -104,4 +106,9 @@ def build_feed_forward(
     """Return the network that `config` names, or a mixture of them."""
     if config.n_experts:
         return MixtureOfExperts(config, feed_forwards)
-    return feed_forwards[config.feed_forward](config)
+    return build_network(config, feed_forwards)
+
+
+def build_network(config: GPTConfig, feed_forwards: Mapping[str, Network]) -> nn.Module:
+    """Return the one network, or expert, that `config` names."""
+    return make_part("feed_forward", feed_forwards, config.feed_forward, config)

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 from groundup.config import GPTConfig
 from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
 from groundup.model.block import PARTS
-from groundup.model.checks import check_config, check_parts, check_tokens, unknown_token
+from groundup.model.checks import (
+    check_attend,
+    check_config,
+    check_parts,
+    check_tokens,
+    unknown_token,
+)
 from groundup.model.init import init_weights
 from groundup.model.norms import build_norm
-from groundup.model.parts import Parts
+from groundup.model.parts import Parts, make_part
 from groundup.model.soft_cap import soft_cap
 
 
@@ -44,15 +50,20 @@ class GPT(nn.Module):
     ) -> None:
         super().__init__()
         check_config(config)
+        check_attend(attend)
         check_parts(config, parts)
         self.config = config
         self.parts = parts
         self.embedding_scale = math.sqrt(config.emb_dim) if config.embedding_scale else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
-        self.position_embedding: Any = parts.positions[config.position](config)
+        self.position_embedding: Any = make_part(
+            "position", parts.positions, config.position, config
+        )
         self.dropout = nn.Dropout(config.drop_rate)
-        block = parts.blocks[config.norm_order]
-        self.blocks = nn.ModuleList(block(config, i, attend, parts) for i in range(config.n_layers))
+        self.blocks = nn.ModuleList(
+            make_part("norm_order", parts.blocks, config.norm_order, config, i, attend, parts)
+            for i in range(config.n_layers)
+        )
         self.final_norm = build_norm(config, norms=parts.norms)
         self.lm_head = OutputHead(config)
         self.tie_weights()

@@ -1,4 +1,4 @@
-"""Normalisation: every token's vector brought to one size, so that depth does not change it."""
+"""Normalisation: bring each token's vector to one size, however many layers have added to it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
+from groundup.model.parts import make_part
 
 
 class LayerNorm(nn.Module):
@@ -76,4 +77,5 @@ NORMS: Norms = {
 
 def build_norm(config: GPTConfig, width: int | None = None, norms: Norms = NORMS) -> nn.Module:
     """Return the norm that `config` names, for vectors of `width` (emb_dim where not given)."""
-    return norms[config.norm](width or config.emb_dim, config.norm_eps, config.bias)
+    given = (width or config.emb_dim, config.norm_eps, config.bias)
+    return make_part("norm", norms, config.norm, *given)

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
+from groundup.config import foreign_parts
 from groundup.data.batch import IGNORED
 from groundup.model import GPT, soft_cap
 from groundup.optim.balance import ExpertBalance
@@ -65,13 +67,21 @@ class Step(nn.Module, Generic[M]):
 
     @property
     def has_dropout(self) -> bool:
-        """Whether a pass draws random numbers, which are then the same after a resume."""
-        return any(gpt.config.has_dropout for gpt in _gpts(self.model))
+        """Whether a pass draws random numbers, which are then the same after a resume.
+
+        Known of dropout; a step that draws others says so itself.
+        """
+        own = (m.p > 0 for m in self.modules() if isinstance(m, _DropoutNd))
+        return any(gpt.config.has_dropout for gpt in _gpts(self.model)) or any(own)
 
     @property
     def may_leave_unused(self) -> bool:
-        """Whether a pass may leave a parameter that learns without a gradient, as experts are."""
-        return any(gpt.config.n_experts > 0 for gpt in _gpts(self.model))
+        """Whether a pass may leave a parameter that learns without a gradient, as experts are.
+
+        A part that groundup does not have may do so, too.
+        """
+        configs = [gpt.config for gpt in _gpts(self.model)]
+        return any(config.n_experts > 0 or foreign_parts(config) for config in configs)
 
     def kept(self) -> dict[str, nn.Parameter]:
         """Return what a checkpoint holds, by its names there: here, all parameters of the model.

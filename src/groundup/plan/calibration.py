@@ -1,4 +1,4 @@
-"""What a machine was measured to do; `groundup.train.calibrate` measures, this page remembers."""
+"""What a machine was measured to do; `groundup.train.calibrate` measures, this file keeps it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from groundup.base.errors import GroundupError
 from groundup.base.files import cache_folder, read_json, write_json
+from groundup.base.hardware import cpu_model_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,5 @@ def load_calibration(path: Path | None = None) -> Calibration | None:
 
 def machine_fingerprint() -> str:
     """Return a short name for this machine's processor: model, cores and system, hashed."""
-    model = platform.processor() or platform.machine()
-    cpu_information = Path("/proc/cpuinfo")
-    if cpu_information.is_file():
-        lines = cpu_information.read_text(errors="replace").splitlines()
-        model = next((line for line in lines if line.startswith("model name")), model)
-    facts = f"{model}|{os.cpu_count()}|{platform.system()}|{platform.machine()}"
+    facts = f"{cpu_model_line()}|{os.cpu_count()}|{platform.system()}|{platform.machine()}"
     return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -44,7 +44,7 @@ class RankLost(RunError):  # noqa: N818 - "rank 1 lost" is what the message says
 
     exit_status = 5
     leaves_at_once = True
-    blameless = True
+    known_to_all = True
 
 
 class Store(Protocol):
@@ -104,7 +104,7 @@ class Heartbeat:
             self._leave()
         except BaseException as error:
             self._noticed.set()
-            if isinstance(error, GroundupError) and error.blameless:
+            if isinstance(error, GroundupError) and error.known_to_all:
                 self._tell(state="left")
                 raise
             self._tell(state="failed", step=self._step(), why=one_line(error))

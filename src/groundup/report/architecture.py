@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from groundup.base.words import counted
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.config.gpt import ATTENTIONS
-from groundup.plan.count import Count, count_parameters, windowed_layers
+from groundup.plan.count import BYTES, Count, count_parameters, windowed_layers
+from groundup.plan.units import MIB
 from groundup.report.page import bar, esc, table
 
-BYTES = {"fp32": 4, "bf16": 2}
-MIB = 2**20
+FORMATS = ("fp32", "bf16")
+"""Number formats whose storage the table shows."""
 
 NORMS = {
     "layernorm": "norm",
@@ -63,7 +64,7 @@ def _parts(config: GPTConfig, stored: Sequence[Parameter] | None) -> str:
         for part, size in count.parts.items()
     ]
     rows.append(["<b>total</b>", "", f"<b>{total:,}</b>", "100.0%", *_storage(total)])
-    head = ["part", "", "parameters", "share", *(f"{name}, MiB" for name in BYTES)]
+    head = ["part", "", "parameters", "share", *(f"{name}, MiB" for name in FORMATS)]
     return table(head, rows, _caption(config, count))
 
 
@@ -79,7 +80,7 @@ def _caption(config: GPTConfig, count: Count) -> str:
 
 
 def _storage(size: int) -> list[str]:
-    return [f"{size * width / MIB:,.2f}" for width in BYTES.values()]
+    return [f"{size * BYTES[name] / MIB:,.2f}" for name in FORMATS]
 
 
 def _attention(config: GPTConfig) -> str:

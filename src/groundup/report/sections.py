@@ -59,11 +59,11 @@ def key_figures(run: RunRecord) -> str:
         guessing = f"guessing is {math.log(run.config.vocab_size):.4g}"
         at = f"at step {best['step']:,}; {guessing}"
         facts.append(("Best validation loss", figure(number(best["val_loss"])), at))
-    if "val_loss" in run.ending:
-        loss = figure(number(run.ending["val_loss"]))
+    if "val_loss" in run.last_event:
+        loss = figure(number(run.last_event["val_loss"]))
         facts.append(("Final validation loss", loss, "mean over the whole split"))
-    final = run.ending if "val_loss" in run.ending else best
-    when = "at the end" if final is run.ending else "at its best"
+    final = run.last_event if "val_loss" in run.last_event else best
+    when = "at the end" if final is run.last_event else "at its best"
     if "val_perplexity" in final:
         perplexity = figure(number(final["val_perplexity"]))
         facts.append(("Perplexity", perplexity, f"per token, {when}"))
@@ -167,7 +167,7 @@ def _sample(sample: dict[str, Any]) -> str:
 
 
 def plan_and_measured(run: RunRecord) -> str:
-    """Return what was foretold beside what was measured, each with its ratio."""
+    """Return what was planned beside what was measured, each with its ratio."""
     plan, rows = run.manifest.plan or PlanTable(), []
     for what, expected, measured, write in _pairs(run, plan):
         largest = max(expected, measured)

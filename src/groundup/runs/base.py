@@ -13,7 +13,13 @@ from groundup.runs.manifest import BaseTable, Manifest
 def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
     """Return what run.toml says of a run that another is to learn on top of."""
     folder = RunFolder(run)
-    check_whole(folder, folder.read())
+    manifest = folder.read()
+    check_whole(folder, manifest)
+    if made := manifest.quantization:
+        raise UsageError(
+            f"{run} holds weights in {made.bits} bits, on top of which nothing is learnt; take "
+            f"{made.run}, which it was made from"
+        )
     chosen, _ = choose_checkpoint(folder, checkpoint)
     return BaseTable(run=str(run), step=chosen.step, sha256=chosen.fingerprint())
 
@@ -38,11 +44,24 @@ def base_checkpoint(folder: RunFolder, base: BaseTable) -> tuple[RunFolder, Chec
 
 
 def check_whole(folder: RunFolder, manifest: Manifest) -> None:
-    """Refuse a run that does not hold all of a model; in Python it can be made whole."""
-    if manifest.base or (manifest.job and manifest.job.tensors):
+    """Refuse a run that does not hold all of a GPT and nothing else."""
+    check_plain(folder, manifest)
+    if manifest.base:
         raise UsageError(
             f"{folder.path}, a training of the kind {shown(manifest.kind)}, is not a whole GPT by "
             "itself; make one of it in Python: "
             f"run = groundup.load({str(folder.path)!r}); groundup.save(run.model, run.tokenizer, "
             "PATH)"
+        )
+
+
+def check_plain(folder: RunFolder, manifest: Manifest) -> None:
+    """Refuse a run that holds more than a GPT, for whoever would leave that out unsaid."""
+    if names := sorted((manifest.job and manifest.job.tensors) or ()):
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        raise UsageError(
+            f"{folder.path}, a training of the kind {shown(manifest.kind)}, is no GPT by itself: "
+            f"it has learnt {shown(', '.join(names[:2]))}{more}, which a GPT lacks; use the "
+            f"program that made it, or put it together in Python: groundup.load("
+            f"{str(folder.path)!r}) has the parts in .model and .extra"
         )

@@ -225,7 +225,7 @@ def save_files(folder: Path, step: int, files: dict[str, Callable[[Path], None]]
 
 
 def sealed(step: int, files: dict[str, Any]) -> dict[str, Any]:
-    """Return a manifest with a digest of itself: it vouches for the others, and who for it?"""
+    """Return a checkpoint's manifest of these files, with a digest of its own content."""
     content = {"format": FORMAT, "step": step, "files": files}
     return content | {SEAL: _digest(content)}
 

@@ -16,7 +16,13 @@ from groundup.base.files import file_error, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.config import GPTConfig, TrainConfig, build
 from groundup.runs.find import near_runs
-from groundup.runs.manifest import Manifest, RequestTable, odd, read_manifest, write_manifest
+from groundup.runs.manifest import (
+    Manifest,
+    RequestTable,
+    invalid_manifest,
+    read_manifest,
+    write_manifest,
+)
 
 Config = TypeVar("Config", GPTConfig, TrainConfig)
 
@@ -90,24 +96,25 @@ class RunFolder:
         except OSError as error:
             raise file_error(self.manifest, error) from error
 
-    def model_config(self, told: Manifest | RequestTable) -> GPTConfig:
-        """Return the shape of the model that run.toml tells of, or raise a one-line `RunError`.
+    def model_config(self, tables: Manifest | RequestTable) -> GPTConfig:
+        """Return the shape of the model in run.toml, or in its [request]; or raise `RunError`.
 
         It may name a part that groundup does not have: see `groundup.runs.foreign`.
         """
-        return self._config(GPTConfig, told.as_table().get("model"), "the shape of a model")
+        return self._config(GPTConfig, tables.as_table().get("model"), "the shape of a model")
 
-    def train_config(self, told: Manifest | RequestTable) -> TrainConfig:
-        """Return the settings that run.toml, or its [request], tells of; or raise `RunError`."""
-        return self._config(TrainConfig, told.as_table().get("train"), "the settings of a training")
+    def train_config(self, tables: Manifest | RequestTable) -> TrainConfig:
+        """Return the settings in run.toml, or in its [request]; or raise `RunError`."""
+        table = tables.as_table().get("train")
+        return self._config(TrainConfig, table, "the settings of a training")
 
     def _config(self, kind: type[Config], table: object, what: str) -> Config:
         if not isinstance(table, dict):
-            raise odd(self.manifest, f"{what}, but found {quoted(table)}")
+            raise invalid_manifest(self.manifest, f"{what}, but found {quoted(table)}")
         try:
             return build(kind, table, open_names=True)
         except ConfigError as error:
-            raise odd(self.manifest, f"{what}, but {error}") from error
+            raise invalid_manifest(self.manifest, f"{what}, but {error}") from error
 
     def _no_run(self) -> str:
         """Say that this is no run, and what makes one; a model of another format is imported."""

@@ -1,6 +1,6 @@
-"""Runs with a part that groundup does not have, as only the Python that made them does.
+"""Runs with a part that groundup does not have: only the Python code that made them has it.
 
-They can be told of, from their settings and the names and shapes of their tensors, but not used.
+Their settings and the names and shapes of their tensors can be shown, but they cannot be used.
 """
 
 from __future__ import annotations

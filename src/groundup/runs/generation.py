@@ -11,7 +11,7 @@ TOKENS = ("end_of_text", "start_token", "bos_token", "eos_token")
 """Ids: what ends and what begins every text, and what a chat template calls by these two words."""
 
 
-def ending(generation: dict[str, Any], end_of_text: int | None) -> dict[str, Any]:
+def with_end_of_text(generation: dict[str, Any], end_of_text: int | None) -> dict[str, Any]:
     """Return the settings with the end of text that tokenizer.json does not tell."""
     others = {key: value for key, value in generation.items() if key != "end_of_text"}
     return others if end_of_text is None else {"end_of_text": end_of_text, **others}

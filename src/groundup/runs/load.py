@@ -24,7 +24,7 @@ from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, load_tokenizer
 
 MOST_EMPTY = 1000
-"""Layers of which a model is made to learn their shapes, where a file has fewer tensors."""
+"""Most layers of a model that is made for its shapes alone, unless the file has as many tensors."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def _extra(
     manifest: Manifest, tensors: dict[str, Tensor | Codes], source: Path
 ) -> dict[str, Tensor]:
     """Take out of `tensors` those that run.toml says a GPT lacks, and check them."""
-    told = (manifest.job and manifest.job.tensors) or {}
-    shapes = {name: tuple(shape) for name, shape in told.items()}
+    listed = (manifest.job and manifest.job.tensors) or {}
+    shapes = {name: tuple(shape) for name, shape in listed.items()}
     extra = {name: tensors.pop(name) for name in shapes if name in tensors}
     check_tensors(extra, shapes.items(), source, "run.toml's [job]")
     return cast("dict[str, Tensor]", extra)

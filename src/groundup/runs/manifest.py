@@ -238,7 +238,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         tables = parse_toml(read_bytes(path))
     except ValueError as error:
-        raise odd(path, f"TOML, but {shown(str(error), 200)}") from error
+        raise invalid_manifest(path, f"TOML, but {shown(str(error), 200)}") from error
     if tables.get("format") != FORMAT:
         raise RunError(
             f"{path}: format {quoted(tables.get('format'))}, this groundup reads "
@@ -247,10 +247,10 @@ def read_manifest(path: Path) -> Manifest:
     del tables["format"]
     needed = ("model", "data")
     if missing := [name for name in needed if name not in tables]:
-        raise odd(path, f"the tables {', '.join(needed)}, but {missing[0]} is missing")
+        raise invalid_manifest(path, f"the tables {', '.join(needed)}, but {missing[0]} is missing")
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise odd(path, f"only tables, but {shown(name)} is {quoted(table)}")
+            raise invalid_manifest(path, f"only tables, but {shown(name)} is {quoted(table)}")
     return Manifest.of(tables)
 
 
@@ -259,6 +259,6 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     write_text(path, tomli_w.dumps({"format": FORMAT, **manifest.as_table()}))
 
 
-def odd(path: Path, expected: str) -> RunError:
+def invalid_manifest(path: Path, expected: str) -> RunError:
     """Return the error about a run.toml that does not hold what was expected."""
     return RunError(f"{path}: expected {expected}; {REMEDY}")

@@ -27,7 +27,8 @@ class RunRecord:
     path: Path
     manifest: Manifest
     rows: list[dict[str, Any]]
-    ending: dict[str, Any]
+    last_event: dict[str, Any]
+    """The newest line with an `event`, unless training has gone on since; {} without one."""
     samples: list[dict[str, Any]]
     state: str
 
@@ -84,7 +85,7 @@ class RunRecord:
 
     def last(self, key: str) -> float | None:
         """Return the latest finite value of `key`."""
-        values = (number(row.get(key)) for row in [self.ending, *reversed(self.rows)])
+        values = (number(row.get(key)) for row in [self.last_event, *reversed(self.rows)])
         return next((value for value in values if math.isfinite(value)), None)
 
 
@@ -102,20 +103,20 @@ def read_run(path: Path) -> RunRecord:
     manifest = folder.read()
     rows: dict[int, dict[str, Any]] = {}
     line: dict[str, Any] = {}
-    ending: dict[str, Any] = {}
+    last_event: dict[str, Any] = {}
     for line in read_lines(folder.metrics):
         step = number(line.get("step"))
         if "event" in line:  # kept apart: its loss is over the whole split, the curve's is not
-            ending = line
+            last_event = line
         elif math.isfinite(step):
             rows.setdefault(int(step), {}).update(line)
-    if rows and number(ending.get("step")) < max(rows):
-        ending = {}  # of a run that has been lengthened since, or of a step in its course
+    if rows and number(last_event.get("step")) < max(rows):
+        last_event = {}  # of a run that has been lengthened since, or of a step in its course
     return RunRecord(
         path=path,
         manifest=manifest,
         rows=[rows[step] for step in sorted(rows)],
-        ending=ending,
+        last_event=last_event,
         samples=list(read_lines(folder.samples)),
         state=_made(manifest, line) or run_state(folder, line, _steps(manifest)),
     )

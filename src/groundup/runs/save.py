@@ -15,9 +15,10 @@ from groundup.base.errors import UsageError
 from groundup.base.files import make_folder, new_path, write_json
 from groundup.config import GPTConfig, as_table, foreign_parts
 from groundup.model import GPT, PARTS, empty_gpt, fused_attention, plain_attention, shapes_of
+from groundup.model.empty import new_gpt
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
-from groundup.runs.generation import ending
+from groundup.runs.generation import with_end_of_text
 from groundup.runs.manifest import DataTable, Manifest, SavedTable, SourceTable
 from groundup.runs.pair import check_pair
 from groundup.runs.tensor_check import tensor_problems
@@ -80,7 +81,7 @@ def write_run(
     files = {MODEL: write_model, STATE: lambda path: write_json(path, {"step": 0})}
     checkpoint = save_files(folder.checkpoints, 0, files)
     tokenizer.save(folder.tokenizer)
-    folder.write_chat_settings(chat_template, ending(generation, tokenizer.given_end))
+    folder.write_chat_settings(chat_template, with_end_of_text(generation, tokenizer.given_end))
     manifest = Manifest(
         model=as_table(config),
         data=DataTable(
@@ -116,6 +117,8 @@ def check_made_by_config(model: GPT) -> None:
             f"the model is not what its config makes: {problems}; undo the change, or keep the "
             "weights yourself: torch.save(model.state_dict(), PATH)"
         )
+    if foreign_parts(model.config):
+        _check_made_the_same(model)
     learnt = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     if buffers := model.state_dict().keys() - learnt:
         raise UsageError(
@@ -127,17 +130,56 @@ def check_made_by_config(model: GPT) -> None:
         raise UsageError(f"the model's weights are {other.pop()}; write model.float() before")
 
 
+def _check_made_the_same(model: GPT) -> None:
+    """Refuse numbers that no checkpoint keeps and that a part makes otherwise each time."""
+    if not (held := _held(model)):
+        return
+    made = _held(new_gpt(model.config, model.parts))
+    for name, tensor in held.items():
+        again = made.get(name, tensor).to(tensor)
+        if again.shape == tensor.shape and not _equal(again, tensor):
+            raise UsageError(
+                f"{name} is no parameter, so that no checkpoint keeps it, and its part makes it "
+                "otherwise each time; make it a torch.nn.Parameter, with requires_grad=False where "
+                "it does not learn"
+            )
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    """Tell whether two tensors are the same; real ones may have been rounded on another device."""
+    if first.is_floating_point() or first.is_complex():
+        return torch.allclose(first, second, equal_nan=True)
+    return torch.equal(first, second)
+
+
+def _held(model: GPT) -> dict[str, Tensor]:
+    """Return the tensors that are no parameters: plain attributes, buffers beside the state."""
+    return {
+        f"{name}.{key}": value.detach()
+        for name, module in model.named_modules()
+        for key, value in {**vars(module), **dict(module.named_buffers(recurse=False))}.items()
+        if isinstance(value, Tensor) and value.numel()
+    }
+
+
 def _other_parts(model: GPT, expected: GPT) -> str:
     """Say what computes in the model that no parameter tells of; "" where that is as always."""
-    attend = [module.attend for module in model.modules() if hasattr(module, "attend")]
-    functions = {getattr(function, "func", function) for function in attend}
-    if functions - {fused_attention, plain_attention}:
-        return "it was made with an `attend` of its own"
+    usual = (None, fused_attention, plain_attention)
+    expected_ways = _ways_of_attending(expected)
+    for name, way in _ways_of_attending(model).items():
+        if not any(way is one for one in (*usual, expected_ways.get(name))):
+            return "it was made with an `attend` of its own"
     made = {name: type(module) for name, module in expected.named_modules()}
     found: dict[str, type[nn.Module]] = {n: type(module) for n, module in model.named_modules()}
     other = [name for name in made | found if made.get(name) is not found.get(name)]
     return "; ".join(f"{name} is {_called(found, name)}, expected {_called(made, name)}"
                      for name in other[:3])  # fmt: skip
+
+
+def _ways_of_attending(model: GPT) -> dict[str, Any]:
+    """Return the function that each module was given to attend with."""
+    ways = {name: vars(module).get("attend") for name, module in model.named_modules()}
+    return {name: getattr(way, "func", way) for name, way in ways.items()}
 
 
 def _called(classes: Mapping[str, type], name: str) -> str:

@@ -1,9 +1,9 @@
-"""Safetensors files, read with suspicion and written one tensor at a time.
+"""Safetensors files: their headers are checked in full; they are written one tensor at a time.
 
     length of the header (8 bytes, little-endian), header, then the tensors' bytes
 
 The header is a JSON object: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}},
-and "__metadata__" of texts. Nothing is believed before it is compared with the size of the file.
+and "__metadata__" of texts. Every number is compared with the size of the file before it is used.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _uses_regex(words: dict[str, Any]) -> bool:
 
 
 def _composer(library: Library) -> Callable[[str], str]:
-    """Return the library's own normaliser, which is spared the texts that it would not change."""
+    """Return the library's own normaliser, called only for texts that it may change."""
     normalizer = library.normalizer
 
     def compose(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Training: jobs, the driver, the loop, and what a run records; from `optim` what goes with it.
+"""Training, from the request to the finished run: the job, the driver, the loop, what is recorded.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """

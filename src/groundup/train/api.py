@@ -23,7 +23,7 @@ from groundup.model import GPT, shapes_of
 from groundup.plan import Plan, make_plan
 from groundup.processes.alone import ALONE
 from groundup.runs import RunFolder, read_lines
-from groundup.runs.generation import ending
+from groundup.runs.generation import with_end_of_text
 from groundup.runs.load import fill
 from groundup.runs.pair import check_pair
 from groundup.runs.save import check_made_by_config
@@ -176,7 +176,7 @@ class InPython(NextToken):
     def write(self, folder: RunFolder) -> None:
         """Write the tokenizer."""
         self.tokenizer.save(folder.tokenizer)
-        folder.write_chat_settings(None, ending({}, self.tokenizer.given_end))
+        folder.write_chat_settings(None, with_end_of_text({}, self.tokenizer.given_end))
 
 
 class _InMemory(Screen):

@@ -55,8 +55,8 @@ def _exact_shards(config: TrainConfig, model: GPTConfig) -> Decision:
 def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.exact == "on":
         return "fp32", "exact sums are offered in fp32"
-    if config.device == "cpu" and foreign_parts(model):
-        return "fp32", "bf16 is not measured with a part of your own"
+    if foreign_parts(model):
+        return "fp32", "nobody knows what a part of your own computes in fewer bits"
     if config.device == "cpu":
         with cpu_threads(config.threads):
             return cpu_precision(model, config.batch_size)
@@ -82,6 +82,8 @@ def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Deci
 def _shard(ranks: int, config: TrainConfig, model: GPTConfig) -> Decision:
     if ranks == 1 or config.exact == "on":
         return "off", "every process has the whole model"
+    if foreign_parts(model):
+        return "off", "nobody can foresee what a part of your own keeps in memory"
     held = training_memory(model, config).total * processes_here()
     available = available_memory() if config.device == "cpu" else _gpu_memory()
     if available is None or held <= available:

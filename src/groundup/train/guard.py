@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from groundup.base.errors import DataError
 from groundup.config import TrainConfig
+from groundup.data import Source
 from groundup.train.health import MOST_RETURNS, SLOWED, DivergedError, Trouble, examine
 from groundup.train.learner import Learner
 from groundup.train.listener import Tensors
@@ -22,7 +23,7 @@ REMEDY = "give data with something to learn: a target of -100 is one to be ignor
 class NothingCounts(DataError):  # noqa: N818 - said of the data, as a fact
     """Training data without a target to learn from."""
 
-    blameless = True
+    known_to_all = True
 
 
 class GoBack(BaseException):
@@ -33,13 +34,19 @@ class GoBack(BaseException):
         self.trouble = trouble
 
 
+def check_data(batches: Source) -> None:
+    """Refuse training data that says by itself that there is nothing to learn from."""
+    if batches.n_rows < 1:
+        raise NothingCounts("the training data has no rows; give data with something to learn")
+    if batches.n_targets == 0:
+        raise NothingCounts(f"no target of the training data counts; {REMEDY}")
+
+
 class Guard:
     """Decides, by the policies of `config`, whether a step is taken, and what is done if not."""
 
     def __init__(self, config: TrainConfig, learner: Learner, records: Records) -> None:
         self.config, self.learner, self.records = config, learner, records
-        if learner.batches.n_targets == 0:
-            raise NothingCounts(f"no target of the training data counts; {REMEDY}")
 
     def allows(self, loss: float, norm: float, progress: Progress) -> bool:
         """Return whether a step of this loss and norm may be taken; tell of it, if anything is odd.

@@ -24,7 +24,7 @@ class DivergedError(RunError):
     """A run that cannot go on by itself: its losses or gradients are no numbers, or leap."""
 
     exit_status = 4
-    blameless = True
+    known_to_all = True
 
 
 @dataclass(frozen=True)

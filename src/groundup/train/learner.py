@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from groundup.data import Source
+from groundup.base.errors import DataError, UsageError
+from groundup.data import Batch, Source
 from groundup.device.transfer import to_device
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.compiled import compile_step
@@ -46,6 +47,7 @@ class Learner:
         self.step, self.batches, self.choices, self.world = step, batches, choices, world
         self.config = choices.config
         self.passes = world.passes(self.config)
+        _check(step)
         self.has_dropout = step.has_dropout
         if self.config.checkpoint_activations == "on":
             checkpoint_blocks(step.blocks, self.has_dropout)
@@ -68,7 +70,7 @@ class Learner:
             if self.has_dropout:  # repeats after a resume, differs between ranks
                 torch.manual_seed(config.seed * 1_000_003 + number + (first << 40))
             last = i + 1 == len(self.passes)
-            batch = self.batches.rows(first_of_all + first, n)
+            batch = self._rows(first_of_all + first, n)
             arrays = {k: to_device(a, self.choices.device) for k, a in batch.arrays.items()}
             with self.world.pass_context(last):
                 with self.choices.step_context(copied=self.step.narrow is not None):
@@ -77,7 +79,7 @@ class Learner:
             self.step.collect()
             self.world.after_pass(self.learning, last)
             n_tokens = torch.full_like(n_targets, batch.n_tokens)
-            rows.append(torch.stack([loss_sum.detach(), n_targets, n_tokens]))
+            rows.append(torch.stack([loss_sum.detach().float(), n_targets, n_tokens]))
         loss_sum, n_targets, n_tokens = self.world.total(rows)
         divisor = n_targets + (n_targets == 0)  # nothing counts: the sums are 0, and so are means
         norm = self.world.norm(self.optimizer.gradients(self.learning))
@@ -93,10 +95,19 @@ class Learner:
         self.optimizer.grad_scale = scale
         self.optimizer.step()
 
+    def _rows(self, first: int, n: int) -> Batch:
+        batch = self.batches.rows(first, n)
+        if batch.n_rows != n:
+            raise DataError(
+                f"rows({first}, {n}) of the training data returned {batch.n_rows} rows: expected "
+                f"{n}; after its last row it begins anew"
+            )
+        return batch
+
     def batch(self, number: int) -> Tensors:
         """Return global batch `number` whole: all of its arrays."""
         n = self.config.sequences_per_step
-        arrays = self.batches.rows(number * n, n).arrays
+        arrays = self._rows(number * n, n).arrays
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def weights(self) -> Tensors:
@@ -117,3 +128,21 @@ class Learner:
             for name, parameter in self.kept.items():
                 self.world.local(parameter).copy_(self.world.part_of(weights[name], parameter))
         restore_optimizer(self.optimizer, self.kept, memory)
+
+
+def _check(step: Step[Any]) -> None:
+    """Refuse a step of which something would be learnt and not kept, or not learnt unsaid."""
+    model = step.model
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UsageError("no parameter of the model requires a gradient: there is none to learn")
+    moved, kept = set(model.parameters()), set(step.kept().values())
+    for name, parameter in step.named_parameters():
+        if parameter.requires_grad and parameter not in moved:
+            raise UsageError(
+                f"{name} of the step requires a gradient, but only its model learns; make it a "
+                "part of the model, or write requires_grad_(False)"
+            )
+        if parameter.requires_grad and parameter not in kept:
+            raise UsageError(
+                f"{name} learns, but `kept` of the step leaves it out of checkpoints; add it there"
+            )

@@ -20,7 +20,7 @@ from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.clock import Clock
-from groundup.train.guard import GoBack, Guard, State
+from groundup.train.guard import GoBack, Guard, State, check_data
 from groundup.train.health import WINDOW, Trouble
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
@@ -59,6 +59,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.model: nn.Module = self.step.model
         config, batches, device = self.choices.config, self.batches, self.choices.device
+        check_data(batches)
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
         self.clock = Clock(config, tokens_per_step, self.started, self.timed)
         self.learner = Learner(self.step, batches, self.choices, self.world)

@@ -14,7 +14,7 @@ from groundup.optim.step import Step, TrainStep
 from groundup.processes.alone import Alone
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
-from groundup.runs.generation import ending
+from groundup.runs.generation import with_end_of_text
 from groundup.runs.manifest import PRETRAINING
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices
@@ -126,7 +126,7 @@ class Pretraining(NextToken):
 
     def identity(self) -> Identity:
         """Return the request, with what its text and its base turned out to be."""
-        read = ending({"fingerprint": self.data.fingerprint}, self.tokenizer.given_end)
+        read = with_end_of_text({"fingerprint": self.data.fingerprint}, self.tokenizer.given_end)
         return self.request.identity(self.config, {"data": read, **self.start.identity})
 
     def data_table(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Pretraining(NextToken):
     def write(self, folder: RunFolder) -> None:
         """Write the tokenizer, and how to talk with the base where it says so."""
         self.tokenizer.save(folder.tokenizer)
-        generation = ending(self.start.generation, self.tokenizer.given_end)
+        generation = with_end_of_text(self.start.generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.start.chat_template, generation)
 
 

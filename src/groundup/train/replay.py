@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import RunError, UsageError, shown
 from groundup.base.files import read_json
 from groundup.optim.step import Step
 from groundup.runs import RunFolder
@@ -41,13 +41,20 @@ JOBS: Jobs = {PRETRAINING: recorded_pretraining}
 
 def recorded_job(folder: RunFolder, jobs: Jobs = JOBS) -> Job[Any]:
     """Return the job of a run, of which `skeleton` and `step` may be asked."""
-    kind = folder.read().kind
+    manifest = folder.read()
+    kind = manifest.kind
     if kind not in jobs:
         raise UsageError(
             f"{folder.path} is a training of the kind {shown(kind)}, of which {', '.join(jobs)} is "
             "known here; use the program that began it"
         )
-    return jobs[kind](folder)
+    job, base = jobs[kind](folder), manifest.base
+    if base and (job.base is None or job.base.sha256 != base.sha256):
+        raise RunError(
+            f"{folder.path} was learnt on top of step {base.step} of {base.run}, and the job of "
+            "it took other weights; restore them"
+        )
+    return job
 
 
 @dataclass(frozen=True, kw_only=True)

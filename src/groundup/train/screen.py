@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from groundup.base.output import harmless, lasting
+from groundup.base.output import fail_safe, harmless
 from groundup.base.terminal import INDENT, marked_prompt, print_below, print_line
 from groundup.base.words import counted
 from groundup.config import TrainConfig
@@ -43,7 +43,7 @@ class ConsoleScreen(Screen):
     """
 
     def __init__(self, console: Console) -> None:
-        console.file = lasting(console.file, _tell_lost)
+        console.file = fail_safe(console.file, _tell_lost)
         self.console = console
         self.live = console.is_terminal and not console.is_jupyter
         self.steps = 0
@@ -196,6 +196,6 @@ class ConsoleScreen(Screen):
 def _tell_lost(error: OSError) -> None:
     """Say on standard error, where it can be written, that the rest of the screen is not shown."""
     reason = "nobody reads" if isinstance(error, BrokenPipeError) else error.strerror
-    file = lasting(sys.stderr, lambda error: None)
+    file = fail_safe(sys.stderr, lambda error: None)
     line = f"groundup: standard output: {reason}; the run goes on without showing how far it is"
     Console(file=file, highlight=False).print(Text(line), soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
+from groundup.runs.base import check_plain
 from groundup.runs.checkpoint import candidates, choose_checkpoint
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
@@ -95,6 +96,7 @@ def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
             f"from {made.run}, which it was made from"
         )
     check_own_parts(folder.model_config(manifest), folder.path)
+    check_plain(folder, manifest)
     return folder, manifest
 
 

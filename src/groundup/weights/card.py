@@ -125,8 +125,8 @@ def _results(run: RunRecord, step: int) -> Rows:
         "val_perplexity": "Validation perplexity",
         "val_bits_per_byte": "Validation bits per byte",
     }
-    is_end = run.ending.get("step") == step and "val_loss" in run.ending
-    measured = [run.ending] if is_end else [row for row in run.rows if row["step"] == step]
+    is_end = run.last_event.get("step") == step and "val_loss" in run.last_event
+    measured = [run.last_event] if is_end else [row for row in run.rows if row["step"] == step]
     n_tokens, asked = run.manifest.data.val_tokens, (run.manifest.train or {}).get("eval_tokens")
     part = "" if is_end or not asked or asked >= (n_tokens or 0) else f" (about {asked:,} tokens)"
     return [

@@ -17,7 +17,8 @@ DTYPES = {
 """The formats that a model goes out in, and the number formats that each knows."""
 CONFIGS = ("config.json", "config.toml")
 """What a folder with a model has, of Hugging Face or of ours."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+"""Owner and name of a model on the Hugging Face hub."""
 
 
 def check_format(name: str, dtype: str | None) -> None:

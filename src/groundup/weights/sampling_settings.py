@@ -1,4 +1,4 @@
-"""Sampling settings that come with a model, checked: what makes no sense is off, and told.
+"""Sampling settings that come with a model, checked: what makes no sense is off, with a notice.
 
 Such files are written by hand and by many programs, and none of their fields is worth a model that
 cannot be imported.
@@ -31,7 +31,7 @@ def read_sampling(fields: Mapping[str, Any], source: object) -> tuple[dict[str, 
     """Return the sampling settings among `fields` and a notice for each that is taken as off.
 
     Without sampling (`do_sample` is false) the best token is taken: temperature 0. With it, a
-    temperature that is not told is 1, as these files mean it.
+    temperature that is not given is 1, as these files mean it.
     """
     found: dict[str, Any] = {}
     notices = []
@@ -93,7 +93,7 @@ def written_sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
 def stop_ids(tokenizer: Tokenizer, generation: Mapping[str, Any]) -> list[int]:
     """Return all ids that end a run's texts, the most important first.
 
-    The tokenizer's own end counts where no others are told, and where it was given by hand.
+    The tokenizer's own end counts where no others are given, and where it was chosen by hand.
     """
     stops = list(generation.get("stop_tokens") or [])
     own = tokenizer.end_of_text

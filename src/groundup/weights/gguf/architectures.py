@@ -19,9 +19,9 @@ _GEMMA = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an architecture fixes (`parts`, fields of `GPTConfig`), and what else it knows."""
+    """What an architecture fixes (`fixed`, fields of `GPTConfig`), and what else it knows."""
 
-    parts: dict[str, Any]
+    fixed: dict[str, Any]
     fused: bool = False
     """Query, key and value are one matrix."""
     biases: bool = False

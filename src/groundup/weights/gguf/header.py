@@ -1,4 +1,4 @@
-"""The front of a GGUF file, read with suspicion: nothing is believed before it is counted.
+"""The front of a GGUF file: every number in it is checked before it is used.
 
     magic, version, number of tensors, number of metadata
     metadata: key, type, value                       (an array: type and number of its values)

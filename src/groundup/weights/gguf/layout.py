@@ -48,7 +48,7 @@ _NAME = re.compile(r"(?:(blocks)\.(\d+)\.)?(.+?)(?:\.experts\.(\d+)(\..+))?\.(we
 Transform = Callable[[Tensor], Tensor]
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """One of our tensors inside one of llama.cpp's, and what turns it into theirs and into ours."""
 
     name: str
@@ -66,7 +66,7 @@ class TensorLayout(NamedTuple):
     """The shape of one of llama.cpp's tensors, and those of ours that it is made of."""
 
     shape: tuple[int, ...]
-    parts: list[Part]
+    pieces: list[Piece]
 
 
 def layout(architecture: str, config: GPTConfig) -> dict[str, TensorLayout]:
@@ -75,12 +75,12 @@ def layout(architecture: str, config: GPTConfig) -> dict[str, TensorLayout]:
     names = NAMES | FUSED if arch.fused else NAMES
     # llama.cpp adds every bias that its architecture knows, whether the model has it or not.
     full = config.replace(bias=True, qkv_bias=True) if arch.biases else config
-    grouped: dict[str, list[Part]] = {}
+    grouped: dict[str, list[Piece]] = {}
     for parameter in parameter_shapes(full):
         to_theirs, to_ours = _transforms(parameter.name, arch.interleaved, config)
-        part = Part(parameter.name, parameter.shape, to_theirs, to_ours)
-        grouped.setdefault(_foreign(parameter.name, names), []).append(part)
-    return {name: TensorLayout(_shape(name, parts), parts) for name, parts in grouped.items()}
+        piece = Piece(parameter.name, parameter.shape, to_theirs, to_ours)
+        grouped.setdefault(_foreign(parameter.name, names), []).append(piece)
+    return {name: TensorLayout(_shape(name, pieces), pieces) for name, pieces in grouped.items()}
 
 
 def _foreign(name: str, names: dict[str, str]) -> str:
@@ -91,11 +91,11 @@ def _foreign(name: str, names: dict[str, str]) -> str:
     return f"blk.{layer}.{names[ours]}.{kind}" if is_block else f"{names[ours]}.{kind}"
 
 
-def _shape(name: str, parts: list[Part]) -> tuple[int, ...]:
-    first = parts[0].shape
+def _shape(name: str, pieces: list[Piece]) -> tuple[int, ...]:
+    first = pieces[0].shape
     if "_exps." in name:
-        return (len(parts), *first)
-    return (sum(part.shape[0] for part in parts), *first[1:])
+        return (len(pieces), *first)
+    return (sum(piece.shape[0] for piece in pieces), *first[1:])
 
 
 def _transforms(name: str, interleaved: bool, config: GPTConfig) -> tuple[Transform, Transform]:
@@ -126,9 +126,9 @@ def _by_head(x: Tensor, groups: int, size: int) -> Tensor:
     return heads.transpose(1, 2).reshape(x.shape)
 
 
-def with_offsets(tensor: TensorLayout) -> Iterator[tuple[Part, int]]:
-    """Yield each part and the number of values before it."""
+def with_offsets(tensor: TensorLayout) -> Iterator[tuple[Piece, int]]:
+    """Yield each piece and the number of values before it."""
     start = 0
-    for part in tensor.parts:
-        yield part, start
-        start += part.size
+    for piece in tensor.pieces:
+        yield piece, start
+        start += piece.size

@@ -21,7 +21,7 @@ CAPS = {
     "logit_softcap": "final_logit_softcapping",
 }
 IGNORED_KEYS = ("vocab_size", "tensor_data_layout")
-"""The shapes of the tensors say the same, and are believed."""
+"""The shapes of the tensors say the same, and count."""
 
 BIAS_PREFIX = "groundup."
 """A key of ours: "groundup.bias" is false where a model has no bias, and the file holds zeros."""
@@ -93,7 +93,7 @@ def read_config(
         "norm_eps": metadata.real(_eps(arch)),
         "tie_embeddings": "output.weight" not in shapes,
         **_biases(arch, metadata, shapes),
-        **arch.parts,
+        **arch.fixed,
     }
     fields |= _heads(arch, metadata, fields) | _widths(arch, metadata)
     for name, key in CAPS.items():
@@ -109,7 +109,7 @@ def read_config(
 
 
 def _eps(arch: Architecture) -> str:
-    kind = "" if arch.parts["norm"] == "layernorm" else "rms_"
+    kind = "" if arch.fixed["norm"] == "layernorm" else "rms_"
     return f"attention.layer_norm_{kind}epsilon"
 
 

@@ -16,14 +16,14 @@ from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, Entry, dtype_of, library, read_values
 from groundup.weights.gguf.header import Header, read_header
-from groundup.weights.gguf.layout import ROPE_FACTORS, Part, TensorLayout, layout, with_offsets
+from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, TensorLayout, layout, with_offsets
 from groundup.weights.gguf.metadata import Metadata, read_config
 from groundup.weights.gguf.tokenizer import read_tokenizer
 from groundup.weights.pretrained import Pretrained
 
 MOST_LAYERS = 512
 MOST_EXPERTS = 1 << 16
-"""In all layers together; beyond such metadata a file is a trap."""
+"""In all layers together; metadata that name more are not those of a real model."""
 
 MOST_FACTORS = 1 << 12
 
@@ -111,15 +111,15 @@ def _tensors(header: Header, layouts: dict[str, TensorLayout]) -> dict[str, Stor
     tensors = {}
     for name, tensor in layouts.items():
         entry = header.tensors[name]
-        for part, start in with_offsets(tensor):
-            read = partial(_read, header.path, entry, part, start)
-            tensors[part.name] = Stored(part.shape, dtype_of(entry.kind), read)
+        for piece, start in with_offsets(tensor):
+            read = partial(_read, header.path, entry, piece, start)
+            tensors[piece.name] = Stored(piece.shape, dtype_of(entry.kind), read)
     return tensors
 
 
-def _read(path: Path, entry: Entry, part: Part, start: int) -> Tensor:
-    values = read_values(path, entry, start, part.size)
-    return part.to_ours(values.view(part.shape)).contiguous()
+def _read(path: Path, entry: Entry, piece: Piece, start: int) -> Tensor:
+    values = read_values(path, entry, start, piece.size)
+    return piece.to_ours(values.view(piece.shape)).contiguous()
 
 
 def _without_zeros(

@@ -19,7 +19,7 @@ from groundup.weights.equivalence import differences
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
 from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
-from groundup.weights.gguf.layout import ROPE_FACTORS, Part, layout
+from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, layout
 from groundup.weights.gguf.metadata import Metadata, metadata_of, read_config
 from groundup.weights.gguf.rope import factors_of
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
@@ -112,22 +112,22 @@ class TensorToWrite(NamedTuple):
 
 
 def _tensors_to_write(architecture: str, model: Exported, kind: str) -> Iterator[TensorToWrite]:
-    for name, (shape, parts) in layout(architecture, model.config).items():
-        read = partial(_parts, model, parts)
+    for name, (shape, pieces) in layout(architecture, model.config).items():
+        read = partial(_pieces, model, pieces)
         yield TensorToWrite(name, shape, _kind_of(name, shape, kind), read)
     if model.config.rope_scaling == "llama3":
         factors = torch.tensor(factors_of(model.config))
         yield TensorToWrite(ROPE_FACTORS, tuple(factors.shape), "F32", lambda: iter([factors]))
 
 
-def _parts(model: Exported, parts: list[Part]) -> Iterator[Tensor]:
+def _pieces(model: Exported, pieces: list[Piece]) -> Iterator[Tensor]:
     """Yield one after the other what makes up a tensor: zeros for a bias that the model lacks."""
-    for part in parts:
-        stored = model.tensors.get(part.name)
+    for piece in pieces:
+        stored = model.tensors.get(piece.name)
         if stored is None:
-            yield torch.zeros(part.shape)
+            yield torch.zeros(piece.shape)
         else:
-            yield part.to_theirs(stored.read().detach().cpu())
+            yield piece.to_theirs(stored.read().detach().cpu())
 
 
 def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> str:

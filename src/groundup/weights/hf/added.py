@@ -44,7 +44,7 @@ def add_missing_tokens(document: Fields, folder: Path, vocab_size: int) -> list[
 
 
 def _stated(config: Fields, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the id, where one is told, and the description of each token of the config."""
+    """Yield the id, where one is given, and the description of each token of the config."""
     decoder = config.get("added_tokens_decoder")
     if isinstance(decoder, dict):
         yield from ((n, token) for n, token in decoder.items() if isinstance(token, dict))

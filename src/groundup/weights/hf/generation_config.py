@@ -1,8 +1,8 @@
 """What begins, ends and samples the texts of a Hugging Face folder, from its four files about it.
 
 generation_config.json counts before config.json, and tokenizer_config.json (or, beside an older
-one, special_tokens_map.json) says what chat templates call by name. What makes no sense is told and
-passed over: none of it is worth a model that cannot be imported.
+one, special_tokens_map.json) says what chat templates call by name. What makes no sense is passed
+over, with a notice: none of it is worth a model that cannot be imported.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _check_start(token: Any, vocab_size: int, path: Path) -> None:
 
 
 def _settings(path: Path) -> tuple[Fields, list[str]]:
-    """Return the content of generation_config.json; a damaged one is empty, and told."""
+    """Return the content of generation_config.json; a damaged one is empty, with a notice."""
     if not path.is_file():
         return {}, []
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER, WEIGHTS
+from groundup.weights.early_checks import HUB_NAME
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 FILES = (
     "config.json",
     "generation_config.json",
@@ -29,7 +28,7 @@ def fetch_hub(name: str) -> Path:
     Raises `UsageError` for what is no name or without the package huggingface_hub, and `RunError`
     for what cannot be fetched.
     """
-    if not NAME.fullmatch(name):
+    if not HUB_NAME.fullmatch(name):
         raise UsageError(f"'{name}': expected owner/name, such as openai-community/gpt2")
     try:
         from huggingface_hub import snapshot_download

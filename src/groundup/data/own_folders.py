@@ -1,4 +1,4 @@
-"""Folders of our own, known by what is in them: they are no text, wherever they lie."""
+"""Folders of groundup's own, runs and token shards: known by what is in them, and no text."""
 
 from __future__ import annotations
 
