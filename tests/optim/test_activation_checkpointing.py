@@ -14,7 +14,7 @@ from groundup import GPTConfig, TrainConfig
 from groundup.model import GPT
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.plan import make_plan
-from groundup.train import TrainStep, choices, choose
+from groundup.train import TrainStep, automatic, choose
 from tests.model.helpers import SHAPES, random_gpt
 
 CASES: list[dict[str, Any]] = [
@@ -53,7 +53,7 @@ def test_it_is_chosen_where_memory_would_not_do(monkeypatch: pytest.MonkeyPatch)
     open_ = TrainConfig(device="cpu", threads=1, precision="fp32", batch_size=64)
     assert choose(open_, config).config.checkpoint_activations == "off"
     needed = make_plan(config, open_).memory["total"]
-    monkeypatch.setattr(choices, "available_memory", lambda: needed - 1)
+    monkeypatch.setattr(automatic, "available_memory", lambda: needed - 1)
     chosen = choose(open_, config)
     assert chosen.config.checkpoint_activations == "on"
     assert make_plan(config, chosen.config).memory["total"] < needed - 1

@@ -122,6 +122,18 @@ def test_only_what_was_said_is_listed(tmp_path: Path) -> None:
         train_run(chars, quiet())
 
 
+def test_the_size_of_a_vocabulary_is_recorded_as_it_was_asked_for(tmp_path: Path) -> None:
+    ask = dataclasses.replace(request(tmp_path), tokenizer="chars", run="letters")
+    tables = train_run(ask, StopAt(7)).folder.read().as_table()
+    asked = ask.model_changes["vocab_size"]
+    assert tables["request"]["text"]["vocab_size"] == asked > tables["model"]["vocab_size"]
+    (tmp_path / "other.txt").write_text("a b c d e f g h i j\n" * 200)
+    other = dataclasses.replace(ask, sources=(str(tmp_path / "other.txt"),))
+    with pytest.raises(UsageError, match="sources") as caught:
+        train_run(other, quiet())
+    assert str(caught.value).count("vocab_size") == 1
+
+
 def test_passes_over_the_text_become_steps_and_stay(tmp_path: Path) -> None:
     ask = request(tmp_path, epochs=0.15)
     stopped = train_run(ask, StopAt(7))

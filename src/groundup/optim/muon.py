@@ -44,8 +44,8 @@ def muon(
     The conventions of `torch.optim.Muon`, which takes matrix after matrix and bf16 only: a matrix
     of A outputs and B inputs moves by lr x sqrt(max(1, A / B)) in every direction. A parameter of
     more than two dimensions is a stack of matrices. Gradients are divided by `grad_scale` first,
-    in place. `dtype` is that of the matrix products. Of matrices
-    `like` these, spread over a `world`, these are parts; each process makes the whole orthogonal.
+    in place. `dtype` is that of the matrix products. Where the processes of `world` have a part of
+    each matrix, these are the parts, of `like`; each process makes the whole orthogonal.
     """
     if grad_scale is not None:
         torch._foreach_div_(gradients, grad_scale)
@@ -80,7 +80,7 @@ def orthogonalise_(x: Float[Tensor, "M A B"]) -> Float[Tensor, "M A B"]:
 
 
 def _lots(parameters: list[Tensor]) -> Iterator[list[int]]:
-    """Yield which are worked on together: of one shape or its transpose, and not too many."""
+    """Yield which matrices are worked on together: of one shape or its transpose, not too many."""
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, parameter in enumerate(parameters):
         alike[tuple(sorted(parameter.shape[-2:]))].append(i)

@@ -26,7 +26,7 @@ Group = dict[str, Any]
 class Optimizer:
     """Groups of parameters, each with its rule, and what is remembered of each parameter.
 
-    Gradients are divided by the tensor `grad_scale`, where it is set, on their way.
+    `step` divides the gradients by the tensor `grad_scale`, where it is set.
     """
 
     def __init__(self, groups: list[Group], world: Alone = ALONE) -> None:

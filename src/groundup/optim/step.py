@@ -101,7 +101,7 @@ class Step(nn.Module, Generic[M]):
             self.narrow.add_gradients()
 
     def within(self, function: Callable[[], T]) -> T:
-        """Call `function`: what wraps this module can make it a kind of forward pass."""
+        """Call `function`; FSDP, where it wraps this, treats that as a forward pass."""
         return function()
 
 

@@ -66,7 +66,7 @@ class Alone:
         return nn.utils.get_total_norm(gradients)
 
     def broadcast(self, decide: Callable[[], T]) -> T:
-        """Let the first process decide something that JSON can say; return it in every one."""
+        """Let the first process decide something, as plain JSON; return it in every one."""
         return decide()
 
     def watch(self, how_far: HowFar) -> None:

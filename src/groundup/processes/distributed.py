@@ -62,7 +62,7 @@ class Ranks(Alone):
         self.decisions = 0
 
     def broadcast(self, decide: Callable[[], Any]) -> Any:
-        """Let the first process decide something that JSON can say; return it in every one.
+        """Let the first process decide something, as plain JSON; return it in every one.
 
         However long that takes: nobody waits in a collective. If it fails there, all fail.
         """
@@ -90,7 +90,7 @@ class Ranks(Alone):
         return said["decided"]
 
     def connect(self, device: torch.device, timeout: float) -> None:
-        """Open the ways by which tensors go; nobody waits for longer than `timeout` seconds."""
+        """Connect the processes, to send tensors; none waits for longer than `timeout` seconds."""
         if device.type == "cuda":
             torch.cuda.set_device(self.place.local_rank % torch.cuda.device_count())
         self.heartbeat.meet("connect")
@@ -139,7 +139,8 @@ class Replicated(Ranks):
         """Return what to call for a forward pass of `step`, so that gradients are synchronised."""
         self.divisor = float(self.size)
         # DDP lays gradients out anew after its first step, unless it looks for unused parameters;
-        # three and more are then summed in another order, and a resume would be told from no stop.
+        # three processes or more then sum in another order, and a resumed run would differ from one
+        # that was never stopped.
         exact = self.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
         search = may_leave_unused or (exact and self.size > 2)
         self._wrapped = DistributedDataParallel(step, find_unused_parameters=search)

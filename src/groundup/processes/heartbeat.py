@@ -1,4 +1,4 @@
-"""Signs of life between the processes of a training: nobody waits for the dead, or in silence."""
+"""Signs of life between the processes of a training, so that none waits for one that has ended."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Heartbeat:
         return store_lost if 0 in others or not self._others else None
 
     def ask(self, question: Callable[[], T], unanswered: T) -> T:
-        """Return the store's answer, or `unanswered`, lest the network that is cut be waited for.
+        """Return the store's answer; `unanswered` where none comes in time: the network may be cut.
 
         Raises `RankLost` where there is no store any more.
         """
@@ -195,7 +195,7 @@ class Heartbeat:
     def _watch(self) -> None:
         """Give signs of life, and look for those of the others, while the main thread works.
 
-        It may wait for a process that is no more, and not hear of that.
+        That may wait for a process that has ended, and would never notice.
         """
         since: float | None = None
         while not self._over.wait(BEAT):
@@ -215,7 +215,7 @@ class Heartbeat:
             self.ask(self._say, None)
 
     def _say(self) -> None:
-        with self._speaking:  # lest what is older arrives later
+        with self._speaking:  # so that nothing older arrives after it
             self._store.set(f"heartbeat/{self.rank}", json.dumps(self._own))
 
     def _hear(self) -> None:

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from groundup.base.errors import DataError, UsageError
-from groundup.data import Batch, Source
+from groundup.data import Source
 from groundup.device.transfer import to_device
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.compiled import compile_step
@@ -18,6 +17,7 @@ from groundup.optim.optimizer_state import optimizer_tensors, restore_optimizer
 from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
+from groundup.train.job_checks import check_step, checked_rows
 from groundup.train.listener import Tensors
 
 
@@ -47,7 +47,7 @@ class Learner:
         self.step, self.batches, self.choices, self.world = step, batches, choices, world
         self.config = choices.config
         self.passes = world.passes(self.config)
-        _check(step)
+        check_step(step)
         self.has_dropout = step.has_dropout
         if self.config.checkpoint_activations == "on":
             checkpoint_blocks(step.blocks, self.has_dropout)
@@ -70,7 +70,7 @@ class Learner:
             if self.has_dropout:  # repeats after a resume, differs between ranks
                 torch.manual_seed(config.seed * 1_000_003 + number + (first << 40))
             last = i + 1 == len(self.passes)
-            batch = self._rows(first_of_all + first, n)
+            batch = checked_rows(self.batches, first_of_all + first, n)
             arrays = {k: to_device(a, self.choices.device) for k, a in batch.arrays.items()}
             with self.world.pass_context(last):
                 with self.choices.step_context(copied=self.step.narrow is not None):
@@ -95,19 +95,10 @@ class Learner:
         self.optimizer.grad_scale = scale
         self.optimizer.step()
 
-    def _rows(self, first: int, n: int) -> Batch:
-        batch = self.batches.rows(first, n)
-        if batch.n_rows != n:
-            raise DataError(
-                f"rows({first}, {n}) of the training data returned {batch.n_rows} rows: expected "
-                f"{n}; after its last row it begins anew"
-            )
-        return batch
-
     def batch(self, number: int) -> Tensors:
         """Return global batch `number` whole: all of its arrays."""
         n = self.config.sequences_per_step
-        arrays = self._rows(number * n, n).arrays
+        arrays = checked_rows(self.batches, number * n, n).arrays
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def weights(self) -> Tensors:
@@ -128,21 +119,3 @@ class Learner:
             for name, parameter in self.kept.items():
                 self.world.local(parameter).copy_(self.world.part_of(weights[name], parameter))
         restore_optimizer(self.optimizer, self.kept, memory)
-
-
-def _check(step: Step[Any]) -> None:
-    """Refuse a step of which something would be learnt and not kept, or not learnt unsaid."""
-    model = step.model
-    if not any(p.requires_grad for p in model.parameters()):
-        raise UsageError("no parameter of the model requires a gradient: there is none to learn")
-    moved, kept = set(model.parameters()), set(step.kept().values())
-    for name, parameter in step.named_parameters():
-        if parameter.requires_grad and parameter not in moved:
-            raise UsageError(
-                f"{name} of the step requires a gradient, but only its model learns; make it a "
-                "part of the model, or write requires_grad_(False)"
-            )
-        if parameter.requires_grad and parameter not in kept:
-            raise UsageError(
-                f"{name} learns, but `kept` of the step leaves it out of checkpoints; add it there"
-            )

@@ -56,8 +56,8 @@ class Identity:
     kind: str = PRETRAINING
     """The kind of training."""
     counted: Keys = ("",)
-    """How the keys begin that must be the same for a run to go on; the rest says how it came about,
-    as do `WORDS` always."""
+    """What those keys begin with that must be equal for a run to go on. The rest, as `WORDS` always
+    do, say how it came about."""
     causes: Mapping[str, Keys] = field(default_factory=dict)
     """The words of the user that a part of it follows from; each setting of `train` was said."""
     changeable: Keys = (*CHANGEABLE, *PASSES)
