@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,16 @@ from torch import nn
 
 from groundup import PARTS, load, save
 from groundup.base.errors import ConfigError, RunError, UsageError
+from groundup.base.files import write_json
 from groundup.generate import generate
 from groundup.generate.quantize import quantize_run
 from groundup.model import shapes_of
 from groundup.report import write_report
 from groundup.report.compare import compare_runs
+from groundup.runs import RunFolder
+from groundup.runs.base import base_table
+from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
+from groundup.runs.manifest import JobTable
 from groundup.runs.record import read_run
 from groundup.tokenizer import ByteTokenizer
 from groundup.train.replay import replay
@@ -163,3 +169,38 @@ def test_telling_of_it_needs_no_torch(tmp_path: Path) -> None:
         f"write_report(Path({str(path)!r})); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def learnt_on(base: Path, path: Path) -> dict[str, torch.Tensor]:
+    """Write a run that learnt two matrices of `base`, and a head; return what it should hold."""
+    model = load(base, parts=OWN).model
+    whole = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    learnt = {name: whole[name] + 1 for name in ("blocks.0.ffn.up.weight", "lm_head.weight")}
+    kept = {**learnt, "head.weight": torch.ones(3, 32)}
+    shutil.copytree(base, path)
+    shutil.rmtree(path / "checkpoints")
+    folder = RunFolder(path)
+    files: dict[str, Callable[[Path], None]] = {
+        MODEL: partial(write_tensors, kept),
+        STATE: lambda path: write_json(path, {"step": 0}),
+    }
+    save_files(folder.checkpoints, 0, files)
+    job = JobTable(kind="other", tensors={"head.weight": [3, 32]})
+    folder.write(replace(folder.read(), job=job, base=base_table(base)))
+    return whole | learnt
+
+
+def test_a_run_on_a_base_is_told_of_whole_and_loaded_whole(tmp_path: Path) -> None:
+    base, path = saved(tmp_path), tmp_path / "learnt"
+    expected = learnt_on(base, path)
+    run = load(path, parts=OWN)
+    assert run.extra.keys() == {"head.weight"}
+    for name, parameter in run.model.named_parameters():
+        assert torch.equal(parameter, expected[name]), name
+    told = read_run(path)
+    assert told.stored == tuple(sorted(shapes_of(run.model)))
+    assert told.parameters == sum(tensor.numel() for tensor in expected.values())
+    assert write_report(path).is_file()
+    shutil.rmtree(base)
+    assert read_run(path).stored == ()
+    assert write_report(path).is_file()

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, Parameter, foreign_parts, part_of, part_tables
+from groundup.runs.base import base_checkpoint
 from groundup.runs.checkpoint import MODEL, list_checkpoints
 from groundup.runs.folder import RunFolder
 
@@ -32,17 +33,29 @@ def check_own_parts(config: GPTConfig, run: Path) -> None:
 
 
 def stored_parameters(folder: RunFolder) -> tuple[Parameter, ...]:
-    """Return the parameters in the newest checkpoint that can be read; none where there is none.
+    """Return the model's parameters, as the newest checkpoint that can be read has them.
 
-    Only the file's header is read, without torch.
+    Where it holds only what was learnt, the rest is from the run's base. None where there is no
+    checkpoint, or no base any more. It needs no torch.
     """
-    for checkpoint in reversed(list_checkpoints(folder.checkpoints)):
+    manifest = folder.read()
+    checkpoints = reversed(list_checkpoints(folder.checkpoints))
+    shapes = next((found for one in checkpoints if (found := _shapes(one.path / MODEL))), {})
+    if shapes and manifest.base:
         try:
-            with safe_open(checkpoint.path / MODEL, framework="numpy") as file:
-                shapes = {
-                    name: tuple(file.get_slice(name).get_shape()) for name in file.offset_keys()
-                }
-        except (OSError, SafetensorError):
-            continue
-        return tuple(Parameter(name, shapes[name], part_of(name)) for name in sorted(shapes))
-    return ()
+            _, base = base_checkpoint(folder, manifest.base)
+        except RunError:
+            return ()
+        shapes = _shapes(base.path / MODEL) | shapes
+    extra = (manifest.job and manifest.job.tensors) or {}
+    names = sorted(shapes.keys() - extra.keys())
+    return tuple(Parameter(name, shapes[name], part_of(name)) for name in names)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the tensors in a file; none where it cannot be read."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.offset_keys()}
+    except (OSError, SafetensorError):
+        return {}
