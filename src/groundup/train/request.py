@@ -110,22 +110,20 @@ class TrainRequest:
             check_tokenizer(self.tokenizer, config.vocab_size, options.get("unknown", "error"))
 
     def identity(self, config: GPTConfig, read: Mapping[str, Any] | None = None) -> Identity:
-        """Return what run.toml keeps of this in [request], for a model that is `config`.
+        """Return what run.toml keeps of this in [request], where `config` is the model asked for.
 
-        `read` is what its text and its base turned out to be. It, `model` and `train` must be the
-        same for a run to go on; the others are the words that they came of.
+        `read` is what its model, its text and its base turned out to be. It, `model` and `train`
+        must be the same for a run to go on; the others are the words that they came of.
         """
+        trained_here = {"tokenizer": self.tokenizer, "vocab_size": config.vocab_size}
         text = {"sources": list(self.sources), **self.text_options}
-        if self.base is None:  # the text may have had fewer different tokens than this
-            vocab_size = preset(self.preset, **self.model_changes).vocab_size
-            text |= {"tokenizer": self.tokenizer, "vocab_size": vocab_size}
         table = {
             "command": self.command,
             **({} if self.base else {"preset": self.preset}),
             "model": as_table(config),
             "train": as_table(self.train),
             "changes": _set(self.model_changes),
-            "text": _set(text),
+            "text": _set(text | ({} if self.base else trained_here)),
             **(read or {}),
         }
         return Identity(request=table, counted=COUNTED, causes=CAUSES)
