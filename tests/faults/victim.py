@@ -141,8 +141,10 @@ def mark_phases() -> None:
     """Make each phase last long enough to be met by a signal."""
     from groundup.optim.step import TrainStep
 
-    names = ("groundup.runs.checkpoint", "groundup.train.pretraining", "groundup.train.job")
-    checkpoint, pretraining, job = map(importlib.import_module, names)
+    names = ("runs.checkpoint", "train.pretraining", "train.job", "train.validate")
+    checkpoint, pretraining, job, validate = (
+        importlib.import_module(f"groundup.{name}") for name in names
+    )
     around(pretraining, "prepare", lambda *given, **named: pause("data preparation"))
     around(job, "make_plan", lambda *given, **named: pause("planning"))
     around(checkpoint, "write_tensors", lambda *given: pause("saving"))
@@ -156,7 +158,7 @@ def mark_phases() -> None:
             pause("mid-accumulation")
 
     around(TrainStep, "forward", forward)
-    evaluate_loss, stream = pretraining.evaluate_loss, pretraining.stream
+    evaluate_loss, stream = validate.evaluate_loss, validate.stream
 
     def evaluate(*given: Any, **named: Any) -> Any:
         told = named["progress"]
@@ -172,7 +174,7 @@ def mark_phases() -> None:
             pause("sampling")
             yield piece
 
-    vars(pretraining).update(evaluate_loss=evaluate, stream=written)
+    vars(validate).update(evaluate_loss=evaluate, stream=written)
 
 
 def main() -> None:
