@@ -7,7 +7,8 @@ to the right of a row's last token, and the next token overwrites it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,15 +17,23 @@ from torch import Tensor
 from groundup.config import GPTConfig
 from groundup.model import NO_CACHE, Mask
 
-Index = tuple[slice | Tensor, slice | Tensor]
-"""Rows and columns, each with all heads."""
+Write = Callable[[Tensor, Tensor], None]
+"""Puts new keys or values (B, K, T, H) into their places in a buffer."""
+
+
+def _in_columns(rows: slice | Tensor, columns: slice, buffer: Tensor, new: Tensor) -> None:
+    buffer[rows, :, columns] = new
+
+
+def _in_places(rows: Tensor, positions: Tensor, buffer: Tensor, new: Tensor) -> None:
+    buffer[rows, :, positions] = new.transpose(1, 2)  # (B, T, K, H), as such an index has it
 
 
 class _Step(NamedTuple):
     """Where the next tokens go, worked out once for all layers."""
 
     positions: slice | Tensor
-    place: Index
+    write: Write
     n_seen: int
 
 
@@ -59,21 +68,21 @@ class KVCache:
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new keys and values (B, K, T, H) and return all of them (B, K, S, H)."""
         step = self._step(key.shape[2])
-        return self.store(layer, step.place, key, value, step.n_seen)
+        return self.store(layer, step.write, key, value, step.n_seen)
 
     def advance(self, n_new: int) -> None:
         """Move every row on by `n_new` tokens."""
         self.set_lengths([length + n_new for length in self.lengths])
 
     def store(
-        self, layer: int, place: Index, key: Tensor, value: Tensor, n_seen: int
+        self, layer: int, write: Write, key: Tensor, value: Tensor, n_seen: int
     ) -> tuple[Tensor, Tensor]:
-        """Write at `place` of a layer's buffers and return their first `n_seen` columns."""
+        """Write into a layer's buffers and return their first `n_seen` columns."""
         if layer not in self.buffers:  # a layer may not attend at all
             self.buffers[layer] = self._buffer(key), self._buffer(value)
         keys, values = self.buffers[layer]
-        keys.transpose(1, 2)[place] = key.transpose(1, 2)
-        values.transpose(1, 2)[place] = value.transpose(1, 2)
+        write(keys, key)
+        write(values, value)
         return keys[:, :, :n_seen], values[:, :, :n_seen]
 
     def _buffer(self, like: Tensor) -> Tensor:
@@ -125,14 +134,15 @@ class KVCache:
         """All rows have the same length: slices do."""
         first = self.lengths[0]
         new = slice(first, first + n_new)
-        return _Step(new, (slice(None), new), new.stop)
+        return _Step(new, partial(_in_columns, slice(None), new), new.stop)
 
     def _ragged(self, n_new: int) -> _Step:
         """Each row goes on from its own length."""
         lengths = torch.tensor(self.lengths, device=self.device)
         positions = lengths[:, None] + torch.arange(n_new, device=self.device)  # (B, T)
         rows = torch.arange(len(self.lengths), device=self.device)[:, None]
-        return _Step(positions, (rows, positions), max(self.lengths) + n_new)
+        write = partial(_in_places, rows, positions)
+        return _Step(positions, write, max(self.lengths) + n_new)
 
 
 class PrefillCache:
@@ -155,7 +165,8 @@ class PrefillCache:
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the keys and values (B, K, T, H) in their rows and return them as they are."""
-        self.cache.store(layer, (self.rows, slice(0, key.shape[2])), key, value, 0)
+        write = partial(_in_columns, self.rows, slice(0, key.shape[2]))
+        self.cache.store(layer, write, key, value, 0)
         return key, value
 
     def advance(self, n_new: int) -> None:

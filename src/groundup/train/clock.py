@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 
 from groundup.config import TrainConfig
 from groundup.train.progress import Progress
@@ -30,14 +31,20 @@ class Clock:
     """Times the steps of a training; `config` is its settings, as they follow from the times.
 
     `tokens_per_step` is how many tokens a step learns from, about. A training that was `timed`
-    before it was stopped keeps its number of steps.
+    before it was stopped keeps its number of steps. `agree` returns the largest wish of all
+    processes: the clock of each tells another time, and all must take as many steps.
     """
 
     def __init__(
-        self, config: TrainConfig, tokens_per_step: int, started: float, timed: bool
+        self,
+        config: TrainConfig,
+        tokens_per_step: int,
+        started: float,
+        timed: bool,
+        agree: Callable[[int], int] = int,
     ) -> None:
         self.config, self.tokens_per_step = config, tokens_per_step
-        self.started, self.timed = started, timed
+        self.started, self.timed, self.agree = started, timed, agree
         self.pause = 0.0
         """Seconds of the last validation, and of the sample after it."""
         self._steps: deque[tuple[float, int]] = deque(maxlen=TIMED_STEPS)
@@ -70,14 +77,17 @@ class Clock:
         None before that, and ever after.
         """
         step, minutes = progress.step, self.config.minutes
-        slow = minutes is not None and step >= 3 and progress.seconds > 6 * minutes
-        if self.timed or (step < TIMED_STEPS and not slow):
+        if self.timed:
             return None
+        if step < TIMED_STEPS:
+            slow = minutes is not None and step >= 3 and progress.seconds > 6 * minutes
+            if minutes is None or not self.agree(slow):
+                return None
         self.timed = True
         per_step = statistics.median(seconds for seconds, _ in self._steps)
         if minutes is not None:
             steps = step + steps_within(60 * minutes - self.wall_seconds, per_step, self.pause)
-            self.config = dataclasses.replace(self.config, steps=steps)
+            self.config = dataclasses.replace(self.config, steps=-self.agree(-steps))
             self._bound_evaluation()
         return per_step
 

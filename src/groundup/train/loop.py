@@ -61,7 +61,13 @@ class Trainer:
         config, batches, device = self.choices.config, self.batches, self.choices.device
         check_data(batches)
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
-        self.clock = Clock(config, tokens_per_step, self.started, self.timed)
+        self.clock = Clock(
+            config,
+            tokens_per_step,
+            self.started,
+            self.timed,
+            lambda wish: self.world.agree(wish)[0],
+        )
         self.learner = Learner(self.step, batches, self.choices, self.world)
         figures = device, self.flops_per_token, self.peak_flops
         self.records = Records(self.listeners, self.clock, self.evaluate, self.sample, *figures)
