@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from groundup.base.errors import UsageError
 from groundup.base.signals import Requests
-from groundup.config import TrainConfig, as_table, build
+from groundup.config import TrainConfig, as_table, build, foreign_parts, parameter_shapes
 from groundup.device.machine import machine
 from groundup.optim.step import Step
 from groundup.plan import Plan, check_fits
@@ -223,6 +224,7 @@ def _trainer(
     world, plan = _arranged(ranks, choices), manifest.plan or PlanTable()
     model = job.model(choices.config.seed) if saved is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
+    _check_extra(job, step)
     trainer = Trainer(
         step=step,
         batches=job.source(choices.config),
@@ -239,6 +241,20 @@ def _trainer(
     )
     world.watch(trainer)
     return trainer
+
+
+def _check_extra(job: Job[Any], step: Step[Any]) -> None:
+    """Refuse what a checkpoint would hold and `load` not know."""
+    if job.kind == PRETRAINING or foreign_parts(job.config):
+        return
+    known = {p.name: p.shape for p in parameter_shapes(job.config)}
+    known |= {name: tuple(shape) for name, shape in job.extra.items()}
+    for name, parameter in step.kept().items():
+        if known.get(name) != (shape := tuple(parameter.shape)):
+            raise UsageError(
+                f"{name} is kept, of the shape {shape}, but no GPT has it and `extra` of the job "
+                f"says {known.get(name, 'nothing')}; write its shape there"
+            )
 
 
 def _last_state(keeper: Keeper, step: Step[Any], world: Alone) -> State | None:
