@@ -13,14 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup import GPT, ByteTokenizer, GPTConfig, load, save
+from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.base.errors import DataError, RunError, UsageError
 from groundup.cli.run_names import check_run
 from groundup.runs import RunFolder
 from groundup.runs.base import base_table
 from groundup.runs.checkpoint import newest_intact
 from groundup.runs.manifest import QuantizationTable
+from groundup.train import drive
 from groundup.train.health import DivergedError
+from groundup.train.listener import Screen
+from groundup.train.recorder import Recorder
 from groundup.train.replay import JOBS, replay, worst
 from groundup.train.request import recorded_request
 from groundup.train.resume import Identity
@@ -170,6 +173,17 @@ def test_a_batch_is_looked_into_with_the_base_that_it_met(folder: Path) -> None:
     with_base(folder, seed=2)
     with pytest.raises(RunError, match="the job of it took other weights"):
         replay(folder / "run", jobs={Counting.kind: Counting.recorded})
+
+
+@pytest.mark.parametrize("extra", [{}, {"offset": [256]}])
+def test_what_no_gpt_has_and_the_job_does_not_tell_is_refused_before_it_trains(
+    folder: Path, extra: dict[str, list[int]]
+) -> None:
+    job = Counting(folder / "base", TrainConfig(steps=3, device="cpu", precision="fp32"))
+    job.extra = extra
+    with pytest.raises(UsageError, match=r"offset is kept, of the shape \(257,\), but"):
+        drive(job, Recorder(RunFolder(folder / "run")), Screen())
+    assert not (folder / "run").exists()
 
 
 def test_data_in_which_nothing_counts_is_refused(folder: Path) -> None:

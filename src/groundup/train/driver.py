@@ -18,6 +18,7 @@ from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest, PlanTable
 from groundup.train.choices import Choices, choose
 from groundup.train.job import Job
+from groundup.train.job_checks import check_extra
 from groundup.train.listener import Listener, Screen
 from groundup.train.loop import Trainer
 from groundup.train.progress import Progress
@@ -150,6 +151,7 @@ def _trainer(
     plan = manifest.plan or PlanTable()
     model = job.model(choices.config.seed) if saved is None else job.skeleton()
     step = job.step(model.to(choices.device), choices)
+    check_extra(job, step)
     trainer = Trainer(
         step=step,
         batches=job.source(choices.config),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from groundup.base.errors import DataError, UsageError
+from groundup.config import foreign_parts, parameter_shapes
 from groundup.data import Batch, Source
 from groundup.optim.step import Step
+from groundup.runs.manifest import PRETRAINING
+from groundup.train.job import Job
 
 
 def check_step(step: Step[Any]) -> None:
@@ -24,6 +27,20 @@ def check_step(step: Step[Any]) -> None:
         if parameter.requires_grad and parameter not in kept:
             raise UsageError(
                 f"{name} learns, but `kept` of the step leaves it out of checkpoints; add it there"
+            )
+
+
+def check_extra(job: Job[Any], step: Step[Any]) -> None:
+    """Refuse what a checkpoint would hold and `load` not know."""
+    if job.kind == PRETRAINING or foreign_parts(job.config):
+        return
+    known = {p.name: p.shape for p in parameter_shapes(job.config)}
+    known |= {name: tuple(shape) for name, shape in job.extra.items()}
+    for name, parameter in step.kept().items():
+        if known.get(name) != (shape := tuple(parameter.shape)):
+            raise UsageError(
+                f"{name} is kept, of the shape {shape}, but no GPT has it and `extra` of the job "
+                f"says {known.get(name, 'nothing')}; write its shape there"
             )
 
 
