@@ -100,8 +100,9 @@ class Training:
         return self.wait(timeout=20)
 
     def finish(self) -> None:
-        """Wait for the training to succeed."""
+        """Wait for the training to succeed; the first process tells of it."""
         assert self.wait() == [0] * len(self.ranks), self.err
+        assert not any(self.out[1:]), self.out
 
     def wait_for(self, happened: Callable[[], bool], timeout: float = 120) -> None:
         """Wait until something has happened while the training goes on."""

@@ -239,7 +239,7 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
 
     from groundup.processes.launch import place
 
-    if place() is None:  # several processes refuse together, once they have met
+    if (own := place()) is None:  # several processes refuse together, once they have met
         request.check()
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
@@ -254,10 +254,11 @@ def _carry_out(request: TrainRequest, as_json: bool) -> None:
             outcome = drive(job, keeper, screen, STARTED, requests)
     finally:
         screen.close()
-    if as_json:
-        print(json.dumps(_result(outcome)))
-    else:
-        _print_end(screen, outcome)
+    if own is None or own.rank == 0:  # the others may be done while the first still writes the run
+        if as_json:
+            print(json.dumps(_result(outcome)))
+        else:
+            _print_end(screen, outcome)
     if outcome.signal is not None and not outcome.progress.finished:
         raise typer.Exit(128 + outcome.signal)
 
