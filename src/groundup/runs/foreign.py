@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, Parameter, foreign_parts, part_of, part_tables
 from groundup.runs.base import base_checkpoint
@@ -54,6 +52,8 @@ def stored_parameters(folder: RunFolder) -> tuple[Parameter, ...]:
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of the tensors in a file; none where it cannot be read."""
+    from safetensors import SafetensorError, safe_open  # seldom needed, and often waited for
+
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.offset_keys()}
