@@ -89,6 +89,12 @@ def test_else_it_is_refused_after_a_whole_pass() -> None:
     assert fit(late).step == 12, "something counted once"
 
 
+def test_or_at_the_end_of_a_run_that_is_shorter() -> None:
+    trainer, _ = masked_trainer(set(range(99)), steps=3)
+    with pytest.raises(DataError, match=f"in {3 * PER_STEP} rows, the whole run"):
+        fit(trainer)
+
+
 CASES: list[dict[str, Any]] = [
     {"loss": "plain"},
     {"loss": "fused", "loss_chunk": 300},

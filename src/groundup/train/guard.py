@@ -71,11 +71,17 @@ class Guard:
         return False
 
     def check_counted(self, progress: Progress) -> None:
-        """Refuse to go on after a step without a counted target, if a whole pass had none."""
+        """Refuse to go on after a step without a counted target, if none has counted so far.
+
+        So far is a whole pass or, where that is shorter, the whole run.
+        """
         rows = (progress.step + 1) * self.config.sequences_per_step
-        if not progress.recent and not progress.skipped and rows >= self.learner.batches.n_rows:
+        is_pass = rows >= self.learner.batches.n_rows
+        is_run = progress.step + 1 >= self.records.clock.config.steps
+        if not progress.recent and not progress.skipped and (is_pass or is_run):
+            whole = "a whole pass" if is_pass else "the whole run"
             raise NothingCounts(
-                f"no target of the training data counts, in {rows:,} rows, a whole pass; {REMEDY}"
+                f"no target of the training data counts, in {rows:,} rows, {whole}; {REMEDY}"
             )
 
     def slowed(
