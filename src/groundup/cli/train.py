@@ -129,19 +129,14 @@ def train(
     with that run, as `groundup resume NAME` does.
     """
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
-    from groundup.runs import RunFolder
-    from groundup.runs.find import find_run
-    from groundup.train.request import (
-        DEFAULT_CORPUS,
-        DEFAULT_PRESET,
-        DEFAULT_TOKENIZER,
-        TrainRequest,
-    )
 
     _check_run_name(run)
-    if run is not None and _given(context) <= RESUMING and RunFolder(runs_folder / run).exists():
-        _resume_run(RunFolder(runs_folder / run), extend, as_json)
-        return
+    if run is not None and _given(context) <= RESUMING:
+        from groundup.runs import RunFolder
+
+        if (folder := RunFolder(runs_folder / run)).exists():
+            _resume_run(folder, extend, as_json)
+            return
     _check_base(base, {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size})
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "epochs": epochs}
@@ -151,8 +146,15 @@ def train(
     _check_length(settings, is_lengthened=extend is not None)
     if vocab_size is not None:
         model_changes["vocab_size"] = vocab_size
-    config = build(TrainConfig, settings)  # refused before torch is loaded
+    config = build(TrainConfig, settings)  # refused before what reads texts and runs is loaded
     shards = shard_folder(data_folder)
+    from groundup.runs.find import find_run
+    from groundup.train.request import (
+        DEFAULT_CORPUS,
+        DEFAULT_PRESET,
+        DEFAULT_TOKENIZER,
+        TrainRequest,
+    )
 
     _carry_out(
         TrainRequest(
