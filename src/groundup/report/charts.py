@@ -49,6 +49,8 @@ class Series:
 
     name: str
     points: Sequence[Point]
+    spread: Sequence[Point] = ()
+    """The interval (low, high) of each point, where one is known."""
     colour: int = 0
     dash: int = 0
     dots: bool = False
@@ -70,6 +72,19 @@ class Series:
     def marked(self) -> bool:
         """Whether each point has a dot: few points would be hard to see without."""
         return self.dots or (len(self.points) <= FEW and not self.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Curves in one frame, with what stands on its axes; units belong into the labels."""
+
+    title: str
+    series: Sequence[Series]
+    x_label: str = "step"
+    y_label: str = ""
+    x_log: bool = False
+    from_zero: bool = False
+    remark: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""The text that experiments learn from, as characters: small vocabulary, known entropy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from groundup.base.errors import DataError
+from groundup.data import TokenSplit, read_documents
+from groundup.tokenizer import CharTokenizer
+from groundup.tokenizer.interface import Ids
+
+DEFAULT_TEXT = "shakespeare"
+MOST_CHARACTERS = 1_100_000
+LEAST_CHARACTERS = 20_000
+VALIDATION_CHARACTERS = 20_000
+VALIDATION_SHARE = 0.1
+"""Of a short text at most this share validates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabText:
+    """A text as ids: the end of it validates."""
+
+    name: str
+    fingerprint: str
+    tokenizer: CharTokenizer
+    splits: tuple[TokenSplit, TokenSplit]
+    unigram_entropy: float
+    """Nats a token: the loss of a model that knows only how frequent each token is."""
+
+
+@lru_cache(maxsize=2)
+def read_text(name: str) -> LabText:
+    """Return the first characters of a text, at most `MOST_CHARACTERS`.
+
+    `name` is a file, a folder or a named text. Raises `DataError` where it is too short.
+    """
+    pieces: list[str] = []
+    length = 0
+    for document in read_documents([name]):
+        for chunk in document.chunks:
+            pieces.append(chunk)
+            length += len(chunk)
+        if length >= MOST_CHARACTERS:
+            break
+    text = "".join(pieces)[:MOST_CHARACTERS]
+    if len(text) < LEAST_CHARACTERS:
+        raise DataError(
+            f"{name}: {len(text):,} characters; expected at least {LEAST_CHARACTERS:,}, as an "
+            "experiment on less shows what the text is like; give a longer text"
+        )
+    tokenizer = CharTokenizer.train([text])
+    ids = tokenizer.encode_array(text)
+    counts = np.bincount(ids)
+    share = counts[counts > 0] / len(ids)
+    return LabText(
+        name=name,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
+        tokenizer=tokenizer,
+        splits=_split(tokenizer, ids),
+        unigram_entropy=float(-(share * np.log(share)).sum()),
+    )
+
+
+def _split(tokenizer: CharTokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:
+    validating = min(VALIDATION_CHARACTERS, round(len(ids) * VALIDATION_SHARE))
+    first, last = (
+        TokenSplit.from_array(part, len(tokenizer.decode(part.tolist()).encode()))
+        for part in np.split(ids, [len(ids) - validating])
+    )
+    return first, last

@@ -1,0 +1,132 @@
+"""Trains an arm by the one training loop: AdamW at a fixed rate, nothing written to disk.
+
+A training that is no longer finite is told as lost and is no error: that an arm is lost can be what
+an experiment shows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from groundup.config import GPTConfig, TrainConfig
+from groundup.lab.experiment import Setting, Values
+from groundup.lab.text import LabText, read_text
+from groundup.model import GPT, Parts
+from groundup.processes.alone import ALONE
+from groundup.train.api import InPython
+from groundup.train.driver import drive
+from groundup.train.health import DivergedError
+from groundup.train.listener import Screen
+from groundup.train.recorder import Keeper
+
+PLAIN: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "grad_clip": 1.0,
+    "batch_size": 16,
+    "device": "cpu",
+    "precision": "fp32",
+    "compile": "off",
+    "threads": 1,
+    "allocator": "system",
+    "checkpoint_activations": "off",
+    "sample_tokens": 0,
+}
+"""What trainings of an experiment have in common, unless it says otherwise.
+
+One optimizer with one rate: the default has two, of which each would hide a part of what is asked.
+"""
+CURVE_POINTS = 60
+LAST_SHARE = 0.1
+"""The part of a training whose mean loss is its final training loss."""
+TRAINS_BELOW = 0.1
+"""A training works if it ends so many nats below the text's unigram entropy."""
+
+
+def train_arm(setting: Setting) -> Values:
+    """Train the model of a setting and return how it went.
+
+    train_loss: mean over the last tenth, in nats a token; val_loss: over the validation text;
+    trains: whether train_loss is clearly below the unigram entropy; lost: whether it was no longer
+    finite (the losses are infinite then); curve: steps and losses, thinned; seconds.
+    """
+    return trained(setting)[1]
+
+
+def trained(setting: Setting) -> tuple[GPT, Values]:
+    """Do as `train_arm`, and return the trained model, too."""
+    text = read_text(setting.text)
+    model = new_model(setting)
+    recorder = _Recorder()
+    job = InPython(model, text.tokenizer, text.splits, settings_of(setting.train))
+    lost = False
+    try:
+        drive(job, Keeper(), recorder, ranks=ALONE)
+    except DivergedError:
+        lost = True
+    model.eval()
+    return model, recorder.values(text, lost)
+
+
+def settings_of(train: TrainConfig) -> TrainConfig:
+    """Return the settings of a training with one validation, at its end."""
+    return replace(train, eval_every=train.steps, eval_tokens=None)
+
+
+def new_model(setting: Setting) -> GPT:
+    """Return the untrained model of a setting; its seed determines every parameter.
+
+    It starts with the tensors that the study's first arm has with this seed, where names and shapes
+    agree; then the arm's own `start` changes what it likes.
+    """
+    model, reference = (
+        _drawn(config, parts, setting.cell.seed)
+        for config, parts in ((setting.config, setting.parts), setting.reference)
+    )
+    drawn = dict(reference.named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in drawn and drawn[name].shape == parameter.shape:
+                parameter.copy_(drawn[name])
+        setting.start(model)
+    return model
+
+
+def _drawn(config: GPTConfig, parts: Parts, seed: int) -> GPT:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT(config, parts=parts)
+
+
+class _Recorder(Screen):
+    """Keeps the losses of a training."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.val_loss = math.inf
+        self.seconds = 0.0
+
+    def metrics(self, record: dict[str, Any]) -> None:
+        if "train_loss" in record:
+            self.losses.append(record["train_loss"])
+        self.val_loss = record.get("val_loss", self.val_loss)
+
+    def values(self, text: LabText, lost: bool) -> Values:
+        last = self.losses[-max(1, round(len(self.losses) * LAST_SHARE)) :]
+        loss = math.inf if lost or not last else sum(last) / len(last)
+        every = max(1, len(self.losses) // CURVE_POINTS)
+        return {
+            "train_loss": loss,
+            "val_loss": math.inf if lost else self.val_loss,
+            "trains": loss < text.unigram_entropy - TRAINS_BELOW,
+            "lost": lost,
+            "curve_steps": [i + 1 for i in range(0, len(self.losses), every)],
+            "curve": self.losses[::every],
+            "unigram_entropy": text.unigram_entropy,
+        }
