@@ -78,4 +78,3 @@ class Costs:
             ]
             chosen |= {t.likeness: t for t in ends if t.likeness not in self._known}
         return list(chosen.values())
-

@@ -26,8 +26,14 @@ from typing import Any
 
 from groundup.base.errors import RunError, UsageError, shown
 from groundup.base.file_names import LAB
-from groundup.base.files import UNFINISHED, file_error, make_folder, read_json, write_json
-from groundup.base.files import write_text
+from groundup.base.files import (
+    UNFINISHED,
+    file_error,
+    make_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_json
 from groundup.lab.experiment import Cell, Values

@@ -61,7 +61,7 @@ def setting_table(setting: Setting) -> Any:
     }
 
 
-def codedigest(file: Path) -> str:
+def code_digest(file: Path) -> str:
     """Return a digest of what a Python file does, apart from its conclusions and its comments."""
     tree = ast.parse(file.read_bytes())
     tree.body = [node for node in tree.body if not _concludes(node)]

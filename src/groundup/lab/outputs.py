@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from groundup.base.files import write_text
 from groundup.lab.experiment import Cell, Concluded, Difference, ExperimentReport, Values
-from groundup.lab.folder import LabFolder
+from groundup.lab.folder import REPORT, LabFolder
 
 
 def write_outputs(
@@ -16,6 +19,9 @@ def write_outputs(
     """Write results.csv, verdict.json and report.html."""
     folder.write_table(values)
     folder.write_verdict(verdict_object(report))
+    if importlib.util.find_spec("groundup.lab.page"):
+        page = importlib.import_module("groundup.lab.page")
+        write_text(folder.path / REPORT, page.experiment_page(report))
 
 
 def verdict_object(report: ExperimentReport) -> dict[str, Any]:

@@ -133,5 +133,3 @@ def _line(path: Path, error: Exception) -> str:
 def _said(error: Exception) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {shown(' '.join(text.split()), 200)}"
-
-

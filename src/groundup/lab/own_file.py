@@ -70,7 +70,7 @@ def _check_key(key: str, value: Any) -> None:
         hint = f"it belongs into the table [{table}]" if setting else nearest(key, KEYS, SETTINGS)
         raise ConfigError(f"unknown key '{shown(key)}'; {hint}")
     kind = (int, float) if KEYS[key] is float else KEYS[key]
-    if not isinstance(value, kind) or isinstance(value, bool):  # type: ignore[arg-type]
+    if not isinstance(value, kind) or isinstance(value, bool):
         names = {dict: "a table", str: "a string", int: "a whole number", float: "a number"}
         raise ConfigError(f"{key} = {quoted(value)}: expected {names[KEYS[key]]}")
 
@@ -145,7 +145,9 @@ def sorted_settings(
     for key, value in settings.items():
         if key in GIVEN:
             raise ConfigError(f"{where}: {key}: leave it out, as {GIVEN[key]}")
-        owner = next((own for own, names in zip(owned, accepted, strict=True) if key in names), None)
+        owner = next(
+            (own for own, names in zip(owned, accepted, strict=True) if key in names), None
+        )
         if owner is None:
             hint = nearest(key, [*accepted[0], *accepted[1]], SETTINGS)
             raise ConfigError(f"{where}: unknown key '{shown(key)}'; {hint}")

@@ -1,4 +1,4 @@
-"""The experiments by name. Their questions are read from the files without importing them: no torch.
+"""The experiments by name. Their files are read, and not imported, to list them: no torch.
 
 So a name and a question stand in `EXPERIMENT = Experiment(name="…", question="…")` as they are.
 """
@@ -61,8 +61,9 @@ def describe(name: str) -> Described:
     """Return what the file of an experiment says of it."""
     tree = ast.parse(experiment_files()[name].read_text("utf-8"))
     for node in tree.body:
-        is_it = isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        if is_it and any(isinstance(t, ast.Name) and t.id == CONSTANT for t in node.targets):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        if any(isinstance(t, ast.Name) and t.id == CONSTANT for t in node.targets):
             told: dict[str, Any] = {
                 word.arg: ast.literal_eval(word.value)
                 for word in node.value.keywords

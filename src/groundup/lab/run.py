@@ -13,7 +13,6 @@ import torch
 from groundup.base.errors import UsageError
 from groundup.base.hardware import cpu_model_line, total_memory, usable_cores
 from groundup.base.words import counted
-from groundup.lab.shortage import too_small
 from groundup.lab.costs import LONGER, SHORT, Costs
 from groundup.lab.experiment import (
     Cell,
@@ -28,6 +27,7 @@ from groundup.lab.folder import LabFolder, default_folder
 from groundup.lab.outputs import write_outputs
 from groundup.lab.plan import Plan, fitting_scale
 from groundup.lab.screen import LabScreen
+from groundup.lab.shortage import too_small
 from groundup.lab.source import Source, find_source
 from groundup.lab.tasks import Task, Work
 from groundup.lab.text import DEFAULT_TEXT, LabText, read_text
@@ -124,6 +124,7 @@ class _Run:
         if (decided := self.folder.scale(name)) is not None:
             return decided
         plan = self.plan(least)
+        self.screen.predicted(plan)
         if (seconds := self._seconds(plan, plan.tasks)) > budget:
             raise too_small(plan, self.costs, self.kept, budget, seconds)
 

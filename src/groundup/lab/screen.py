@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 class LabScreen:
     """The base of all screens: it is told everything and shows nothing."""
 
+    def predicted(self, plan: Plan) -> None:
+        """Receive what is predicted, where cells are timed before all is planned."""
+
     def planned(self, plan: Plan) -> None:
         """Receive what will be measured, before anything is."""
 

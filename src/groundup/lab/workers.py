@@ -190,4 +190,3 @@ class _Worker:
         for pipe in (self._process.stdin, self._said):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-
