@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import re
 
-from groundup.report.charts import AnyChart, Chart
+from groundup.report.charts import AnyChart, Chart, IntervalChart
 from groundup.report.frame import Frame
+from groundup.report.heat import heat_picture
+from groundup.report.intervals import interval_picture
 from groundup.report.lines import line_picture
 from groundup.report.page import esc, fold
 from groundup.report.picture import KEY_WIDTH, Key, Picture, key_mark
 
-ROW_HEIGHT = 2.9
-"""Of a row of intervals or of a matrix, in letters' heights."""
+LETTER_HEIGHT = 16
+"""Pixels, in which the height of a picture is given; on a page it grows with the letters."""
 
 
 def picture(chart: AnyChart) -> Picture | None:
     """Return what is drawn of a chart of any kind; None where there is nothing to draw."""
     if isinstance(chart, Chart):
         return line_picture(chart)
-    raise NotImplementedError
+    return interval_picture(chart) if isinstance(chart, IntervalChart) else heat_picture(chart)
 
 
 def chart_figure(chart: AnyChart) -> str:
@@ -32,10 +34,12 @@ def chart_figure(chart: AnyChart) -> str:
     if drawn is None:
         return f'<figure>{heading}<p class="none">No figures yet.</p></figure>'
     remark = f"<figcaption>{esc(drawn.remark)}</figcaption>" if drawn.remark else ""
+    looks = "plot named" if drawn.named_inside else "plot"
+    height = f' style="height:{drawn.height / LETTER_HEIGHT:g}rem"' if drawn.height else ""
     return (
         f'<figure tabindex="0" aria-labelledby="{name}">{heading}{_legend(drawn)}'
         f'<p class="axis">{esc(drawn.y_label)}</p>'
-        f'<svg class="plot" role="img" aria-labelledby="{name}-title {name}-text">'
+        f'<svg class="{looks}" role="img"{height} aria-labelledby="{name}-title {name}-text">'
         f'<title id="{name}-title">{esc(drawn.title)}</title>'
         f'<desc id="{name}-text">{esc(drawn.words)}</desc>'
         f"{drawn.marks(Frame(drawn.x, drawn.y))}</svg>"

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from groundup.base.words import counted
 from groundup.plan.units import number as short
-from groundup.report.axes import WIDE, Axis, horizontal_axis, vertical_axis
+from groundup.report.axes import WIDE, Axis, axis_along, axis_around
 from groundup.report.charts import Chart, Series
 from groundup.report.frame import Frame
 from groundup.report.page import esc, figure, table
@@ -64,8 +64,8 @@ def _axes(chart: Chart, series: Sequence[Series]) -> tuple[Axis, Axis]:
     ends = [end for s in series for _, ends in _intervals(s) for end in ends if end > 0 or not log]
     few = all(s.marked or s.reference for s in series)
     return (
-        horizontal_axis(xs, chart.x_log, few),
-        vertical_axis([*ys, *ends], log, chart.from_zero),
+        axis_along(xs, chart.x_log, few),
+        axis_around([*ys, *ends], log, chart.from_zero),
     )
 
 
