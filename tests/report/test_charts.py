@@ -77,7 +77,7 @@ def test_an_interval_is_drawn_told_and_in_the_table() -> None:
 
 
 def test_a_level_lies_across_whatever_its_x() -> None:
-    level = r'<path class="c5 d1 reference" d="M([\d.]+) [^L]*L([\d.]+) '
+    level = r'<path class="c5 d1 reference" d="M([\d.]+) [^L"]*L([\d.]+) '
     assert ("0.0", "1000.0") in re.findall(level, chart_figure(sweep()))
 
 
@@ -116,7 +116,7 @@ def test_points_without_a_line_and_a_fitted_curve() -> None:
         Series(name="fit", points=fit, reference=True, colour=5),
     ]
     shown = chart_figure(Chart(title="Scaling", series=series, x_log=True))
-    paths = re.findall(r'<path class="[^"]*" d="M([\d.]+) [^L]*L([\d.]+) [^L]*L([\d.]+) ', shown)
+    paths = re.findall(r'<path class="[^"]*" d="M([\d.]+) [^L"]*L([\d.]+) [^L"]*L([\d.]+) ', shown)
     assert paths == [("0.0", "500.0", "1000.0")]
     assert len(places(shown, "circle", "cx")) == 2
     assert cells(shown)[0:2] == ["step", "measured"]
