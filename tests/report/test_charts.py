@@ -81,6 +81,18 @@ def test_a_level_lies_across_whatever_its_x() -> None:
     assert ("0.0", "1000.0") in re.findall(level, chart_figure(sweep()))
 
 
+def test_bars_of_several_curves_stand_beside_each_other() -> None:
+    spread = [(1.0, 3.0), (2.0, 4.0)]
+    series = [
+        Series(name=name, points=[(1.0, 2.0), (2.0, 3.0)], spread=spread if name != "c" else ())
+        for name in "abc"
+    ]
+    shown = chart_figure(Chart(title="x", series=series))
+    assert re.findall(r"translate\(([-\d]+) 0\)", shown) == ["-2", "2"]
+    assert "translate" not in chart_figure(Chart(title="x", series=series[1:]))
+    assert len(places(shown, "circle", "cx")) == 6
+
+
 def test_the_axis_has_room_for_the_intervals() -> None:
     points, spread = [(1.0, 5.0), (2.0, 5.5)], [(1.0, 9.0), (5.4, 5.6)]
     shown = chart_figure(Chart(title="x", series=[Series(name="a", points=points, spread=spread)]))
@@ -142,6 +154,11 @@ def test_intervals_stand_around_zero_seen_or_not() -> None:
     assert zero < low < high
     assert lower < zero < higher
     assert shown.count('class="hollow"') == 1
+    names = re.findall(r'<text class="name" x="0" y="([\d.]+)%">(\w+)', shown)
+    assert [name for _, name in names] == ["none", "after", "gone"]
+    heights = [float(y) for y, _ in names]
+    bars_at = places(shown, 'line class="interval"', "y1")
+    assert heights[0] < bars_at[0] < heights[1] < bars_at[1] < heights[2]
     assert cells(shown)[4:] == [
         "none", "0.2", "0.1 to 0.3", "difference seen",
         "after", "-0.05", "-0.1 to 0.02", "no difference seen",
