@@ -6,6 +6,7 @@ Letters and dots keep their size on a phone and on a desktop; the frame stretche
 from __future__ import annotations
 
 import re
+import zlib
 
 from groundup.report.charts import AnyChart, Chart, IntervalChart
 from groundup.report.frame import Frame
@@ -28,9 +29,9 @@ def picture(chart: AnyChart) -> Picture | None:
 
 def chart_figure(chart: AnyChart) -> str:
     """Return a figure with legend, description and table of figures, as HTML."""
-    name = re.sub(r"\W+", "-", chart.title.lower())
-    heading = f'<h3 id="{name}">{esc(chart.title)}</h3>'
     drawn = picture(chart)
+    name = _identity(chart.title, drawn)
+    heading = f'<h3 id="{name}">{esc(chart.title)}</h3>'
     if drawn is None:
         return f'<figure>{heading}<p class="none">No figures yet.</p></figure>'
     remark = f"<figcaption>{esc(drawn.remark)}</figcaption>" if drawn.remark else ""
@@ -46,6 +47,12 @@ def chart_figure(chart: AnyChart) -> str:
         f'<p class="axis x">{esc(drawn.x_label)}</p>{remark}'
         f"{fold('Figures as a table', drawn.table)}</figure>"
     )
+
+
+def _identity(title: str, drawn: Picture | None) -> str:
+    """Return a name that no other chart of a page has, unless it shows the same."""
+    shown = f"{title} {drawn.words if drawn else ''}".encode("utf-8", "replace")
+    return f"{re.sub(r'[^a-z0-9]+', '-', title.lower())}-{zlib.crc32(shown):08x}"
 
 
 def _legend(drawn: Picture) -> str:

@@ -15,7 +15,7 @@ WRITTEN, WRITTEN_ON_PAGE = 12, 6
 LABELS = 12
 NAME_LETTERS = 8
 ROW, LOWEST, HIGHEST = 26.0, 120.0, 400.0
-DARK = 0.6
+DARK = 0.72
 """From this share of the full colour on, letters have the colour of the ground."""
 
 
