@@ -72,7 +72,7 @@ def test_the_verdict_stands_first_and_the_prediction_before_what_was_seen() -> N
         "Predicted before the first run: it is lower & better (Xiong et al., 2020)",
         one.finding.verdict,
         "lost <once>",
-        "AdamW at a rate of 0.003, fixed after 20 steps of warm-up; 200 steps of 8 sequences",
+        "AdamW at a fixed rate of 0.003 after 20 steps of warm-up; 200 steps of 8 sequences",
         "groundup lab norm --text 'my text.txt'",
         "How to read differences",
     ]
@@ -85,7 +85,7 @@ def test_whether_a_prediction_came_out_is_marked() -> None:
     for came_out, words in (
         (True, "as predicted"),
         (False, "not as predicted"),
-        (None, "prediction not tested"),
+        (None, "prediction undecided"),
     ):
         page = experiment_page(report(concluded(came_out=came_out)))
         badges = re.findall(r'<span class="badge[^"]*">([^<]*)</span>', page)
@@ -105,7 +105,7 @@ def test_what_is_swept_and_what_arms_have_of_their_own_is_told() -> None:
     study = made_up(arms, x_name="learning rate", at=swept_setting("learning_rate")).study
     told = dict(facts(replace(study, train={**ADAMW, "warmup_steps": 0})))
     assert told["learning rate"] == "0.1, 0.01, 0.001, 0.0001"
-    assert told["training"].startswith("AdamW at a rate of its own, fixed; 200 steps")
+    assert told["training"].startswith("AdamW at a fixed rate of 0.1, 0.01, 0.001, 0.0001; 200 st")
     arm = Arm(name="c", model={"norm": "none"}, train={"steps": 9})
     assert arm_words(arm) == "norm none, steps 9"
     assert arm_words(Arm(name="d")) == "as all have it in common"

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.base.words import counted
-from groundup.config import GPTConfig, TrainConfig
-from groundup.lab.experiment import TRAINED, Arm, Study
+from groundup.lab.briefing import training_words
+from groundup.lab.experiment import TRAINED, Arm, Cell, Setting, Study
 from groundup.lab.words import at_x
-from groundup.optim.schedule import warmup_steps
 
 MOST_LISTED = 12
 """Values of what is swept that are listed one by one."""
-OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon and AdamW"}
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -30,30 +28,17 @@ def facts(study: Study) -> list[tuple[str, str]]:
     if study.model:
         told.append(("model", _settings(study.model)))
     if study.kind == TRAINED:
-        told.append(("training", training_words(study)))
+        told.append(("training", training_words(_settings_of(study))))
     return told
 
 
-def training_words(study: Study) -> str:
-    """Return how the models of a study are trained, and what of that is an arm's own."""
-    config = TrainConfig(**study.train)
-    own = {key for arm in study.arms for key in study.at(arm, study.xs[0]).train}
-    rate = "a rate that follows from the width"
-    if config.learning_rate is not None:
-        rate = f"a rate of {config.learning_rate:g}"
-    if "learning_rate" in own:
-        rate = "a rate of its own"
-    warm = warmup_steps(config)
-    schedule = "fixed" if config.schedule == "constant" else config.schedule
-    after = f" after {counted(warm, 'step')} of warm-up" if warm else ""
-    first = study.at(study.arms[0], study.xs[0])
-    context = {**study.model, **first.model}.get("context_length", GPTConfig.context_length)
-    differs = ", ".join(sorted(own - {"learning_rate"}))
-    return (
-        f"{OPTIMIZERS[config.optimizer]} at {rate}, {schedule}{after}; "
-        f"{counted(config.steps, 'step')} of {config.batch_size} sequences of {context} tokens"
-        f"{f'; an arm has its own {differs}' if differs else ''}"
-    )
+def _settings_of(study: Study) -> list[Setting]:
+    """Return the settings of all arms at all values, with the first seed and no text."""
+    return [
+        study.setting(Cell(study.name, arm.name, x, study.seeds[0]), vocab_size=2, text="")
+        for x in study.xs
+        for arm in study.arms
+    ]
 
 
 def arm_words(arm: Arm) -> str:
