@@ -13,7 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.lab.experiment import Finding, Results, Setting, Table, Values
+from groundup.lab.experiment import (
+    AT_INITIALISATION,
+    Arm,
+    Finding,
+    Prediction,
+    Results,
+    Setting,
+    Study,
+    Table,
+    Values,
+)
 from groundup.lab.statistics import t_interval
 
 LAYER_SIZES = (3, 3, 3, 3, 3, 1)
@@ -29,7 +39,7 @@ BOOK_FIGURES = {
 EQUAL_DIGITS = 1e-5
 """Relative tolerance of the comparison: half a unit of the sixth digit, and a little rounding."""
 WITH_EXPECTED = 0.9
-"""With shortcuts a layer passes at least this share of the gradient on."""
+"""A layer with a shortcut passes at least this share of the gradient on."""
 
 
 class BookNetwork(nn.Module):
@@ -70,7 +80,8 @@ def measure_book_network(setting: Setting) -> Values:
 
 
 def _gradient(tensor: object) -> Tensor:
-    assert isinstance(tensor, Tensor) and tensor.grad is not None
+    assert isinstance(tensor, Tensor)
+    assert tensor.grad is not None
     return tensor.grad
 
 
@@ -85,7 +96,8 @@ def conclude_book_network(results: Results) -> Finding:
             f"{equal} of the book's {n_figures} figures come out at seed {BOOK_SEED}. Over "
             f"{len(factors[WITH])} other seeds the gradient shrinks to {math.exp(without):.2f} of "
             f"itself from layer to layer without shortcuts (95% interval {_range(below)}) and to "
-            f"{math.exp(with_them):.2f} with them ({_range(above)})."
+            f"{math.exp(with_them):.2f} with them ({_range(above)}); the last layer, which "
+            "has none, is left out."
         ),
         came_out=(
             equal == n_figures
@@ -115,14 +127,17 @@ def _equal(results: Results, arm: str) -> list[bool]:
 
 
 def _factors(results: Results, arm: str) -> list[float]:
-    """Return the logarithm of what a layer leaves of the gradient, for each seed but the book's."""
+    """Return the logarithm of what a layer leaves of the gradient, for each seed but the book's.
+
+    Over the layers that can have a shortcut: the last has another width.
+    """
     factors = []
     for seed in results.seeds:
         values = results.get(arm, seed=seed)
         if values and seed != BOOK_SEED:
-            first, *_, last = values["entering_gradients"]
+            first, *others, last, _ = values["entering_gradients"]
             if first and last:
-                factors.append(math.log(first / last) / (len(LAYER_SIZES) - 2))
+                factors.append(math.log(first / last) / (len(others) + 1))
     return factors
 
 
@@ -142,4 +157,29 @@ def _table(results: Results) -> Table:
         title=f"Gradients at seed {BOOK_SEED}",
         head=("network", "layer", "weights, the book's", "weights, ours", "entering the layer"),
         rows=rows,
+    )
+
+
+def book_study() -> Study:
+    """Return the book's demonstration, at its seed and at others."""
+    return Study(
+        name="book",
+        title="The book's demonstration",
+        kind=AT_INITIALISATION,
+        prediction=Prediction(
+            says=f"at seed {BOOK_SEED} the book's ten figures; at other seeds the gradient that "
+            "enters a layer shrinks without shortcuts, and a layer with one leaves at least 0.9 "
+            "of it (geometric mean)",
+            source="Raschka, 2024, section 4.4; ours for the other seeds",
+        ),
+        equal="five layers, three inputs, GELU, the same weights",
+        measured="mean absolute gradient of each layer's weights; norm of the gradient that enters "
+        "each layer",
+        arms=[
+            Arm(name=WITHOUT, options={"shortcuts": False}),
+            Arm(name=WITH, options={"shortcuts": True}),
+        ],
+        seeds=(BOOK_SEED, *range(1, 33)),
+        measure=measure_book_network,
+        conclude=conclude_book_network,
     )

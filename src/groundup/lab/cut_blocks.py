@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.lab.differences import differences
-from groundup.lab.experiment import Finding, Results, Setting, Table, Values
+from groundup.lab.conclusions import differences
+from groundup.lab.experiment import (
+    TRAINED,
+    Arm,
+    Finding,
+    Prediction,
+    Results,
+    Setting,
+    Study,
+    Table,
+    Values,
+)
+from groundup.lab.initialisation import NormalStart
 from groundup.lab.text import read_text
 from groundup.lab.training import trained
 from groundup.model import GPT, NO_CACHE, Cache
+from groundup.model.init import STANDARD_DEVIATION
 from groundup.report.charts import Chart, Series
 
 N_WINDOWS = 32
 SMALL_SHARE = 0.1
 """A change of the loss is small below this part of what was learnt."""
+
+
+SCALED, UNSCALED = "residual scaling", "no residual scaling"
 
 
 class _Absent(nn.Module):
@@ -97,7 +114,7 @@ def conclude_cuts(results: Results, against: str) -> Finding:
 
 
 def _shares(results: Results, arm: str) -> tuple[float, float]:
-    """Return the median over blocks and seeds of what cutting and swapping cost, of what was learnt.
+    """Return which part of what was learnt cutting and swapping cost: medians over blocks and seeds.
 
     Infinite where no training of the arm learnt anything.
     """
@@ -128,7 +145,8 @@ def _cut_words(shares: dict[str, tuple[float, float]]) -> str:
 
 def _mean_losses(results: Results, arm: str, what: str) -> list[float]:
     """Return for each block the loss in nats a token, mean over the trainings that work."""
-    return [statistics.fmean(row) for row in zip(*(v[what] for v in _learnt(results, arm)))]
+    rows = [values[what] for values in _learnt(results, arm)]
+    return [statistics.fmean(losses) for losses in zip(*rows, strict=True)]
 
 
 def _table(results: Results, what: str) -> Table:
@@ -175,3 +193,31 @@ def _worst(results: Results) -> Iterator[str]:
             worst = max(range(len(losses)), key=losses.__getitem__)
             rise = losses[worst] - statistics.fmean(v["intact"] for v in _learnt(results, arm))
             yield f"{arm}: block {worst + 1} is missed most, by {rise:.2f} nats a token."
+
+
+def cut_study(
+    model: Mapping[str, Any], train: Mapping[str, Any], seeds: Sequence[int], equal: str
+) -> Study:
+    """Return what single blocks of a trained model are worth, residual scaling on and off."""
+    return Study(
+        name="cut",
+        title="One block left out, residual scaling on and off",
+        kind=TRAINED,
+        prediction=Prediction(
+            says="a block left out, or swapped with the next, costs less than a tenth of what was "
+            "learnt (median), as paths through the other blocks remain; starting the last "
+            "projection on each shortcut smaller by 1/sqrt(2L) does not end higher",
+            source="Veit et al., 2016; Radford et al., 2019, for the scaling",
+        ),
+        equal=f"{equal} but for its scaling, both shortcuts",
+        measured="validation loss, nats a token, of the changed model; training loss of the whole",
+        arms=[
+            Arm(name=SCALED),
+            Arm(name=UNSCALED, start=NormalStart(std=STANDARD_DEVIATION, shrunk=False)),
+        ],
+        seeds=seeds,
+        model=model,
+        train=train,
+        measure=train_and_cut,
+        conclude=partial(conclude_cuts, against=SCALED),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -19,9 +19,11 @@ from groundup.lab.initialisation import first_pass
 from groundup.lab.statistics import corrected, paired_difference, t_interval
 from groundup.report.charts import Chart, Series
 
-N_SEQUENCES = 4
+N_SEQUENCES = 2
 FADES_BELOW = 0.9
 """A gradient fades if a block leaves less of it than this."""
+GROWS_ABOVE = 1.5
+"""A gradient that grows by more than this from block to block is told."""
 COLLAPSED = 0.99
 """Mean cosine above which tokens count as one direction."""
 
@@ -94,18 +96,12 @@ def conclude_gradients(results: Results, expected: Mapping[str, Range]) -> Findi
         came_out=all(f.came_out for f in found),
         tables=[_fading_table(found)],
         charts=_gradient_charts(results),
-        notes=[
-            f"{f.arm}: {f.zeros} of {_n_gradients(results, f.arm)} gradients are zero, as they "
-            "are below the smallest number of 32 bits; they are not drawn, and the factor is that "
-            "of the others."
-            for f in found
-            if f.zeros
-        ],
+        notes=list(_notes(results, found)),
         figures={
             f.arm: {
                 "factor_a_block": f.factor,
                 "interval": list(f.interval),
-                "weights_factor_a_block": f.weights,
+                "weights_factor_a_block": None if math.isnan(f.weights) else f.weights,
                 "zeros": f.zeros,
             }
             for f in found
@@ -163,7 +159,30 @@ def _verdict(results: Results, found: Sequence[_Fading]) -> str:
 
 
 def _factors(found: Sequence[_Fading]) -> str:
-    return " or ".join(f"{f.factor:.2g}" for f in found)
+    return " or ".join(_factor(f.factor) for f in found)
+
+
+def _factor(value: float) -> str:
+    return f"{value:.3f}" if value > 0.001 else f"{value:.1e}"
+
+
+def _notes(results: Results, found: Sequence[_Fading]) -> Iterator[str]:
+    """Say which gradients are zero or grow, and that the weights' own do not fade."""
+    for f in found:
+        if f.zeros:
+            yield (
+                f"{f.arm}: {f.zeros} of {_n_gradients(results, f.arm)} gradients are zero, as they "
+                "are below the smallest number of 32 bits; they are not drawn, and the factor is "
+                "that of the others."
+            )
+        if f.fades and f.weights > FADES_BELOW:
+            yield (
+                f"{f.arm}: the gradients of the weights stay level all the same ({f.weights:.2f} a "
+                "block), as what fades going backwards meets inputs that fade going forwards: a "
+                "look at them alone would not show it."
+            )
+        if f.interval[0] > GROWS_ABOVE:
+            yield f"{f.arm}: the gradient does not fade but grows, by {f.factor:.1f} a block."
 
 
 def _fading_table(found: Sequence[_Fading]) -> Table:
@@ -173,10 +192,10 @@ def _fading_table(found: Sequence[_Fading]) -> Table:
         rows=[
             [
                 f.arm,
-                f"{f.factor:.3g}",
-                f"{f.interval[0]:.3g} to {f.interval[1]:.3g}",
+                _factor(f.factor),
+                f"{_factor(f.interval[0])} to {_factor(f.interval[1])}",
                 _expected_words(f.expected),
-                f"{f.weights:.3g}",
+                "zero" if math.isnan(f.weights) else _factor(f.weights),
                 str(f.zeros),
             ]
             for f in found
@@ -247,8 +266,9 @@ def conclude_cosine(results: Results, pairs: Sequence[tuple[str, str]]) -> Findi
     others = [at_end[with_them] for _, with_them in pairs]
     return Finding(
         verdict=(
-            f"After {deepest:.0f} blocks the mean cosine between two tokens is {lowest:.3f} or "
-            f"more without shortcuts, and {min(others):.2f} to {max(others):.2f} with them."
+            f"After {deepest:.0f} blocks the mean cosine between two tokens is at least "
+            f"{math.floor(lowest * 1000) / 1000:.3f} without shortcuts, and {min(others):.2f} to "
+            f"{max(others):.2f} with them."
         ),
         came_out=lowest > COLLAPSED and all(_higher(d) for d in differences),
         differences=differences,

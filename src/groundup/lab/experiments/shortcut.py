@@ -10,15 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from groundup.lab.book_network import (
-    BOOK_SEED,
-    WITH,
-    WITHOUT,
-    conclude_book_network,
-    measure_book_network,
-)
+from groundup.lab.book_network import book_study
 from groundup.lab.conclusions import differences, sweep
-from groundup.lab.cut_blocks import conclude_cuts, train_and_cut
+from groundup.lab.cut_blocks import cut_study
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -31,8 +25,13 @@ from groundup.lab.experiment import (
     swept,
     swept_setting,
 )
-from groundup.lab.fading import conclude_cosine, conclude_gradients, measure_cosine, measure_gradients
-from groundup.lab.initialisation import NormalStart, XavierStart
+from groundup.lab.fading import (
+    conclude_cosine,
+    conclude_gradients,
+    measure_cosine,
+    measure_gradients,
+)
+from groundup.lab.initialisation import XavierStart
 from groundup.lab.training import PLAIN, train_arm
 from groundup.model import GPT, NO_CACHE, PARTS, Cache, PreNormBlock
 from groundup.model.init import STANDARD_DEVIATION
@@ -44,7 +43,9 @@ class BareBlock(PreNormBlock):
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
         """Return what the feed-forward makes of what attention makes of `x` (B, T, D)."""
-        return self.ffn(self.ffn_norm(self.attn(self.attn_norm(x), cache, rotate)))
+        x = self.attn(self.attn_norm(x), cache, rotate)
+        made: Tensor = self.ffn(self.ffn_norm(x))
+        return made
 
 
 class AttentionShortcutBlock(PreNormBlock):
@@ -52,7 +53,9 @@ class AttentionShortcutBlock(PreNormBlock):
 
     def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
         """Return what the feed-forward makes of `x` (B, T, D) and attention's contribution."""
-        return self.ffn(self.ffn_norm(x + self.attn(self.attn_norm(x), cache, rotate)))
+        x = x + self.attn(self.attn_norm(x), cache, rotate)
+        made: Tensor = self.ffn(self.ffn_norm(x))
+        return made
 
 
 class FeedForwardShortcutBlock(PreNormBlock):
@@ -61,7 +64,8 @@ class FeedForwardShortcutBlock(PreNormBlock):
     def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
         """Return what attention makes of `x` (B, T, D), with the feed-forward's added."""
         x = self.attn(self.attn_norm(x), cache, rotate)
-        return x + self.ffn(self.ffn_norm(x))
+        made: Tensor = x + self.ffn(self.ffn_norm(x))
+        return made
 
 
 class NoNorm(nn.Module):
@@ -149,31 +153,6 @@ COLLAPSE_PAIRS = [
 ]
 
 
-def book_study() -> Study:
-    """Return the book's demonstration, at its seed and at others."""
-    return Study(
-        name="book",
-        title="The book's demonstration",
-        kind=AT_INITIALISATION,
-        prediction=Prediction(
-            says=f"at seed {BOOK_SEED} the book's ten figures; at other seeds the gradient that "
-            "enters a layer shrinks without shortcuts, and a layer leaves at least 0.9 of it with "
-            "them (geometric mean)",
-            source="Raschka, 2024, section 4.4; ours for the other seeds",
-        ),
-        equal="five layers, three inputs, GELU, the same weights",
-        measured="mean absolute gradient of each layer's weights; norm of the gradient that enters "
-        "each layer",
-        arms=[
-            Arm(name=WITHOUT, options={"shortcuts": False}),
-            Arm(name=WITH, options={"shortcuts": True}),
-        ],
-        seeds=(BOOK_SEED, *range(1, 33)),
-        measure=measure_book_network,
-        conclude=conclude_book_network,
-    )
-
-
 def gradient_study() -> Study:
     """Return which gradients enter the blocks of untrained transformers."""
     return Study(
@@ -185,10 +164,10 @@ def gradient_study() -> Study:
             "(within 0.1) of the gradient, with our smaller one at most 0.01; with norms or with "
             "shortcuts a block leaves at least 0.9: a norm divides by the size of what comes in, "
             "so that what the matrices take, it gives back",
-            source=f"ours, from variances as in Glorot and Bengio, 2010; He et al., 2016, for "
+            source="ours, from variances as in Glorot and Bengio, 2010; He et al., 2016, for "
             "shortcuts",
         ),
-        equal=f"{N_BLOCKS} blocks, 64 wide, 4 heads, 4 sequences of 64 characters, the numbers drawn",
+        equal=f"{N_BLOCKS} blocks, 64 wide, 4 heads, 2 sequences of 64 characters, numbers drawn",
         measured="Frobenius norm of the gradient that enters each block, and of its matrices'",
         arms=[untrained_arm(*key) for key in NAMES],
         seeds=range(1, 33),
@@ -210,8 +189,8 @@ def collapse_study() -> Study:
             "after 16 blocks, with norms and without; with shortcuts it is smaller at every depth",
             source="Dong et al., 2021",
         ),
-        equal="64 wide, 4 heads, 4 sequences of 64 characters, the numbers drawn",
-        measured="mean cosine between the vectors of two tokens of a sequence, after the last block",
+        equal="64 wide, 4 heads, 2 sequences of 64 characters, numbers drawn",
+        measured="mean cosine between the vectors of two tokens of a sequence after the last block",
         arms=[untrained_arm(*key) for key, name in NAMES.items() if name in wanted],
         seeds=range(1, 33),
         xs=DEPTHS_COLLAPSE,
@@ -295,35 +274,6 @@ def seeds_study(train: dict[str, Any], seeds: Sequence[int]) -> Study:
     )
 
 
-SCALED, UNSCALED = "residual scaling", "no residual scaling"
-
-
-def cut_study(train: dict[str, Any], seeds: Sequence[int]) -> Study:
-    """Return what single blocks of a trained model are worth, residual scaling on and off."""
-    return Study(
-        name="cut",
-        title="One block left out, residual scaling on and off",
-        kind=TRAINED,
-        prediction=Prediction(
-            says="a block left out, or swapped with the next, costs less than a tenth of what was "
-            "learnt (median), as paths through the other blocks remain; starting the last "
-            "projection on each shortcut smaller by 1/sqrt(2L) does not end higher",
-            source="Veit et al., 2016; Radford et al., 2019, for the scaling",
-        ),
-        equal=f"8 blocks, both shortcuts, {HELD} but for its scaling",
-        measured="validation loss, nats a token, of the changed model; training loss of the whole",
-        arms=[
-            Arm(name=SCALED),
-            Arm(name=UNSCALED, start=NormalStart(std=STANDARD_DEVIATION, shrunk=False)),
-        ],
-        seeds=seeds,
-        model={**NARROW, "n_layers": 8},
-        train=train,
-        measure=train_and_cut,
-        conclude=partial(conclude_cuts, against=SCALED),
-    )
-
-
 def rate_study(train: dict[str, Any]) -> Study:
     """Return whether another learning rate would train a model without shortcuts."""
     return Study(
@@ -365,7 +315,7 @@ def studies(scale: float) -> list[Study]:
         collapse_study(),
         depth_study(train, depths),
         seeds_study(train, seeds),
-        cut_study(train, seeds),
+        cut_study({**NARROW, "n_layers": 8}, train, seeds, f"8 blocks, {HELD}"),
         *([rate_study(train)] if scale >= 2 else []),
     ]
 
