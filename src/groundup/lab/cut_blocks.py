@@ -108,15 +108,26 @@ def conclude_cuts(results: Results, against: str) -> Finding:
         differences=trained_arms.differences,
         tables=[_table(results, "cut"), _table(results, "swapped"), *trained_arms.tables],
         charts=[_chart(results), *trained_arms.charts],
-        notes=[*_worst(results), *trained_arms.notes],
-        figures={arm: {"cut": cut, "swapped": swap} for arm, (cut, swap) in shares.items()},
+        notes=[
+            *_worst(results),
+            f"After {results.study.train.get('steps', 0)} steps: what later blocks do by then "
+            "may be little.",
+            *trained_arms.notes,
+        ],
+        figures={
+            arm: {
+                name: share if math.isfinite(share) else None
+                for name, share in zip(("cut", "swapped"), pair, strict=True)
+            }
+            for arm, pair in shares.items()
+        },
     )
 
 
 def _shares(results: Results, arm: str) -> tuple[float, float]:
-    """Return which part of what was learnt cutting and swapping cost: medians over blocks and seeds.
+    """Return which part of what was learnt cutting and swapping cost.
 
-    Infinite where no training of the arm learnt anything.
+    Medians over blocks and seeds. Infinite where no training of the arm learnt anything.
     """
     cut, swapped = [], []
     for values in _learnt(results, arm):
