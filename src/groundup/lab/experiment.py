@@ -3,7 +3,7 @@
 Experiment        a question, and the studies that answer it
 Study             arms x values x seeds: what differs, what is held equal, what is measured
 Arm               one of the things that are compared: a model, a training
-Cell              one arm at one value with one seed: the smallest piece of work, done by one process
+Cell              one arm at one value with one seed: the smallest work, done by one process
 Setting           a cell with all that its measurement needs
 Finding           what a study has shown: a sentence, differences, tables, charts
 ExperimentReport  all of them, with where and how they were measured
