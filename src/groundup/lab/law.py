@@ -46,23 +46,29 @@ class Law(NamedTuple):
         return self.data_exponent / (self.size_exponent + self.data_exponent)
 
 
-def fit_law(points: Sequence[Point]) -> Law:
+def fit_law(points: Sequence[Point], near: Law | None = None) -> Law:
     """Return the law nearest to points by least squares of log loss; more than five are needed.
 
-    The best of fits from several starts, as one alone may end in a local minimum.
+    It is the best of fits from several starts, as one alone may end in a local minimum; or that
+    from the law `near` by, where one is known.
     """
     where = np.array([(p.parameters, p.tokens) for p in points]).T  # (2, n)
-    losses = np.array([p.loss for p in points])
-    lowest = float(losses.min())
-    bounds = ([0, 0, 0.01, 0, 0.01], [lowest, math.inf, 3, math.inf, 3])
+    logs = np.log([p.loss for p in points])
+    lowest = math.exp(logs.min())
+    starts = [near] if near else [_start(lowest, *start) for start in STARTS]
+    bounds = ([0, 0, 0.01, 0, 0.01], [max(lowest, starts[0][0]), math.inf, 3, math.inf, 3])
     fits = []
-    for share, exponent in STARTS:
-        rest = lowest * (1 - share) / 2
-        start = (lowest * share, rest, exponent, rest, exponent)
-        found, _ = curve_fit(_log_loss, where, np.log(losses), start, bounds=bounds, maxfev=20_000)
-        error = float(((_log_loss(where, *found) - np.log(losses)) ** 2).sum())
+    for start in starts:
+        found, _ = curve_fit(_log_loss, where, logs, start, bounds=bounds, maxfev=20_000)
+        error = float(((_log_loss(where, *found) - logs) ** 2).sum())
         fits.append((error, Law(*map(float, found))))
     return min(fits, key=lambda fit: fit[0])[1]
+
+
+def _start(lowest: float, share: float, exponent: float) -> Law:
+    """Return a law from which a fit begins: the rest of the loss is shared by size and text."""
+    rest = lowest * (1 - share) / 2
+    return Law(lowest * share, rest, exponent, rest, exponent)
 
 
 def _loss(where: Any, e: float, size: float, a: float, data: float, b: float) -> Any:

@@ -16,11 +16,13 @@ from groundup.data.batches import Batches
 from groundup.model import GPT
 
 FEW = 4
-"""Sequences in a small batch."""
+"""Sequences in a small batch, which costs less than as many batches of one."""
 N_BATCHES = 256
 
 
-def noise_scale(model: GPT, split: TokenSplit, seed: int, n_batches: int = N_BATCHES) -> float:
+def noise_scale(
+    model: GPT, split: TokenSplit, seed: int, n_batches: int = N_BATCHES, few: int = FEW
+) -> float:
     """Return the simple noise scale tr(S) / |G|^2 of a model's gradient, in sequences.
 
     G is the gradient over all of the text and S the covariance of a single sequence's. A batch of
@@ -28,16 +30,16 @@ def noise_scale(model: GPT, split: TokenSplit, seed: int, n_batches: int = N_BAT
     the large one that they are together give both without bias (equations A.2 and A.3). It is
     infinite where the signal cannot be told from nothing.
     """
-    batches = Batches(split, model.config.context_length, FEW, seed, order="random")
+    batches = Batches(split, model.config.context_length, few, seed, order="random")
     total, small_norm = torch.zeros(0), 0.0
     for tokens, targets in batches.torch(n_batches):
         gradient = _gradient(model, tokens, targets)
         small_norm += float(gradient @ gradient) / n_batches
         total = gradient if not len(total) else total + gradient
     mean = total / n_batches
-    large_norm, large = float(mean @ mean), FEW * n_batches
-    signal = (large * large_norm - FEW * small_norm) / (large - FEW)
-    noise = (small_norm - large_norm) / (1 / FEW - 1 / large)
+    large_norm, large = float(mean @ mean), few * n_batches
+    signal = (large * large_norm - few * small_norm) / (large - few)
+    noise = (small_norm - large_norm) / (1 / few - 1 / large)
     return noise / signal if signal > 0 else math.inf
 
 

@@ -70,8 +70,8 @@ def trained(
 ) -> tuple[GPT, Values]:
     """Do as `train_arm`, and return the trained model, too.
 
-    `text` is the setting's if not given. A training ends early, without a validation, after the
-    step at which `until` says so of the losses of all steps.
+    `text` is the setting's if not given. A training ends early, with an infinite val_loss, after
+    the step at which `until` says so of the losses of all steps.
     """
     text = read_text(setting.text) if text is None else text
     model = new_model(setting)
@@ -83,7 +83,7 @@ def trained(
     except DivergedError:
         lost = True
     except _EnoughError:
-        pass
+        recorder.val_loss = math.inf  # known is that of the untrained model
     model.eval()
     return model, {**recorder.values(text, lost), "cpu_seconds": time.process_time() - began}
 

@@ -247,14 +247,16 @@ def _noise_then(results: Results) -> float:
 
 
 def best_steps(results: Results) -> dict[float, list[float]]:
-    """Return the steps at each batch size, one a seed, at the rate that is best in the mean."""
+    """Return the steps at each batch size, one a seed, at the rate that is best in the mean.
+
+    Rates with which a seed did not get there are left out, and sizes that have no other.
+    """
     steps = {}
     for x in results.study.xs:
-        best = min(
-            (results.numbers("steps", arm, x) for arm in RATES), key=lambda by_seed: sum(by_seed)
-        )
-        if math.isfinite(sum(best)):
-            steps[x] = best
+        by_rate = [results.numbers("steps", arm, x) for arm in RATES]
+        there = [by_seed for by_seed in by_rate if all(map(math.isfinite, by_seed))]
+        if there:
+            steps[x] = min(there, key=statistics.fmean)
     return steps
 
 

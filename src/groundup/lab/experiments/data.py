@@ -20,7 +20,7 @@ from groundup.lab.experiment import (
     Study,
     Values,
 )
-from groundup.lab.statistics import t_interval
+from groundup.lab.measured import mean_and_spread
 from groundup.lab.text import part_of, read_text
 from groundup.lab.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
@@ -139,17 +139,14 @@ def _verdict(results: Results, finding: Finding) -> str:
 
 
 def _chart(results: Results) -> Chart:
-    measured, spread = [], []
-    for name, n in PASSES.items():
-        mean, low, high = t_interval(results.numbers("val_loss", name))
-        measured.append((float(n), mean))
-        spread.append((low, high))
+    found = [mean_and_spread(results.numbers("val_loss", name)) for name in PASSES]
+    measured = [(float(n), mean) for n, (mean, _) in zip(PASSES.values(), found, strict=True)]
     base = measured[0][1]
     lawful = [(float(PASSES[name]), base + more) for name, more in law(results).items()]
     return Chart(
         title="Loss against passes",
         series=[
-            Series(name="measured", points=measured, spread=spread, dots=True),
+            Series(name="measured", points=measured, spread=[s for _, s in found], dots=True),
             Series(name="by the law of Muennighoff et al.", points=lawful, colour=1, dash=1),
         ],
         x_label="passes over the text, with equally many tokens trained",

@@ -38,7 +38,7 @@ RATE = 0.2
 """Divided by the width: the best rate of AdamW falls so (Yang et al., 2022)."""
 NEAR = 0.05
 """Nats a token: a loss predicted within this is predicted well."""
-N_RESAMPLED = 200
+N_RESAMPLED = 100
 """Fits of seeds drawn with replacement, whose spread gives the intervals."""
 
 
@@ -98,7 +98,8 @@ def conclude(results: Results) -> Finding:
     seeds = range(len(results.seeds))
     if not all(math.isfinite(point.loss) for point in points(results, [*smaller, largest], seeds)):
         return Finding(verdict="A training was lost: the law cannot be fitted.", came_out=None)
-    law, laws = fit_law(points(results, smaller, seeds)), resampled(results, smaller)
+    law = fit_law(points(results, smaller, seeds))
+    laws = resampled(results, smaller, law)
     reached = points(results, [largest], seeds)[-1]
     told = law.loss(reached.parameters, reached.tokens)
     figures = {
@@ -142,12 +143,11 @@ def points(results: Results, arms: Sequence[str], seeds: Sequence[int]) -> list[
     return found
 
 
-def resampled(results: Results, arms: Sequence[str]) -> list[Law]:
-    """Return laws fitted to seeds that are drawn anew, with replacement."""
+def resampled(results: Results, arms: Sequence[str], law: Law) -> list[Law]:
+    """Return laws fitted to seeds that are drawn anew, with replacement; `law` fits all of them."""
     rng, n = np.random.default_rng(1), len(results.seeds)
-    return [
-        fit_law(points(results, arms, rng.integers(n, size=n).tolist())) for _ in range(N_RESAMPLED)
-    ]
+    drawn = (rng.integers(n, size=n).tolist() for _ in range(N_RESAMPLED))
+    return [fit_law(points(results, arms, seeds), near=law) for seeds in drawn]
 
 
 def _interval(values: Sequence[float]) -> list[float]:

@@ -25,8 +25,9 @@ RATE = 3e-3
 RATES = (3e-3, 1e-2, 3e-2)
 ALIKE = 0.02
 """Nats a token: schedules that differ by no more are alike."""
-DECAY_STEPS, WARM_UP_STEPS = 560, 380
-"""20 x 560 and 30 x 380 steps of 1,024 tokens: 23 million tokens, 2 layers deep and 64 wide."""
+DECAY_STEPS, WARM_UP_STEPS = 1000, 680
+"""20 x 1,000 and 30 x 680 steps of 512 tokens: 21 million tokens, 2 layers deep and 64 wide."""
+PLAINLY = {**PLAIN, "batch_size": 8}
 MODEL = {"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
 MEASURED = "loss on the validation text at the end, nats a token"
 
@@ -62,7 +63,7 @@ def decay(steps: int) -> Study:
             Arm(name=WSD, train={"schedule": "wsd", "decay_share": 0.2, **zero}),
         ],
         model=MODEL,
-        train={**PLAIN, "learning_rate": RATE, "steps": steps},
+        train={**PLAINLY, "learning_rate": RATE, "steps": steps},
         measure=train_arm,
         conclude=conclude_decay,
     )
@@ -86,7 +87,7 @@ def warm_up(steps: int) -> Study:
         x_name="learning rate",
         at=swept_setting("learning_rate"),
         model=MODEL,
-        train={**PLAIN, "schedule": "cosine", "min_learning_rate": 0.0, "steps": steps},
+        train={**PLAINLY, "schedule": "cosine", "min_learning_rate": 0.0, "steps": steps},
         measure=train_arm,
         conclude=conclude_warm_up,
     )
