@@ -3,7 +3,7 @@
 Experiment        a question, and the studies that answer it
 Study             arms x values x seeds: what differs, what is held equal, what is measured
 Arm               one of the things that are compared: a model, a training
-Cell              one arm at one value with one seed: the smallest work, done by one process
+Cell              one arm at one value with one seed: the smallest piece of work, of one process
 Setting           a cell with all that its measurement needs
 Finding           what a study has shown: a sentence, differences, tables, charts
 ExperimentReport  all of them, with where and how they were measured
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.model import GPT, PARTS, Parts
-from groundup.report.charts import Chart
+from groundup.report.charts import AnyChart
 
 Values = Mapping[str, Any]
 """What a cell measured, by name: numbers, or lists of numbers such as a curve."""
@@ -230,7 +230,7 @@ class Finding:
     """Whether the prediction came out; None where this cannot be told or nothing was predicted."""
     differences: Sequence[Difference] = ()
     tables: Sequence[Table] = ()
-    charts: Sequence[Chart] = ()
+    charts: Sequence[AnyChart] = ()
     notes: Sequence[str] = ()
     """What is left out, was lost, or is to be read with care."""
     figures: Mapping[str, Any] = field(default_factory=dict)
