@@ -55,7 +55,7 @@ def test_the_law_reads_the_curve_of_new_text() -> None:
 
 
 def test_it_runs_on_parts_of_the_text(tmp_path: Path) -> None:
-    study = toy(STUDY, steps=200, seeds=(1, 2), arms=[STUDY.arms[0], STUDY.arms[-2]])
+    study = toy(STUDY, steps=150, seeds=(1,), arms=[STUDY.arms[0], STUDY.arms[-2]])
     results = measured(study, tmp_path)
     again, new = (results.numbers("train_loss", arm) for arm in ("32 passes", "new text"))
     assert all(a < b for a, b in zip(again, new, strict=True))

@@ -36,7 +36,7 @@ def rates(study: Study, folder: Path, step: int) -> dict[tuple[str, float], floa
 def test_the_rate_ends_as_each_arm_says(tmp_path: Path) -> None:
     ends = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, -1).items()}
     assert ends == pytest.approx({ZERO: 0, TENTH: 0.1, CONSTANT: 1, WSD: 0}, abs=1e-9)
-    three_quarters = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, 750).items()}
+    three_quarters = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, 525).items()}
     assert three_quarters[WSD] == 1
     assert three_quarters[ZERO] < 0.3
 
@@ -44,19 +44,27 @@ def test_the_rate_ends_as_each_arm_says(tmp_path: Path) -> None:
 def test_the_rate_begins_as_each_arm_says(tmp_path: Path) -> None:
     begins = rates(WARM_UP, tmp_path, 0)
     assert [rate for (arm, _), rate in begins.items() if arm == COLD] == [1.0] * 3
-    assert [rate for (arm, _), rate in begins.items() if arm == WARM] == pytest.approx([1 / 68] * 3)
+    assert [rate for (arm, _), rate in begins.items() if arm == WARM] == pytest.approx([1 / 40] * 3)
 
 
 def test_the_ends_come_out_as_predicted() -> None:
     finding = DECAY.conclude(made(DECAY, losses(AS_PREDICTED)))
     assert finding.came_out is True
-    assert len(finding.differences) == 3
+    assert len(finding.differences) == 6
 
 
 @pytest.mark.parametrize("other", [{CONSTANT: 1.9}, {TENTH: 2.0}, {WSD: 2.1}])
 def test_the_ends_do_not_come_out(other: dict[str, float]) -> None:
     finding = DECAY.conclude(made(DECAY, losses(AS_PREDICTED | other)))
     assert finding.came_out is False
+
+
+def test_it_must_come_out_at_either_rate() -> None:
+    def values(cell: Cell) -> Values:
+        better = 0.5 if cell.arm == CONSTANT and cell.x == 3e-3 else 0.0
+        return run(AS_PREDICTED[cell.arm] - better + 0.001 * ((cell.seed + len(cell.arm)) % 3))
+
+    assert DECAY.conclude(made(DECAY, values)).came_out is False
 
 
 def test_an_end_that_the_seeds_leave_open_is_not_told() -> None:

@@ -24,6 +24,7 @@ from groundup.lab.experiment import (
     Values,
     swept_setting,
 )
+from groundup.lab.measured import mean_and_spread
 from groundup.lab.noise import noise_scale
 from groundup.lab.statistics import t_interval
 from groundup.lab.text import read_text
@@ -197,7 +198,7 @@ def _noise_table(results: Results, scales: Scales) -> Table:
 
 def _noise_chart(scales: Scales) -> Chart:
     noise = Series(
-        name="noise scale, with its 95% interval",
+        name="noise scale",
         points=[(x, scale) for x, (scale, _, _) in scales.items()],
         spread=[(low, high) for _, low, high in scales.values()],
         dots=True,
@@ -207,6 +208,7 @@ def _noise_chart(scales: Scales) -> Chart:
         series=[noise],
         y_label="sequences of 64 tokens",
         x_log=True,
+        y_log=True,
     )
 
 
@@ -299,21 +301,24 @@ def _chart(steps: dict[float, list[float]], fewest: float, critical: float) -> C
         title="Steps against batch size",
         series=[
             Series(
-                name="measured, lowest to highest of the seeds",
+                name="measured",
                 points=[(x, statistics.fmean(by_seed)) for x, by_seed in steps.items()],
-                spread=[(min(by_seed), max(by_seed)) for by_seed in steps.values()],
+                spread=[mean_and_spread(by_seed)[1] for by_seed in steps.values()],
                 dots=True,
+                line=False,
             ),
             Series(
                 name="fit",
                 points=[(x, fewest * (1 + critical / x)) for x in steps],
                 colour=1,
                 dash=1,
+                reference=True,
             ),
         ],
         x_label="sequences of 64 tokens in a batch",
         y_label="steps to the loss",
         x_log=True,
+        y_log=True,
     )
 
 

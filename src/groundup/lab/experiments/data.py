@@ -147,7 +147,13 @@ def _chart(results: Results) -> Chart:
         title="Loss against passes",
         series=[
             Series(name="measured", points=measured, spread=[s for _, s in found], dots=True),
-            Series(name="by the law of Muennighoff et al.", points=lawful, colour=1, dash=1),
+            Series(
+                name="by the law of Muennighoff et al.",
+                points=lawful,
+                colour=1,
+                dash=1,
+                reference=True,
+            ),
         ],
         x_label="passes over the text, with equally many tokens trained",
         y_label="validation loss, nats a token",

@@ -191,8 +191,10 @@ def _chart(results: Results, law: Law) -> Chart:
         lines = [(p.tokens, law.loss(p.parameters, p.tokens)) for p in of_arm]
         measured = [(p.tokens, p.loss) for p in of_arm]
         series += [
-            Series(name=f"{arm.name}{last}", points=measured, colour=i, dots=True),
-            Series(name=f"{arm.name}, by the law", points=lines, colour=i, dash=1, faint=True),
+            Series(
+                name=f"{arm.name}{last}", points=measured, colour=i, dash=i, dots=True, line=False
+            ),
+            Series(name=f"{arm.name}, by the law", points=lines, colour=i, dash=i, reference=True),
         ]
     return Chart(
         title="Loss by text, for each size",
