@@ -31,7 +31,6 @@ from groundup.lab.text import read_text
 from groundup.lab.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
-LEAST = 2.0
 CONTEXT = 64
 MODEL = {"context_length": CONTEXT, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
 MOMENTS, EARLY = (10, 30, 100, 300, 1000), 30
@@ -57,7 +56,7 @@ Scales = Mapping[float, tuple[float, float, float]]
 
 def studies(scale: float) -> list[Study]:
     """Return the noise of a gradient and the steps to a loss; more seeds with more time."""
-    n_seeds = max(1, round(3 * scale / LEAST))
+    n_seeds = max(1, round(3 * scale / EXPERIMENT.least))
     return [noise(range(1, max(2, n_seeds) + 1)), steps_to_a_loss(range(1, n_seeds + 1))]
 
 
@@ -334,5 +333,5 @@ EXPERIMENT = Experiment(
     name="batch",
     question="How large a batch is worth its cost, and does the gradient's noise tell it?",
     studies=studies,
-    least=LEAST,
+    least=2.0,
 )

@@ -25,8 +25,8 @@ from groundup.lab.text import part_of, read_text
 from groundup.lab.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
-LEAST, WIDE_FROM = 2.5, 7.0
-"""Times the default's time that five seeds take, 64 and 128 wide."""
+WIDE_FROM = 7.0
+"""Times the default's time that five seeds of the wider model take."""
 PASSES = {"new text": 1, **{f"{n} passes": n for n in (2, 4, 8, 16, 32, 64)}}
 STEPS = 1000
 """Of 1,024 tokens: all that the largest text of an experiment has. 35 runs are 36 million tokens, 4
@@ -40,7 +40,7 @@ DECAY = 15.39
 
 def studies(scale: float) -> list[Study]:
     """Return the one study: with more time more seeds, then a wider model."""
-    least = WIDE_FROM if scale >= WIDE_FROM else LEAST
+    least = WIDE_FROM if scale >= WIDE_FROM else EXPERIMENT.least
     n_seeds = 5 * max(1, int(scale / least))
     return [
         Study(
@@ -68,7 +68,7 @@ def studies(scale: float) -> list[Study]:
             train={
                 **PLAIN,
                 "learning_rate": 3e-3,
-                "steps": max(20, round(STEPS * min(1.0, scale / LEAST))),
+                "steps": max(20, round(STEPS * min(1.0, scale / EXPERIMENT.least))),
             },
             measure=measure,
             conclude=conclude,
@@ -77,12 +77,14 @@ def studies(scale: float) -> list[Study]:
 
 
 def measure(setting: Setting) -> Values:
-    """Train on a part of the text so large that the training passes it `passes` times."""
+    """Train on a part of the text so large that the training passes it `passes` times.
+
+    In a training of a few steps, of which only the time is asked, it is two windows at least.
+    """
     train = setting.train
     n_tokens = train.steps * train.sequences_per_step * setting.config.context_length
-    part = part_of(
-        read_text(setting.text), n_tokens // setting.options["passes"], setting.cell.seed
-    )
+    unique = max(n_tokens // setting.options["passes"], 2 * setting.config.context_length)
+    part = part_of(read_text(setting.text), unique, setting.cell.seed)
     return trained(setting, part)[1]
 
 
@@ -165,5 +167,5 @@ EXPERIMENT = Experiment(
     name="data",
     question="How often can a text be read before more reading is worth less than more text?",
     studies=studies,
-    least=LEAST,
+    least=2.5,
 )

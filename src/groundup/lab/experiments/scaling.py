@@ -26,7 +26,6 @@ from groundup.lab.law import Law, Point, fit_law
 from groundup.lab.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
-LEAST = 3.0
 WIDTHS = (16, 32, 64, 96, 128)
 WIDER, WIDER_FROM = 192, 7.0
 """A still larger one to predict, with so many times the default's time."""
@@ -45,8 +44,8 @@ N_RESAMPLED = 100
 def studies(scale: float) -> list[Study]:
     """Return the one study; with more time the largest model is larger, or there are more seeds."""
     widths = (*WIDTHS, WIDER) if scale >= WIDER_FROM else WIDTHS
-    least = WIDER_FROM if scale >= WIDER_FROM else LEAST
-    steps = [max(20, round(n * min(1.0, scale / LEAST))) for n in STEPS]
+    least = WIDER_FROM if scale >= WIDER_FROM else EXPERIMENT.least
+    steps = [max(20, round(n * min(1.0, scale / EXPERIMENT.least))) for n in STEPS]
     return [
         Study(
             name="law",
@@ -209,5 +208,5 @@ EXPERIMENT = Experiment(
     name="scaling",
     question="Does the loss of small models tell that of a larger one, before it is trained?",
     studies=studies,
-    least=LEAST,
+    least=3.0,
 )
