@@ -181,7 +181,7 @@ def test_loss_curves_are_means_over_the_seeds_that_were_not_lost() -> None:
     runs = {"a": [trained(2.5), trained(2.7), trained(LOST, [3.6, 9.0])], "b": [trained(LOST)] * 3}
     (chart,) = differences(made_up(runs), "train_loss", "a").charts
     curve, entropy = curves(chart).series
-    assert (curve.name, curve.points) == ("a", [(1.0, 3.5), (11.0, 2.6)])
+    assert (curve.name, curve.points) == ("a (2 of 3 seeds)", [(1.0, 3.5), (11.0, 2.6)])
     assert entropy.reference
     assert entropy.points == [(0.0, 3.31)]
 
