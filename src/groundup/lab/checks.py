@@ -18,7 +18,7 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
     """Refuse studies that could not tell anything, such as those whose arms do not differ."""
     if not studies:
         raise UsageError("the experiment has no study; give it one or more")
-    _refuse_twice("studies are called", (study.name for study in studies))
+    _refuse_twice("two studies are called", (study.name for study in studies))
     for study in studies:
         if not SLUG.fullmatch(study.name):
             raise UsageError(
@@ -31,14 +31,14 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
         ):
             if not values:
                 raise UsageError(f"{study.name}: it has no {what}; give one or more")
-            _refuse_twice(f"{study.name}: {what} are", values)
+            _refuse_twice(f"{study.name}: two {what} are", values)
         _check_arms_differ(study, vocab_size, text)
 
 
 def _refuse_twice(what: str, values: Iterable[object]) -> None:
     (most, times), *_ = Counter(values).most_common(1)
     if times > 1:
-        raise UsageError(f"two {what} {shown(most)}; give each its own")
+        raise UsageError(f"{what} {shown(most)}; give each its own")
 
 
 def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
