@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from groundup.lab.conclusions import differences, sweep
@@ -90,7 +92,11 @@ def test_on_a_narrow_screen_cells_stand_below_each_other() -> None:
 
 def findings() -> list[Finding]:
     base, more = [2.5, 2.52, 2.48], [2.6, 2.63, 2.57]
-    arms = {"layer norm, before": base, "RMS norm, before and after": more, "none": [None] * 3}
+    arms: dict[str, list[Any]] = {
+        "layer norm, before": base,
+        "RMS norm, before and after": more,
+        "none": [None] * 3,
+    }
     run = {"train_loss": 2.5, "trains": True, "unigram_entropy": 3.31}
     swept = {"layer norm, before": {x: [run] for x in (0.0001, 0.001, 0.01)}}
     return [
