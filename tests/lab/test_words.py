@@ -52,6 +52,7 @@ def test_small_things_in_words() -> None:
     assert [p_words(p) for p in (0.0, 0.000999, 0.0432, 1.0)] == ["<0.001", "<0.001", "0.043", "1"]
     assert joined(["a"]) == "a"
     assert joined(["a", "b", "c"]) == "a, b and c"
+    assert joined(["a, before", "a, after", "b"]) == "a, before; a, after and b"
     assert metric_words("val_loss") == "validation loss"
     assert metric_words("mean_cosine") == "mean cosine"
 
