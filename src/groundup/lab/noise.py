@@ -27,8 +27,8 @@ def noise_scale(
 
     G is the gradient over all of the text and S the covariance of a single sequence's. A batch of
     this size has as much noise as signal. Squared norms of the gradients of small batches and of
-    the large one that they are together give both without bias (equations A.2 and A.3). It is
-    infinite where the signal cannot be told from nothing.
+    the large one that they are together give both without bias. It is infinite where the signal
+    cannot be told from nothing.
     """
     batches = Batches(split, model.config.context_length, few, seed, order="random")
     total, small_norm = torch.zeros(0), 0.0
