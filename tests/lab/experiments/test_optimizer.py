@@ -14,7 +14,7 @@ from groundup.lab.experiments.optimizer import (
     at_their_best,
     in_equal_time,
 )
-from tests.lab.experiments.toys import made, measured, names, run, toy
+from tests.lab.experiments.toy_trainings import made, measured, names, run, toy
 
 STUDY = EXPERIMENT.studies(1)[0]
 LOSSES = {MUON: 2.0, ADAMW: 2.2, SIGN: 2.5, DECAYED: 2.2}

@@ -9,7 +9,7 @@ from groundup.lab.experiment import Cell, Values
 from groundup.lab.experiments.scaling import EXPERIMENT
 from groundup.lab.law import Law
 from groundup.plan.count import count_parameters
-from tests.lab.experiments.toys import made, measured, names, run, settings, toy
+from tests.lab.experiments.toy_trainings import made, measured, names, run, settings, toy
 
 STUDY = EXPERIMENT.studies(EXPERIMENT.least)[0]
 LAW = Law(irreducible=1.2, size=0.3, size_exponent=0.4, data=0.4, data_exponent=0.5)

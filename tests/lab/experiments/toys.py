@@ -1,70 +1,61 @@
-"""Experiments at toy size: a text of few characters, and studies with a few steps."""
+"""An experiment's studies at toy size, and made-up results for what they conclude."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from groundup.lab.experiment import Arm, Cell, Results, Setting, Study, Values
-from groundup.lab.text import read_text
-from tests.texts import text_file
+import torch
 
-TOY = {"context_length": 16, "emb_dim": 16, "n_heads": 2, "n_layers": 1}
+from groundup.lab.experiment import TRAINED, Cell, Finding, Results, Study, Values
 
-
-def toy(study: Study, steps: int = 6, **fields: Any) -> Study:
-    """Return a study with a tiny model, few steps and small batches, where it does not say so."""
-    train = {**study.train, "steps": steps, "batch_size": 2}
-    return replace(study, model={**study.model, **TOY}, train=train, **fields)
+VOCABULARY = 69
+TINY = {"emb_dim": 8, "n_heads": 2, "context_length": 8}
 
 
-def settings(study: Study, folder: Path) -> dict[Cell, Setting]:
-    """Return what the cells of a study measure, on a toy text."""
-    name = str(text_file(folder, 1500))
-    size = read_text(name).tokenizer.vocab_size
-    return {cell: study.setting(cell, size, name) for cell in study.cells()}
+def write_text(folder: Path) -> str:
+    """A text long enough for the lab, and its path."""
+    path = folder / "text.txt"
+    path.write_text("the cat sat on the mat and the dog lay by the log; who knows why?\n" * 400)
+    return str(path)
 
 
-def measured(study: Study, folder: Path) -> Results:
-    """Return the results of all cells of a study, measured on a toy text."""
-    found = settings(study, folder)
-    return Results(study, {cell: study.measure(setting) for cell, setting in found.items()})
+def named(studies: Sequence[Study], name: str) -> Study:
+    return next(study for study in studies if study.name == name)
 
 
-def made(study: Study, values: Callable[[Cell], Values]) -> Results:
-    """Return results of a study, made up by a function of the cell."""
-    return Results(study, {cell: values(cell) for cell in study.cells()})
+def trained_tokens(studies: Sequence[Study]) -> int:
+    """Tokens that all trainings of an experiment learn from."""
+    total = 0
+    for study in studies:
+        for cell in study.cells() if study.kind == TRAINED else ():
+            setting = study.setting(cell, VOCABULARY, "")
+            rows = setting.train.steps * setting.train.sequences_per_step
+            total += rows * setting.config.context_length
+    return total
 
 
-def losses(by_arm: Mapping[str, float]) -> Callable[[Cell], Values]:
-    """Return values of which the loss is that of the arm, and a little else for each seed."""
-
-    def values(cell: Cell) -> Values:
-        jitter = 0.001 * ((cell.seed * 7 + len(cell.arm)) % 5)
-        loss = by_arm[cell.arm] + jitter
-        return run(loss)
-
-    return values
-
-
-def run(loss: float, start: float = 4.0, n: int = 50, **more: Any) -> Values:
-    """Return what a training measures that fell in a straight line from `start` to `loss`."""
-    curve = [start + (loss - start) * i / n for i in range(1, n + 1)]
-    return {
-        "train_loss": loss,
-        "val_loss": loss,
-        "trains": True,
-        "lost": False,
-        "curve_steps": list(range(10, 10 * n + 1, 10)),
-        "curve": curve,
-        "unigram_entropy": 3.3,
-        "cpu_seconds": 2.0,
-        **more,
-    }
+def at_toy_size(study: Study) -> Study:
+    """The study with tiny models, few steps, seeds and values."""
+    seeds = 1 if study.kind == TRAINED and len(study.xs) > 1 else 2
+    train = {**study.train, "steps": 3, "batch_size": 2} if study.train else {}
+    model = {**study.model, **TINY, "n_layers": 2}
+    few = study.xs[:2]
+    if study.x_name in ("depth", "width"):
+        few = tuple(float(8 * (i + 1)) for i in range(len(few)))
+        model.pop({"depth": "n_layers", "width": "emb_dim"}[study.x_name])
+    return replace(study, seeds=study.seeds[:seeds], xs=few, model=model, train=train)
 
 
-def names(arms: Sequence[Arm]) -> list[str]:
-    """Return the names of arms."""
-    return [arm.name for arm in arms]
+def measured(study: Study, text: str) -> Finding:
+    """What a study concludes from what it measures on a text."""
+    torch.set_num_threads(1)
+    vocab_size = len(set(Path(text).read_text())) + 1
+    values = {cell: study.measure(study.setting(cell, vocab_size, text)) for cell in study.cells()}
+    return study.conclude(Results(study, values))
+
+
+def concluded(study: Study, made: Callable[[Cell], Values]) -> Finding:
+    """What a study concludes from made-up figures."""
+    return study.conclude(Results(study, {cell: made(cell) for cell in study.cells()}))
