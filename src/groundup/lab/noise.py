@@ -17,12 +17,9 @@ from groundup.model import GPT
 
 FEW = 4
 """Sequences in a small batch, which costs less than as many batches of one."""
-N_BATCHES = 256
 
 
-def noise_scale(
-    model: GPT, split: TokenSplit, seed: int, n_batches: int = N_BATCHES, few: int = FEW
-) -> float:
+def noise_scale(model: GPT, split: TokenSplit, seed: int, n_batches: int, few: int = FEW) -> float:
     """Return the simple noise scale tr(S) / |G|^2 of a model's gradient, in sequences.
 
     G is the gradient over all of the text and S the covariance of a single sequence's. A batch of
