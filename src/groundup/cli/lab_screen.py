@@ -101,7 +101,7 @@ class Screen(LabScreen):
             f"{cells} to measure" if left == total else f"{left:,} of {cells} are left to measure"
         )
         about = "" if seconds is None else f", which takes about {rough(seconds)}"
-        print_text(f"{what}{about}.")
+        print_text(f"{what} to measure{about}.")
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         """Show how much is done and how long the rest takes."""
