@@ -314,5 +314,6 @@ def _cosine_chart(results: Results) -> Chart:
         series=series,
         x_label="blocks",
         y_label="mean cosine between two tokens",
+        x_log=True,
         from_zero=True,
     )

@@ -46,7 +46,7 @@ class Shape(NamedTuple):
 SHAPES = [Shape(1, 128, 8), Shape(2, 90, 6), Shape(4, 64, 4), Shape(8, 45, 3), Shape(16, 32, 2)]
 MIDDLE = SHAPES[2].name
 RATE = 3e-3
-STEPS = 320
+STEPS = 300
 WITHIN = 0.03
 """By how much shapes of the same size differ in loss at most (Kaplan et al., 2020, figure 5)."""
 
