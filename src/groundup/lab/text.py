@@ -10,7 +10,7 @@ import numpy as np
 
 from groundup.base.errors import DataError
 from groundup.data import TokenSplit, read_documents
-from groundup.tokenizer import CharTokenizer
+from groundup.tokenizer import CharTokenizer, Tokenizer
 from groundup.tokenizer.interface import Ids
 
 DEFAULT_TEXT = "shakespeare"
@@ -27,7 +27,7 @@ class LabText:
 
     name: str
     fingerprint: str
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
     unigram_entropy: float
     """Nats a token: the loss of a model that knows only how frequent each token is."""
@@ -66,7 +66,7 @@ def read_text(name: str) -> LabText:
     )
 
 
-def _split(tokenizer: CharTokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:
+def _split(tokenizer: Tokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:
     validating = min(VALIDATION_CHARACTERS, round(len(ids) * VALIDATION_SHARE))
     first, last = (
         TokenSplit.from_array(part, len(tokenizer.decode(part.tolist()).encode()))

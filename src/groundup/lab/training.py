@@ -59,9 +59,9 @@ def train_arm(setting: Setting) -> Values:
     return trained(setting)[1]
 
 
-def trained(setting: Setting) -> tuple[GPT, Values]:
-    """Do as `train_arm`, and return the trained model, too."""
-    text = read_text(setting.text)
+def trained(setting: Setting, text: LabText | None = None) -> tuple[GPT, Values]:
+    """Do as `train_arm`, and return the trained model, too; `text` is the setting's by default."""
+    text = read_text(setting.text) if text is None else text
     model = new_model(setting)
     recorder = _Recorder()
     job = InPython(model, text.tokenizer, text.splits, settings_of(setting.train))
