@@ -43,7 +43,7 @@ def losses_by_position(model: GPT, split: TokenSplit) -> Losses:
         losses = torch.cat(
             [
                 F.cross_entropy(model(some[:, :-1]).transpose(1, 2), some[:, 1:], reduction="none")
-                for some in rows.split(AT_ONCE)
+                for some in torch.split(rows, AT_ONCE)
             ]
         )  # (windows, T)
     by_position: Losses = losses.double().mean(dim=0).numpy()
