@@ -38,6 +38,7 @@ def repeating_text(seed: int) -> LabText:
         fingerprint=f"repeating-{seed}",
         tokenizer=tokenizer,
         splits=(first, last),
+        n_characters=TOKENS,
         unigram_entropy=math.log(len(LETTERS)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,8 @@ LEAST_CHARACTERS = 20_000
 VALIDATION_CHARACTERS = 20_000
 VALIDATION_SHARE = 0.1
 """Of a short text at most this share validates."""
+STRETCH = 1024
+"""Characters that stay together in a part of a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class LabText:
     fingerprint: str
     tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
+    n_characters: int
     unigram_entropy: float
     """Nats a token: the loss of a model that knows only how frequent each token is."""
 
@@ -62,11 +65,32 @@ def read_text(name: str) -> LabText:
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         tokenizer=tokenizer,
         splits=_split(tokenizer, ids),
+        n_characters=len(text),
         unigram_entropy=float(-(share * np.log(share)).sum()),
     )
 
 
-def _split(tokenizer: Tokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:
+def part_of(text: LabText, n_tokens: int, seed: int) -> LabText:
+    """Return a text with only so many tokens to learn from; the same ones validate.
+
+    They are stretches of `STRETCH` tokens from places drawn by `seed`, so that a small part is like
+    the whole. Raises `DataError` where there are fewer.
+    """
+    whole = text.splits[0]
+    n_places, n_stretches = whole.n_tokens // STRETCH, -(-n_tokens // STRETCH)
+    if n_stretches > n_places:
+        raise DataError(
+            f"{text.name}: {whole.n_tokens:,} characters to learn from; expected at least "
+            f"{n_stretches * STRETCH:,}, as they are to be read once; give a longer text"
+        )
+    places = np.random.default_rng(seed).permutation(n_places)[:n_stretches]
+    stretches = [whole.read(place * STRETCH, STRETCH) for place in sorted(places.tolist())]
+    ids = np.concatenate(stretches)[:n_tokens]
+    n_bytes = len(text.tokenizer.decode(ids.tolist()).encode())
+    return replace(text, splits=(TokenSplit.from_array(ids, n_bytes), text.splits[1]))
+
+
+def _split(tokenizer: CharTokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:
     validating = min(VALIDATION_CHARACTERS, round(len(ids) * VALIDATION_SHARE))
     first, last = (
         TokenSplit.from_array(part, len(tokenizer.decode(part.tolist()).encode()))

@@ -110,8 +110,8 @@ def text_in_pieces(name: str, vocab_size: int) -> LabText:
     tokenizer = BPETokenizer.train(parts[:1], vocab_size)
     ids = [tokenizer.encode_array(part) for part in parts]
     shares = [float(n) / len(ids[0]) for n in np.bincount(ids[0]) if n]
-    return LabText(
-        name=name,
+    return replace(
+        text,
         fingerprint=f"{text.fingerprint}-{vocab_size}",
         tokenizer=tokenizer,
         splits=(
