@@ -18,6 +18,7 @@ from groundup.lab.experiment import (
     Results,
     Study,
 )
+from groundup.lab.predicted import is_seen, with_predictions
 from groundup.lab.training import PLAIN, train_arm
 from groundup.model import PARTS, FeedForward
 
@@ -47,11 +48,12 @@ def equal_ffn_dim(emb_dim: int) -> int:
 
 def studies(scale: float) -> Sequence[Study]:
     """Return the studies for so many times the default's time."""
-    small = _activation(64, 2, n_seeds=5 if scale < 2 else 10)
-    return [small] if scale < 6 else [small, _activation(128, 4, n_seeds=5 if scale < 10 else 10)]
+    small = _activation(64, 2, 5 if scale < 2 else 10, 1.0)
+    large = _activation(128, 4, 5 if scale < 10 else 10, max(1.0, scale / 10))
+    return [small] if scale < 6 else [small, large]
 
 
-def _activation(emb_dim: int, n_layers: int, n_seeds: int) -> Study:
+def _activation(emb_dim: int, n_layers: int, n_seeds: int, longer: float) -> Study:
     gated = {"ffn_dim": equal_ffn_dim(emb_dim)}
     return Study(
         name=f"activation-{n_layers}x{emb_dim}",
@@ -77,7 +79,7 @@ def _activation(emb_dim: int, n_layers: int, n_seeds: int) -> Study:
         ],
         seeds=range(1, 1 + n_seeds),
         model={"context_length": 64, "emb_dim": emb_dim, "n_heads": 4, "n_layers": n_layers},
-        train={**TRAIN, "steps": 1500},
+        train={**TRAIN, "steps": round(1500 * longer)},
         measure=train_arm,
         conclude=conclude_activation,
     )
@@ -86,7 +88,14 @@ def _activation(emb_dim: int, n_layers: int, n_seeds: int) -> Study:
 def conclude_activation(results: Results) -> Finding:
     """Return the differences from gelu."""
     expected = {"relu_squared": LOWER, "swiglu": LOWER, "geglu": LOWER, "linear": HIGHER}
-    return differences(results, "val_loss", against="gelu", expected=expected)
+    finding = differences(results, "val_loss", against="gelu")
+    parts = {
+        f"{arm} is {'better' if direction == LOWER else 'worse'} than gelu": is_seen(
+            finding, arm, direction
+        )
+        for arm, direction in expected.items()
+    }
+    return with_predictions(finding, parts)
 
 
 EXPERIMENT = Experiment(

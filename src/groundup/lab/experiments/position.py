@@ -26,7 +26,7 @@ from groundup.lab.experiment import (
     Values,
 )
 from groundup.lab.long_reading import longer, losses_by_position
-from groundup.lab.predictions import every, interval_of, within
+from groundup.lab.predicted import differs_by, is_seen, with_predictions, within
 from groundup.lab.repeating import DISTANCE, least_loss, repeating_text
 from groundup.lab.statistics import t_interval
 from groundup.lab.text import LabText, read_text
@@ -40,8 +40,12 @@ FURTHER = 4
 """Times the trained context that a model is read to, where it can be."""
 BUCKET = 8
 """Neighbouring positions whose losses are averaged."""
+NEAR = 0.1
+"""Nats above the least possible loss below which a model has learnt."""
 MOST_WITHOUT = 0.3
 """Nats that a model without positions is predicted to lose by at most."""
+TOLD_WHERE = ("learned", "sinusoidal", "rotary")
+"""The arms whose tokens are told where they stand."""
 MODEL: dict[str, Any] = {
     "context_length": CONTEXT,
     "emb_dim": 64,
@@ -49,6 +53,7 @@ MODEL: dict[str, Any] = {
     "n_layers": 2,
 }
 TRAIN = {**PLAIN, "learning_rate": 3e-3, "batch_size": 8}
+STEPS = 1000
 
 
 class NoPositions(nn.Module):
@@ -104,13 +109,15 @@ ARMS = [
 
 def studies(scale: float) -> Sequence[Study]:
     """Return the studies for so many times the default's time."""
-    longer = [_text(scale, 4000)] if scale >= 4 else []
-    return [_text(scale, 1000), _distance(scale), *longer]
+    usual = [_text(scale, "text", STEPS), _distance(scale)]
+    if scale < 4:
+        return usual
+    return [*usual, _text(scale, "text-longer", round(4 * STEPS * max(1.0, scale / 6)))]
 
 
-def _text(scale: float, steps: int) -> Study:
+def _text(scale: float, name: str, steps: int) -> Study:
     return Study(
-        name=f"text-{steps}",
+        name=name,
         title=f"Loss by position, and beyond the trained length, after {steps:,} steps",
         kind=TRAINED,
         prediction=Prediction(
@@ -152,7 +159,7 @@ def _distance(scale: float) -> Study:
         arms=ARMS,
         seeds=_seeds(scale),
         model=MODEL,
-        train={**TRAIN, "steps": 1000},
+        train={**TRAIN, "steps": STEPS},
         measure=measure_distance,
         conclude=conclude_distance,
     )
@@ -201,42 +208,60 @@ def _read(model: GPT, values: Values, text: LabText) -> Values:
 
 def conclude_text(results: Results) -> Finding:
     """Return the differences within the trained length, and what becomes of each arm beyond."""
-    expected = {"none": HIGHER, "rotary": LOWER}
-    finding = differences(results, "val_loss", against="learned", expected=expected)
-    told = [within(interval_of(finding, "none"), -math.inf, MOST_WITHOUT)]
-    words = []
-    for arm in ("none", "sinusoidal", "rotary"):
-        grows = _grows(results, arm)
-        words.append(f"{arm} {_interval_words(grows)}")
-        told += [within(grows, 0.0, math.inf)] if arm != "none" else []
+    finding = differences(results, "val_loss", against="learned")
+    grows = {arm: _grows(results, arm) for arm in ("none", "sinusoidal", "rotary")}
+    words = "; ".join(f"{arm} {low:+.2f} to {high:+.2f}" for arm, (low, high) in grows.items())
     verdict = (
-        f"{finding.verdict} From the end of the trained length to 2 to 4 times of it the loss "
-        f"changes by: {'; '.join(words)} nats (95% intervals)."
+        f"{finding.verdict} At 2 to 4 times the trained length the loss differs from that at its "
+        f"end by (95% intervals, nats): {words}; learned positions have no vectors there."
     )
-    finding = replace(finding, verdict=verdict, came_out=every(finding.came_out, *told))
+    finding = with_predictions(
+        replace(finding, verdict=verdict),
+        {
+            "none is worse than learned": is_seen(finding, "none", HIGHER),
+            f"none loses less than {MOST_WITHOUT} nats": differs_by(
+                finding, "none", -math.inf, MOST_WITHOUT
+            ),
+            "rotary is better than learned": is_seen(finding, "rotary", LOWER),
+            "sinusoidal gets worse beyond": within(grows["sinusoidal"], 0.0, math.inf),
+            "rotary gets worse beyond": within(grows["rotary"], 0.0, math.inf),
+        },
+    )
     return _with_positions(finding, results)
 
 
-def _grows(results: Results, arm: str) -> tuple[float, float] | None:
-    """Return the interval of how much higher the loss is beyond the trained length than there."""
+def _grows(results: Results, arm: str) -> tuple[float, float]:
+    """Return the interval of how much higher the loss is beyond the trained length than there.
+
+    Without bounds where fewer than two runs were not lost.
+    """
     ends, beyond = (_measured(results, metric, arm) for metric in ("end", "beyond"))
     if len(ends) < 2:
-        return None
-    return t_interval([far - near for far, near in zip(beyond, ends, strict=True)])[1:]
-
-
-def _interval_words(interval: tuple[float, float] | None) -> str:
-    return f"{interval[0]:+.2f} to {interval[1]:+.2f}" if interval else "cannot be told"
+        return -math.inf, math.inf
+    _, low, high = t_interval([far - near for far, near in zip(beyond, ends, strict=True)])
+    return low, high
 
 
 def conclude_distance(results: Results) -> Finding:
     """Return the differences, with the entropy that nobody can beat."""
-    finding = differences(results, "val_loss", against="learned", expected={"none": HIGHER})
+    finding = differences(results, "val_loss", against="learned")
     note = (
         f"Once {DISTANCE} tokens are seen, the least possible mean loss is {least_loss():.3f} nats."
     )
-    finding = replace(finding, notes=[*finding.notes, note])
+    finding = with_predictions(
+        replace(finding, notes=[*finding.notes, note]),
+        {
+            "none is worse than learned": is_seen(finding, "none", HIGHER),
+            **{f"{arm} learns it": _learns(results, arm) for arm in TOLD_WHERE},
+        },
+    )
     return _with_positions(finding, results, least_loss())
+
+
+def _learns(results: Results, arm: str) -> bool | None:
+    """Return whether the loss at the end of a window comes near the least possible."""
+    ends = _measured(results, "end", arm)
+    return statistics.fmean(ends) < least_loss() + NEAR if ends else None
 
 
 def _with_positions(finding: Finding, results: Results, least: float | None = None) -> Finding:

@@ -13,7 +13,7 @@ import numpy as np
 from groundup.config import GPTConfig
 from groundup.config.shapes import parameter_shapes
 from groundup.data import TokenSplit
-from groundup.lab.conclusions import HIGHER, differences
+from groundup.lab.conclusions import HIGHER, LOWER, differences
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -26,7 +26,7 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.predictions import difference_of, every, interval_of, within
+from groundup.lab.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.text import LabText, read_text
 from groundup.lab.training import PLAIN, trained
 from groundup.tokenizer import BPETokenizer
@@ -81,7 +81,7 @@ def _study(name: str, title: str, prediction: Prediction, scale: float, vocab_si
         arms=ARMS,
         seeds=range(1, 6 if scale < 2 else 11),
         model=MODEL,
-        train={**TRAIN, "steps": 1000},
+        train={**TRAIN, "steps": round(1000 * max(1.0, scale / 6))},
         options={"vocab_size": vocab_size},
         measure=measure_tied,
         conclude=conclude_pieces if vocab_size else conclude_characters,
@@ -144,16 +144,24 @@ def narrower(config: GPTConfig, size: int) -> GPTConfig:
 def conclude_characters(results: Results) -> Finding:
     """Return the differences from the tied model; small ones were predicted."""
     finding = differences(results, "val_loss", against=TIED)
-    close = [within(interval_of(finding, arm), -LITTLE, LITTLE) for arm in (UNTIED, NARROWER)]
-    return _with_sizes(replace(finding, came_out=every(*close)), results)
+    close = {
+        f"{arm}: within {LITTLE} nats of tied": differs_by(finding, arm, -LITTLE, LITTLE)
+        for arm in (UNTIED, NARROWER)
+    }
+    return with_predictions(_with_sizes(finding, results), close)
 
 
 def conclude_pieces(results: Results) -> Finding:
     """Return the differences from the tied model."""
-    finding = differences(results, "val_loss", against=TIED, expected={NARROWER: HIGHER})
-    untied = difference_of(finding, UNTIED)
-    as_good = not (untied.seen and untied.mean < 0) if untied else None
-    return _with_sizes(replace(finding, came_out=every(finding.came_out, as_good)), results)
+    finding = differences(results, "val_loss", against=TIED)
+    better = is_seen(finding, UNTIED, LOWER)
+    return with_predictions(
+        _with_sizes(finding, results),
+        {
+            "untied is not better at equal width": None if better is None else not better,
+            "untied is worse at equal parameters": is_seen(finding, NARROWER, HIGHER),
+        },
+    )
 
 
 def _with_sizes(finding: Finding, results: Results) -> Finding:

@@ -1,0 +1,71 @@
+"""Parts of a prediction: which answers three values give, and what intervals tell."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from groundup.lab.conclusions import HIGHER, LOWER, NO_DIFFERENCE, differences
+from groundup.lab.experiment import Finding
+from groundup.lab.predicted import differs_by, is_seen, with_predictions, within
+from tests.lab.results import made_up
+
+FINDING = differences(
+    made_up(
+        {
+            "base": [2.0, 2.1, 2.2],
+            "above": [2.5, 2.61, 2.7],
+            "below": [1.5, 1.61, 1.7],
+            "like": [2.0, 2.2, 2.1],
+            "lost": [math.inf, math.inf, 2.0],
+        }
+    ),
+    "val_loss",
+    against="base",
+)
+
+
+@pytest.mark.parametrize(
+    ("arm", "answers"),
+    [
+        ("above", (False, True, False)),
+        ("below", (True, False, False)),
+        ("like", (False, False, True)),
+        ("lost", (None, None, None)),
+    ],
+)
+def test_a_direction_is_seen_or_not(arm: str, answers: tuple[bool | None, ...]) -> None:
+    found = tuple(is_seen(FINDING, arm, d) for d in (LOWER, HIGHER, NO_DIFFERENCE))
+    assert found == answers
+
+
+@pytest.mark.parametrize(
+    ("interval", "answer"),
+    [((0.1, 0.2), True), ((-0.1, 0.1), None), ((0.9, 1.1), None), ((-2.0, 3.0), None),
+     ((1.1, 1.2), False), ((-1.0, -0.5), False), ((-math.inf, math.inf), None)],
+)  # fmt: skip
+def test_an_interval_is_inside_outside_or_neither(
+    interval: tuple[float, float], answer: bool | None
+) -> None:
+    assert within(interval, 0.0, 1.0) is answer
+
+
+def test_a_difference_may_have_bounds() -> None:
+    assert differs_by(FINDING, "above", 0.4, 0.6) is True
+    assert differs_by(FINDING, "above", -math.inf, 0.3) is False
+    assert differs_by(FINDING, "lost", -math.inf, 0.3) is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "came_out"),
+    [((True, True), True), ((True, None), None), ((None, False), False)],
+)
+def test_the_whole_comes_out_where_all_parts_do(
+    parts: tuple[bool | None, ...], came_out: bool | None
+) -> None:
+    finding = with_predictions(
+        Finding(verdict="", came_out=None), {f"part {i}": part for i, part in enumerate(parts)}
+    )
+    assert finding.came_out is came_out
+    assert len(finding.tables[0].rows) == len(parts)
