@@ -18,7 +18,7 @@ from tests.texts import text_file
 
 
 def study(name: str) -> Study:
-    return next(one for one in tying.EXPERIMENT.studies(4.0) if one.name == name)
+    return next(one for one in tying.EXPERIMENT.studies(6.0) if one.name == name)
 
 
 @pytest.mark.parametrize("vocab_size", [30, 69, 1024, 4096])

@@ -63,9 +63,9 @@ def _scores() -> Study:
             "the fewer tokens share the attention.",
             source="Vaswani et al., 2017, section 3.2.1: a sum of head_dim products of variance 1",
         ),
-        equal="The text, the vectors that enter, queries and keys of variance 1.",
-        measured="Standard deviation of the scores over all pairs of tokens that see each other; "
-        "entropy of the weights as a share of the largest possible.",
+        equal="1 layer 256 wide, 1 head, 8 sequences of 64 tokens; queries and keys of variance 1",
+        measured="standard deviation of the scores over all pairs of tokens that see each other; "
+        "entropy of the weights as a share of the largest possible",
         arms=[Arm(name=name) for name in (PRODUCT, ROOT, WHOLE)],
         seeds=tuple(range(1, 33)),
         xs=HEAD_DIMS,
@@ -168,9 +168,9 @@ def _heads(scale: float) -> Study:
             f"network, lose less than {LITTLE} nats: 0.01 in the paper.",
             source="Vaswani et al., 2017, table 3 (A); Shazeer, 2019, table 3",
         ),
-        equal="Width and depth; parameters within 1%; data order, initial tensors of equal shape, "
-        "steps, learning rate.",
-        measured="Validation loss, nats a token.",
+        equal="2 layers 64 wide, context 64; parameters within 1%; data order, initial tensors of "
+        "equal shape, steps, learning rate",
+        measured="validation loss, nats a token",
         arms=arms,
         seeds=_seeds(scale),
         model=MODEL,
@@ -231,8 +231,9 @@ def _window(scale: float) -> Study:
             "back 2 x 15 tokens.",
             source="Beltagy et al., 2020, section 3; Jiang et al., 2023, figure 1",
         ),
-        equal="All parameters; data order, initial tensors, steps, learning rate.",
-        measured="Validation loss, nats a token.",
+        equal="2 layers 64 wide, 4 heads, context 128; data order, initial tensors, steps, learning "
+        "rate",
+        measured="validation loss, nats a token",
         arms=[
             Arm(name="all 128"),
             *(Arm(name=f"window {window}", model={"window": window}) for window in windows),

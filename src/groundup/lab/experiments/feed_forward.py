@@ -66,10 +66,10 @@ def _activation(emb_dim: int, n_layers: int, n_seeds: int, longer: float) -> Stu
             source="Shazeer, 2020, table 1: gelu 1.679, geglu 1.633, swiglu 1.636; So et al., 2021 "
             "(relu_squared); ours (linear)",
         ),
-        equal="Parameters within 1%: gated networks are narrower inside "
+        equal="parameters within 1%: gated networks are narrower inside "
         f"({gated['ffn_dim']} for {4 * emb_dim}); data order, initial tensors of equal shape, "
-        "steps, learning rate.",
-        measured="Validation loss, nats a token.",
+        "steps, learning rate",
+        measured="validation loss, nats a token",
         arms=[
             Arm(name="gelu", model={"feed_forward": "gelu"}),
             Arm(name="relu_squared", model={"feed_forward": "relu_squared"}),

@@ -54,6 +54,11 @@ MODEL: dict[str, Any] = {
 }
 TRAIN = {**PLAIN, "learning_rate": 3e-3, "batch_size": 8}
 STEPS = 1000
+EQUAL = (
+    f"2 layers 64 wide, 4 heads, context {CONTEXT}; all parameters but the learned positions' own; "
+    "data order, initial tensors of equal shape, steps, learning rate. Sinusoidal multiplies "
+    "embeddings by sqrt(emb_dim), as published"
+)
 
 
 class NoPositions(nn.Module):
@@ -109,13 +114,15 @@ ARMS = [
 
 def studies(scale: float) -> Sequence[Study]:
     """Return the studies for so many times the default's time."""
-    usual = [_text(scale, "text", STEPS), _distance(scale)]
+    seeds = range(1, 11 if scale >= 2 else 6)
+    usual = [_text("text", STEPS, seeds), _distance(seeds)]
     if scale < 4:
         return usual
-    return [*usual, _text(scale, "text-longer", round(4 * STEPS * max(1.0, scale / 6)))]
+    steps = round(4 * STEPS * max(1.0, scale / 6))
+    return [*usual, _text("text-longer", steps, range(1, 11 if scale >= 6 else 6))]
 
 
-def _text(scale: float, name: str, steps: int) -> Study:
+def _text(name: str, steps: int, seeds: Sequence[int]) -> Study:
     return Study(
         name=name,
         title=f"Loss by position, and beyond the trained length, after {steps:,} steps",
@@ -127,13 +134,11 @@ def _text(scale: float, name: str, steps: int) -> Study:
             "has nothing there.",
             source="Haviv et al., 2022; Su et al., 2021; Press et al., 2022 (beyond the length)",
         ),
-        equal="All parameters but the learned positions' own; data order, initial tensors of equal "
-        "shape, steps, learning rate. Sinusoidal multiplies embeddings by sqrt(emb_dim), as "
-        "published.",
-        measured=f"Validation loss, nats a token, in windows of {CONTEXT} tokens as trained; then "
-        f"by position in windows of {FURTHER * CONTEXT}.",
+        equal=EQUAL,
+        measured=f"validation loss, nats a token, in windows of {CONTEXT} tokens as trained; then "
+        f"by position in windows of {FURTHER * CONTEXT}",
         arms=ARMS,
-        seeds=_seeds(scale),
+        seeds=seeds,
         model=MODEL,
         train={**TRAIN, "steps": steps},
         measure=measure_text,
@@ -141,7 +146,7 @@ def _text(scale: float, name: str, steps: int) -> Study:
     )
 
 
-def _distance(scale: float) -> Study:
+def _distance(seeds: Sequence[int]) -> Study:
     return Study(
         name="distance",
         title=f"Repeating what stood {DISTANCE} tokens before",
@@ -152,21 +157,15 @@ def _distance(scale: float) -> Study:
             "any, a model learns it worse.",
             source="ours; that a causal model can count without them: Haviv et al., 2022",
         ),
-        equal="All parameters but the learned positions' own; data order, initial tensors of equal "
-        "shape, steps, learning rate. Sinusoidal multiplies embeddings by sqrt(emb_dim), as "
-        "published.",
-        measured="Validation loss, nats a token.",
+        equal=EQUAL,
+        measured="validation loss, nats a token",
         arms=ARMS,
-        seeds=_seeds(scale),
+        seeds=seeds,
         model=MODEL,
         train={**TRAIN, "steps": STEPS},
         measure=measure_distance,
         conclude=conclude_distance,
     )
-
-
-def _seeds(scale: float) -> Sequence[int]:
-    return range(1, 6 if scale < 2 else 11)
 
 
 def measure_text(setting: Setting) -> Values:
