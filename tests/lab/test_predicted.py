@@ -1,4 +1,4 @@
-"""Parts of a prediction: which answers three values give, and what intervals tell."""
+"""Predictions of several parts, and what differences and intervals tell of a part."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import pytest
 
 from groundup.lab.conclusions import HIGHER, LOWER, NO_DIFFERENCE, differences
-from groundup.lab.experiment import Finding
-from groundup.lab.predicted import differs_by, is_seen, with_predictions, within
+from groundup.lab.experiment import Finding, Table
+from groundup.lab.predicted import differs_by, is_seen, largest, with_predictions, within
 from tests.lab.results import made_up
 
 FINDING = differences(
@@ -24,6 +24,33 @@ FINDING = differences(
     "val_loss",
     against="base",
 )
+
+
+@pytest.mark.parametrize(
+    ("parts", "came_out"),
+    [
+        ({"a": True, "b": True}, True),
+        ({"a": True, "b": False}, False),
+        ({"a": None, "b": False}, False),
+        ({"a": True, "b": None}, None),
+    ],
+)
+def test_all_parts_must_come_out(parts, came_out):
+    before = Table(title="before", head=("x",), rows=[["1"]])
+    given = Finding(verdict="So.", came_out=None, tables=[before], figures={"slope": 1.0})
+    finding = with_predictions(given, parts)
+    assert finding.came_out is came_out
+    assert finding.verdict == "So."
+    assert [table.title for table in finding.tables] == ["before", "What was predicted"]
+    words = {True: "yes", False: "no", None: "cannot be told"}
+    assert finding.tables[1].rows == [[part, words[answer]] for part, answer in parts.items()]
+    assert finding.figures == {"slope": 1.0, "predictions": parts}
+
+
+def test_an_arm_that_trains_nowhere_has_the_largest_value_0():
+    figures = {"largest_that_trains": {"a": 0.03, "b": None}}
+    finding = Finding(verdict="", came_out=None, figures=figures)
+    assert dict(largest(finding)) == {"a": 0.03, "b": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -55,17 +82,3 @@ def test_a_difference_may_have_bounds() -> None:
     assert differs_by(FINDING, "above", 0.4, 0.6) is True
     assert differs_by(FINDING, "above", -math.inf, 0.3) is False
     assert differs_by(FINDING, "lost", -math.inf, 0.3) is None
-
-
-@pytest.mark.parametrize(
-    ("parts", "came_out"),
-    [((True, True), True), ((True, None), None), ((None, False), False)],
-)
-def test_the_whole_comes_out_where_all_parts_do(
-    parts: tuple[bool | None, ...], came_out: bool | None
-) -> None:
-    finding = with_predictions(
-        Finding(verdict="", came_out=None), {f"part {i}": part for i, part in enumerate(parts)}
-    )
-    assert finding.came_out is came_out
-    assert len(finding.tables[0].rows) == len(parts)

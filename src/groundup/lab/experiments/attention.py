@@ -231,8 +231,8 @@ def _window(scale: float) -> Study:
             "back 2 x 15 tokens.",
             source="Beltagy et al., 2020, section 3; Jiang et al., 2023, figure 1",
         ),
-        equal="2 layers 64 wide, 4 heads, context 128; data order, initial tensors, steps, learning "
-        "rate",
+        equal="2 layers 64 wide, 4 heads, context 128; data order, initial tensors, steps, "
+        "learning rate",
         measured="validation loss, nats a token",
         arms=[
             Arm(name="all 128"),
