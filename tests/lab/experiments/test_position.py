@@ -74,7 +74,7 @@ def test_the_text_comes_out_where_all_parts_do() -> None:
     assert "sinusoidal +0.90 to +0.90" in finding.verdict
     table = next(table for table in finding.tables if table.title.startswith("Loss in"))
     assert [row[0] for row in table.rows] == ["learned", "none", "sinusoidal", "rotary"]
-    assert table.rows[0][2] == "none"
+    assert table.rows[0][2] == "not possible"
     for arm, wrong in {"none": (2.9, 2.9, 2.9), "rotary": (2.0, 2.0, 1.9)}.items():
         other = text.conclude(made(text, values({**TEXT, arm: wrong})))
         assert other.came_out is False, arm

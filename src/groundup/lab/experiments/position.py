@@ -298,7 +298,7 @@ def _measured(results: Results, metric: str, arm: str) -> list[Any]:
 
 def _mean(results: Results, metric: str, arm: str) -> str:
     measured = _measured(results, metric, arm)
-    return f"{statistics.fmean(measured):.3f}" if measured else "none"
+    return f"{statistics.fmean(measured):.3f}" if measured else "not possible"
 
 
 def _curve(results: Results, arm: str) -> list[tuple[float, float]]:
