@@ -265,7 +265,7 @@ def _learns(results: Results, arm: str) -> bool | None:
 
 def _with_positions(finding: Finding, results: Results, least: float | None = None) -> Finding:
     table = Table(
-        title="Loss in the second half of the trained length, and at 2 to 4 times of it (nats)",
+        title="Loss in the second half of the trained length, and at 2 to 4 times of it, nats a token",
         head=["arm", f"positions {CONTEXT // 2} to {CONTEXT}",
               f"positions {FURTHER * CONTEXT // 2} to {FURTHER * CONTEXT}"],
         rows=[
@@ -284,7 +284,7 @@ def _with_positions(finding: Finding, results: Results, least: float | None = No
         title=f"Loss by position, {results.study.name}",
         series=series,
         x_label="position in the window",
-        y_label="loss (nats a token)",
+        y_label="loss, nats a token",
         remark=f"Trained with windows of {CONTEXT} tokens. Learned positions end there.",
     )
     return replace(finding, tables=[*finding.tables, table], charts=[*finding.charts, chart])
