@@ -72,7 +72,7 @@ def test_the_text_comes_out_where_all_parts_do() -> None:
     finding = text.conclude(made(text, values(TEXT)))
     assert finding.came_out is True
     assert "sinusoidal +0.90 to +0.90" in finding.verdict
-    table = next(table for table in finding.tables if table.title.startswith("Loss in"))
+    table = next(table for table in finding.tables if table.title.startswith("Loss at"))
     assert [row[0] for row in table.rows] == ["learned", "none", "sinusoidal", "rotary"]
     assert table.rows[0][2] == "not possible"
     for arm, wrong in {"none": (2.9, 2.9, 2.9), "rotary": (2.0, 2.0, 1.9)}.items():

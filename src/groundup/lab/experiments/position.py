@@ -264,15 +264,15 @@ def _learns(results: Results, arm: str) -> bool | None:
 
 
 def _with_positions(finding: Finding, results: Results, least: float | None = None) -> Finding:
+    near, far = (f"positions {n // 2} to {n}" for n in (CONTEXT, FURTHER * CONTEXT))
     table = Table(
-        title="Loss in the second half of the trained length, and at 2 to 4 times of it, nats a token",
-        head=["arm", f"positions {CONTEXT // 2} to {CONTEXT}",
-              f"positions {FURTHER * CONTEXT // 2} to {FURTHER * CONTEXT}"],
+        title="Loss at the end of the trained length, and at 2 to 4 times of it, nats a token",
+        head=["arm", near, far],
         rows=[
             [arm.name, *(_mean(results, name, arm.name) for name in ("end", "beyond"))]
             for arm in results.study.arms
         ],
-    )  # fmt: skip
+    )
     series = [
         Series(name=arm.name, points=_curve(results, arm.name), colour=i, dash=i)
         for i, arm in enumerate(results.study.arms)
