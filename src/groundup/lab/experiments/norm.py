@@ -47,6 +47,7 @@ MORE_ARMS = (
 )
 DEPTHS = (8.0, 16.0, 28.0, 48.0)
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+COLD, WARM = " without warm-up", " with warm-up"
 RATE = 3e-3
 """Of the trainings whose losses are compared; chosen before any of them was made."""
 SHAPE: dict[str, Any] = {"emb_dim": 64, "n_heads": 2, "context_length": 64, "n_layers": 4}
@@ -89,10 +90,10 @@ def studies(scale: float) -> Sequence[Study]:
 
 def _gradient(seeds: Sequence[int]) -> Study:
     expected = {
-        "Xavier, before": (-0.6, -0.4),
-        "Xavier, after": (-0.2, 0.2),
-        "ours, before": (-0.2, 0.2),
-        "ours, after": (-0.2, 0.2),
+        "Xavier before": (-0.6, -0.4),
+        "Xavier after": (-0.2, 0.2),
+        "ours before": (-0.2, 0.2),
+        "ours after": (-0.2, 0.2),
     }
     xavier, after = XavierStart(), {"norm_order": "original"}
 
@@ -114,11 +115,11 @@ def _gradient(seeds: Sequence[int]) -> Study:
         equal="64 wide, 2 heads, one sequence of 32 tokens, layer norm",
         measured="Frobenius norm of the gradient of the last block's ffn.down.weight",
         arms=(
-            Arm(name="Xavier, before", parts=OWN, start=xavier),
-            Arm(name="Xavier, after", parts=OWN, start=xavier, model=after),
-            Arm(name="ours, before", parts=OWN),
-            Arm(name="ours, after", parts=OWN, model=after),
-            Arm(name="Xavier, OLMo 2", parts=OWN, start=xavier, model={"norm_order": "post"}),
+            Arm(name="Xavier before", parts=OWN, start=xavier),
+            Arm(name="Xavier after", parts=OWN, start=xavier, model=after),
+            Arm(name="ours before", parts=OWN),
+            Arm(name="ours after", parts=OWN, model=after),
+            Arm(name="Xavier OLMo 2", parts=OWN, start=xavier, model={"norm_order": "post"}),
         ),
         seeds=seeds,
         xs=DEPTHS,
@@ -132,7 +133,7 @@ def _gradient(seeds: Sequence[int]) -> Study:
 
 def _stream(seeds: Sequence[int]) -> Study:
     flat = (-0.2, 0.2)
-    expected = {"Xavier, unshrunk": (0.8, 1.2), "Xavier, shrunk": flat, "ours": flat}
+    expected = {"Xavier unshrunk": (0.8, 1.2), "Xavier shrunk": flat, "ours": flat}
 
     def conclude(results: Results) -> Finding:
         return slopes(results, "variance", expected, "variance")
@@ -151,8 +152,8 @@ def _stream(seeds: Sequence[int]) -> Study:
         equal="64 wide, 2 heads, one sequence of 32 tokens, layer norm before",
         measured="variance within a vector of what leaves the last block, mean over tokens",
         arms=(
-            Arm(name="Xavier, unshrunk", start=XavierStart()),
-            Arm(name="Xavier, shrunk", start=XavierStart(shrunk=True)),
+            Arm(name="Xavier unshrunk", start=XavierStart()),
+            Arm(name="Xavier shrunk", start=XavierStart(shrunk=True)),
             Arm(name="ours"),
         ),
         seeds=seeds,
@@ -249,14 +250,14 @@ def _warm_up(longer: float) -> Study:
     arms = tuple(
         replace(arm, name=f"{arm.name}{words}", train=train)
         for arm in (ARMS[0], ARMS[3])
-        for words, train in ((", no warm-up", {}), (", warm-up", warm))
+        for words, train in ((COLD, {}), (WARM, warm))
     )
 
     def conclude(results: Results) -> Finding:
         finding = sweep(results)
         rate = largest(finding)
-        cold, warmed = (f"{AFTER}{words}" for words in (", no warm-up", ", warm-up"))
-        before = [rate[f"{BEFORE}{words}"] for words in (", no warm-up", ", warm-up")]
+        cold, warmed = (f"{AFTER}{words}" for words in (COLD, WARM))
+        before = [rate[f"{BEFORE}{words}"] for words in (COLD, WARM)]
         return with_predictions(
             finding,
             {
