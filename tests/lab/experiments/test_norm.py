@@ -86,21 +86,28 @@ def test_the_stream_is_predicted_to_grow_where_nothing_is_shrunk(grows, came_out
 
 
 @pytest.mark.parametrize(
-    ("largest", "came_out"),
+    ("largest", "lost", "came_out"),
     [
-        ({}, True),
-        ({NONE: 0.03}, False),
-        ({AFTER: 0.03}, False),
-        ({RMS: 0.01}, False),
-        ({NONE: 0.0}, True),
+        ({}, NONE, True),
+        ({NONE: 0.03}, NONE, False),
+        ({AFTER: 0.03}, NONE, False),
+        ({RMS: 0.01}, NONE, False),
+        ({NONE: 0.0}, NONE, True),
+        ({}, AFTER, False),
+        ({}, "", False),
     ],
 )
-def test_the_prediction_of_the_largest_rate_has_three_parts(largest, came_out):
+def test_the_prediction_of_the_largest_rate_has_four_parts(largest, lost, came_out):
     limits = {NONE: 0.01, AFTER: 0.01, **largest}
 
     def made(cell: Any) -> dict[str, Any]:
         trains = cell.x <= limits.get(cell.arm, 0.03)
-        return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
+        return {
+            "train_loss": 2.5 if trains else 3.3,
+            "trains": trains,
+            "lost": cell.arm == lost and not trains,
+            "unigram_entropy": 3.3,
+        }
 
     finding = toys.concluded(toys.named(DEFAULT, "largest-rate"), made)
     assert finding.came_out is came_out

@@ -45,11 +45,7 @@ OURS, UNSHRUNK, SMALL, LARGE, XAVIER = (
 )
 SHAPE: dict[str, Any] = {"emb_dim": 64, "n_heads": 2, "context_length": 64, "n_layers": 4}
 TRAIN: dict[str, Any] = {**PLAIN, "learning_rate": RATE, "warmup_steps": 0}
-EQUAL = (
-    "layer norm before each step; the order of the data, 16 sequences of 64 tokens a step, the "
-    "initial tensors but for their size; AdamW at one rate from the first step to the last, "
-    "gradients clipped at 1"
-)
+EQUAL = "layer norm before; the initial tensors but for their size, the order of the data"
 SHRUNK = "Shrunk: what ends on a shortcut starts smaller by 1 / sqrt(2 x n_layers)."
 
 
