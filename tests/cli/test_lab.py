@@ -152,7 +152,7 @@ def test_a_budget_that_is_needed_or_too_small(groundup: Groundup, toy: str) -> N
     done = groundup(*words, "--budget", "0.01s")
     assert done.status == 2
     assert "is too small: it takes about" in done.error
-    assert "of end 0 of 2 seeds would fit, which show no difference" in done.error
+    assert "of end 0 of 2 seeds would fit, too few to show a difference" in done.error
     source = Path(toy).read_text()
     Path(toy).write_text(source.replace("studies=studies)", "studies=studies, least=2)"))
     done = groundup(*words)

@@ -67,12 +67,16 @@ def test_processes_measure_what_one_measures_and_nothing_twice(
     tmp_path: Path, toy: Path, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, folder = Told(), tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "torch", "queue"):  # nothing is imported from the working folder
+        Path(f"{name}.py").write_text("open('planted', 'w')")
     report = run_experiment(toy, text=story, folder=folder, processes=2, screen=told)
     assert report.verdict == " ".join(told.verdicts)
     assert "There are 12 norms." in report.verdict
     found = lines(folder)
     assert len(found) == len({line["key"] for line in found}) == N_CELLS
     assert report.seconds > 0
+    assert not Path("planted").exists()
 
     monkeypatch.setattr(workers_module, "start_python", no_process)
     again = Told()

@@ -7,7 +7,6 @@ of a `Study`, and functions that return a `Finding`: those may change without a 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.base.errors import UsageError
@@ -32,8 +31,10 @@ def code_digest(file: Path) -> str:
                 tree = _Measuring().visit(ast.parse(one.read_bytes()))
             except (SyntaxError, ValueError) as error:
                 raise UsageError(f"{one}: expected Python, but {error}; mend the file") from error
-            found[name] = ast.dump(tree)
-            left += _needed(tree)
+            imports = _imports(tree)
+            taken = sorted((module, sorted(names)) for module, names in imports.items())
+            found[name] = f"{ast.dump(tree)} {taken}"
+            left += map(_file_of, imports)
     return digest(sorted(found.values()))
 
 
@@ -60,13 +61,18 @@ class _Measuring(ast.NodeTransformer):
         return None if isinstance(node.value, ast.Constant) else node
 
 
-def _needed(tree: ast.AST) -> Iterator[Path]:
-    """Yield the files of this room from which a file takes names that it uses."""
-    nodes = list(ast.walk(tree))
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(ROOM):
-            taken = {alias.asname or alias.name for alias in node.names}
-            if taken & used and node.module != CONCLUSIONS:
-                parts = str(node.module).removeprefix(ROOM).split(".")
-                yield Path(__file__).parent.joinpath(*parts).with_suffix(".py")
+def _imports(tree: ast.Module) -> dict[str, set[str]]:
+    """Return the modules of this room of which a file uses names, and forget its other imports."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found: dict[str, set[str]] = {}
+    for node in [n for n in tree.body if isinstance(n, ast.ImportFrom)]:
+        names = used & {alias.asname or alias.name for alias in node.names}
+        if str(node.module).startswith(ROOM):
+            tree.body.remove(node)
+            if names and node.module != CONCLUSIONS:
+                found.setdefault(str(node.module), set()).update(names)
+    return found
+
+
+def _file_of(module: str) -> Path:
+    return Path(__file__).parent.joinpath(*module.removeprefix(ROOM).split(".")).with_suffix(".py")

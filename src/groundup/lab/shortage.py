@@ -57,7 +57,7 @@ def _seeds_that_fit(plan: Plan, study: Study, costs: Costs, kept: Kept, left: fl
     fit = min(len(study.seeds), max(0, int(left / a_seed)))
     told = f"of {study.name} {fit} of {len(study.seeds)} seeds would fit"
     if fit < 2:
-        return f"{told}, which show no difference"
+        return f"{told}, too few to show a difference"
     spread = _spread(study, tasks, kept)
     reach = smallest_in_spreads(fit, study)
     if spread is None:
