@@ -13,9 +13,9 @@ from typing import Any
 
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.lab.experiment import TRAINED, Arm, Experiment, Finding, Prediction, Results, Study
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.lab.own_file import METRICS, SMALL, check_arms, read_own_toml, sorted_settings
 from groundup.lab.registry import CONSTANT, experiment_files
-from groundup.lab.training import PLAIN, train_arm
 from groundup.model import PARTS, Parts
 
 MODULE = "groundup_lab_own"

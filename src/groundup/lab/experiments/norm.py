@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.lab.conclusions import HIGHER, NO_DIFFERENCE, differences, slopes, sweep
+from groundup.lab.conclusions.predicted import largest, with_predictions
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -21,10 +22,9 @@ from groundup.lab.experiment import (
     swept,
     swept_setting,
 )
-from groundup.lab.initialisation import XavierStart, first_pass, variance
-from groundup.lab.norm_parts import OWN
-from groundup.lab.predicted import largest, with_predictions
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.initialisation import XavierStart, first_pass, variance
+from groundup.lab.measures.norm_parts import OWN
+from groundup.lab.measures.training import PLAIN, train_arm
 
 BEFORE, NONE, RMS, AFTER, BOTH = (
     "layer norm before",

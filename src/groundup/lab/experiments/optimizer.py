@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from groundup.lab.conclusions import HIGHER, LOWER, NO_DIFFERENCE, differences, sweep
-from groundup.lab.curve import loss_at
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -26,7 +25,8 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.curve import loss_at
+from groundup.lab.measures.training import PLAIN, train_arm
 
 ADAMW, MUON, SIGN, DECAYED = "AdamW", "Muon", "sign of the gradient", "AdamW, decayed"
 RATES: Mapping[str, Mapping[str, float]] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from groundup.lab.conclusions.law import Law, Point, fit_law
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -22,8 +23,7 @@ from groundup.lab.experiment import (
     Values,
     swept_setting,
 )
-from groundup.lab.law import Law, Point, fit_law
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
 WIDTHS = (16, 32, 64, 96, 128)

@@ -16,7 +16,7 @@ from groundup.lab.experiment import (
     Study,
     swept_setting,
 )
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.training import PLAIN, train_arm
 
 CONSTANT, TENTH, ZERO, WSD = "constant", "cosine to a tenth", "cosine to zero", "linear at the end"
 WARM, COLD = "warm-up", "no warm-up"
