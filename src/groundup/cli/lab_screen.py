@@ -8,13 +8,15 @@ from types import TracebackType
 from groundup.base.words import counted
 from groundup.cli.app import tell
 from groundup.cli.printing import print_preformatted, print_text, say, screen_width
-from groundup.lab.briefing import predicted, study_lines
 from groundup.lab.experiment import Finding, Study
+from groundup.lab.facts import facts
 from groundup.lab.plan import Plan
 from groundup.lab.screen import LabScreen
 from groundup.lab.shortage import rough
-from groundup.lab.words import PREDICTED, lines
+from groundup.lab.words import PREDICTED, capital, lines
 
+INDENT = 14
+"""Room for "Learning rate"."""
 SECONDS_A_LINE = 60
 """Between lines of progress where nobody watches a bar."""
 
@@ -60,7 +62,7 @@ class Screen(LabScreen):
             return
         print_text(plan.work.source.experiment.question)
         for study in plan.studies:
-            say("Predicted", f"{study.title}: {predicted(study)}")
+            _say("Predicted", f"{study.title}: {predicted(study)}")
         self._told = {study.name for study in plan.studies}
 
     def planned(self, plan: Plan) -> None:
@@ -69,12 +71,15 @@ class Screen(LabScreen):
             return
         if not self._told:
             print_text(plan.work.source.experiment.question)
-        say("Text", plan.work.text.name)
+        _say("Text", plan.work.text.name)
         for study in plan.studies:
             print_text("")
             print_text(f"{study.title} ({study.name}, {study.kind})")
-            for label, text in study_lines(plan, study, study.name not in self._told):
-                say(label, text)
+            if study.name not in self._told:
+                _say("Predicted", predicted(study))
+            for what, words in facts(study):
+                _say(capital(what), words)
+            _say("Cells", f"{len(study.cells()):,}, measured by {plan.processes} at once")
         print_text("")
 
     def timing(self, done: int, total: int) -> None:
@@ -91,9 +96,12 @@ class Screen(LabScreen):
                 f"All {counted(total, 'cell')} were measured before; here is what they show."
             )
             return
-        before = f" ({total - left:,} of {total:,} were measured before)" if left < total else ""
-        about = "" if seconds is None else f", about {rough(seconds)}"
-        print_text(f"{counted(left, 'cell')} to measure{about}{before}")
+        cells = counted(total, "cell")
+        what = (
+            f"{cells} to measure" if left == total else f"{left:,} of {cells} are left to measure"
+        )
+        about = "" if seconds is None else f", which takes about {rough(seconds)}"
+        print_text(f"{what} to measure{about}.")
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         """Show how much is done and how long the rest takes."""
@@ -117,3 +125,13 @@ class Screen(LabScreen):
         print_text(f"{study.title}: {PREDICTED[finding.came_out]}")
         for line in lines(finding, screen_width()):
             print_preformatted(line)
+
+
+def _say(label: str, text: str) -> None:
+    say(label, text, INDENT)
+
+
+def predicted(study: Study) -> str:
+    """Return a study's prediction with its source."""
+    says, source = study.prediction.says, study.prediction.source
+    return f"{says.rstrip('.')} ({source})" if source else says

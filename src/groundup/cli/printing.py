@@ -25,9 +25,9 @@ UNBROKEN = 10_000
 Row = Sequence[str]
 
 
-def say(label: str, text: str) -> None:
+def say(label: str, text: str, indent: int = INDENT) -> None:
     """Print a labelled line of what a verb did."""
-    print_line(_console(), label, text, indent=INDENT)
+    print_line(_console(), label, text, indent=indent)
 
 
 def suggest(label: str, *words: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
     """Refuse studies that could not tell anything, such as those whose arms do not differ."""
     if not studies:
         raise UsageError("the experiment has no study; give it one or more")
-    _refuse_twice("studies are called", (study.name for study in studies))
+    _refuse_twice("two studies are called", (study.name for study in studies))
     for study in studies:
         if not SLUG.fullmatch(study.name):
             raise UsageError(
@@ -31,14 +32,14 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
         ):
             if not values:
                 raise UsageError(f"{study.name}: it has no {what}; give one or more")
-            _refuse_twice(f"{study.name}: {what} are", values)
+            _refuse_twice(f"{study.name}: two {what} are", values)
         _check_arms_differ(study, vocab_size, text)
 
 
 def _refuse_twice(what: str, values: Iterable[object]) -> None:
     (most, times), *_ = Counter(values).most_common(1)
     if times > 1:
-        raise UsageError(f"two {what} {shown(most)}; give each its own")
+        raise UsageError(f"{what} {shown(most)}; give each its own")
 
 
 def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
@@ -53,14 +54,17 @@ def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
 
 def _check_arms_differ(study: Study, vocab_size: int, text: str) -> None:
     """Refuse arms that are the same in all that is measured, by their resolved settings."""
-    found: list[tuple[str, object]] = []
-    for arm in study.arms:
-        cells = (Cell(study.name, arm.name, x, study.seeds[0]) for x in study.xs)
-        tables = [setting_table(_setting(study, cell, vocab_size, text)) for cell in cells]
-        for other, those in found:
-            if tables == those:
-                raise UsageError(
-                    f"{study.name}: the arms {shown(other)} and {shown(arm.name)} do not differ; "
-                    "change a setting in one of them, or leave it out"
-                )
-        found.append((arm.name, tables))
+
+    def table(arm: str, x: float) -> object:
+        cell = Cell(study.name, arm, x, study.seeds[0])
+        return setting_table(_setting(study, cell, vocab_size, text))
+
+    for arm in study.arms:  # also where there is but one: each has to be possible
+        for x in {min(study.xs), max(study.xs)}:
+            table(arm.name, x)
+    for one, other in itertools.combinations([arm.name for arm in study.arms], 2):
+        if all(table(one, x) == table(other, x) for x in study.xs):
+            raise UsageError(
+                f"{study.name}: the arms {shown(one)} and {shown(other)} do not differ; change a "
+                "setting in one of them, or leave it out"
+            )

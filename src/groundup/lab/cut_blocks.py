@@ -27,6 +27,7 @@ from groundup.lab.experiment import (
     Values,
 )
 from groundup.lab.initialisation import NormalStart
+from groundup.lab.predicted import with_predictions
 from groundup.lab.text import read_text
 from groundup.lab.training import trained
 from groundup.model import GPT, NO_CACHE, Cache
@@ -101,10 +102,12 @@ def conclude_cuts(results: Results, against: str) -> Finding:
     trained_arms = differences(results, "train_loss", against)
     shares = {arm.name: _shares(results, arm.name) for arm in results.study.arms}
     lower = [d.arm for d in trained_arms.differences if d.seen and d.mean < 0]
-    small = all(share < SMALL_SHARE for pair in shares.values() for share in pair)
-    return Finding(
+    cut, swapped = (
+        all(part < SMALL_SHARE for part in of) for of in zip(*shares.values(), strict=True)
+    )
+    finding = Finding(
         verdict=f"{_cut_words(shares)} {trained_arms.verdict}",
-        came_out=small and not lower,
+        came_out=None,
         differences=trained_arms.differences,
         tables=[_table(results, "cut"), _table(results, "swapped"), *trained_arms.tables],
         charts=[_chart(results), *trained_arms.charts],
@@ -120,6 +123,14 @@ def conclude_cuts(results: Results, against: str) -> Finding:
                 for name, share in zip(("cut", "swapped"), pair, strict=True)
             }
             for arm, pair in shares.items()
+        },
+    )
+    return with_predictions(
+        finding,
+        {
+            f"a block left out costs less than {SMALL_SHARE:.0%}": cut,
+            f"two swapped cost less than {SMALL_SHARE:.0%}": swapped,
+            f"none ends lower than {against}": not lower,
         },
     )
 

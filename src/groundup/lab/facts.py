@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from groundup.base.words import counted
-from groundup.lab.briefing import training_words
 from groundup.lab.experiment import TRAINED, Arm, Cell, Setting, Study
 from groundup.lab.words import at_x
+from groundup.optim.schedule import warmup_steps
 
 MOST_LISTED = 12
 """Values of what is swept that are listed one by one."""
+
+OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon"}
+RATES = {
+    "constant": "a fixed rate",
+    "cosine": "a rate falling as a cosine",
+    "wsd": "a rate falling at the end",
+}
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -40,6 +47,35 @@ def _settings_of(study: Study) -> list[Setting]:
         for x in study.xs
         for arm in study.arms
     ]
+
+
+def training_words(settings: Sequence[Setting]) -> str:
+    """Return how models are trained, in words; several values where arms differ in them."""
+    trains = [setting.train for setting in settings]
+    optimizers = _distinct(OPTIMIZERS[train.optimizer] for train in trains)
+    rates = _numbers([train.peak_learning_rate(s.config.emb_dim)
+                     for train, s in zip(trains, settings, strict=True)])  # fmt: skip
+    kinds = _distinct(RATES[train.schedule] for train in trains)
+    warm = _numbers([warmup_steps(train) for train in trains])
+    rising = "" if warm == "0" else f" after {warm} steps of warm-up"
+    steps = _numbers([train.steps for train in trains])
+    batches = _numbers([train.sequences_per_step for train in trains])
+    lengths = _numbers([setting.config.context_length for setting in settings])
+    decay = _numbers([train.weight_decay for train in trains])
+    clip = _numbers([train.grad_clip for train in trains])
+    return (
+        f"{optimizers} at {kinds} of {rates}{rising}; {steps} steps of {batches} sequences "
+        f"of {lengths} tokens; weight decay {decay}; gradients no longer than {clip}"
+    )
+
+
+def _distinct(words: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(words))
+
+
+def _numbers(values: Iterable[float]) -> str:
+    """Return distinct numbers as a list, or the first and the last of many."""
+    return _values(list(dict.fromkeys(values)))
 
 
 def arm_words(arm: Arm) -> str:

@@ -226,6 +226,7 @@ def _gradient_charts(results: Results) -> list[Chart]:
             series=series,
             x_label="block",
             y_label="gradient norm, that of the last block = 1",
+            y_log=True,
             remark="Geometric mean over the seeds; blocks where one is zero are left out.",
         )
         for start, series in by_start.items()
@@ -313,5 +314,6 @@ def _cosine_chart(results: Results) -> Chart:
         series=series,
         x_label="blocks",
         y_label="mean cosine between two tokens",
+        x_log=True,
         from_zero=True,
     )

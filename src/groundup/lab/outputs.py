@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from groundup.base.files import atomic_writer, write_text
 from groundup.lab.experiment import Cell, Concluded, Difference, ExperimentReport, Values
 from groundup.lab.folder import FIGURES, REPORT, LabFolder
+from groundup.lab.page import experiment_page
 from groundup.report.drawing import drawing
 from groundup.report.png import png as png_of
 
@@ -22,9 +21,7 @@ def write_outputs(
     """Write results.csv, verdict.json and report.html, and with `png` each figure as a picture."""
     folder.write_table(values)
     folder.write_verdict(verdict_object(report))
-    if importlib.util.find_spec("groundup.lab.page"):
-        page = importlib.import_module("groundup.lab.page")
-        write_text(folder.path / REPORT, page.experiment_page(report))
+    write_text(folder.path / REPORT, experiment_page(report))
     if png:
         _write_pictures(folder.path / FIGURES, report)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from groundup.base.errors import DataError
 from groundup.data import TokenSplit, read_documents
-from groundup.tokenizer import CharTokenizer
+from groundup.tokenizer import CharTokenizer, Tokenizer
 from groundup.tokenizer.interface import Ids
 
 DEFAULT_TEXT = "shakespeare"
@@ -29,7 +29,7 @@ class LabText:
 
     name: str
     fingerprint: str
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     splits: tuple[TokenSplit, TokenSplit]
     n_characters: int
     unigram_entropy: float

@@ -70,37 +70,44 @@ def test_the_gradient_is_that_of_the_last_down_projection(text):
 )
 def test_the_prediction_of_the_gradient_is_its_slope_with_xavier_before(power, came_out):
     def made(cell: Any) -> dict[str, float]:
-        return {"gradient": cell.x ** (power if cell.arm == "Xavier, before" else 0.0)}
+        return {"gradient": cell.x ** (power if cell.arm == "Xavier before" else 0.0)}
 
     finding = toys.concluded(toys.named(DEFAULT, "gradient-by-depth"), made)
     assert finding.came_out is came_out
-    assert finding.figures["slopes"]["Xavier, before"]["slope"] == pytest.approx(power)
+    assert finding.figures["slopes"]["Xavier before"]["slope"] == pytest.approx(power)
 
 
 @pytest.mark.parametrize(("grows", "came_out"), [(1.0, True), (0.0, False)])
 def test_the_stream_is_predicted_to_grow_where_nothing_is_shrunk(grows, came_out):
     def made(cell: Any) -> dict[str, float]:
-        return {"variance": cell.x ** (grows if cell.arm == "Xavier, unshrunk" else 0.0)}
+        return {"variance": cell.x ** (grows if cell.arm == "Xavier unshrunk" else 0.0)}
 
     assert toys.concluded(toys.named(DEFAULT, "stream-by-depth"), made).came_out is came_out
 
 
 @pytest.mark.parametrize(
-    ("largest", "came_out"),
+    ("largest", "lost", "came_out"),
     [
-        ({}, True),
-        ({NONE: 0.03}, False),
-        ({AFTER: 0.03}, False),
-        ({RMS: 0.01}, False),
-        ({NONE: 0.0}, True),
+        ({}, NONE, True),
+        ({NONE: 0.03}, NONE, False),
+        ({AFTER: 0.03}, NONE, False),
+        ({RMS: 0.01}, NONE, False),
+        ({NONE: 0.0}, NONE, True),
+        ({}, AFTER, False),
+        ({}, "", False),
     ],
 )
-def test_the_prediction_of_the_largest_rate_has_three_parts(largest, came_out):
+def test_the_prediction_of_the_largest_rate_has_four_parts(largest, lost, came_out):
     limits = {NONE: 0.01, AFTER: 0.01, **largest}
 
     def made(cell: Any) -> dict[str, Any]:
         trains = cell.x <= limits.get(cell.arm, 0.03)
-        return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
+        return {
+            "train_loss": 2.5 if trains else 3.3,
+            "trains": trains,
+            "lost": cell.arm == lost and not trains,
+            "unigram_entropy": 3.3,
+        }
 
     finding = toys.concluded(toys.named(DEFAULT, "largest-rate"), made)
     assert finding.came_out is came_out
@@ -130,6 +137,25 @@ def test_a_squashing_is_predicted_to_train_where_nothing_does_not(squashed, came
         return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
 
     assert toys.concluded(toys.named(MORE, "squash-largest-rate"), made).came_out is came_out
+
+
+@pytest.mark.parametrize(
+    ("warm_after", "warm_before", "came_out"),
+    [(0.03, 0.03, True), (0.01, 0.03, False), (0.03, 0.1, False)],
+)
+def test_a_warm_up_is_predicted_to_help_the_norm_after_alone(warm_after, warm_before, came_out):
+    limits = {
+        f"{AFTER} without warm-up": 0.01,
+        f"{AFTER} with warm-up": warm_after,
+        f"{BEFORE} without warm-up": 0.03,
+        f"{BEFORE} with warm-up": warm_before,
+    }
+
+    def made(cell: Any) -> dict[str, Any]:
+        trains = cell.x <= limits[cell.arm]
+        return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
+
+    assert toys.concluded(toys.named(MORE, "warm-up"), made).came_out is came_out
 
 
 @pytest.mark.parametrize("name", [study.name for study in MORE])

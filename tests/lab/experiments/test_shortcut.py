@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,11 @@ from groundup.lab.experiments.shortcut import (
     BOTH,
     EXPERIMENT,
     FEED_FORWARD,
+    NAMES,
     NONE,
+    OURS,
     OWN,
+    XAVIER,
     conclude_depths,
     conclude_rates,
 )
@@ -31,7 +35,7 @@ TINY: dict[str, Any] = {"context_length": 8, "emb_dim": 16, "n_heads": 2}
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("the cat sat on the mat and the dog lay by the log. " * 500)
+    path.write_text("".join(random.Random(1).choices("abcdefghijklmnopq", k=25_000)))
     return str(path)
 
 
@@ -70,21 +74,30 @@ def test_all_cells_are_made_and_differ(scale):
         assert len(study.seeds) >= enough
 
 
-@pytest.mark.parametrize("name", ["gradient", "collapse"])
-def test_studies_at_initialisation_run_and_agree_with_the_prediction(name, text):
+def small_run(name: str, text: str) -> Results:
+    """Results of a study at initialisation on short sequences, of few seeds and the last value."""
     study = next(s for s in EXPERIMENT.studies(1) if s.name == name)
     small = replace(
-        study,
-        model={**study.model, "context_length": 8},
-        seeds=(1, 2, 3, 4),
-        xs=study.xs[-1:],
+        study, model={**study.model, "context_length": 16}, seeds=(1, 2), xs=study.xs[-1:]
     )
     torch.set_flush_denormal(True)
     try:
-        values = {c: small.measure(small.setting(c, 17, text)) for c in small.cells()}
+        return Results(small, {c: small.measure(small.setting(c, 17, text)) for c in small.cells()})
     finally:
         torch.set_flush_denormal(False)
-    assert small.conclude(Results(small, values)).came_out
+
+
+def test_gradients_of_untrained_models_fade_only_without_norms(text):
+    results = small_run("gradient", text)
+    assert results.study.conclude(results).came_out
+
+
+def test_tokens_of_untrained_models_collapse_only_without_shortcuts(text):
+    results = small_run("collapse", text)
+    finding = results.study.conclude(results)
+    assert "at least 0.99" in finding.verdict
+    for start in (XAVIER, OURS):
+        assert max(results.numbers("cosine", NAMES[True, True, start], 16.0)) < 0.8
 
 
 def trained(trains: dict[str, list[float]], xs: tuple[float, ...]) -> Results:

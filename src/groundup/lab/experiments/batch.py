@@ -59,7 +59,7 @@ Scales = Mapping[float, tuple[float, float, float]]
 def studies(scale: float) -> list[Study]:
     """Return the noise of a gradient and the steps to a loss; more seeds with more time."""
     n_seeds = max(1, round(3 * scale / EXPERIMENT.least))
-    return [noise(range(1, max(2, n_seeds) + 1)), steps_to_a_loss(range(1, n_seeds + 1))]
+    return [noise(range(1, max(5, n_seeds) + 1)), steps_to_a_loss(range(1, n_seeds + 1))]
 
 
 def noise(seeds: Sequence[int]) -> Study:

@@ -51,12 +51,13 @@ def times_its_rate(arm: Arm, factor: float) -> Arm:
 
 def studies(scale: float) -> list[Study]:
     """Return the one study; above twice the default's time, weight decay is an arm, too."""
+    decays = scale >= 2
     arms = [
         Arm(name=ADAMW),
         Arm(name=MUON, train={"optimizer": "muon"}),
         Arm(name=SIGN, train={"beta1": 0.0, "beta2": 0.0}),
         Arm(name=DECAYED, train={"weight_decay": 0.1}),
-    ][: 4 if scale >= 2 else 3]
+    ][: 4 if decays else 3]
     steps = max(20, round(STEPS * scale * 3 / len(arms)))
     return [
         Study(
@@ -65,10 +66,11 @@ def studies(scale: float) -> list[Study]:
             kind=TRAINED,
             prediction=Prediction(
                 says="In as many steps Muon ends lower than AdamW, and AdamW lower than steps by "
-                "the sign of the gradient, which is AdamW without memory. Weight decay makes no "
-                "difference in so short a training",
+                "the sign of the gradient, which is AdamW without memory"
+                + "; weight decay makes no difference in so short a training"
+                * decays,
                 source="Muon: Jordan et al., 2024, and Liu et al., 2025; the sign: Kunstner et "
-                "al., 2023, for small batches; weight decay: ours",
+                "al., 2023, for small batches" + "; weight decay: ours" * decays,
             ),
             equal="steps, batch, order of the data, initial tensors, constant rate after a warm-up "
             "of a tenth; and the tuning: five rates each, 1/4 to 4 times "

@@ -26,7 +26,7 @@ ALIKE = 0.02
 """Nats a token: schedules that differ by no more are alike."""
 DECAY_STEPS, WARM_UP_STEPS = 640, 360
 """40 x 640 and 30 x 360 steps of 512 tokens: 19 million tokens, 2 layers deep and 64 wide."""
-PLAINLY = {**PLAIN, "batch_size": 8}
+TRAIN = {**PLAIN, "batch_size": 8}
 MODEL = {"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
 MEASURED = "loss on the validation text at the end, nats a token"
 
@@ -66,7 +66,7 @@ def decay(steps: int) -> Study:
         x_name="peak rate",
         at=swept_setting("learning_rate"),
         model=MODEL,
-        train={**PLAINLY, "steps": steps},
+        train={**TRAIN, "steps": steps},
         measure=train_arm,
         conclude=conclude_decay,
     )
@@ -90,7 +90,7 @@ def warm_up(steps: int) -> Study:
         x_name="learning rate",
         at=swept_setting("learning_rate"),
         model=MODEL,
-        train={**PLAINLY, "schedule": "cosine", "min_learning_rate": 0.0, "steps": steps},
+        train={**TRAIN, "schedule": "cosine", "min_learning_rate": 0.0, "steps": steps},
         measure=train_arm,
         conclude=conclude_warm_up,
     )

@@ -32,6 +32,7 @@ from groundup.lab.fading import (
     measure_gradients,
 )
 from groundup.lab.initialisation import XavierStart
+from groundup.lab.predicted import largest, with_predictions
 from groundup.lab.training import PLAIN, train_arm
 from groundup.model import GPT, NO_CACHE, PARTS, Cache, PreNormBlock
 from groundup.model.init import STANDARD_DEVIATION
@@ -93,7 +94,7 @@ BOTH, ATTENTION, FEED_FORWARD, NONE = "both", "only attention", "only feed-forwa
 BLOCK_OF = {BOTH: "pre", ATTENTION: "attention", FEED_FORWARD: "feed_forward", NONE: "none"}
 
 XAVIER, OURS = "Xavier", "our start"
-SMALL = {"context_length": 64, "emb_dim": 64, "n_heads": 4}
+SMALL = {"context_length": 64, "emb_dim": 64, "n_heads": 4}  # narrower, our start meets norm_eps
 NARROW = {"context_length": 64, "emb_dim": 48, "n_heads": 3}
 DEPTHS_COLLAPSE = (4.0, 8.0, 16.0)
 N_BLOCKS = 12
@@ -208,7 +209,7 @@ def trained_arms() -> list[Arm]:
 
 
 RATE = 1e-3
-STEPS = 200
+STEPS = 180
 HELD = "48 wide, 3 heads, norms, batches of 16 x 64 characters, AdamW at a fixed rate, the start"
 
 
@@ -240,12 +241,17 @@ def depth_study(train: dict[str, Any], depths: Sequence[float]) -> Study:
 def conclude_depths(results: Results) -> Finding:
     """Conclude up to which depth each arm trains, and whether it is as predicted."""
     finding = sweep(results)
-    largest = {arm: x or 0.0 for arm, x in finding.figures["largest_that_trains"].items()}
-    all_train = all(v["trains"] for x in results.study.xs if (v := results.get(BOTH, x)))
-    between = all(
-        largest[NONE] <= largest[arm] <= largest[BOTH] for arm in (ATTENTION, FEED_FORWARD)
+    last = largest(finding)
+    both = [results.get(BOTH, x) for x in results.study.xs]
+    one = (ATTENTION, FEED_FORWARD)
+    return with_predictions(
+        finding,
+        {
+            "both: every depth trains": all(values and values["trains"] for values in both),
+            f"none: no depth of {N_BLOCKS} or more trains": last[NONE] < N_BLOCKS,
+            "one of the two: in between": all(last[NONE] <= last[a] <= last[BOTH] for a in one),
+        },
     )
-    return replace(finding, came_out=all_train and largest[NONE] < N_BLOCKS and between)
 
 
 def seeds_study(train: dict[str, Any], seeds: Sequence[int]) -> Study:

@@ -1,0 +1,167 @@
+"""`groundup lab`: what it lists, what it prints, and what it refuses in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from groundup.lab import workers as workers_module
+from tests.cli.conftest import Groundup
+from tests.texts import text_file
+
+TOY = Path(__file__).parents[1] / "lab" / "toy.py"
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a file beside a story, of an experiment that is measured in this process."""
+    shutil.copy(TOY, tmp_path / "toy.py")
+    text_file(tmp_path, 1500)
+    monkeypatch.setattr("groundup.lab.run.Workers", lambda size: workers_module.InThisProcess())
+    return "toy.py"
+
+
+def test_the_list_of_experiments(groundup: Groundup) -> None:
+    shown = groundup("lab")
+    assert shown.status == 0
+    listed = json.loads(groundup("lab", "--json").out)
+    for one in listed:
+        assert one["name"] in shown.out
+        assert one["question"] in shown.out
+    by_name = {one["name"]: one for one in listed}
+    assert by_name["control"]["least"] == 1
+    assert by_name["scaling"]["least"] > 1
+    assert "with --budget" in shown.out
+
+
+def test_the_prediction_stands_before_the_first_run(groundup: Groundup, toy: str) -> None:
+    done = groundup("lab", toy, "--text", "story.txt")
+    assert done.status == 0
+    order = [
+        "Does the machinery run?",
+        "Before (start, at initialisation)",
+        "all will be well (ours)",
+        "AdamW at a fixed rate of 0.001; 3 steps of 2 sequences of 8 tokens",
+        "13 of 16 cells are left to measure",
+        "There are 12 norms.",
+        "Verdict",
+        "lab/toy/report.html",
+        "lab/toy/results.csv",
+    ]
+    places = [done.out.index(part) for part in order]
+    assert places == sorted(places)
+    again = groundup("lab", toy, "--text", "story.txt")
+    assert "All 16 cells were measured before" in again.out
+    assert again.out.split("Verdict")[1] == done.out.split("Verdict")[1]
+
+
+def test_json_has_the_verdict_first(groundup: Groundup, toy: str) -> None:
+    done = groundup("lab", toy, "--text", "story.txt", "--only", "start", "--json")
+    told = json.loads(done.out, parse_constant=lambda name: pytest.fail(name))
+    assert next(iter(told)) == "verdict"
+    assert told["came_out"] is True
+    assert told["folder"] == "lab/toy"
+    assert json.loads(Path("lab/toy/verdict.json").read_text()) == told
+
+
+BUDGET = "such as 90s, 30m or 1h"
+# words after `lab`, what the line must say
+WORDS: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown name": (["nrom"], ["no experiment 'nrom'", "'norm'"]),
+    "a name of others": (["--budjet", "1h"], ["--budjet", "--budget"]),
+    "no such file": (["none.py"], ["none.py: no such file"]),
+    "no such table": (["none.toml"], ["none.toml: no such file"]),
+    "a malformed budget": (["norm", "--budget", "soon"], ["--budget soon", BUDGET]),
+    "a budget without a unit": (["norm", "--budget", "10"], ["--budget 10", BUDGET]),
+    "no process": (["norm", "--processes", "0"], ["--processes 0", "1 to 1024"]),
+    "standard input": (["norm", "--text", "-"], ["--text -", "give a file"]),
+    "a text that is not there": (["norm", "--text", "no.txt"], ["no.txt"]),
+    "a text too short": (["norm", "--text", "short.txt"], ["short.txt: 6 characters", "20,000"]),
+    "a part that does not exist": (["bad.toml"], ["bad.toml: arms.b: norm = 'x'", "rmsnorm"]),
+    "arms that do not differ": (["same.toml"], ["same.toml: the arms a and b do not differ"]),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_words_that_cannot_be_meant(groundup: Groundup, tmp_path: Path, case: str) -> None:
+    words, expected = WORDS[case]
+    (tmp_path / "short.txt").write_text("To be.")
+    (tmp_path / "bad.toml").write_text('question = "?"\n[arms.a]\n[arms.b]\nnorm = "x"\n')
+    (tmp_path / "same.toml").write_text('question = "?"\n[arms.a]\n[arms.b]\n')
+    done = groundup("lab", *words)
+    assert done.status in (1, 2)
+    assert done.out == ""
+    for part in expected:
+        assert part in done.error
+    assert not (tmp_path / "lab").exists()
+
+
+STUDIES = {
+    "arms that do not differ": (
+        ('options={"nap": 0.0}', 'model={"feed_forward": "gelu"}'),
+        "the arms gelu and relu do not differ",
+    ),
+    "no arms": (('"arms": ARMS', '"arms": ()'), "start: it has no arms; give one or more"),
+    "two arms of a name": (('name="relu"', 'name="gelu"'), "start: two arms are gelu"),
+    "two studies of a name": (('name="end"', 'name="start"'), "two studies are called start"),
+    "no seeds": (("range(1, 4)", "()"), "start: it has no seeds"),
+    "a value twice": (("(1.0, 2.0)", "(1.0, 1.0)"), "start: two values are 1.0"),
+    "a part that does not exist": (
+        ('{"feed_forward": "gelu"}', '{"feed_forward": "gulu"}'),
+        "start: gelu: feed_forward = 'gulu'",
+    ),
+    "a setting that does not exist": (('"emb_dim": 8', '"emb_dm": 8'), "unknown key 'emb_dm'"),
+}
+
+
+@pytest.mark.parametrize("case", STUDIES)
+def test_studies_that_tell_nothing(groundup: Groundup, toy: str, case: str) -> None:
+    (old, new), expected = STUDIES[case]
+    source = Path(toy).read_text()
+    assert old in source
+    Path(toy).write_text(source.replace(old, new))
+    done = groundup("lab", toy, "--text", "story.txt")
+    assert done.status == 2
+    assert expected in done.error
+
+
+def test_folders_that_hold_something_else(groundup: Groundup, toy: str) -> None:
+    Path("novel").mkdir()
+    Path("novel/chapter.txt").write_text("Once")
+    held, file = "it holds chapter.txt", "a file; expected a folder"
+    for out, said in (("novel", held), ("story.txt", file)):
+        done = groundup("lab", toy, "--text", "story.txt", "--out", out)
+        assert done.status == 2
+        assert f"--out {out}: {said}" in done.error
+    assert [path.name for path in Path("novel").iterdir()] == ["chapter.txt"]
+    words = ("--text", "story.txt", "--only", "start")
+    assert groundup("lab", toy, *words, "--out", "mine").status == 0
+    Path(toy).write_text(Path(toy).read_text().replace('name="toy"', 'name="toy-two"'))
+    done = groundup("lab", toy, *words, "--out", "mine")
+    assert "--out mine: it holds the experiment toy, not toy-two" in done.error
+    Path("mine/lab.json").write_text("{}")
+    done = groundup("lab", toy, *words, "--out", "mine")
+    assert "lab.json: expected format = 1" in done.error
+
+
+def test_a_budget_that_is_needed_or_too_small(groundup: Groundup, toy: str) -> None:
+    words = ("lab", toy, "--text", "story.txt")
+    done = groundup(*words, "--budget", "0.01s")
+    assert done.status == 2
+    assert "is too small: it takes about" in done.error
+    assert "of end 0 of 2 seeds would fit, which show no difference" in done.error
+    source = Path(toy).read_text()
+    Path(toy).write_text(source.replace("studies=studies)", "studies=studies, least=2)"))
+    done = groundup(*words)
+    assert done.status == 2
+    assert "toy takes more time than others: give --budget" in done.error
+
+
+def test_words_of_others(groundup: Groundup) -> None:
+    for word in ("experiment", "ablation", "ablate"):
+        assert "'groundup lab NAME'" in groundup(word).error
+    assert "--processes" in groundup("lab", "norm", "--jobs", 2).error
+    assert "--out" in groundup("lab", "norm", "--output-dir", "x").error
