@@ -97,9 +97,7 @@ class Screen(LabScreen):
             )
             return
         cells = counted(total, "cell")
-        what = (
-            f"{cells} to measure" if left == total else f"{left:,} of {cells} are left to measure"
-        )
+        what = f"{left:,} of {cells} are left" if left < total else cells
         about = "" if seconds is None else f", which takes about {rough(seconds)}"
         print_text(f"{what} to measure{about}.")
 

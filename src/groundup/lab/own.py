@@ -16,6 +16,7 @@ from groundup.lab.experiment import TRAINED, Arm, Experiment, Finding, Predictio
 from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.lab.own_file import METRICS, SMALL, check_arms, read_own_toml, sorted_settings
 from groundup.lab.registry import CONSTANT, experiment_files
+from groundup.lab.words import metric_words
 from groundup.model import PARTS, Parts
 
 MODULE = "groundup_lab_own"
@@ -74,11 +75,11 @@ def compare_arms(
         return [
             Study(
                 name="arms",
-                title=question,
+                title=f"{len(made)} arms, {metric_words(metric)}",
                 kind=TRAINED,
                 prediction=Prediction(says=prediction or "None was made.", source=source),
                 equal="text, its order, seeds, steps, and all settings that no arm changes",
-                measured=f"{metric}, nats a token",
+                measured=f"{metric_words(metric)}, nats a token",
                 arms=made,
                 seeds=range(1, 1 + round(seeds * scale)),
                 model={**SMALL, **(model or {})},
