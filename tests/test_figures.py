@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from groundup.report.charts import Series
+from groundup.report.charts import Chart, Series
 from groundup.report.drawing import drawing
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
@@ -81,7 +81,7 @@ def test_a_command_that_fails_is_not_recorded(record: Any, tmp_path: Path) -> No
 def test_a_drawing_is_a_picture_of_its_own_in_light_and_dark() -> None:
     points = [(float(i), 5 - i / 10) for i in range(30)]
     series = [Series(name="a < b", points=points), Series(name="absent", points=[])]
-    picture = drawing("Loss & more", series, y_label="nats")
+    picture = drawing(Chart(title="Loss & more", series=series, y_label="nats"))
     shown = words(picture)
     for text in ("Loss & more", "a < b", "nats", "step"):
         assert text in shown

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from groundup.data import corpus_files
+from groundup.report.charts import Chart
 from groundup.report.drawing import drawing
 from groundup.report.sections import loss_series
 from groundup.runs.record import read_run
@@ -47,7 +48,7 @@ def main() -> None:
             )
             run = read_run(Path(folder) / "runs" / name)
             series = [s for s in loss_series(run) if not s.reference]
-            picture = drawing(f"Loss: {name}", series, y_label="nats per byte")
+            picture = drawing(Chart(title=f"Loss: {name}", series=series, y_label="nats per byte"))
             (HERE / f"{name}.svg").write_text(picture, "utf-8")
             print(f"{name}.svg: {run.verdict}")
 

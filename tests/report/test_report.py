@@ -15,8 +15,10 @@ import pytest
 
 from groundup.base.errors import RunError
 from groundup.report import write_report
-from groundup.report.charts import Series, drawable, line_chart, smooth, thin
+from groundup.report.charts import Chart, Series
+from groundup.report.figure import chart_figure
 from groundup.report.page import esc, figure
+from groundup.report.points import drawable, smooth, thin
 from groundup.runs import run_lock
 from groundup.runs.record import read_run
 
@@ -152,7 +154,7 @@ def test_the_table_of_a_chart_holds_the_values(make_run: MakeRun) -> None:
     page, _ = read(make_run(steps=2, lines=rows, finished=False))
     table = re.findall(r"<tbody>.*?</tbody>", page, re.DOTALL)[0]
     cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table)
-    assert cells == ["0", "–", "7.5", "2", "5.125", "5.5"]
+    assert cells == ["0", "–", "7.5", "1", "6.25", "–", "2", "5.125", "5.5"]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 25])
@@ -224,7 +226,7 @@ def test_losses_that_are_no_numbers_leave_gaps_and_are_said(make_run: MakeRun) -
     losses = [5.0, 4.0, "nan", "inf", math.nan, 3.0, None, 1e300]
     page, outline = read(make_run(lines=lines(losses), finished=False, steps=8))
     assert "not a finite number in 4 of its lines, first at step 3" in outline.text
-    paths = re.findall(r' d="([^"]*)"', page)
+    paths = re.findall(r'<svg class="curves".*?<path class="[^"]*" d="([^"]*)"', page)
     assert paths
     assert not any("nan" in path or "inf" in path for path in paths)
     assert paths[0].count("M") == 2
@@ -293,9 +295,8 @@ def test_smoothing_keeps_a_constant_and_follows_a_line() -> None:
     [[0.0], [5.0, 5.0], [-3.0, 7.0], [1e-12, 2e-12], [1e-3, 1e4], [1.0, 1e99], [0.0, 1e-30]],
 )
 def test_axes_hold_any_values(values: list[float]) -> None:
-    chart = line_chart(
-        "Any", [Series(name="x", points=[(float(i), y) for i, y in enumerate(values)])]
-    )
+    points = [(float(i), y) for i, y in enumerate(values)]
+    chart = chart_figure(Chart(title="Any", series=[Series(name="x", points=points)]))
     heights = [float(y) for y in re.findall(r'cy="([-\d.]+)%"', chart)]
     assert len(heights) == len(values)
     assert all(-0.01 <= y <= 100.01 for y in heights)
@@ -303,7 +304,8 @@ def test_axes_hold_any_values(values: list[float]) -> None:
 
 
 def test_a_wide_range_is_drawn_on_a_logarithmic_axis() -> None:
-    chart = line_chart("Wide", [Series(name="x", points=[(0.0, 1.0), (1.0, 1e4)])], y_label="norm")
+    series = [Series(name="x", points=[(0.0, 1.0), (1.0, 1e4)])]
+    chart = chart_figure(Chart(title="Wide", series=series, y_label="norm"))
     assert "norm, logarithmic" in chart
 
 

@@ -12,8 +12,10 @@ from groundup.base.errors import UsageError
 from groundup.base.files import write_text
 from groundup.plan.units import duration
 from groundup.plan.units import number as short
-from groundup.report.charts import Series, line_chart, smooth, spread
+from groundup.report.charts import Chart, Series
+from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
+from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
@@ -200,8 +202,10 @@ def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: boo
                 series.append(
                     Series(name=f"{name}, training", points=training, colour=i, faint=True)
                 )
-        charts.append(line_chart(f"{what} over {over}", series, x_label=label, y_label=unit))
-    return f'<div class="charts">{"".join(charts)}</div>'
+        charts.append(
+            Chart(title=f"{what} over {over}", series=series, x_label=label, y_label=unit)
+        )
+    return f'<div class="charts">{"".join(map(chart_figure, charts))}</div>'
 
 
 def _difference_tables(comparison: Comparison) -> str:

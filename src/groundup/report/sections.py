@@ -10,8 +10,10 @@ from typing import Any
 from groundup.base.words import counted
 from groundup.plan.units import duration, passes
 from groundup.plan.units import number as short
-from groundup.report.charts import Series, line_chart, smooth, spread
+from groundup.report.charts import Chart, Series
+from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
+from groundup.report.points import smooth, spread
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
 from groundup.runs.record import RunRecord, number
@@ -98,24 +100,31 @@ def curves(run: RunRecord) -> str:
     """Return the charts of a run over its steps."""
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
-    loss = line_chart(
-        "Loss",
-        loss_series(run),
+    loss = Chart(
+        title="Loss",
+        series=loss_series(run),
         y_label="nats per token",
         remark="Cross-entropy: how surprised the model is by the next token. Lower is better.",
     )
     rate, norm, speed = (run.points(key) for key in ("lr", "grad_norm", "tokens_per_second"))
     others = [
-        line_chart("Learning rate", [Series(name="learning rate", points=rate)], from_zero=True),
-        line_chart("Gradient norm", _with_average("before clipping", norm, 3)),
-        line_chart(
-            "Tokens per second",
-            _with_average("as measured", speed, 2),
+        Chart(
+            title="Learning rate",
+            series=[Series(name="learning rate", points=rate)],
+            from_zero=True,
+        ),
+        Chart(title="Gradient norm", series=_with_average("before clipping", norm, 3)),
+        Chart(
+            title="Tokens per second",
+            series=_with_average("as measured", speed, 2),
             from_zero=True,
         ),
     ]
     said = f'<p class="verdict">{esc(run.verdict)}</p>' if run.verdict else ""
-    return f'{said}<div class="charts"><div class="first">{loss}</div>{"".join(others)}</div>'
+    return (
+        f'{said}<div class="charts"><div class="first">{chart_figure(loss)}</div>'
+        f"{''.join(map(chart_figure, others))}</div>"
+    )
 
 
 def _with_average(name: str, points: list[tuple[float, float]], colour: int) -> list[Series]:

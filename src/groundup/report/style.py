@@ -1,18 +1,86 @@
-"""The looks of a report: one column on a phone, two on a desktop, light and dark, and on paper.
+"""The looks of pages and charts: on a phone, a desktop and paper, light and dark.
 
-The curves' colours are Okabe and Ito's (2008), told apart by colour-blind eyes, with their
+The colours of curves are Okabe and Ito's (2008), told apart by colour-blind eyes, with their
 lightness adapted to the ground they lie on.
 """
 
-STYLE = """
-:root { --ground:#fff; --panel:#f5f6f8; --ink:#191c20; --soft:#59616d; --edge:#d8dce2;
-  --grid:#e6e9ed; --accent:#0a5a96; --fill:#0a5a96; --track:#e2e6eb; --alert:#8f3000;
-  --alert-ground:#fff1e6; --c0:#0072b2; --c1:#c84e00; --c2:#00805c; --c3:#a4427f; --c4:#8a6a00;
-  --c5:#44494f; color-scheme:light dark; }
-@media screen and (prefers-color-scheme:dark) { :root { --ground:#121519; --panel:#1b1f25;
-  --ink:#e8ebef; --soft:#a3acb8; --edge:#353c46; --grid:#272d35; --accent:#7cc4f5; --fill:#4a9fd8;
-  --track:#2a313a; --alert:#ffb783; --alert-ground:#35200f; --c0:#56b4e9; --c1:#ff9142;
-  --c2:#2fcb9d; --c3:#e59bc8; --c4:#efc648; --c5:#c3c9d1; } }
+from collections.abc import Mapping
+
+LIGHT = {
+    "ground": "#ffffff",
+    "panel": "#f5f6f8",
+    "ink": "#191c20",
+    "soft": "#59616d",
+    "edge": "#d8dce2",
+    "grid": "#e6e9ed",
+    "accent": "#0a5a96",
+    "fill": "#0a5a96",
+    "track": "#e2e6eb",
+    "alert": "#8f3000",
+    "alert-ground": "#fff1e6",
+    "c0": "#0072b2",
+    "c1": "#c84e00",
+    "c2": "#00805c",
+    "c3": "#a4427f",
+    "c4": "#8a6a00",
+    "c5": "#44494f",
+}
+DARK = {
+    "ground": "#121519",
+    "panel": "#1b1f25",
+    "ink": "#e8ebef",
+    "soft": "#a3acb8",
+    "edge": "#353c46",
+    "grid": "#272d35",
+    "accent": "#7cc4f5",
+    "fill": "#4a9fd8",
+    "track": "#2a313a",
+    "alert": "#ffb783",
+    "alert-ground": "#35200f",
+    "c0": "#56b4e9",
+    "c1": "#ff9142",
+    "c2": "#2fcb9d",
+    "c3": "#e59bc8",
+    "c4": "#efc648",
+    "c5": "#c3c9d1",
+}
+
+
+def _tokens(colours: Mapping[str, str]) -> str:
+    return " ".join(f"--{name}:{colour};" for name, colour in colours.items())
+
+
+COLOURS = f"""
+:root {{ {_tokens(LIGHT)} color-scheme:light dark; }}
+@media screen and (prefers-color-scheme:dark) {{ :root {{ {_tokens(DARK)} }} }}
+"""
+
+MARKS = """
+.c0 { color:var(--c0); } .c1 { color:var(--c1); } .c2 { color:var(--c2); }
+.c3 { color:var(--c3); } .c4 { color:var(--c4); } .c5 { color:var(--c5); }
+.plot path { fill:none; stroke:currentColor; stroke-width:2; stroke-linejoin:round;
+  stroke-linecap:round; vector-effect:non-scaling-stroke; }
+.plot path.d1 { stroke-dasharray:8 5; } .plot path.d2 { stroke-dasharray:1 5; }
+.plot path.d3 { stroke-dasharray:12 4 2 4; }
+.plot path.faint { stroke-width:1.2; opacity:.35; }
+.plot path.reference { stroke-width:1.4; }
+.plot path.band { fill:currentColor; stroke:none; opacity:.2; }
+.plot circle, .plot polygon { fill:currentColor; stroke:var(--ground); stroke-width:1; }
+.plot .interval { stroke:currentColor; stroke-width:1.5; }
+.grid line { stroke:var(--grid); }
+.grid text { fill:var(--soft); font-size:.75rem; font-variant-numeric:tabular-nums; }
+.grid .y { text-anchor:end; } .grid .x { text-anchor:middle; }
+"""
+
+DRAWING_STYLE = f"""{COLOURS}{MARKS}
+text {{ fill:var(--ink); font:14px system-ui,sans-serif; }} .title {{ font-weight:600; }}
+.soft {{ fill:var(--soft); }} .end {{ text-anchor:end; }}
+.grid text {{ font:12px system-ui,sans-serif; }}
+"""
+
+STYLE = (
+    f"""{COLOURS}{MARKS}"""
+    + """
 * { box-sizing:border-box; }
 html { scroll-behavior:smooth; -webkit-text-size-adjust:100%; }
 @media (prefers-reduced-motion:reduce) { html { scroll-behavior:auto; } }
@@ -64,30 +132,11 @@ figure { margin:0; padding:.9rem 1rem .5rem; border:1px solid var(--edge); borde
 figcaption { margin:.3rem 0; }
 .legend { display:flex; flex-wrap:wrap; gap:.1rem 1.1rem; margin:0 0 .3rem; padding:0;
   list-style:none; font-size:.84rem; }
-.key { display:inline-block; width:1.9em; height:0; margin-right:.45em; vertical-align:.25em;
-  border-top:2.5px solid var(--line); position:relative; }
-.key.d1 { border-top-style:dashed; } .key.d2 { border-top-style:dotted; }
-.key.d3 { border-top-style:double; border-top-width:5px; }
-.key.faint { border-top-width:6px; opacity:.35; }
-.key.reference { border-top-width:1.5px; }
-.key.dotted::after { content:""; position:absolute; left:50%; top:-1.25px; width:8px; height:8px;
-  border-radius:50%; background:var(--line); transform:translate(-50%,-50%); }
-.c0 { --line:var(--c0); } .c1 { --line:var(--c1); } .c2 { --line:var(--c2); }
-.c3 { --line:var(--c3); } .c4 { --line:var(--c4); } .c5 { --line:var(--c5); }
+.key { overflow:visible; margin-right:.5em; vertical-align:-.1em; }
 .plot { display:block; overflow:visible; height:15rem; width:calc(100% - 4.1rem);
   margin:.5rem .6rem 1.7rem 3.5rem; }
 .first .plot { height:20rem; }
 .curves { overflow:visible; }
-.plot path { fill:none; stroke:var(--line); stroke-width:2; stroke-linejoin:round;
-  stroke-linecap:round; vector-effect:non-scaling-stroke; }
-.plot path.d1 { stroke-dasharray:8 5; } .plot path.d2 { stroke-dasharray:1 5; }
-.plot path.d3 { stroke-dasharray:12 4 2 4; }
-.plot path.faint { stroke-width:1.2; opacity:.35; }
-.plot path.reference { stroke-width:1.4; }
-.plot circle { fill:var(--line); stroke:var(--ground); stroke-width:1; }
-.grid line { stroke:var(--grid); }
-.grid text { fill:var(--soft); font-size:.75rem; font-variant-numeric:tabular-nums; }
-.grid .y { text-anchor:end; } .grid .x { text-anchor:middle; }
 .axis { margin:0; max-width:none; line-height:1.2; } .axis.x { text-align:right;
   margin-top:-.2rem; }
 details { margin:.4rem 0; }
@@ -149,3 +198,4 @@ thead th { white-space:normal; vertical-align:bottom; color:var(--soft); font-si
   .sample, figure, .cards div, .stack li { break-inside:avoid; } h2, h3 { break-after:avoid; }
   * { print-color-adjust:exact; -webkit-print-color-adjust:exact; } }
 """
+)

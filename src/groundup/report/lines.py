@@ -1,0 +1,213 @@
+"""Curves with their intervals: axes around them, marks, words and a table."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from groundup.base.words import counted
+from groundup.plan.units import number as short
+from groundup.report.axes import WIDE, Axis, horizontal_axis, vertical_axis
+from groundup.report.charts import Chart, Series
+from groundup.report.frame import Frame
+from groundup.report.page import esc, figure, table
+from groundup.report.picture import Key, Picture
+from groundup.report.points import drawable, spread, thin
+from groundup.runs.record import Point
+
+TABLE_ROWS = 40
+DOTS = 60
+
+
+def line_picture(chart: Chart) -> Picture | None:
+    """Return what is drawn of curves; None where nothing that was measured can be."""
+    series = [s for s in (_placed(s, chart) for s in chart.series) if s.finite]
+    measured = [s for s in series if not s.reference]
+    if not measured:
+        return None
+    x, y = _axes(chart, series)
+    names = {s.name for s in measured}
+    return Picture(
+        title=chart.title,
+        x_label=_scale(chart.x_label, x),
+        y_label=_scale(chart.y_label, y),
+        x=x,
+        y=y,
+        marks=lambda frame: _marks(series, frame, chart.x_label),
+        keys=[Key(name=s.name, css=s.css, shape=s.shape, line=s.line) for s in series],
+        words=in_words(series, chart),
+        table=_table(chart, [s for s in chart.series if s.name in names]),
+        remark=" ".join(filter(None, [chart.remark, *_said(chart, series)])),
+    )
+
+
+def _placed(series: Series, chart: Chart) -> Series:
+    """Return a curve without what a logarithmic axis has no place for: it leaves a gap."""
+    if not (chart.x_log or chart.y_log):
+        return series
+    points = [p if _has_place(p, series, chart) else (p[0], math.nan) for p in series.points]
+    return replace(series, points=points)
+
+
+def _has_place(point: Point, series: Series, chart: Chart) -> bool:
+    x_log = chart.x_log and not series.level
+    return (point[0] > 0 or not x_log) and (point[1] > 0 or not chart.y_log)
+
+
+def _axes(chart: Chart, series: Sequence[Series]) -> tuple[Axis, Axis]:
+    xs = [p[0] for s in series if not s.level for p in s.finite]
+    ys = [p[1] for s in series for p in s.finite]
+    log = chart.y_log or (min(ys) > 0 and max(ys) / min(ys) > WIDE and not chart.from_zero)
+    ends = [end for s in series for _, ends in _intervals(s) for end in ends if end > 0 or not log]
+    few = all(s.marked or s.reference for s in series)
+    return (
+        horizontal_axis(xs, chart.x_log, few),
+        vertical_axis([*ys, *ends], log, chart.from_zero),
+    )
+
+
+def _intervals(series: Series) -> Iterator[tuple[Point, Point]]:
+    """Yield each point that is drawn with its interval, where it has one."""
+    for point, ends in zip(series.points, series.spread, strict=False):
+        if drawable(point) and drawable(ends):
+            yield point, ends
+
+
+def _scale(label: str, axis: Axis) -> str:
+    return ", ".join(filter(None, [label, "logarithmic" if axis.log else ""]))
+
+
+def _said(chart: Chart, series: Sequence[Series]) -> Iterator[str]:
+    """Say what the marks beside the curves are, and what is not drawn."""
+    drawn = [s for s in series if any(_intervals(s))]
+    marks = [
+        *["bars"] * any(s.marked for s in drawn),
+        *["bands"] * any(not s.marked for s in drawn),
+    ]
+    if marks:
+        yield f"{' and '.join(marks).capitalize()}: {chart.interval}."
+    for s in chart.series:
+        if left_out := sum(drawable(p) and not _has_place(p, s, chart) for p in s.points):
+            yield (
+                f"Not drawn, as a logarithmic axis has no place for it: "
+                f"{counted(left_out, 'value')} of {s.name} not above zero."
+            )
+
+
+def _marks(series: Sequence[Series], frame: Frame, x_label: str) -> str:
+    """Return the grid, intervals, curves and dots."""
+    bands = "".join(_band(s, frame) for s in series if s.spread and not s.marked)
+    paths = "".join(
+        f'<path class="{s.css}" d="{frame.path(_curve(s, frame))}"/>' for s in series if s.line
+    )
+    dots = "".join(_dots(s, frame, x_label) for s in series if s.marked)
+    return frame.grid() + frame.curves(bands + paths) + dots
+
+
+def _curve(series: Series, frame: Frame) -> Sequence[Point]:
+    if series.level:
+        level = series.finite[0][1]
+        return [(frame.x.low, level), (frame.x.high, level)]
+    return thin(series.points)
+
+
+def _band(series: Series, frame: Frame) -> str:
+    """Return the intervals of a curve as a band, broken where the curve or they have gaps."""
+    pairs = list(zip(series.points, series.spread, strict=True))
+    path = ""
+    for known, part in groupby(pairs, lambda pair: drawable(pair[0]) and drawable(pair[1])):
+        if known:
+            ends = [(p[0], _clipped(low, frame), high) for p, (low, high) in part]
+            upper = thin([(x, high) for x, _, high in ends])
+            lower = thin([(x, low) for x, low, _ in ends])
+            path += frame.path([*upper, *reversed(lower)]) + "Z"
+    return f'<path class="c{series.css[1]} band" d="{path}"/>'
+
+
+def _clipped(low: float, frame: Frame) -> float:
+    return max(low, frame.y.low) if frame.y.log else low
+
+
+def _dots(series: Series, frame: Frame, x_label: str) -> str:
+    """Return the dots of a curve, and the bars of their intervals."""
+    known = dict(_intervals(series))
+    marks = []
+    for point in spread(series.finite, DOTS):
+        x, y = point
+        said = f"{esc(series.name)}, {esc(x_label)} {short(x)}: {figure(y)}"
+        if point in known:
+            low, high = known[point]
+            bar = frame.line((x, _clipped(low, frame)), (x, high), "interval")
+            marks.append(bar)
+            said += f" ({_between(known[point])})"
+        marks.append(frame.dot(point, series.shape or 0, title=said))
+    return f'<g class="{series.css}">{"".join(marks)}</g>'
+
+
+def _between(interval: Point) -> str:
+    return f"{figure(interval[0])} to {figure(interval[1])}"
+
+
+def in_words(series: Sequence[Series], chart: Chart) -> str:
+    """Say what the curves show: where each begins, ends and is lowest."""
+    sentences = []
+    for s in series:
+        if s.reference:
+            sentences.append(f"For comparison, {s.name}.")
+            continue
+        known = dict(_intervals(s))
+
+        def at(point: Point, known: dict[Point, Point] = known) -> str:
+            interval = f" ({_between(known[point])})" if point in known else ""
+            return f"{figure(point[1])}{interval} at {chart.x_label} {short(point[0])}"
+
+        first, last = s.finite[0], s.finite[-1]
+        gaps = len(s.points) - len(s.finite)
+        broken = f"; {counted(gaps, 'value')} {'not drawn' if _is_log(chart) else 'not finite'}"
+        sentences.append(
+            f"{s.name}: {at(first)}, {at(last)}, lowest {at(min(s.finite, key=lambda p: p[1]))}"
+            f"{broken if gaps else ''}."
+        )
+    return " ".join(sentences)
+
+
+def _is_log(chart: Chart) -> bool:
+    return chart.x_log or chart.y_log
+
+
+def _table(chart: Chart, series: Sequence[Series]) -> str:
+    """Return the figures: all of them where points are few, else at the sparsest series' places."""
+    if all(s.marked and len(s.points) <= TABLE_ROWS for s in series):
+        places = sorted({p[0] for s in series for p in s.points})
+        columns = [_exact(s, places) for s in series]
+    else:
+        clear = [s for s in series if not s.faint and len(s.points) > 1] or series
+        sparsest = min(clear, key=lambda s: (not s.dots, len(s.points)))
+        places = [p[0] for p in spread(sparsest.points, TABLE_ROWS)]
+        columns = [_latest(s, places) for s in series]
+    rows = [[short(x), *cells] for x, *cells in zip(places, *columns, strict=True)]
+    most = max(len(s.points) for s in series)
+    note = f" ({len(rows)} of {most:,} points)" if len(rows) < most else ""
+    head = [esc(chart.x_label), *(esc(s.name) for s in series)]
+    return table(head, rows, f"{chart.title}{note}", "figures")
+
+
+def _exact(series: Series, places: Sequence[float]) -> list[str]:
+    known = {p[0]: _cell(series, i) for i, p in enumerate(series.points)}
+    return [known.get(place, "–") for place in places]
+
+
+def _latest(series: Series, places: Sequence[float]) -> list[str]:
+    """Return at each place the latest figure that is known there."""
+    xs = [p[0] for p in series.points]
+    found = [bisect.bisect_right(xs, place) for place in places]
+    return [_cell(series, i - 1) if i else "–" for i in found]
+
+
+def _cell(series: Series, i: int) -> str:
+    value = figure(series.points[i][1])
+    ends = series.spread[i] if series.spread else (math.nan, math.nan)
+    return f"{value} ({_between(ends)})" if drawable(ends) else value
