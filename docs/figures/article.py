@@ -19,9 +19,8 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 from markdown_it import MarkdownIt
@@ -60,8 +59,7 @@ summary { font-weight:600; }
 """
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A stretch of the source: prose, python, output or text (an output that varies)."""
 
     kind: str
