@@ -1,22 +1,25 @@
 """What an experiment is: studies that measure cells, each with a prediction made before.
 
-Experiment   a question, and the studies that answer it
-Study        arms x values x seeds: what differs, what is held equal, what is measured
-Arm          one of the things that are compared: a model, a training
-Cell         one arm at one value with one seed: the smallest piece of work, done by one process
-Setting      a cell with all that its measurement needs
-Finding      what a study has shown: a sentence, differences, tables, charts
+Experiment        a question, and the studies that answer it
+Study             arms x values x seeds: what differs, what is held equal, what is measured
+Arm               one of the things that are compared: a model, a training
+Cell              one arm at one value with one seed: the smallest piece of work, of one process
+Setting           a cell with all that its measurement needs
+Finding           what a study has shown: a sentence, differences, tables, charts
+ExperimentReport  all of them, with where and how they were measured
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.model import GPT, PARTS, Parts
-from groundup.report.charts import Chart
+from groundup.report.charts import AnyChart
 
 Values = Mapping[str, Any]
 """What a cell measured, by name: numbers, or lists of numbers such as a curve."""
@@ -170,8 +173,12 @@ class Results:
         return self.values.get(Cell(self.study.name, arm, x, seed))
 
     def numbers(self, metric: str, arm: str, x: float = 0.0) -> list[float]:
-        """Return a metric of an arm at `x`, one number a seed, in the order of the seeds."""
-        return [float(self.values[Cell(self.study.name, arm, x, s)][metric]) for s in self.seeds]
+        """Return a metric of an arm at `x`, one number a seed, in the order of the seeds.
+
+        What is no finite number, such as the loss of a run that was lost, is NaN.
+        """
+        values = (self.values[Cell(self.study.name, arm, x, s)][metric] for s in self.seeds)
+        return [math.nan if v is None or not math.isfinite(v) else float(v) for v in values]
 
     @property
     def seeds(self) -> Sequence[int]:
@@ -223,11 +230,49 @@ class Finding:
     """Whether the prediction came out; None where this cannot be told or nothing was predicted."""
     differences: Sequence[Difference] = ()
     tables: Sequence[Table] = ()
-    charts: Sequence[Chart] = ()
+    charts: Sequence[AnyChart] = ()
     notes: Sequence[str] = ()
     """What is left out, was lost, or is to be read with care."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     """Other numbers for --json, such as slopes."""
+
+
+class Concluded(NamedTuple):
+    """A study with what it has shown."""
+
+    study: Study
+    finding: Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentReport:
+    """An experiment that was run: what its page, its lines on a terminal and its JSON tell."""
+
+    name: str
+    question: str
+    concluded: Sequence[Concluded]
+    """In the order in which they were run."""
+    machine: str
+    """Where it ran, such as "AMD EPYC 7B13, 2 cores, 8.2 GB; Linux; torch 2.10.0"."""
+    text: str
+    """What the models learnt from, such as "shakespeare, 1,100,000 characters"."""
+    seconds: float
+    """How long the measurements took, of all the processes that shared them, end to end."""
+    command: Sequence[str]
+    """The words that repeat it."""
+    folder: Path
+    """Where results.csv, verdict.json and report.html lie."""
+
+    @property
+    def verdict(self) -> str:
+        """What the studies have shown, one sentence or two each."""
+        return " ".join(finding.verdict for _, finding in self.concluded)
+
+    @property
+    def came_out(self) -> bool | None:
+        """Whether all predictions came out; None where none of them could be told."""
+        told = [f.came_out for _, f in self.concluded if f.came_out is not None]
+        return all(told) if told else None
 
 
 def swept(field_name: str) -> Callable[[Arm, float], Arm]:

@@ -83,19 +83,24 @@ def new_model(setting: Setting) -> GPT:
     """Return the untrained model of a setting; its seed determines every parameter.
 
     It starts with the tensors that the study's first arm has with this seed, where names and shapes
-    agree; then the arm's own `start` changes what it likes.
+    agree; then the arm's own `start` changes what it likes, from the same seed again.
     """
-    model, reference = (
-        _drawn(config, parts, setting.cell.seed)
-        for config, parts in ((setting.config, setting.parts), setting.reference)
-    )
+    seed, own = setting.cell.seed, (setting.config, setting.parts)
+    model = _drawn(*own, seed)
+    if setting.reference != own:
+        _share(model, _drawn(*setting.reference, seed))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        setting.start(model)
+    return model
+
+
+def _share(model: GPT, reference: GPT) -> None:
     drawn = dict(reference.named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in drawn and drawn[name].shape == parameter.shape:
                 parameter.copy_(drawn[name])
-        setting.start(model)
-    return model
 
 
 def _drawn(config: GPTConfig, parts: Parts, seed: int) -> GPT:

@@ -31,11 +31,11 @@ class Axis:
 
     def label(self, tick: float) -> str:
         """Write a tick: short, and without what rounding left in its last digits."""
-        text = number(float(f"{tick:.10g}"))
-        if self.log and 0 < tick < 0.01:
-            text = f"{tick:.3e}"
-        text = re.sub(r"\.?0*e([+-])0+", r"e\1", text)
-        return text.replace("-", "−")
+        value = float(f"{tick:.10g}")
+        if self.log and 0 < value < 0.01:
+            power = math.floor(math.log10(value) + 1e-9)
+            return f"{value / 10.0**power:.4g}e−{-power}"
+        return re.sub(r"e-0*", "e-", number(value)).replace("-", "−")
 
     def place(self, value: float) -> float:
         """Return where `value` lies: 0 at the low end, 1 at the high end."""
@@ -44,7 +44,7 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
 
-def horizontal_axis(values: Sequence[float], log: bool = False, few: bool = False) -> Axis:
+def axis_along(values: Sequence[float], log: bool = False, few: bool = False) -> Axis:
     """Return an axis along `values`, from zero unless they lie far from it.
 
     Ticks are whole numbers if the values are, and the values themselves if `few` allows it and they
@@ -63,7 +63,7 @@ def horizontal_axis(values: Sequence[float], log: bool = False, few: bool = Fals
     return _at_values(axis, values) if few else axis
 
 
-def vertical_axis(values: Sequence[float], log: bool = False, from_zero: bool = False) -> Axis:
+def axis_around(values: Sequence[float], log: bool = False, from_zero: bool = False) -> Axis:
     """Return an axis from round number to round number around `values`.
 
     It is logarithmic if `log` says so, or by itself where positive values span a wide range.

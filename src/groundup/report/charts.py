@@ -46,9 +46,14 @@ class Series:
             )
 
     @property
+    def hue(self) -> str:
+        """The class that gives it its colour."""
+        return f"c{self.colour % COLOURS}"
+
+    @property
     def css(self) -> str:
         """The classes that give the curve its looks."""
-        looks = f"c{self.colour % COLOURS} d{self.dash % DASHES}"
+        looks = f"{self.hue} d{self.dash % DASHES}"
         return looks + " faint" * self.faint + " reference" * self.reference
 
     @cached_property

@@ -14,8 +14,8 @@ from groundup.report.style import DRAWING_STYLE
 
 WIDTH, HEIGHT = 760, 270
 """Of the picture, and of what lies between the axes."""
-EDGE, LEFT, RIGHT, ROW = 16, 64, 30, 44
-LETTER = 7.8
+EDGE, LEFT, RIGHT = 16, 64, 30
+LETTER = 8.2
 """About the width of a letter, with room to spare."""
 LINE = 22
 NOTHING = "No figures to draw."
@@ -30,7 +30,7 @@ def drawing(chart: AnyChart) -> str:
         return _file(chart.title, NOTHING, end, head + none)
     top, legend = _legend(drawn.keys, top)
     top, y_label = _paragraph(drawn.y_label, top, "soft")
-    height = drawn.rows * ROW or HEIGHT
+    height = drawn.height or HEIGHT
     below = top + height + 54
     remark = ""
     if drawn.remark:
@@ -44,10 +44,11 @@ def drawing(chart: AnyChart) -> str:
 
 
 def _framed(drawn: Picture, top: float, height: float) -> str:
-    width = WIDTH - LEFT - RIGHT
+    left = RIGHT if drawn.named_inside else LEFT
+    width = WIDTH - left - RIGHT
     inside = drawn.marks(Frame(drawn.x, drawn.y, (width, height)))
     label = _text(WIDTH - RIGHT, top + height + 42, drawn.x_label, 'class="soft end"')
-    return f'<g class="plot" transform="translate({LEFT} {top:g})">{inside}</g>\n{label}\n'
+    return f'<g class="plot" transform="translate({left} {top:g})">{inside}</g>\n{label}\n'
 
 
 def _legend(keys: Sequence[Key], top: float) -> tuple[float, str]:
@@ -60,7 +61,7 @@ def _legend(keys: Sequence[Key], top: float) -> tuple[float, str]:
             x, y = float(EDGE), y + LINE
         mark = f'<g class="plot">{key_mark(key, x, y - 5)}</g>'
         parts.append(f"{mark}{_text(x + KEY_WIDTH + 8, y, key.name)}\n")
-        x += needed + 14
+        x += needed + 16
     return (y + LINE if keys else top), "".join(parts)
 
 

@@ -6,42 +6,53 @@ Letters and dots keep their size on a phone and on a desktop; the frame stretche
 from __future__ import annotations
 
 import re
+import zlib
 
-from groundup.report.charts import AnyChart, Chart
+from groundup.report.charts import AnyChart, Chart, IntervalChart
 from groundup.report.frame import Frame
+from groundup.report.heat import heat_picture
+from groundup.report.intervals import interval_picture
 from groundup.report.lines import line_picture
 from groundup.report.page import esc, fold
 from groundup.report.picture import KEY_WIDTH, Key, Picture, key_mark
 
-ROW_HEIGHT = 2.9
-"""Of a row of intervals or of a matrix, in letters' heights."""
+LETTER_HEIGHT = 16
+"""Pixels, in which the height of a picture is given; on a page it grows with the letters."""
 
 
 def picture(chart: AnyChart) -> Picture | None:
     """Return what is drawn of a chart of any kind; None where there is nothing to draw."""
     if isinstance(chart, Chart):
         return line_picture(chart)
-    raise NotImplementedError
+    return interval_picture(chart) if isinstance(chart, IntervalChart) else heat_picture(chart)
 
 
 def chart_figure(chart: AnyChart) -> str:
     """Return a figure with legend, description and table of figures, as HTML."""
-    name = re.sub(r"\W+", "-", chart.title.lower())
-    heading = f'<h3 id="{name}">{esc(chart.title)}</h3>'
     drawn = picture(chart)
+    name = _identity(chart.title, drawn)
+    heading = f'<h3 id="{name}">{esc(chart.title)}</h3>'
     if drawn is None:
         return f'<figure>{heading}<p class="none">No figures yet.</p></figure>'
     remark = f"<figcaption>{esc(drawn.remark)}</figcaption>" if drawn.remark else ""
+    looks = "plot named" if drawn.named_inside else "plot"
+    height = f' style="height:{drawn.height / LETTER_HEIGHT:g}rem"' if drawn.height else ""
     return (
         f'<figure tabindex="0" aria-labelledby="{name}">{heading}{_legend(drawn)}'
         f'<p class="axis">{esc(drawn.y_label)}</p>'
-        f'<svg class="plot" role="img" aria-labelledby="{name}-title {name}-text">'
+        f'<svg class="{looks}" role="img"{height} aria-labelledby="{name}-title {name}-text">'
         f'<title id="{name}-title">{esc(drawn.title)}</title>'
         f'<desc id="{name}-text">{esc(drawn.words)}</desc>'
         f"{drawn.marks(Frame(drawn.x, drawn.y))}</svg>"
         f'<p class="axis x">{esc(drawn.x_label)}</p>{remark}'
         f"{fold('Figures as a table', drawn.table)}</figure>"
     )
+
+
+def _identity(title: str, drawn: Picture | None) -> str:
+    """Return a name that no other chart of a page has, unless it shows the same."""
+    shown = f"{title} {drawn.words if drawn else ''}".encode("utf-8", "replace")
+    return f"{re.sub(r'[^a-z0-9]+', '-', title.lower())}-{zlib.crc32(shown):08x}"
 
 
 def _legend(drawn: Picture) -> str:

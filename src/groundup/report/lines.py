@@ -10,7 +10,7 @@ from itertools import groupby
 
 from groundup.base.words import counted
 from groundup.plan.units import number as short
-from groundup.report.axes import WIDE, Axis, horizontal_axis, vertical_axis
+from groundup.report.axes import WIDE, Axis, axis_along, axis_around
 from groundup.report.charts import Chart, Series
 from groundup.report.frame import Frame
 from groundup.report.page import esc, figure, table
@@ -64,8 +64,8 @@ def _axes(chart: Chart, series: Sequence[Series]) -> tuple[Axis, Axis]:
     ends = [end for s in series for _, ends in _intervals(s) for end in ends if end > 0 or not log]
     few = all(s.marked or s.reference for s in series)
     return (
-        horizontal_axis(xs, chart.x_log, few),
-        vertical_axis([*ys, *ends], log, chart.from_zero),
+        axis_along(xs, chart.x_log, few),
+        axis_around([*ys, *ends], log, chart.from_zero),
     )
 
 
@@ -124,7 +124,7 @@ def _band(series: Series, frame: Frame) -> str:
             upper = thin([(x, high) for x, _, high in ends])
             lower = thin([(x, low) for x, low, _ in ends])
             path += frame.path([*upper, *reversed(lower)]) + "Z"
-    return f'<path class="c{series.css[1]} band" d="{path}"/>'
+    return f'<path class="{series.hue} band" d="{path}"/>'
 
 
 def _clipped(low: float, frame: Frame) -> float:
@@ -133,49 +133,43 @@ def _clipped(low: float, frame: Frame) -> float:
 
 def _dots(series: Series, frame: Frame, x_label: str) -> str:
     """Return the dots of a curve, and the bars of their intervals."""
-    known = dict(_intervals(series))
-    marks = []
+    known, marks = dict(_intervals(series)), []
     for point in spread(series.finite, DOTS):
         x, y = point
-        said = f"{esc(series.name)}, {esc(x_label)} {short(x)}: {figure(y)}"
         if point in known:
             low, high = known[point]
-            bar = frame.line((x, _clipped(low, frame)), (x, high), "interval")
-            marks.append(bar)
-            said += f" ({_between(known[point])})"
-        marks.append(frame.dot(point, series.shape or 0, title=said))
+            marks.append(frame.line((x, _clipped(low, frame)), (x, high), "interval"))
+        said = f"{series.name}, {x_label} {short(x)}: {_figures(y, known.get(point))}"
+        marks.append(frame.dot(point, series.shape or 0, title=esc(said)))
     return f'<g class="{series.css}">{"".join(marks)}</g>'
 
 
-def _between(interval: Point) -> str:
-    return f"{figure(interval[0])} to {figure(interval[1])}"
+def _figures(value: float, interval: Point | None) -> str:
+    """Write a value with its interval, if it has one."""
+    if interval is None or not drawable(interval):
+        return figure(value)
+    return f"{figure(value)} ({figure(interval[0])} to {figure(interval[1])})"
 
 
 def in_words(series: Sequence[Series], chart: Chart) -> str:
     """Say what the curves show: where each begins, ends and is lowest."""
-    sentences = []
-    for s in series:
-        if s.reference:
-            sentences.append(f"For comparison, {s.name}.")
-            continue
-        known = dict(_intervals(s))
-
-        def at(point: Point, known: dict[Point, Point] = known) -> str:
-            interval = f" ({_between(known[point])})" if point in known else ""
-            return f"{figure(point[1])}{interval} at {chart.x_label} {short(point[0])}"
-
-        first, last = s.finite[0], s.finite[-1]
-        gaps = len(s.points) - len(s.finite)
-        broken = f"; {counted(gaps, 'value')} {'not drawn' if _is_log(chart) else 'not finite'}"
-        sentences.append(
-            f"{s.name}: {at(first)}, {at(last)}, lowest {at(min(s.finite, key=lambda p: p[1]))}"
-            f"{broken if gaps else ''}."
-        )
-    return " ".join(sentences)
+    return " ".join(
+        f"For comparison, {s.name}." if s.reference else _course(s, chart) for s in series
+    )
 
 
-def _is_log(chart: Chart) -> bool:
-    return chart.x_log or chart.y_log
+def _course(series: Series, chart: Chart) -> str:
+    known = dict(_intervals(series))
+    first, last = series.finite[0], series.finite[-1]
+    lowest = min(series.finite, key=lambda point: point[1])
+    begins, ends, least = (
+        f"{_figures(point[1], known.get(point))} at {chart.x_label} {short(point[0])}"
+        for point in (first, last, lowest)
+    )
+    gaps = len(series.points) - len(series.finite)
+    what = "not drawn" if chart.x_log or chart.y_log else "not finite"
+    broken = f"; {counted(gaps, 'value')} {what}" if gaps else ""
+    return f"{series.name}: {begins}, {ends}, lowest {least}{broken}."
 
 
 def _table(chart: Chart, series: Sequence[Series]) -> str:
@@ -208,6 +202,4 @@ def _latest(series: Series, places: Sequence[float]) -> list[str]:
 
 
 def _cell(series: Series, i: int) -> str:
-    value = figure(series.points[i][1])
-    ends = series.spread[i] if series.spread else (math.nan, math.nan)
-    return f"{value} ({_between(ends)})" if drawable(ends) else value
+    return _figures(series.points[i][1], series.spread[i] if series.spread else None)

@@ -38,8 +38,10 @@ class Picture:
     words: str
     table: str
     remark: str = ""
-    rows: int = 0
-    """How many rows one below the other it shows; 0 where it may have any height."""
+    height: float = 0
+    """Between the axes, in pixels of 16 to a letter's height; 0 where any height does."""
+    named_inside: bool = False
+    """Whether names stand above the marks rather than left of the frame."""
 
 
 KEY_WIDTH = 24

@@ -46,6 +46,13 @@ DARK = {
 }
 
 
+FONTS = (
+    "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', 'Liberation Sans', Helvetica, "
+    "Arial, sans-serif"
+)
+"""Of drawings: for a machine that knows no font of the system, those that most have."""
+
+
 def _tokens(colours: Mapping[str, str]) -> str:
     return " ".join(f"--{name}:{colour};" for name, colour in colours.items())
 
@@ -67,15 +74,23 @@ MARKS = """
 .plot path.band { fill:currentColor; stroke:none; opacity:.2; }
 .plot circle, .plot polygon { fill:currentColor; stroke:var(--ground); stroke-width:1; }
 .plot .interval { stroke:currentColor; stroke-width:1.5; }
+.plot .hollow { fill:var(--ground); stroke:currentColor; stroke-width:2; }
+.plot .zero { stroke:var(--soft); stroke-width:1.5; }
+.plot .name { fill:var(--ink); font-size:.82rem; }
+.plot .value { fill:var(--soft); font-size:.82rem; text-anchor:end; }
+.plot .name, .plot .value { paint-order:stroke; stroke:var(--ground); stroke-width:4px; }
+.plot .cell { fill:currentColor; }
+.plot .in-cell { fill:var(--ink); font-size:.75rem; text-anchor:middle; }
+.plot .on-dark { fill:var(--ground); }
 .grid line { stroke:var(--grid); }
 .grid text { fill:var(--soft); font-size:.75rem; font-variant-numeric:tabular-nums; }
 .grid .y { text-anchor:end; } .grid .x { text-anchor:middle; }
 """
 
 DRAWING_STYLE = f"""{COLOURS}{MARKS}
-text {{ fill:var(--ink); font:14px system-ui,sans-serif; }} .title {{ font-weight:600; }}
+text {{ fill:var(--ink); font:14px {FONTS}; }} .title {{ font-weight:600; }}
 .soft {{ fill:var(--soft); }} .end {{ text-anchor:end; }}
-.grid text {{ font:12px system-ui,sans-serif; }}
+.grid text, .plot .in-cell {{ font-size:12px; }} .plot .name, .plot .value {{ font-size:13px; }}
 """
 
 STYLE = (
@@ -135,6 +150,7 @@ figcaption { margin:.3rem 0; }
 .key { overflow:visible; margin-right:.5em; vertical-align:-.1em; }
 .plot { display:block; overflow:visible; height:15rem; width:calc(100% - 4.1rem);
   margin:.5rem .6rem 1.7rem 3.5rem; }
+.plot.named { width:calc(100% - 1.6rem); margin-left:.6rem; }
 .first .plot { height:20rem; }
 .curves { overflow:visible; }
 .axis { margin:0; max-width:none; line-height:1.2; } .axis.x { text-align:right;
