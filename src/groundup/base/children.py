@@ -24,6 +24,16 @@ def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=safe_environment(), **options)
 
 
+def start_python(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
+    """Start this Python with `arguments`, in a session of its own: Ctrl-C is for its parent alone.
+
+    `options` are those of `subprocess.Popen`.
+    """
+    command = [sys.executable, "-P", *arguments]
+    options = {"env": safe_environment()} | options
+    return subprocess.Popen(command, start_new_session=True, **options)
+
+
 def safe_environment() -> dict[str, str]:
     """Return this process's environment, in which no Python imports from the working folder."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUNS, DATA = Path("runs"), Path("data")
-"""Where runs are, and token shards, unless told."""
+RUNS, DATA, LAB = Path("runs"), Path("data"), Path("lab")
+"""Where runs are, and token shards, and experiments, unless told."""
 RUN_MANIFEST = "run.toml"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"

@@ -39,6 +39,7 @@ VERBS = [
     "plan",
     "runs",
     "replay",
+    "lab",
     "data",
 ]
 """Modules beside this one, each of which adds to `app`."""
@@ -169,7 +170,7 @@ def _run(words: list[str]) -> int:
         return _fail(_unparsed(error, words), 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
-        resumes = {"train", "resume", "prepare", "evaluate"} & set(words)
+        resumes = {"train", "resume", "prepare", "evaluate", "lab"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:

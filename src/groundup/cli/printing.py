@@ -20,6 +20,7 @@ LONGEST_WORD = 24
 LONGEST_FIGURE = 24
 """What begins with a digit and is longer is a sentence."""
 INDENT = 10
+UNBROKEN = 10_000
 
 Row = Sequence[str]
 
@@ -37,6 +38,18 @@ def suggest(label: str, *words: object) -> None:
 def print_text(text: str) -> None:
     """Print a line, broken between words where a terminal ends."""
     print_line(_console(), "", text, indent=0)
+
+
+def print_preformatted(line: str) -> None:
+    """Print a line as it is, such as one of a table that was laid out before."""
+    console = _console()
+    console.print(harmless(line, console.file), soft_wrap=True, markup=False)
+
+
+def screen_width() -> int:
+    """Return the columns of the terminal; where there is none, lines are not broken."""
+    console = _console()
+    return console.width if console.is_terminal else UNBROKEN
 
 
 def print_rows(

@@ -37,6 +37,9 @@ class Cell(NamedTuple):
     x: float
     seed: int
 
+    def __str__(self) -> str:
+        return f"{self.study}: {self.arm}, {f'{self.x:g}, ' if self.x else ''}seed {self.seed}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -159,6 +162,8 @@ class Experiment:
     seeds. The studies of 1 end in under five minutes on two cores."""
     least: float = 1.0
     """The smallest such number that has any use: above 1, it runs only where a budget is given."""
+    minutes: float | None = None
+    """How long `least` takes on the machine of docs/lab.md, once that was measured."""
 
 
 class Results:

@@ -29,6 +29,7 @@ class LabText:
     fingerprint: str
     tokenizer: CharTokenizer
     splits: tuple[TokenSplit, TokenSplit]
+    n_characters: int
     unigram_entropy: float
     """Nats a token: the loss of a model that knows only how frequent each token is."""
 
@@ -62,6 +63,7 @@ def read_text(name: str) -> LabText:
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         tokenizer=tokenizer,
         splits=_split(tokenizer, ids),
+        n_characters=len(text),
         unigram_entropy=float(-(share * np.log(share)).sum()),
     )
 

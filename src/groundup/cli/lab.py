@@ -1,0 +1,131 @@
+"""`groundup lab`: controlled experiments, with a prediction before and a verdict after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundup.base.errors import UsageError
+from groundup.cli.app import app, verb
+from groundup.cli.options import AsJSON
+from groundup.cli.printing import print_rows, print_text, say, suggest
+
+if TYPE_CHECKING:
+    from groundup.lab.experiment import ExperimentReport
+
+ONLY_HELP = "One study by its name, or: at-initialisation, trained."
+
+
+@verb(app, "lab")
+def lab(
+    experiment: Annotated[
+        str | None, typer.Argument(help="A name, or a file of your own: arms.toml, arms.py.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time it may take, such as 30m or 1h: more arms, sizes, rates, seeds."),
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="A file, a folder or a named text to learn from.")
+    ] = "shakespeare",
+    only: Annotated[str | None, typer.Option(help=ONLY_HELP)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where figures and page are kept. [default: lab/NAME]")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Cells measured at once. [default: one a core]")
+    ] = None,
+    png: Annotated[
+        bool, typer.Option("--png", help="Write each figure as a picture, too.")
+    ] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Run a controlled experiment: a prediction before, a verdict after.
+
+    Without a name the experiments are listed. What was interrupted goes on, what was measured is
+    not measured again.
+    """
+    if experiment is None:
+        _list(as_json)
+        return
+    seconds = _check(experiment, budget, text, processes)
+    from groundup.cli.lab_screen import Screen
+    from groundup.lab.outputs import verdict_object
+    from groundup.lab.run import run_experiment
+
+    with Screen(as_json) as screen:
+        report = run_experiment(
+            experiment,
+            budget=seconds,
+            text=text,
+            folder=out,
+            processes=processes,
+            only=only and only.replace("at-init", "at init"),
+            png=png,
+            screen=screen,
+        )
+    if as_json:
+        print(json.dumps(verdict_object(report), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _show(report)
+
+
+def _check(experiment: str, budget: str | None, text: str, processes: int | None) -> float | None:
+    """Return the seconds of a budget; refuse without torch what can be refused without it."""
+    from groundup.lab.budget import parse_budget
+    from groundup.lab.own_file import read_own_toml
+    from groundup.lab.registry import check_name, is_own
+    from groundup.lab.text import read_text
+
+    if not is_own(experiment):
+        check_name(experiment)
+    elif experiment.endswith(".toml"):
+        read_own_toml(Path(experiment))
+    elif not Path(experiment).is_file():
+        raise UsageError(f"{experiment}: no such file; check the path")
+    if processes is not None and not 1 <= processes <= 1024:
+        raise UsageError(f"--processes {processes}: expected 1 to 1024, at most one a core")
+    if text == "-":
+        raise UsageError("--text -: every process reads the text by itself; give a file")
+    seconds = None if budget is None else parse_budget(budget)
+    read_text(text)
+    return seconds
+
+
+def _list(as_json: bool) -> None:
+    """Print what experiments there are."""
+    from dataclasses import asdict
+
+    from groundup.lab.registry import describe, experiment_files
+
+    known = [describe(name) for name in experiment_files()]
+    if as_json:
+        print(json.dumps([asdict(one) for one in known], indent=2, ensure_ascii=False))
+        return
+    rows = [
+        [
+            one.name,
+            one.question,
+            f"{one.minutes:g} min" if one.minutes else "",
+            "with --budget" if one.least > 1 else "",
+        ]
+        for one in known
+    ]
+    columns = ["name", "question", "about", ""]
+    while not any(row[-1] for row in rows) and columns:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_rows("", columns, rows)
+    if known:
+        suggest("Run one", "groundup", "lab", known[0].name)
+
+
+def _show(report: ExperimentReport) -> None:
+    """Print the sentence, and where the page and the figures are."""
+    print_text("")
+    say("Verdict", report.verdict)
+    for label, file in (("Page", "report.html"), ("Figures", "results.csv")):
+        if (report.folder / file).is_file():
+            say(label, str(report.folder / file))

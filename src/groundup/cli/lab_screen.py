@@ -1,0 +1,119 @@
+"""What `groundup lab` shows while it runs: the plan, the time left, each verdict as it comes."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from groundup.base.words import counted
+from groundup.cli.app import tell
+from groundup.cli.printing import print_preformatted, print_text, say, screen_width
+from groundup.lab.briefing import predicted, study_lines
+from groundup.lab.experiment import Finding, Study
+from groundup.lab.plan import Plan
+from groundup.lab.screen import LabScreen
+from groundup.lab.words import PREDICTED, lines
+from groundup.plan.units import duration
+
+SECONDS_A_LINE = 60
+"""Between lines of progress where nobody watches a bar."""
+
+
+class Screen(LabScreen):
+    """Shows an experiment on a terminal, or in lines; with `quiet` only its progress."""
+
+    def __init__(self, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.quiet = quiet
+        self._told: set[str] = set()
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, left="")
+        self._next_line = time.monotonic() + SECONDS_A_LINE
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def predicted(self, plan: Plan) -> None:
+        """Show what is predicted, before anything is measured."""
+        if self.quiet:
+            return
+        print_text(plan.work.source.experiment.question)
+        for study in plan.studies:
+            say("Predicted", f"{study.title}: {predicted(study)}")
+        self._told = {study.name for study in plan.studies}
+
+    def planned(self, plan: Plan) -> None:
+        """Show each study: what differs, what is equal, what is measured, what is predicted."""
+        if self.quiet:
+            return
+        if not self._told:
+            print_text(plan.work.source.experiment.question)
+        say("Text", plan.work.text.name)
+        for study in plan.studies:
+            print_text("")
+            print_text(f"{study.title} ({study.name}, {study.kind})")
+            for label, text in study_lines(plan, study, study.name not in self._told):
+                say(label, text)
+        print_text("")
+
+    def timing(self, done: int, total: int) -> None:
+        """Show that cells are timed."""
+        self._show("Timing", done, total, None)
+
+    def begins(self, left: int, total: int, seconds: float | None) -> None:
+        """Show how much there is to do."""
+        self._bar.stop()
+        if self.quiet:
+            return
+        if not left:
+            print_text(
+                f"All {counted(total, 'cell')} were measured before; here is what they show."
+            )
+            return
+        before = f" ({total - left:,} of {total:,} were measured before)" if left < total else ""
+        about = "" if seconds is None else f", about {duration(seconds)}"
+        print_text(f"{counted(left, 'cell')} to measure{about}{before}")
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Show how much is done and how long the rest takes."""
+        self._show(f"{done:,} of {counted(total, 'cell')}", done, total, seconds_left)
+
+    def _show(self, what: str, done: int, total: int, seconds: float | None) -> None:
+        left = "" if seconds is None else f"about {duration(max(1.0, round(seconds)))} left"
+        if not self._bar.disable:
+            self._bar.start()
+            self._bar.update(self._task, description=what, completed=done, total=total, left=left)
+        elif time.monotonic() > self._next_line:
+            self._next_line = time.monotonic() + SECONDS_A_LINE
+            tell(", ".join(filter(None, [what, left])))
+
+    def concluded(self, study: Study, finding: Finding) -> None:
+        """Show what a study has shown."""
+        if self.quiet:
+            return
+        self._bar.stop()
+        print_text("")
+        print_text(f"{study.title}: {PREDICTED[finding.came_out]}")
+        for line in lines(finding, screen_width()):
+            print_preformatted(line)

@@ -1,0 +1,55 @@
+"""What no experiment can be: refused before anything is measured."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from groundup.base.errors import UsageError, shown
+from groundup.lab.experiment import Cell, Study
+from groundup.lab.identity import setting_table
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
+    """Refuse studies that could not tell anything, such as those whose arms do not differ."""
+    if not studies:
+        raise UsageError("the experiment has no study; give it one or more")
+    _refuse_twice("studies are called", (study.name for study in studies))
+    for study in studies:
+        if not SLUG.fullmatch(study.name):
+            raise UsageError(
+                f"a study is called {shown(study.name)}; expected small letters, digits and -"
+            )
+        for what, values in (
+            ("arms", [arm.name for arm in study.arms]),
+            ("seeds", study.seeds),
+            ("values", study.xs),
+        ):
+            if not values:
+                raise UsageError(f"{study.name}: it has no {what}; give one or more")
+            _refuse_twice(f"{study.name}: {what} are", values)
+        _check_arms_differ(study, vocab_size, text)
+
+
+def _refuse_twice(what: str, values: Iterable[object]) -> None:
+    (most, times), *_ = Counter(values).most_common(1)
+    if times > 1:
+        raise UsageError(f"two {what} {shown(most)}; give each its own")
+
+
+def _check_arms_differ(study: Study, vocab_size: int, text: str) -> None:
+    """Refuse arms that are the same in all that is measured, by their resolved settings."""
+    found: list[tuple[str, object]] = []
+    for arm in study.arms:
+        cells = (Cell(study.name, arm.name, x, study.seeds[0]) for x in study.xs)
+        tables = [setting_table(study.setting(cell, vocab_size, text)) for cell in cells]
+        for other, those in found:
+            if tables == those:
+                raise UsageError(
+                    f"{study.name}: the arms {shown(other)} and {shown(arm.name)} do not differ; "
+                    "change a setting in one of them, or leave it out"
+                )
+        found.append((arm.name, tables))
