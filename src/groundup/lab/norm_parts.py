@@ -1,0 +1,65 @@
+"""Norms, and an order of them, that groundup does not have: none, a squashing, after the sum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from groundup.config import GPTConfig
+from groundup.model import PARTS, build_attention, build_feed_forward, build_norm
+from groundup.model.attention import NO_CACHE, Attend, Cache
+from groundup.model.parts import Parts
+from groundup.model.positions import Rotate, unrotated
+
+
+class OriginalBlock(nn.Module):
+    """The first transformers' order (Vaswani et al., 2017): the sum is normed, `norm(x + f(x))`."""
+
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts) -> None:
+        super().__init__()
+        self.attn = build_attention(config, layer, attend, parts)
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
+        """Return `x` (B, T, D) with each contribution added and the sum normed."""
+        x = self.attn_norm(x + self.attn(x, cache, rotate))
+        return self.ffn_norm(x + self.ffn(x))  # type: ignore[no-any-return]
+
+
+class NoNorm(nn.Module):
+    """No norm: what comes in goes out."""
+
+    def __init__(self, width: int, eps: float, bias: bool) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`."""
+        return x
+
+
+class DynamicTanh(nn.Module):
+    """Squash each number by itself: y = weight * tanh(alpha * x) + bias (Zhu et al., 2025).
+
+    No mean and no variance is taken; alpha, one number, is learnt from 0.5 on.
+    """
+
+    def __init__(self, width: int, eps: float, bias: bool) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.full((1,), 0.5))
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the squashed vectors (…, D)."""
+        return self.weight * torch.tanh(self.alpha * x) + self.bias
+
+
+OWN = replace(
+    PARTS,
+    norms={**PARTS.norms, "none": NoNorm, "dynamic_tanh": DynamicTanh},
+    blocks={**PARTS.blocks, "original": OriginalBlock},
+)
