@@ -49,6 +49,8 @@ pre { background:var(--panel); border:1px solid var(--edge); border-radius:8px; 
 pre.printed { background:none; border-style:dashed; margin-top:-.6rem; }
 pre:focus-visible { outline:3px solid var(--accent); }
 :not(pre) > code { background:var(--panel); border-radius:4px; padding:.1em .3em; font-size:.88em; }
+blockquote { margin:1rem 0; padding:.1rem 1rem; border-left:4px solid var(--fill);
+  max-width:46rem; background:var(--panel); border-radius:0 8px 8px 0; }
 figure.picture { padding:0; max-width:52rem; overflow-x:auto; margin:.6rem 0 1.2rem; }
 figure.picture img { display:block; width:100%; min-width:36rem; }
 details { border:1px solid var(--edge); border-radius:10px; padding:.4rem 1rem; margin:1.2rem 0; }
@@ -184,6 +186,7 @@ def anchor(heading: str) -> str:
 
 def words(text: str) -> str:
     """Return Markdown as HTML; tables scroll sideways alone, and pictures are inside."""
+    text = re.sub(r"<!--.*?-->\n", "", text)
     made = str(MarkdownIt("commonmark").enable("table").render(text))
     made = re.sub(r"<p>(<img [^>]*>)</p>", _picture, made)
     made = made.replace("<pre>", '<pre tabindex="0">')
