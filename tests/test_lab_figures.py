@@ -10,7 +10,7 @@ import pytest
 
 from groundup.lab import AT_INITIALISATION, Arm, ExperimentReport, Finding, Prediction, Study
 from groundup.lab.experiment import Concluded
-from groundup.lab.registry import find_experiment
+from groundup.lab.registry import built_in
 from groundup.report.charts import Chart, Series
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -54,7 +54,11 @@ def report(came_out: bool | None, charts: list[Chart]) -> ExperimentReport:
 
 @pytest.mark.parametrize(
     ("came_out", "words"),
-    [(True, "came out"), (False, "did not come out"), (None, "cannot be told")],
+    [
+        (True, "the prediction came out"),
+        (False, "the prediction did not come out"),
+        (None, "whether the prediction came out cannot be told"),
+    ],
 )
 def test_a_place_is_filled_with_prediction_verdict_and_figure(
     lab: Any, came_out: bool | None, words: str
@@ -63,12 +67,12 @@ def test_a_place_is_filled_with_prediction_verdict_and_figure(
     chart = Chart(title="Size by depth", series=[Series(name="a", points=points)])
     page, figures = lab.fill(PAGE, {"toy": report(came_out, [chart])})
     assert "> **Predicted** (ours): It is larger.\n" in page
-    assert f"> **Measured**: the prediction {words}. Larger by 2.\n" in page
+    assert f"> **Measured**: {words}. Larger by 2.\n" in page
     assert "`groundup lab toy --budget 60s`, on a machine.\n" in page
     assert "![Size by depth](figures/lab-toy-size.svg)\n" in page
     assert list(figures) == ["lab-toy-size.svg"]
     assert "Size by depth" in figures["lab-toy-size.svg"]
-    assert "old" not in page
+    assert "\nold\n" not in page
     assert page.startswith("Before.\n")
     assert page.endswith("<!-- end of lab -->\n\nAfter.\n")
     assert lab.fill(page, {"toy": report(came_out, [chart])})[0] == page
@@ -95,5 +99,5 @@ def test_every_place_names_a_study_that_there_is(lab: Any) -> None:
     ]
     assert places
     for page, experiment, study in places:
-        named = {one.name for one in find_experiment(experiment).studies(100.0)}
+        named = {one.name for one in built_in(experiment).studies(100.0)}
         assert study in named, f"{page}: {experiment}/{study}"

@@ -3,9 +3,9 @@
     python docs/figures/article.py           all of it, in about a minute
     python docs/figures/article.py --page    the HTML page and the notebook's words alone
 
-docs/article.md is the source. Its Python blocks are run as a notebook; their outputs and figures are
-written back into the page and into docs/figures. From that follow `examples/article.ipynb`, with
-outputs, and `docs/article.html`, which needs nothing from outside.
+docs/article.md is the source. Its Python blocks are run as a notebook; their outputs and figures
+are written back into the page and into docs/figures. From that follow `examples/article.ipynb`,
+with outputs, and `docs/article.html`, which needs nothing from outside.
 
 In the source, a block `output` after Python is what it prints, and `text` what it prints where that
 may vary from machine to machine. An image after that is what a cell shows as SVG.
@@ -55,10 +55,14 @@ figure.picture { padding:0; max-width:52rem; overflow-x:auto; margin:.6rem 0 1.2
 figure.picture img { display:block; width:100%; min-width:36rem; }
 details { border:1px solid var(--edge); border-radius:10px; padding:.4rem 1rem; margin:1.2rem 0; }
 summary { font-weight:600; }
+"""
+COLOURS = """
 .k, .kn, .kc, .ow, .kd { color:var(--c0); } .s, .s1, .s2, .sd, .sa, .si, .se { color:var(--c2); }
-.c, .c1 { color:var(--soft); font-style:italic; } .mi, .mf { color:var(--c1); }
+.c1 { color:var(--soft); font-style:italic; } .mi, .mf { color:var(--c1); }
 .nf, .nc, .fm { font-weight:650; } .nd { color:var(--c3); }
 """
+"""Of the parts of code, by the names that pygments has for them."""
+COLOURED = frozenset(re.findall(r"\.\w+", COLOURS))
 
 
 class Piece(NamedTuple):
@@ -155,7 +159,7 @@ def html(source: str) -> str:
         Section(anchor(heading), heading, body)
         for heading, body in zip(rest[::2], rest[1::2], strict=True)
     ]
-    return page(title, header, sections, STYLE)
+    return page(title, header, sections, STYLE + COLOURS)
 
 
 def _chapters(found: Sequence[Piece]) -> Iterator[str]:
@@ -203,7 +207,14 @@ def _picture(image: re.Match[str]) -> str:
 
 
 def _coloured(code: str) -> str:
-    return str(highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)))
+    """Return code as HTML, marked where `STYLE` has a colour."""
+    marked = str(highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)))
+    return re.sub(
+        r'<span class="(\w+)">(.*?)</span>',
+        lambda m: m[0] if f".{m[1]}" in COLOURED else m[2],
+        marked,
+        flags=re.DOTALL,
+    )
 
 
 def _pre(inside: str, css: str) -> str:

@@ -8,8 +8,8 @@ takes the folders of experiments that are finished, and measures nothing. A page
     <!-- lab: norm/loss -->
     <!-- end of lab -->
 
-where the study `loss` of the experiment `norm` belongs: between these lines come its prediction, its
-verdict and its first figure, which is written to docs/figures. Then run `make article`.
+where the study `loss` of the experiment `norm` belongs: between these lines come its prediction,
+its verdict and its first figure, which is written to docs/figures. Then run `make article`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from groundup.report.drawing import drawing
 
 DOCS = Path(__file__).resolve().parents[1]
 PLACE = re.compile(r"(<!-- lab: ([\w-]+)/([\w-]+) -->\n).*?(<!-- end of lab -->)", re.DOTALL)
-OUTCOMES = {True: "came out", False: "did not come out", None: "cannot be told"}
+OUTCOMES = {
+    True: "the prediction came out",
+    False: "the prediction did not come out",
+    None: "whether the prediction came out cannot be told",
+}
 
 
 def read(folder: Path) -> ExperimentReport:
@@ -73,7 +77,7 @@ def _said(report: ExperimentReport, found: Concluded) -> str:
     command = " ".join(report.command).partition(" --out")[0]
     return (
         f"> **Predicted** ({study.prediction.source}): {study.prediction.says}\n>\n"
-        f"> **Measured**: the prediction {OUTCOMES[finding.came_out]}. {finding.verdict}\n>\n"
+        f"> **Measured**: {OUTCOMES[finding.came_out]}. {finding.verdict}\n>\n"
         f"> Held equal: {study.equal}. `{command}`, on {report.machine}.\n"
     )
 
