@@ -12,6 +12,7 @@ from scipy import stats
 from groundup.base.errors import UsageError
 from groundup.lab.conclusions import LOWER, NO_DIFFERENCE, differences, slopes, sweep
 from groundup.lab.experiment import AT_INITIALISATION, Results
+from groundup.report.charts import AnyChart, Chart, IntervalChart
 from tests.lab.results import made_up
 
 LOST = math.inf
@@ -150,6 +151,20 @@ def test_what_does_not_exist_is_refused(metric: str, against: str, message: str)
     assert str(caught.value) == message
 
 
+def curves(chart: AnyChart) -> Chart:
+    assert isinstance(chart, Chart)
+    return chart
+
+
+def test_differences_are_drawn_beside_zero_and_what_cannot_be_told_is_named() -> None:
+    arms = {"a": BASE, "b": LOWER_BY_A_TENTH, "c": LIKE, "d": [LOST] * 5}
+    (chart,) = differences(made_up(arms), "val_loss", "a").charts
+    assert isinstance(chart, IntervalChart)
+    assert [(row.name, row.seen) for row in chart.rows] == [("b", True), ("c", False), ("d", None)]
+    assert chart.rows[2].remark == "lost in 5 of 5 seeds"
+    assert chart.x_label == "validation loss, nats (left is better)"
+
+
 def trained(train_loss: float, curve: list[float] | None = None) -> dict[str, Any]:
     lost = not math.isfinite(train_loss)
     return {
@@ -165,8 +180,8 @@ def trained(train_loss: float, curve: list[float] | None = None) -> dict[str, An
 def test_loss_curves_are_means_over_the_seeds_that_were_not_lost() -> None:
     runs = {"a": [trained(2.5), trained(2.7), trained(LOST, [3.6, 9.0])], "b": [trained(LOST)] * 3}
     (chart,) = differences(made_up(runs), "train_loss", "a").charts
-    curve, entropy = chart.series
-    assert (curve.name, curve.points) == ("a", [(1.0, 3.5), (11.0, 2.6)])
+    curve, entropy = curves(chart).series
+    assert (curve.name, curve.points) == ("a (2 of 3 seeds)", [(1.0, 3.5), (11.0, 2.6)])
     assert entropy.reference
     assert entropy.points == [(0.0, 3.31)]
 
@@ -193,9 +208,10 @@ def test_slopes_of_power_laws() -> None:
     assert finding.came_out is False
     assert slopes(results, "gradient_norm", {"before": (-0.6, -0.4)}).came_out is True
     assert finding.figures["slopes"]["before"]["slope"] == pytest.approx(-0.5)
-    assert finding.charts[0].x_log
+    chart = curves(finding.charts[0])
+    assert chart.x_log
     geometric = math.exp(sum(math.log(3 * 8 ** (-0.5 + e)) for e in noise) / 5)
-    assert finding.charts[0].series[0].points[0][1] == pytest.approx(geometric)
+    assert chart.series[0].points[0][1] == pytest.approx(geometric)
 
 
 def test_zeros_have_no_logarithm_and_are_told() -> None:
@@ -235,9 +251,9 @@ def test_a_sweep_tells_the_largest_value_that_trains() -> None:
         "b does not train at every smaller learning rate: it fails at 0.001.",
         "Runs that were lost are not drawn: a at 0.1 and d at 0.0001, 0.001, 0.01, 0.1.",
     ]
-    *_, entropy = finding.charts[0].series
-    assert entropy.reference
-    assert finding.charts[0].x_log
+    chart = curves(finding.charts[0])
+    assert chart.series[-1].reference
+    assert chart.x_log
     json.dumps(finding.figures, allow_nan=False)
 
 

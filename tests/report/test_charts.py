@@ -77,8 +77,20 @@ def test_an_interval_is_drawn_told_and_in_the_table() -> None:
 
 
 def test_a_level_lies_across_whatever_its_x() -> None:
-    level = r'<path class="c5 d1 reference" d="M([\d.]+) [^L]*L([\d.]+) '
+    level = r'<path class="c5 d1 reference" d="M([\d.]+) [^L"]*L([\d.]+) '
     assert ("0.0", "1000.0") in re.findall(level, chart_figure(sweep()))
+
+
+def test_bars_of_several_curves_stand_beside_each_other() -> None:
+    spread = [(1.0, 3.0), (2.0, 4.0)]
+    series = [
+        Series(name=name, points=[(1.0, 2.0), (2.0, 3.0)], spread=spread if name != "c" else ())
+        for name in "abc"
+    ]
+    shown = chart_figure(Chart(title="x", series=series))
+    assert re.findall(r"translate\(([-\d]+) 0\)", shown) == ["-2", "2"]
+    assert "translate" not in chart_figure(Chart(title="x", series=series[1:]))
+    assert len(places(shown, "circle", "cx")) == 6
 
 
 def test_the_axis_has_room_for_the_intervals() -> None:
@@ -116,7 +128,7 @@ def test_points_without_a_line_and_a_fitted_curve() -> None:
         Series(name="fit", points=fit, reference=True, colour=5),
     ]
     shown = chart_figure(Chart(title="Scaling", series=series, x_log=True))
-    paths = re.findall(r'<path class="[^"]*" d="M([\d.]+) [^L]*L([\d.]+) [^L]*L([\d.]+) ', shown)
+    paths = re.findall(r'<path class="[^"]*" d="M([\d.]+) [^L"]*L([\d.]+) [^L"]*L([\d.]+) ', shown)
     assert paths == [("0.0", "500.0", "1000.0")]
     assert len(places(shown, "circle", "cx")) == 2
     assert cells(shown)[0:2] == ["step", "measured"]
@@ -142,6 +154,11 @@ def test_intervals_stand_around_zero_seen_or_not() -> None:
     assert zero < low < high
     assert lower < zero < higher
     assert shown.count('class="hollow"') == 1
+    names = re.findall(r'<text class="name" x="0" y="([\d.]+)%">(\w+)', shown)
+    assert [name for _, name in names] == ["none", "after", "gone"]
+    heights = [float(y) for y, _ in names]
+    bars_at = places(shown, 'line class="interval"', "y1")
+    assert heights[0] < bars_at[0] < heights[1] < bars_at[1] < heights[2]
     assert cells(shown)[4:] == [
         "none", "0.2", "0.1 to 0.3", "difference seen",
         "after", "-0.05", "-0.1 to 0.02", "no difference seen",

@@ -63,7 +63,7 @@ def lab(
             text=text,
             folder=out,
             processes=processes,
-            only=only and only.replace("at-init", "at init"),
+            only=only,
             png=png,
             screen=screen,
         )

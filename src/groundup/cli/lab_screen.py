@@ -12,8 +12,8 @@ from groundup.lab.briefing import predicted, study_lines
 from groundup.lab.experiment import Finding, Study
 from groundup.lab.plan import Plan
 from groundup.lab.screen import LabScreen
+from groundup.lab.shortage import rough
 from groundup.lab.words import PREDICTED, lines
-from groundup.plan.units import duration
 
 SECONDS_A_LINE = 60
 """Between lines of progress where nobody watches a bar."""
@@ -92,7 +92,7 @@ class Screen(LabScreen):
             )
             return
         before = f" ({total - left:,} of {total:,} were measured before)" if left < total else ""
-        about = "" if seconds is None else f", about {duration(seconds)}"
+        about = "" if seconds is None else f", about {rough(seconds)}"
         print_text(f"{counted(left, 'cell')} to measure{about}{before}")
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
@@ -100,7 +100,7 @@ class Screen(LabScreen):
         self._show(f"{done:,} of {counted(total, 'cell')}", done, total, seconds_left)
 
     def _show(self, what: str, done: int, total: int, seconds: float | None) -> None:
-        left = "" if seconds is None else f"about {duration(max(1.0, round(seconds)))} left"
+        left = "" if seconds is None else f"about {rough(seconds)} left"
         if not self._bar.disable:
             self._bar.start()
             self._bar.update(self._task, description=what, completed=done, total=total, left=left)

@@ -31,7 +31,8 @@ VERBS: Table = {
     "quantize RUN": "quantise quant compress",
     "plan": "info size count estimate params parameters memory profile presets models summary",
     "plan --calibrate": "calibrate",
-    "runs": "list ls ps status history experiments dir",
+    "runs": "list ls ps status history dir",
+    "lab NAME": "experiment experiments ablate ablation ablations sweep study investigate",
     "report RUN": "plot curves view dashboard tensorboard show open",
     "compare RUN RUN": "diff versus vs",
     "data list": "datasets corpora ls names show",
@@ -79,6 +80,10 @@ FLAGS: Table = {
     "--tokenizer": "tokenizer_path tokenizer_name vocab_file",
     "--text-field": "text_column column field text_key key",
     "--split-on": "separator delimiter sep",
+    "--processes": "num_workers workers num_proc jobs j n_jobs parallel",
+    "--budget": "time minutes hours max_time timeout duration scale",
+    "--only": "study studies part",
+    "--png": "plots pictures images",
     "--workers": "num_workers num_proc jobs j",
     "--format": "outtype to type",
     "--dtype": "outtype precision quantization torch_dtype",
@@ -102,6 +107,7 @@ ARGUMENTS: Table = {
     "dest": "output output_dir out out_dir o to save_dir outfile run",
     "preset": "preset model config arch m",
     "name": "dataset corpus",
+    "experiment": "name file config",
 }
 """Arguments, which have no flag here, and the flags that others give them."""
 RESUMES = "resume resume_from resume_training resume_from_checkpoint continue c restart"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from groundup.base.words import counted
 from groundup.lab.experiment import TRAINED, Cell, Setting, Study
 from groundup.lab.plan import Plan
+from groundup.optim.schedule import warmup_steps
 
 MOST_VALUES = 8
 """Values that are listed; of more only the first and the last are."""
@@ -56,14 +57,16 @@ def training_words(settings: Sequence[Setting]) -> str:
     rates = _values([train.peak_learning_rate(s.config.emb_dim)
                      for train, s in zip(trains, settings, strict=True)])  # fmt: skip
     kinds = _distinct(RATES[train.schedule] for train in trains)
+    warm = _values([warmup_steps(train) for train in trains])
+    rising = "" if warm == "0" else f" after {warm} steps of warm-up"
     steps = _values([train.steps for train in trains])
     batches = _values([train.sequences_per_step for train in trains])
     lengths = _values([setting.config.context_length for setting in settings])
     decay = _values([train.weight_decay for train in trains])
     clip = _values([train.grad_clip for train in trains])
     return (
-        f"{optimizers} at {kinds} of {rates}; {steps} steps of {batches} sequences of {lengths} "
-        f"tokens; weight decay {decay}; gradients no longer than {clip}"
+        f"{optimizers} at {kinds} of {rates}{rising}; {steps} steps of {batches} sequences "
+        f"of {lengths} tokens; weight decay {decay}; gradients no longer than {clip}"
     )
 
 

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from groundup.base.errors import UsageError, shown
-from groundup.lab.experiment import Cell, Study
+from groundup.base.errors import ConfigError, UsageError, shown
+from groundup.lab.experiment import Cell, Setting, Study
 from groundup.lab.identity import setting_table
+from groundup.model.checks import check_parts
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -40,12 +41,22 @@ def _refuse_twice(what: str, values: Iterable[object]) -> None:
         raise UsageError(f"two {what} {shown(most)}; give each its own")
 
 
+def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
+    """Return the setting of a cell; one that no model or training can have is refused."""
+    try:
+        setting = study.setting(cell, vocab_size, text)
+        check_parts(setting.config, setting.parts)
+    except ConfigError as error:
+        raise ConfigError(f"{study.name}: {cell.arm}: {error}") from error
+    return setting
+
+
 def _check_arms_differ(study: Study, vocab_size: int, text: str) -> None:
     """Refuse arms that are the same in all that is measured, by their resolved settings."""
     found: list[tuple[str, object]] = []
     for arm in study.arms:
         cells = (Cell(study.name, arm.name, x, study.seeds[0]) for x in study.xs)
-        tables = [setting_table(study.setting(cell, vocab_size, text)) for cell in cells]
+        tables = [setting_table(_setting(study, cell, vocab_size, text)) for cell in cells]
         for other, those in found:
             if tables == those:
                 raise UsageError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from groundup.lab.tasks import Task
 
-SHORT, LONGER = 2, 5
+SHORT, LONGER = 2, 10
 """Steps of two trainings whose difference tells how long a step takes."""
 
 

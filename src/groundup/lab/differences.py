@@ -12,7 +12,8 @@ from groundup.base.words import counted
 from groundup.lab.experiment import Difference, Finding, Results, Table
 from groundup.lab.measured import finite, label_of, loss_curves, lost_word, metric_numbers
 from groundup.lab.statistics import CONFIDENCE, corrected, paired_difference
-from groundup.lab.words import capital, joined, metric_words, number, range_words, reach
+from groundup.lab.words import capital, joined, metric_words, number, p_words, range_words, reach
+from groundup.report.charts import IntervalChart, Row
 
 LOWER, HIGHER, NO_DIFFERENCE = "lower", "higher", "no difference"
 
@@ -63,7 +64,7 @@ def differences(
         came_out=_came_out(compared, expected) if expected else None,
         differences=told,
         tables=[said.table(compared)],
-        charts=loss_curves(results),
+        charts=[*said.chart(compared), *loss_curves(results)],
         notes=list(said.notes(compared)),
     )
 
@@ -217,6 +218,33 @@ class _Words:
             pairs,
         ]
 
+    def chart(self, compared: Sequence[_Compared]) -> list[IntervalChart]:
+        """Return the differences beside 0; none where none can be told."""
+        rows = []
+        for c in compared:
+            if d := c.difference:
+                low, high = d.interval
+                rows.append(Row(name=c.label, value=d.mean, low=low, high=high, seen=d.seen))
+            else:
+                why = self._reason(c)
+                rows.append(
+                    Row(name=c.label, value=math.nan, low=math.nan, high=math.nan, remark=why)
+                )
+        if not any(c.difference for c in compared):
+            return []
+        return [
+            IntervalChart(
+                title=f"{capital(self.metric)}: difference from {self.against}",
+                rows=rows,
+                x_label=self._metric_and_unit() + self._better_side(),
+            )
+        ]
+
+    def _better_side(self) -> str:
+        if self.lower_is_better is None:
+            return ""
+        return f" ({'left' if self.lower_is_better else 'right'} is better)"
+
     def notes(self, compared: Sequence[_Compared]) -> Iterator[str]:
         """Say what is to be read with care."""
         told = [(c, c.difference) for c in compared if c.difference]
@@ -234,11 +262,6 @@ class _Words:
                     f"{c.label}: all pairs differ by exactly the same. The seed changes nothing "
                     "here, so that the interval says nothing about chance."
                 )
-
-
-def p_words(p: float) -> str:
-    """Write a probability: 0.04, below 0.001."""
-    return "<0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def _lost(values: Sequence[float]) -> int:

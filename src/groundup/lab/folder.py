@@ -132,7 +132,8 @@ class LabFolder:
 
     def read(self) -> dict[str, tuple[Values, float]]:
         """Return what each cell measured and how many seconds it took, by its key."""
-        path, found = self.path / RESULTS, {}
+        path = self.path / RESULTS
+        found: dict[str, tuple[Values, float]] = {}
         if not path.exists():
             return {}
         _check_regular(path)
@@ -141,7 +142,8 @@ class LabFolder:
                 for line in file:
                     with contextlib.suppress(ValueError, KeyError, TypeError):
                         record = parse_json(line)
-                        found[record["key"]] = restored(record["values"]), float(record["seconds"])
+                        values = dict(restored(record["values"]))
+                        found[record["key"]] = values, float(record["seconds"])
         except OSError as error:
             raise file_error(path, error) from error
         return found

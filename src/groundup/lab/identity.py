@@ -5,13 +5,11 @@ In it are the resolved setting, the text, the code of the experiment, the versio
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -23,8 +21,6 @@ from groundup.config import part_tables
 from groundup.lab.experiment import Setting, Study
 from groundup.model import Parts
 
-CONCLUSIONS = {"Finding", "Table", "Chart", "Difference"}
-"""A function that says that it returns one of these measures nothing."""
 DEEPEST = 12
 
 
@@ -59,19 +55,6 @@ def setting_table(setting: Setting) -> Any:
         "options": described(setting.options),
         "reference": [described(model), _chosen(model, parts)],
     }
-
-
-def code_digest(file: Path) -> str:
-    """Return a digest of what a Python file does, apart from its conclusions and its comments."""
-    tree = ast.parse(file.read_bytes())
-    tree.body = [node for node in tree.body if not _concludes(node)]
-    return digest(ast.dump(tree))
-
-
-def _concludes(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.FunctionDef) or node.returns is None:
-        return False
-    return ast.unparse(node.returns) in CONCLUSIONS
 
 
 def _chosen(config: Any, parts: Parts) -> Any:

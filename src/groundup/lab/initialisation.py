@@ -27,6 +27,8 @@ class FirstPass:
     model: GPT
     loss: float
     """Nats a token."""
+    logits: Tensor
+    """(B, T, V)."""
     streams: list[Tensor]
     """What enters each block and what leaves the last: n_layers + 1 of (B, T, D), each with the
     gradient of the loss in `grad`."""
@@ -48,9 +50,10 @@ def first_pass(setting: Setting, n_sequences: int = 1) -> FirstPass:
     for block in model.blocks:
         block.register_forward_pre_hook(lambda _, given: keep(given[0]))
     model.blocks[-1].register_forward_hook(lambda _, given, made: keep(made))
-    loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+    logits = model(tokens)
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
     loss.backward()  # type: ignore[no-untyped-call]
-    return FirstPass(model=model, loss=loss.item(), streams=streams)
+    return FirstPass(model=model, loss=loss.item(), logits=logits.detach(), streams=streams)
 
 
 def first_batch(setting: Setting, n_sequences: int) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def entropy_line(results: Results) -> list[Series]:
     if ENTROPY not in values:
         return []
     points = [(0.0, float(values[ENTROPY]))]
-    name = f"unigram entropy, {values[ENTROPY]:.3g}: only how frequent each token is"
+    name = f"unigram entropy, {values[ENTROPY]:.3g}"
     return [Series(name=name, points=points, colour=5, dash=1, reference=True)]
 
 
@@ -78,9 +78,10 @@ def loss_curves(results: Results) -> list[Chart]:
     for x in results.study.xs:
         series = []
         for i, arm in enumerate(arms_of(results)):
-            points = _mean_curve([results.get(arm, x, seed) or {} for seed in results.seeds])
+            points, count = _mean_curve([results.get(arm, x, seed) or {} for seed in results.seeds])
+            few = f" ({count} of {len(results.seeds)} seeds)" if count < len(results.seeds) else ""
             if points:
-                series.append(Series(name=arm, points=points, colour=i, dash=i))
+                series.append(Series(name=arm + few, points=points, colour=i, dash=i))
         if series:
             place = f", {results.study.x_name} {at_x(x)}" if len(results.study.xs) > 1 else ""
             charts.append(
@@ -93,14 +94,15 @@ def loss_curves(results: Results) -> list[Chart]:
     return charts
 
 
-def _mean_curve(runs: Sequence[Values]) -> list[tuple[float, float]]:
-    """Return the mean of the loss curves of runs that were not lost; they have the same steps."""
+def _mean_curve(runs: Sequence[Values]) -> tuple[list[tuple[float, float]], int]:
+    """Return the mean of the loss curves of runs that were not lost, and of how many it is.
+
+    They have the same steps.
+    """
     whole = [run for run in runs if run.get("curve") and not run.get("lost")]
     if not whole:
-        return []
+        return [], 0
     steps = whole[0]["curve_steps"]
     same = [run["curve"] for run in whole if run["curve_steps"] == steps]
-    return [
-        (float(step), statistics.fmean(losses))
-        for step, losses in zip(steps, zip(*same, strict=True), strict=True)
-    ]
+    means = map(statistics.fmean, zip(*same, strict=True))
+    return [(float(step), mean) for step, mean in zip(steps, means, strict=True)], len(same)

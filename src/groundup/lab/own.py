@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import traceback
@@ -106,7 +107,8 @@ def _from_python(path: Path) -> Experiment:
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no verdict
+            spec.loader.exec_module(module)
     except GroundupError as error:
         raise type(error)(f"{path}: {error}") from error
     except Exception as error:

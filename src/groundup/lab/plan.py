@@ -28,15 +28,23 @@ class Plan:
     @classmethod
     def of(cls, work: Work, only: str | None, processes: int) -> Plan:
         """Return the plan of all studies, or of those that `only` names or whose kind it is."""
-        studies = [s for s in work.studies if only is None or only in (s.name, s.kind)]
+        studies = [s for s in work.studies if only in (None, s.name, _word(s.kind))]
         if not studies:
-            names = [*dict.fromkeys(s.kind for s in work.studies), *(s.name for s in work.studies)]
+            names = [
+                *dict.fromkeys(_word(s.kind) for s in work.studies),
+                *(s.name for s in work.studies),
+            ]
             raise UsageError(f"--only {shown(only)}: no such study; {nearest(str(only), names)}")
         return cls(work=work, studies=studies, tasks=work.tasks(studies), processes=processes)
 
     def seconds(self, one_core: float | None) -> float | None:
         """Return how long work of so many seconds takes on all processes."""
         return None if one_core is None else one_core / self.processes
+
+
+def _word(kind: str) -> str:
+    """Return a kind of study as one word for --only."""
+    return kind.replace(" ", "-")
 
 
 def fitting_scale(seconds_at: Callable[[float], float], least: float, budget: float) -> float:

@@ -27,7 +27,7 @@ from groundup.lab.folder import LabFolder, default_folder
 from groundup.lab.outputs import write_outputs
 from groundup.lab.plan import Plan, fitting_scale
 from groundup.lab.screen import LabScreen
-from groundup.lab.shortage import too_small
+from groundup.lab.shortage import enough, too_small
 from groundup.lab.source import Source, find_source
 from groundup.lab.tasks import Task, Work
 from groundup.lab.text import DEFAULT_TEXT, LabText, read_text
@@ -138,10 +138,9 @@ class _Run:
 
     def _needs_a_budget(self, least: float) -> UsageError:
         plan = self.plan(least)
-        minutes = -(-self._seconds(plan, plan.tasks) * 1.1 // 60)
         return UsageError(
-            f"{self.source.experiment.name} needs more time than others: give --budget "
-            f"{minutes:.0f}m or more"
+            f"{self.source.experiment.name} takes more time than others: give --budget "
+            f"{enough(self._seconds(plan, plan.tasks))} or more"
         )
 
     def _seconds(self, plan: Plan, tasks: Sequence[Task]) -> float:

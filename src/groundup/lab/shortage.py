@@ -10,13 +10,15 @@ from scipy.special import stdtrit
 
 from groundup.base.errors import UsageError
 from groundup.lab.costs import Costs
-from groundup.lab.experiment import AT_INITIALISATION, TRAINED, Study, Values
+from groundup.lab.experiment import TRAINED, Study, Values
 from groundup.lab.plan import Plan
 from groundup.lab.tasks import Task
 from groundup.plan.units import about, duration
 
 METRIC = "val_loss"
 """Whose spread over seeds is known of every training, in nats."""
+MARGIN = 1.2
+"""How much more than its estimate a budget has, as estimates from a few steps are rough."""
 Kept = Mapping[str, tuple[Values, float]]
 
 
@@ -24,18 +26,29 @@ def too_small(plan: Plan, costs: Costs, kept: Kept, budget: float, needed: float
     """Return the error that a budget is too small, with what fits into it."""
     name = plan.work.source.experiment.name
     line = (
-        f"{name}: --budget {duration(budget)} is too small: it takes about {duration(needed)} on "
+        f"{name}: --budget {duration(budget)} is too small: it takes about {rough(needed)} on "
         f"{plan.processes} cores"
     )
     first = [t for t in plan.tasks if not t.is_trained]
     before = plan.seconds(costs.total(first)) or 0.0
     if first and before <= budget:
-        line += f"; what is measured at initialisation fits, in {duration(before)}: "
-        line += f"--only '{AT_INITIALISATION}'"
+        line += f"; what is measured at initialisation fits, in about {rough(before)}: "
+        line += "--only at-initialisation"
     trained = [s for s in plan.studies if s.kind == TRAINED and len(s.seeds) > 1]
     for study in trained[:1]:
         line += f"; {_seeds_that_fit(plan, study, costs, kept, budget - before)}"
-    return UsageError(f"{line}; give --budget {math.ceil(needed * 1.1 / 60)}m, or none")
+    return UsageError(f"{line}; give --budget {enough(needed)}, or none")
+
+
+def rough(seconds: float) -> str:
+    """Write an estimate: no part of a second means anything."""
+    return duration(max(1.0, float(round(seconds))))
+
+
+def enough(seconds: float) -> str:
+    """Return a budget in which work of about so many seconds fits, as --budget takes it."""
+    whole = math.ceil(seconds * MARGIN)
+    return f"{whole}s" if whole <= 90 else f"{math.ceil(whole / 60)}m"
 
 
 def _seeds_that_fit(plan: Plan, study: Study, costs: Costs, kept: Kept, left: float) -> str:

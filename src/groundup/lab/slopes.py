@@ -130,6 +130,7 @@ def _chart(results: Results, metric: str, y_label: str) -> Chart:
         x_label=over,
         y_label=y_label,
         x_log=True,
+        y_log=True,
         remark=f"Geometric mean over {counted(len(results.seeds), 'seed')}.",
     )
 

@@ -7,8 +7,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.lab.code import code_digest
 from groundup.lab.experiment import Experiment
-from groundup.lab.identity import code_digest, common_key
+from groundup.lab.identity import common_key
 from groundup.lab.own import own_experiment
 from groundup.lab.registry import built_in, check_name, experiment_files, is_own
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,8 @@ LEAST_CHARACTERS = 20_000
 VALIDATION_CHARACTERS = 20_000
 VALIDATION_SHARE = 0.1
 """Of a short text at most this share validates."""
+STRETCH = 1024
+"""Characters that stay together in a part of a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,26 @@ def read_text(name: str) -> LabText:
         n_characters=len(text),
         unigram_entropy=float(-(share * np.log(share)).sum()),
     )
+
+
+def part_of(text: LabText, n_tokens: int, seed: int) -> LabText:
+    """Return a text with only so many tokens to learn from; the same ones validate.
+
+    They are stretches of `STRETCH` tokens from places drawn by `seed`, so that a small part is like
+    the whole. Raises `DataError` where there are fewer.
+    """
+    whole = text.splits[0]
+    n_places, n_stretches = whole.n_tokens // STRETCH, -(-n_tokens // STRETCH)
+    if n_stretches > n_places:
+        raise DataError(
+            f"{text.name}: {whole.n_tokens:,} characters to learn from; expected at least "
+            f"{n_stretches * STRETCH:,}, as they are to be read once; give a longer text"
+        )
+    places = np.random.default_rng(seed).permutation(n_places)[:n_stretches]
+    stretches = [whole.read(place * STRETCH, STRETCH) for place in sorted(places.tolist())]
+    ids = np.concatenate(stretches)[:n_tokens]
+    n_bytes = len(text.tokenizer.decode(ids.tolist()).encode())
+    return replace(text, splits=(TokenSplit.from_array(ids, n_bytes), text.splits[1]))
 
 
 def _split(tokenizer: CharTokenizer, ids: Ids) -> tuple[TokenSplit, TokenSplit]:

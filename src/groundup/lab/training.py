@@ -7,6 +7,8 @@ an experiment shows.
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,30 +50,42 @@ LAST_SHARE = 0.1
 TRAINS_BELOW = 0.1
 """A training works if it ends so many nats below the text's unigram entropy."""
 
+Until = Callable[[Sequence[float]], bool]
+"""Tells by the losses of all steps so far whether a training has gone on for long enough."""
+
 
 def train_arm(setting: Setting) -> Values:
     """Train the model of a setting and return how it went.
 
     train_loss: mean over the last tenth, in nats a token; val_loss: over the validation text;
     trains: whether train_loss is clearly below the unigram entropy; lost: whether it was no longer
-    finite (the losses are infinite then); curve: steps and losses, thinned; seconds.
+    finite (the losses are infinite then); curve: its losses, each the mean over the few steps that
+    end at the step given in curve_steps; cpu_seconds: the time that this process computed.
     """
     return trained(setting)[1]
 
 
-def trained(setting: Setting) -> tuple[GPT, Values]:
-    """Do as `train_arm`, and return the trained model, too."""
-    text = read_text(setting.text)
+def trained(
+    setting: Setting, text: LabText | None = None, until: Until | None = None
+) -> tuple[GPT, Values]:
+    """Do as `train_arm`, and return the trained model, too.
+
+    `text` is the setting's if not given. A training ends early, with an infinite val_loss, after
+    the step at which `until` says so of the losses of all steps.
+    """
+    text = read_text(setting.text) if text is None else text
     model = new_model(setting)
-    recorder = _Recorder()
+    recorder = _Recorder(until)
     job = InPython(model, text.tokenizer, text.splits, settings_of(setting.train))
-    lost = False
+    lost, began = False, time.process_time()
     try:
         drive(job, Keeper(), recorder, ranks=ALONE)
     except DivergedError:
         lost = True
+    except _EnoughError:
+        recorder.val_loss = math.inf  # known is that of the untrained model
     model.eval()
-    return model, recorder.values(text, lost)
+    return model, {**recorder.values(text, lost), "cpu_seconds": time.process_time() - began}
 
 
 def settings_of(train: TrainConfig) -> TrainConfig:
@@ -109,29 +123,36 @@ def _drawn(config: GPTConfig, parts: Parts, seed: int) -> GPT:
         return GPT(config, parts=parts)
 
 
-class _Recorder(Screen):
-    """Keeps the losses of a training."""
+class _EnoughError(Exception):
+    """A training has shown what was asked of it."""
 
-    def __init__(self) -> None:
+
+class _Recorder(Screen):
+    """Keeps the losses of a training, and ends it where `until` says so."""
+
+    def __init__(self, until: Until | None) -> None:
+        self.until = until
         self.losses: list[float] = []
         self.val_loss = math.inf
-        self.seconds = 0.0
 
     def metrics(self, record: dict[str, Any]) -> None:
         if "train_loss" in record:
             self.losses.append(record["train_loss"])
+            if self.until and self.until(self.losses):
+                raise _EnoughError
         self.val_loss = record.get("val_loss", self.val_loss)
 
     def values(self, text: LabText, lost: bool) -> Values:
         last = self.losses[-max(1, round(len(self.losses) * LAST_SHARE)) :]
         loss = math.inf if lost or not last else sum(last) / len(last)
         every = max(1, len(self.losses) // CURVE_POINTS)
+        ends = range(every, len(self.losses) + 1, every)
         return {
             "train_loss": loss,
             "val_loss": math.inf if lost else self.val_loss,
             "trains": loss < text.unigram_entropy - TRAINS_BELOW,
             "lost": lost,
-            "curve_steps": [i + 1 for i in range(0, len(self.losses), every)],
-            "curve": self.losses[::every],
+            "curve_steps": list(ends),
+            "curve": [sum(self.losses[end - every : end]) / every for end in ends],
             "unigram_entropy": text.unigram_entropy,
         }

@@ -55,6 +55,11 @@ def range_words(low: float, high: float) -> str:
     return f"{number(low, scale)} to {number(high, scale)}"
 
 
+def p_words(p: float) -> str:
+    """Write a probability: 0.04, below 0.001."""
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def reach(difference: Difference) -> float:
     """Return half the width of a difference's interval: how uncertain it is."""
     return (difference.interval[1] - difference.interval[0]) / 2

@@ -24,6 +24,7 @@ from groundup.lab.worker import answer, one_thread
 MEMORY_EACH = 1 << 30
 """Bytes that a process may come to need: torch, a text and a small training."""
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+KILLED = getattr(signal, "SIGKILL", 9)  # Windows has none
 ENDING_SECONDS = 10
 
 
@@ -170,7 +171,7 @@ class _Worker:
         status = self._process.wait(ENDING_SECONDS)
         at = f"{self.ask.task.cell}: " if self.ask else ""
         again = "then run the same command again: finished cells are kept"
-        if status == -signal.SIGKILL:
+        if status == -KILLED:
             return GroundupError(
                 f"{at}the process that measured it was killed, as the system does where memory "
                 f"runs out; close other programs or give fewer --processes, {again}"

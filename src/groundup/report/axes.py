@@ -37,6 +37,10 @@ class Axis:
             return f"{value / 10.0**power:.4g}e−{-power}"
         return re.sub(r"e-0*", "e-", number(value)).replace("-", "−")
 
+    def named(self, label: str) -> str:
+        """Return what is written beside the axis."""
+        return ", ".join(filter(None, [label, "logarithmic" if self.log else ""]))
+
     def place(self, value: float) -> float:
         """Return where `value` lies: 0 at the low end, 1 at the high end."""
         if self.log:

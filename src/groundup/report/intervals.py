@@ -28,12 +28,13 @@ def interval_picture(chart: IntervalChart) -> Picture | None:
         return None
     values = [v for row in known for v in (row.value, row.low, row.high)]
     zero = [] if chart.zero is None else [chart.zero]
+    x = axis_around([*values, *zero])
     asked = {row.seen for row in known if row.seen is not None}
     bars = f"Bars: {chart.interval}."
     return Picture(
         title=chart.title,
-        x_label=chart.x_label,
-        x=axis_around([*values, *zero]),
+        x_label=x.named(chart.x_label),
+        x=x,
         y=Axis(0, len(chart.rows), ()),
         marks=lambda frame: _marks(chart, frame),
         keys=[SEEN[seen] for seen in (True, False) if seen in asked],

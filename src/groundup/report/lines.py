@@ -20,6 +20,8 @@ from groundup.runs.record import Point
 
 TABLE_ROWS = 40
 DOTS = 60
+ASIDE = 4.0
+"""Pixels between bars of several curves at the same place."""
 
 
 def line_picture(chart: Chart) -> Picture | None:
@@ -32,8 +34,8 @@ def line_picture(chart: Chart) -> Picture | None:
     names = {s.name for s in measured}
     return Picture(
         title=chart.title,
-        x_label=_scale(chart.x_label, x),
-        y_label=_scale(chart.y_label, y),
+        x_label=x.named(chart.x_label),
+        y_label=y.named(chart.y_label),
         x=x,
         y=y,
         marks=lambda frame: _marks(series, frame, chart.x_label),
@@ -76,10 +78,6 @@ def _intervals(series: Series) -> Iterator[tuple[Point, Point]]:
             yield point, ends
 
 
-def _scale(label: str, axis: Axis) -> str:
-    return ", ".join(filter(None, [label, "logarithmic" if axis.log else ""]))
-
-
 def _said(chart: Chart, series: Sequence[Series]) -> Iterator[str]:
     """Say what the marks beside the curves are, and what is not drawn."""
     drawn = [s for s in series if any(_intervals(s))]
@@ -99,12 +97,28 @@ def _said(chart: Chart, series: Sequence[Series]) -> Iterator[str]:
 
 def _marks(series: Sequence[Series], frame: Frame, x_label: str) -> str:
     """Return the grid, intervals, curves and dots."""
-    bands = "".join(_band(s, frame) for s in series if s.spread and not s.marked)
-    paths = "".join(
-        f'<path class="{s.css}" d="{frame.path(_curve(s, frame))}"/>' for s in series if s.line
-    )
-    dots = "".join(_dots(s, frame, x_label) for s in series if s.marked)
-    return frame.grid() + frame.curves(bands + paths) + dots
+    shifts = _shifts(series)
+    still, moved, dots = [], [], []
+    for s, shift in zip(series, shifts, strict=True):
+        band = _band(s, frame) if s.spread and not s.marked else ""
+        path = f'<path class="{s.css}" d="{frame.path(_curve(s, frame))}"/>' if s.line else ""
+        own = _dots(s, frame, x_label) if s.marked else ""
+        if shift:
+            inside = frame.curves(path) + own
+            moved.append(f'<g transform="translate({shift:g} 0)">{inside}</g>')
+        else:
+            still.append((band, path))
+            dots.append(own)
+    curves = "".join(band for band, _ in still) + "".join(path for _, path in still)
+    return frame.grid() + frame.curves(curves) + "".join(moved) + "".join(dots)
+
+
+def _shifts(series: Sequence[Series]) -> list[float]:
+    """Return by how many pixels each curve stands aside, so that bars do not hide each other."""
+    barred = [i for i, s in enumerate(series) if s.marked and s.spread]
+    middle = (len(barred) - 1) / 2
+    places = {i: (at - middle) * ASIDE for at, i in enumerate(barred)}
+    return [places.get(i, 0.0) for i in range(len(series))]
 
 
 def _curve(series: Series, frame: Frame) -> Sequence[Point]:

@@ -50,7 +50,7 @@ KEY_WIDTH = 24
 def key_mark(key: Key, x: float = 0, y: float = 6) -> str:
     """Return the sample of a legend's line, whose left end is at (x, y)."""
     middle = x + KEY_WIDTH / 2
-    line = f'<path{css_of(key.css)} d="M{x:g} {y:g}h{KEY_WIDTH}"/>' if key.line else ""
+    line = f'<path class="{key.css} sample" d="M{x:g} {y:g}h{KEY_WIDTH}"/>' if key.line else ""
     if key.shape is None:
         return line
     css = f"{key.css} hollow" if key.hollow else key.css

@@ -70,6 +70,7 @@ MARKS = """
 .plot path.d1 { stroke-dasharray:8 5; } .plot path.d2 { stroke-dasharray:1 5; }
 .plot path.d3 { stroke-dasharray:12 4 2 4; }
 .plot path.faint { stroke-width:1.2; opacity:.35; }
+.plot path.faint.sample { stroke-width:6; stroke-linecap:butt; }
 .plot path.reference { stroke-width:1.4; }
 .plot path.band { fill:currentColor; stroke:none; opacity:.2; }
 .plot circle, .plot polygon { fill:currentColor; stroke:var(--ground); stroke-width:1; }

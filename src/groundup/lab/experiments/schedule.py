@@ -1,0 +1,138 @@
+"""What a learning rate that rises first and falls at the end is worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from groundup.lab.conclusions import differences
+from groundup.lab.experiment import (
+    TRAINED,
+    Arm,
+    Difference,
+    Experiment,
+    Finding,
+    Prediction,
+    Results,
+    Study,
+    swept_setting,
+)
+from groundup.lab.training import PLAIN, train_arm
+
+CONSTANT, TENTH, ZERO, WSD = "constant", "cosine to a tenth", "cosine to zero", "linear at the end"
+WARM, COLD = "warm-up", "no warm-up"
+RATES = (3e-3, 1e-2, 3e-2)
+"""From the package's own for this width on; how a rate ends is compared at the first two."""
+ALIKE = 0.02
+"""Nats a token: schedules that differ by no more are alike."""
+DECAY_STEPS, WARM_UP_STEPS = 700, 400
+"""40 x 700 and 30 x 400 steps of 512 tokens: 20 million tokens, 2 layers deep and 64 wide."""
+PLAINLY = {**PLAIN, "batch_size": 8}
+MODEL = {"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
+MEASURED = "loss on the validation text at the end, nats a token"
+
+
+def studies(scale: float) -> list[Study]:
+    """Return the study of the end and that of the beginning, longer with more time."""
+    return [
+        decay(max(20, round(DECAY_STEPS * scale))),
+        warm_up(max(20, round(WARM_UP_STEPS * scale))),
+    ]
+
+
+def decay(steps: int) -> Study:
+    """Return what compares how the rate ends."""
+    zero = {"min_learning_rate": 0.0}
+    return Study(
+        name="decay",
+        title="How the learning rate ends",
+        kind=TRAINED,
+        prediction=Prediction(
+            says="At either peak a cosine to zero ends lower than a constant rate, and than a "
+            "cosine to a tenth; a linear fall to zero over the last fifth ends as low, within "
+            f"{ALIKE} nats",
+            source="Hoffmann et al., 2022; Bergsma et al., 2025, for zero; Hägele et al., 2024, "
+            "for the last fifth",
+        ),
+        equal="peak rate, AdamW, warm-up of a tenth, steps, batch, order of the data, "
+        "initial tensors",
+        measured=MEASURED,
+        arms=[
+            Arm(name=ZERO, train={"schedule": "cosine", **zero}),
+            Arm(name=TENTH, train={"schedule": "cosine"}),
+            Arm(name=CONSTANT),
+            Arm(name=WSD, train={"schedule": "wsd", "decay_share": 0.2, **zero}),
+        ],
+        xs=RATES[:2],
+        x_name="peak rate",
+        at=swept_setting("learning_rate"),
+        model=MODEL,
+        train={**PLAINLY, "steps": steps},
+        measure=train_arm,
+        conclude=conclude_decay,
+    )
+
+
+def warm_up(steps: int) -> Study:
+    """Return what compares how the rate begins."""
+    return Study(
+        name="warm-up",
+        title="How the learning rate begins",
+        kind=TRAINED,
+        prediction=Prediction(
+            says=f"A rate that is low enough ({RATES[0]:g}) needs no warm-up; a high one "
+            f"({RATES[-1]:g}) ends higher without: warm-up is what lets the rate be high",
+            source="Gilmer et al., 2021; Kalra and Barkeshli, 2024",
+        ),
+        equal="AdamW, cosine to zero, steps, batch, order of the data, initial tensors",
+        measured=MEASURED,
+        arms=[Arm(name=WARM), Arm(name=COLD, train={"warmup_steps": 0})],
+        xs=RATES,
+        x_name="learning rate",
+        at=swept_setting("learning_rate"),
+        model=MODEL,
+        train={**PLAINLY, "schedule": "cosine", "min_learning_rate": 0.0, "steps": steps},
+        measure=train_arm,
+        conclude=conclude_warm_up,
+    )
+
+
+def conclude_decay(results: Results) -> Finding:
+    """Compare the ends with a cosine to zero."""
+    finding = differences(results, "val_loss", ZERO)
+    if len(finding.differences) < len(results.study.xs) * (len(results.study.arms) - 1):
+        return finding
+    came_out = (alike(d) if d.arm == WSD else d.seen and d.mean > 0 for d in finding.differences)
+    return replace(finding, came_out=all_of(*came_out))
+
+
+def conclude_warm_up(results: Results) -> Finding:
+    """Compare trainings with and without warm-up at each rate."""
+    finding = differences(results, "val_loss", WARM)
+    by_rate = {difference.x: difference for difference in finding.differences}
+    low, high = RATES[0], RATES[-1]
+    if not {low, high} <= by_rate.keys():
+        return finding
+    helps = by_rate[high].seen and by_rate[high].mean > 0
+    return replace(finding, came_out=all_of(helps, alike(by_rate[low])))
+
+
+def alike(difference: Difference) -> bool | None:
+    """Tell whether a difference is within `ALIKE`; None where its interval allows for both."""
+    low, high = difference.interval
+    if low > -ALIKE and high < ALIKE:
+        return True
+    return False if low > ALIKE or high < -ALIKE else None
+
+
+def all_of(*came_out: bool | None) -> bool | None:
+    """Tell whether all parts of a prediction came out; None if none failed and one is not known."""
+    if False in came_out:
+        return False
+    return None if None in came_out else True
+
+
+EXPERIMENT = Experiment(
+    name="schedule",
+    question="What is a learning rate worth that rises first and falls at the end?",
+    studies=studies,
+)

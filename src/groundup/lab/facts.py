@@ -1,0 +1,66 @@
+"""What a study does, in words: its arms, what is held equal, how its models are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groundup.base.words import counted
+from groundup.lab.briefing import training_words
+from groundup.lab.experiment import TRAINED, Arm, Cell, Setting, Study
+from groundup.lab.words import at_x
+
+MOST_LISTED = 12
+"""Values of what is swept that are listed one by one."""
+
+
+def facts(study: Study) -> list[tuple[str, str]]:
+    """Return what a study compares and how, as (what, words)."""
+    told = [("evidence", study.kind), ("arms", ", ".join(arm.name for arm in study.arms))]
+    if len(study.xs) > 1:
+        told.append((study.x_name, _values(study.xs)))
+    told += [
+        ("seeds", counted(len(study.seeds), "seed") + " for each arm"),
+        ("held equal", study.equal),
+        ("measured", study.measured),
+    ]
+    if study.model:
+        told.append(("model", _settings(study.model)))
+    if study.kind == TRAINED:
+        told.append(("training", training_words(_settings_of(study))))
+    return told
+
+
+def _settings_of(study: Study) -> list[Setting]:
+    """Return the settings of all arms at all values, with the first seed and no text."""
+    return [
+        study.setting(Cell(study.name, arm.name, x, study.seeds[0]), vocab_size=2, text="")
+        for x in study.xs
+        for arm in study.arms
+    ]
+
+
+def arm_words(arm: Arm) -> str:
+    """Return how an arm differs from what all have in common."""
+    parts = [_settings({**arm.model, **arm.train, **arm.options})]
+    if arm.start is not _UNCHANGED:
+        parts.append(f"starts by {_name(arm.start)}")
+    return "; ".join(filter(None, parts)) or "as all have it in common"
+
+
+_UNCHANGED = next(f for f in dataclasses.fields(Arm) if f.name == "start").default
+
+
+def _name(start: Any) -> str:
+    return getattr(start, "__name__", None) or repr(start)
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _values(xs: Sequence[float]) -> str:
+    if len(xs) > MOST_LISTED:
+        return f"{at_x(min(xs))} to {at_x(max(xs))}, {len(xs)} values"
+    return ", ".join(map(at_x, xs))
