@@ -229,8 +229,8 @@ def main() -> None:
     if not given.page:
         found, figures = run(found)
         write_text(SOURCE, "".join(map(str, found)))
-        for path, picture in figures.items():
-            write_text(DOCS / path, picture)
+        for name, picture in figures.items():
+            write_text(DOCS / name, picture)
     write_text(NOTEBOOK, nbformat.writes(notebook(found)) + "\n")
     write_text(PAGE, html(SOURCE.read_text("utf-8")))
     for path in (NOTEBOOK, PAGE):
