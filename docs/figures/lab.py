@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def fill(page: str, reports: Mapping[str, ExperimentReport]) -> tuple[str, dict[
 
 def _said(report: ExperimentReport, found: Concluded) -> str:
     study, finding = found
-    command = " ".join(report.command).partition(" --out")[0]
+    command = shlex.join(report.command).partition(" --out")[0]
     return (
         f"> **Predicted** ({study.prediction.source}): {study.prediction.says}\n>\n"
         f"> **Measured**: {OUTCOMES[finding.came_out]}. {finding.verdict}\n>\n"
