@@ -101,6 +101,18 @@ def test_of_true_differences_of_that_size_8_in_10_are_seen() -> None:
     assert 0.77 < seen / rounds < 0.83  # 3.4 standard errors on either side
 
 
+def test_where_nothing_differs_one_series_in_20_shows_anything_and_intervals_hold_0() -> None:
+    rng, rounds, seen, held = random.Random(2), 1000, 0, 0
+    for _ in range(rounds):
+        base = [rng.gauss(2.5, 0.1) for _ in range(5)]
+        arms = [[rng.gauss(2.5, 0.1) for _ in range(5)] for _ in range(3)]
+        found = corrected([paired_difference("a", "b", "loss", arm, base) for arm in arms])
+        seen += any(d.seen for d in found)
+        held += found[0].interval[0] <= 0 <= found[0].interval[1]
+    assert 0.02 < seen / rounds < 0.06  # at most 5%, less as the arms share what they differ from
+    assert 0.93 < held / rounds < 0.97
+
+
 def test_the_correction_makes_the_smallest_difference_larger() -> None:
     alone = paired_difference("a", "b", "loss", drawn(5, 1, 1), drawn(5, 1, 2))
     found = corrected([alone, alone, alone])[0]

@@ -49,6 +49,17 @@ def test_the_curve_is_made_of_means(tmp_path: Path) -> None:
     assert values["cpu_seconds"] > 0
 
 
+def test_a_long_training_tells_of_several_steps_at_once(tmp_path: Path) -> None:
+    enough = 12
+
+    def until(losses: Any) -> bool:
+        return len(losses) >= enough
+
+    _, values = trained(setting(tmp_path, steps=8000), until=until)
+    assert values["curve_steps"] == list(range(1, 13)), "losses of 4 steps each"
+    assert len(set(values["curve"])) == 3
+
+
 def test_a_training_ends_when_it_has_shown_enough(tmp_path: Path) -> None:
     _, values = trained(setting(tmp_path, steps=50), until=lambda losses: len(losses) == 7)
     assert values["curve_steps"] == list(range(1, 8))

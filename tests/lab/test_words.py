@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from groundup.lab.conclusions import differences, sweep
@@ -50,6 +52,7 @@ def test_small_things_in_words() -> None:
     assert [p_words(p) for p in (0.0, 0.000999, 0.0432, 1.0)] == ["<0.001", "<0.001", "0.043", "1"]
     assert joined(["a"]) == "a"
     assert joined(["a", "b", "c"]) == "a, b and c"
+    assert joined(["a, before", "a, after", "b"]) == "a, before; a, after and b"
     assert metric_words("val_loss") == "validation loss"
     assert metric_words("mean_cosine") == "mean cosine"
 
@@ -90,7 +93,11 @@ def test_on_a_narrow_screen_cells_stand_below_each_other() -> None:
 
 def findings() -> list[Finding]:
     base, more = [2.5, 2.52, 2.48], [2.6, 2.63, 2.57]
-    arms = {"layer norm, before": base, "RMS norm, before and after": more, "none": [None] * 3}
+    arms: dict[str, list[Any]] = {
+        "layer norm, before": base,
+        "RMS norm, before and after": more,
+        "none": [None] * 3,
+    }
     run = {"train_loss": 2.5, "trains": True, "unigram_entropy": 3.31}
     swept = {"layer norm, before": {x: [run] for x in (0.0001, 0.001, 0.01)}}
     return [

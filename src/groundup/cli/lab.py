@@ -51,7 +51,7 @@ def lab(
     if experiment is None:
         _list(as_json)
         return
-    seconds = _check(experiment, budget, text, processes)
+    seconds = _check(experiment, budget, text, processes, png)
     from groundup.cli.lab_screen import Screen
     from groundup.lab.outputs import verdict_object
     from groundup.lab.run import run_experiment
@@ -73,13 +73,19 @@ def lab(
         _show(report)
 
 
-def _check(experiment: str, budget: str | None, text: str, processes: int | None) -> float | None:
+def _check(
+    experiment: str, budget: str | None, text: str, processes: int | None, png: bool
+) -> float | None:
     """Return the seconds of a budget; refuse without torch what can be refused without it."""
     from groundup.lab.budget import parse_budget
     from groundup.lab.own_file import read_own_toml
     from groundup.lab.registry import check_name, is_own
     from groundup.lab.text import read_text
 
+    if png:
+        from groundup.report.png import require_png
+
+        require_png()
     if not is_own(experiment):
         check_name(experiment)
     elif experiment.endswith(".toml"):

@@ -50,6 +50,11 @@ class _Measuring(ast.NodeTransformer):
         """Return an argument, unless it only says or concludes something."""
         return None if node.arg in WORDS else self.generic_visit(node)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+        """Return a call, unless it is of a prediction."""
+        says = isinstance(node.func, ast.Name) and node.func.id == "Prediction"
+        return ast.Constant(None) if says else self.generic_visit(node)
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         """Return a statement, unless it is a string alone."""
         return None if isinstance(node.value, ast.Constant) else node

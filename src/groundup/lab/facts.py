@@ -17,7 +17,7 @@ MOST_LISTED = 12
 
 def facts(study: Study) -> list[tuple[str, str]]:
     """Return what a study compares and how, as (what, words)."""
-    told = [("evidence", study.kind), ("arms", ", ".join(arm.name for arm in study.arms))]
+    told = [("evidence", study.kind), ("arms", "; ".join(arm.name for arm in study.arms))]
     if len(study.xs) > 1:
         told.append((study.x_name, _values(study.xs)))
     told += [
@@ -25,8 +25,9 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("held equal", study.equal),
         ("measured", study.measured),
     ]
-    if study.model:
-        told.append(("model", _settings(study.model)))
+    own = {key for arm in study.arms for key in study.at(arm, study.xs[0]).model}
+    if common := {key: value for key, value in study.model.items() if key not in own}:
+        told.append(("model", _settings(common)))
     if study.kind == TRAINED:
         told.append(("training", training_words(_settings_of(study))))
     return told

@@ -5,6 +5,7 @@
     results.csv     the figures of the last command, a row a cell and metric
     verdict.json    its verdict; what --json prints
     report.html     its page
+    figures/        its figures as pictures, where these were asked for
     lock            held by the process that measures
 
 Lines are only added, so a process may be killed at any time. Cells of another text or setting have
@@ -40,8 +41,8 @@ from groundup.lab.experiment import Cell, Values
 
 FORMAT = 1
 MANIFEST, RESULTS, TABLE = "lab.json", "results.jsonl", "results.csv"
-VERDICT, REPORT, LOCK = "verdict.json", "report.html", "lock"
-FILES = {MANIFEST, RESULTS, TABLE, VERDICT, REPORT, LOCK, "figures"}
+VERDICT, REPORT, FIGURES, LOCK = "verdict.json", "report.html", "figures", "lock"
+FILES = {MANIFEST, RESULTS, TABLE, VERDICT, REPORT, FIGURES, LOCK}
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How numbers that JSON lacks are written."""
 

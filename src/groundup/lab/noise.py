@@ -17,18 +17,15 @@ from groundup.model import GPT
 
 FEW = 4
 """Sequences in a small batch, which costs less than as many batches of one."""
-N_BATCHES = 256
 
 
-def noise_scale(
-    model: GPT, split: TokenSplit, seed: int, n_batches: int = N_BATCHES, few: int = FEW
-) -> float:
+def noise_scale(model: GPT, split: TokenSplit, seed: int, n_batches: int, few: int = FEW) -> float:
     """Return the simple noise scale tr(S) / |G|^2 of a model's gradient, in sequences.
 
     G is the gradient over all of the text and S the covariance of a single sequence's. A batch of
     this size has as much noise as signal. Squared norms of the gradients of small batches and of
-    the large one that they are together give both without bias (equations A.2 and A.3). It is
-    infinite where the signal cannot be told from nothing.
+    the large one that they are together give both without bias. It is infinite where the signal
+    cannot be told from nothing.
     """
     batches = Batches(split, model.config.context_length, few, seed, order="random")
     total, small_norm = torch.zeros(0), 0.0

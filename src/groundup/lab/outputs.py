@@ -6,22 +6,34 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from groundup.base.files import write_text
+from groundup.base.files import atomic_writer, write_text
 from groundup.lab.experiment import Cell, Concluded, Difference, ExperimentReport, Values
-from groundup.lab.folder import REPORT, LabFolder
+from groundup.lab.folder import FIGURES, REPORT, LabFolder
+from groundup.report.drawing import drawing
+from groundup.report.png import png as png_of
 
 
 def write_outputs(
     folder: LabFolder, report: ExperimentReport, values: Mapping[Cell, Values], *, png: bool
 ) -> None:
-    """Write results.csv, verdict.json and report.html."""
+    """Write results.csv, verdict.json and report.html, and with `png` each figure as a picture."""
     folder.write_table(values)
     folder.write_verdict(verdict_object(report))
     if importlib.util.find_spec("groundup.lab.page"):
         page = importlib.import_module("groundup.lab.page")
         write_text(folder.path / REPORT, page.experiment_page(report))
+    if png:
+        _write_pictures(folder.path / FIGURES, report)
+
+
+def _write_pictures(folder: Path, report: ExperimentReport) -> None:
+    for study, finding in report.concluded:
+        for number, chart in enumerate(finding.charts, 1):
+            with atomic_writer(folder / f"{study.name}-{number}.png") as file:
+                file.write(png_of(drawing(chart)))
 
 
 def verdict_object(report: ExperimentReport) -> dict[str, Any]:

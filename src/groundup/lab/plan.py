@@ -52,19 +52,19 @@ def fitting_scale(seconds_at: Callable[[float], float], least: float, budget: fl
 
     `seconds_at` estimates what a scale takes; that of `least` fits.
     """
-    fits, too_large = least, math.inf
     scale, seconds = least, seconds_at(least)
+    above: tuple[float, float] | None = None  # a scale that takes too long, and what it takes
     for _ in range(TRIES):
-        if seconds <= budget:
-            fits = scale
+        if seconds > FILLED * budget:
+            break
+        if above is None:
+            tried = scale * budget / seconds
+        else:  # on a straight line between both, of logarithms
+            share = math.log(budget / seconds) / math.log(above[1] / seconds)
+            tried = scale * (above[0] / scale) ** min(max(share, 0.1), 0.9)
+        taken = seconds_at(tried)
+        if taken <= budget:
+            scale, seconds = tried, taken
         else:
-            too_large = scale
-        if FILLED * budget <= seconds <= budget:
-            break
-        scale = scale * budget / seconds
-        if not fits < scale < too_large:
-            scale = math.sqrt(fits * too_large) if math.isfinite(too_large) else scale
-        if not fits < scale < too_large:
-            break
-        seconds = seconds_at(scale)
-    return fits
+            above = tried, taken
+    return scale

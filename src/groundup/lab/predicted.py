@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -33,4 +32,4 @@ def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Find
 def largest(finding: Finding) -> Mapping[str, float]:
     """Return from a sweep's finding the largest value at which each arm trains, 0 for none."""
     found = finding.figures["largest_that_trains"]
-    return defaultdict(float, {arm: value or 0.0 for arm, value in found.items()})
+    return {arm: value or 0.0 for arm, value in found.items()}

@@ -6,12 +6,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from scipy.special import stdtrit
-
 from groundup.base.errors import UsageError
 from groundup.lab.costs import Costs
 from groundup.lab.experiment import TRAINED, Study, Values
 from groundup.lab.plan import Plan
+from groundup.lab.statistics import smallest_seen
 from groundup.lab.tasks import Task
 from groundup.plan.units import about, duration
 
@@ -60,23 +59,22 @@ def _seeds_that_fit(plan: Plan, study: Study, costs: Costs, kept: Kept, left: fl
     if fit < 2:
         return f"{told}, which show no difference"
     spread = _spread(study, tasks, kept)
-    reach = smallest_in_spreads(fit)
+    reach = smallest_in_spreads(fit, study)
     if spread is None:
         return (
             f"{told}, which show differences of {about(reach)} times their spread over seeds or "
-            f"more (all of them {about(smallest_in_spreads(len(study.seeds)))})"
+            f"more (all of them {about(smallest_in_spreads(len(study.seeds), study))})"
         )
     return f"{told}, which show differences of {about(reach * spread)} nats or more"
 
 
-def smallest_in_spreads(pairs: int) -> float:
-    """Return the difference that so many pairs show 8 times in 10, at 5%, in standard deviations.
+def smallest_in_spreads(pairs: int, study: Study) -> float:
+    """Return the difference that so many pairs would show, in standard deviations of a pair's.
 
-    Those of a pair's difference; see `Difference.smallest_seen`.
+    See `Difference.smallest_seen`.
     """
-    degrees = pairs - 1
-    reach = float(stdtrit(degrees, 0.975) + stdtrit(degrees, 0.8))
-    return reach / math.sqrt(pairs)
+    differences = max(1, (len(study.arms) - 1) * len(study.xs))
+    return smallest_seen(pairs, differences) / math.sqrt(pairs)
 
 
 def _spread(study: Study, tasks: Sequence[Task], kept: Kept) -> float | None:

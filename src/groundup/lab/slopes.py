@@ -10,10 +10,15 @@ from groundup.base.words import counted
 from groundup.lab.experiment import Finding, Results, Table
 from groundup.lab.measured import arms_of, finite, mean_and_spread, metric_numbers
 from groundup.lab.statistics import log_slope
-from groundup.lab.words import capital, metric_words, range_words
+from groundup.lab.words import capital, metric_words, number, range_words
 from groundup.report.charts import Chart, Series
 
 Range = tuple[float, float]
+
+DIGITS = 0.1
+"""Slopes are written as if known to this: with two decimals."""
+MOST_INTERVALS = 2
+"""Arms up to which the sentence has their intervals; the table has them always."""
 
 
 class _Slope(NamedTuple):
@@ -33,7 +38,7 @@ class _Slope(NamedTuple):
 
     @property
     def written(self) -> str:
-        return f"{self.mean + 0.0:+.2f}"
+        return number(self.mean, DIGITS, sign=True)
 
     @property
     def came_out(self) -> bool | None:
@@ -55,7 +60,7 @@ def slopes(
     name, over = metric_words(metric), results.study.x_name or "x"
     told = [s.came_out for s in found if s.expected]
     return Finding(
-        verdict=f"Slope of log {name} over log {over}: {'; '.join(map(_words, found))}.",
+        verdict=f"Slope of log {name} over log {over}: {_all_words(found)}.",
         came_out=None if not told or None in told else all(told),
         tables=[_table(name, over, found)],
         charts=[_chart(results, metric, y_label or name)],
@@ -80,11 +85,15 @@ def _slope(results: Results, metric: str, arm: str, expected: Range | None) -> _
     return _Slope(arm, *mean_and_spread(values), expected, len(values), left_out)
 
 
-def _words(slope: _Slope) -> str:
+def _all_words(found: Sequence[_Slope]) -> str:
+    return "; ".join(_words(s, len(found) <= MOST_INTERVALS) for s in found)
+
+
+def _words(slope: _Slope, with_interval: bool) -> str:
     if not slope.told:
         return f"{slope.arm} cannot be told (its values are zero or not finite)"
     words = f"{slope.arm} {slope.written}"
-    if math.isfinite(slope.interval[0]):
+    if with_interval and math.isfinite(slope.interval[0]):
         words += f" (95% interval {range_words(*slope.interval)})"
     if slope.expected is None:
         return words

@@ -72,31 +72,29 @@ class Work:
         setting = study.setting(cell, self._vocab_size, self.text.name)
         if cell_key(study, setting, self._of_all) != key:
             raise GroundupError(
-                f"{cell}: the experiment has changed while it ran; run the same command again"
+                "the experiment has changed while it ran; run the same command again"
             )
         if steps is not None:
             setting = replace(setting, train=replace(setting.train, steps=steps))
         begun = time.perf_counter()
         values = study.measure(setting)
-        return checked_values(cell, values), time.perf_counter() - begun
+        return checked_values(values), time.perf_counter() - begun
 
 
-def checked_values(cell: Cell, values: object) -> Values:
+def checked_values(values: object) -> Values:
     """Return what a cell measured as plain numbers and lists, which can be kept."""
     if not isinstance(values, Mapping):
         raise UsageError(
-            f"{cell}: measured {quoted(values)}; expected a dictionary of numbers by their names"
+            f"measured {quoted(values)}; expected a dictionary of numbers by their names"
         )
-    return {str(name): _plain(cell, str(name), value) for name, value in values.items()}
+    return {str(name): _plain(str(name), value) for name, value in values.items()}
 
 
-def _plain(cell: Cell, name: str, value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "tolist"):  # of numpy or torch
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(cell, name, inner) for inner in value]
+        return [_plain(name, inner) for inner in value]
     if not isinstance(value, bool | int | float):
-        raise UsageError(
-            f"{cell}: {name} is {quoted(value)}; expected a number or a list of numbers"
-        )
+        raise UsageError(f"{name} is {quoted(value)}; expected a number or a list of numbers")
     return value

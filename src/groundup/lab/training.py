@@ -137,7 +137,8 @@ class _Recorder(Screen):
 
     def metrics(self, record: dict[str, Any]) -> None:
         if "train_loss" in record:
-            self.losses.append(record["train_loss"])
+            # In a long training a line tells the mean of several steps.
+            self.losses += [record["train_loss"]] * (record["step"] - len(self.losses))
             if self.until and self.until(self.losses):
                 raise _EnoughError
         self.val_loss = record.get("val_loss", self.val_loss)

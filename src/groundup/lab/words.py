@@ -18,7 +18,7 @@ LEAST_NAME = 12
 PREDICTED = {
     True: "the prediction came out",
     False: "the prediction did not come out",
-    None: "no prediction could be tested",
+    None: "the prediction is undecided",
 }
 
 
@@ -38,10 +38,10 @@ def number(value: float, scale: float = 0.0, sign: bool = False) -> str:
     Where a scale is given it is the uncertainty: digits beyond would mean nothing.
     """
     scale = abs(scale) or abs(value) / 100
-    plus = "+" if sign and value else ""
     if 0 < scale < SMALLEST / 10:
-        return f"{value:{plus}.2e}"
-    return f"{round(value, decimals(scale)) + 0.0:{plus},.{decimals(scale)}f}"
+        return f"{value:{'+' if sign else ''}.2e}"
+    rounded = round(value, decimals(scale)) + 0.0  # never -0
+    return f"{rounded:{'+' if sign and rounded else ''},.{decimals(scale)}f}"
 
 
 def at_x(x: float) -> str:
@@ -66,9 +66,10 @@ def reach(difference: Difference) -> float:
 
 
 def joined(parts: Sequence[str]) -> str:
-    """Return parts as a list in a sentence: a, b and c."""
+    """Return parts as a list in a sentence: a, b and c; by semicolons where one has a comma."""
     *others, last = parts
-    return f"{', '.join(others)} and {last}" if others else last
+    comma = "; " if any(", " in part for part in parts) else ", "
+    return f"{comma.join(others)} and {last}" if others else last
 
 
 def capital(sentence: str) -> str:

@@ -169,11 +169,13 @@ class _Worker:
     def ended(self) -> GroundupError:
         """Return the error that a process has ended by itself."""
         status = self._process.wait(ENDING_SECONDS)
-        at = f"{self.ask.task.cell}: " if self.ask else ""
+        who = "a process that measures"
+        if self.ask is not None:
+            who = f"{self.ask.task.cell}: the process that measured it"
         again = "then run the same command again: finished cells are kept"
         if status == -KILLED:
             return GroundupError(
-                f"{at}the process that measured it was killed, as the system does where memory "
+                f"{who} was killed, as the system does where memory "
                 f"runs out; close other programs or give fewer --processes, {again}"
             )
         self._said.seek(0)
@@ -181,7 +183,7 @@ class _Worker:
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         return GroundupError(
-            f"{at}the process that measured it ended {how} ({shown(last, 200)}); {again}"
+            f"{who} ended {how} ({shown(last, 200)}); {again}"
         )
 
     def end(self) -> None:

@@ -88,7 +88,8 @@ def test_the_fit_of_a_law() -> None:
 
 
 def one_cell(study: Study, x: float, folder: Path) -> Setting:
-    small = replace(study, model={**study.model, **TOY}, seeds=(1,), xs=(x,))
+    options = {"n_batches": 8}
+    small = replace(study, model={**study.model, **TOY}, seeds=(1,), xs=(x,), options=options)
     return next(iter(settings(small, folder).values()))
 
 
@@ -107,7 +108,7 @@ def test_it_measures_steps_until_the_loss_is_reached(tmp_path: Path) -> None:
     last = sum(reached["curve"][-width:]) / width
     assert reached["steps"] == n_steps - (width - 1) / 2
     assert last < reached["target"] <= sum(reached["curve"][-width - 1 : -1]) / width
-    assert math.isfinite(reached["noise_scale"])
+    assert reached["noise_scale"] > 0
 
 
 def test_a_loss_that_is_not_reached(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def rates(study: Study, folder: Path, step: int) -> dict[tuple[str, float], floa
 def test_the_rate_ends_as_each_arm_says(tmp_path: Path) -> None:
     ends = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, -1).items()}
     assert ends == pytest.approx({ZERO: 0, TENTH: 0.1, CONSTANT: 1, WSD: 0}, abs=1e-9)
-    three_quarters = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, 525).items()}
+    three_quarters = {arm: rate for (arm, _), rate in rates(DECAY, tmp_path, 480).items()}
     assert three_quarters[WSD] == 1
     assert three_quarters[ZERO] < 0.3
 
@@ -44,7 +44,7 @@ def test_the_rate_ends_as_each_arm_says(tmp_path: Path) -> None:
 def test_the_rate_begins_as_each_arm_says(tmp_path: Path) -> None:
     begins = rates(WARM_UP, tmp_path, 0)
     assert [rate for (arm, _), rate in begins.items() if arm == COLD] == [1.0] * 3
-    assert [rate for (arm, _), rate in begins.items() if arm == WARM] == pytest.approx([1 / 40] * 3)
+    assert [rate for (arm, _), rate in begins.items() if arm == WARM] == pytest.approx([1 / 36] * 3)
 
 
 def test_the_ends_come_out_as_predicted() -> None:

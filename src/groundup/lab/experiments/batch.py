@@ -35,6 +35,8 @@ CONTEXT = 64
 MODEL = {"context_length": CONTEXT, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
 MOMENTS, EARLY = (10, 30, 100, 300, 1000), 30
 """Steps of training after which the noise is measured, and where its growth counts from."""
+N_BATCHES, NOISE_SEED = 256, 1000
+"""Small batches that tell the noise, and what draws them."""
 GROWS = 3.0
 """So many times at least the noise scale grows."""
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -82,6 +84,7 @@ def noise(seeds: Sequence[int]) -> Study:
         at=swept_setting("steps"),
         model=MODEL,
         train={**PLAIN, "batch_size": AT_BATCH, "learning_rate": RATE, "warmup_steps": 10},
+        options={"n_batches": N_BATCHES},
         measure=measure_noise,
         conclude=conclude_noise,
     )
@@ -111,26 +114,28 @@ def steps_to_a_loss(seeds: Sequence[int]) -> Study:
         at=at_batch,
         model=MODEL,
         train={**PLAIN, "warmup_steps": 10},
+        options={"n_batches": N_BATCHES},
         measure=measure_steps,
         conclude=conclude_steps,
     )
 
 
 def at_batch(arm: Arm, size: float) -> Arm:
-    """Return an arm at a batch size, with its rate there and steps for thrice what is likely."""
+    """Return an arm at a batch size, with its rate there and steps for twice what is likely."""
     settings = {
         "batch_size": int(size),
         "learning_rate": arm.options["factor"] * RATE * math.sqrt(size / AT_BATCH),
-        "steps": 400 + round(12_000 / size),
+        "steps": 250 + round(8_000 / size),
     }
     return replace(arm, train={**arm.train, **settings})
 
 
 def measure_noise(setting: Setting) -> Values:
-    """Train, then measure the gradient's noise on batches that were not trained on."""
+    """Train, then measure the gradient's noise on random windows of the text."""
     model, values = trained(setting)
     text = read_text(setting.text)
-    return {**values, "noise_scale": noise_scale(model, text.splits[0], setting.cell.seed + 1000)}
+    n_batches = setting.options["n_batches"]
+    return {**values, "noise_scale": noise_scale(model, text.splits[0], NOISE_SEED, n_batches)}
 
 
 def measure_steps(setting: Setting) -> Values:
@@ -151,7 +156,9 @@ def measure_steps(setting: Setting) -> Values:
         return reached(losses)
 
     model, values = trained(setting, until=until)
-    noise = math.inf if steps == math.inf else noise_scale(model, text.splits[0], 1000)
+    noise, n_batches = math.inf, setting.options["n_batches"]
+    if math.isfinite(steps):
+        noise = noise_scale(model, text.splits[0], NOISE_SEED, n_batches)
     return {**values, "steps": steps, "noise_scale": noise, "target": target}
 
 
@@ -333,5 +340,5 @@ EXPERIMENT = Experiment(
     name="batch",
     question="How large a batch is worth its cost, and does the gradient's noise tell it?",
     studies=studies,
-    least=2.0,
+    least=2.5,
 )

@@ -108,8 +108,8 @@ def conclude(results: Results) -> Finding:
 def worth(passes: int) -> float:
     """Return how much new text, as a share of what is trained, so many passes are worth.
 
-    D' = U + U R* (1 - exp(-R / R*)) of Muennighoff et al. (2023, equation 5), with U the part's
-    share, R = passes - 1 repetitions and R* = `DECAY`.
+    D' = U + U R* (1 - exp(-R / R*)) of Muennighoff et al. (2023), with U the part's share,
+    R = passes - 1 repetitions and R* = `DECAY`.
     """
     return (1 + DECAY * (1 - math.exp(-(passes - 1) / DECAY))) / passes
 
