@@ -182,7 +182,9 @@ class _Worker:
         lines = self._said.read().decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return GroundupError(f"{who} ended {how} ({shown(last, 200)}); {again}")
+        return GroundupError(
+            f"{who} ended {how} ({shown(last, 200)}); {again}"
+        )
 
     def end(self) -> None:
         """End the process."""
