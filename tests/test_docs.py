@@ -57,7 +57,9 @@ def runnable(page: Path) -> bool:
 
 def runnable_pages() -> Iterator[Any]:
     """Yield the pages with Python; GPT-2's vocabulary is fetched where it is not there yet."""
-    for page in filter(runnable, DOCS):
+    for page in DOCS:
+        if not runnable(page) or page.name == "article.md":  # which test_notebook.py runs
+            continue
         fetches = "gpt2_tokenizer()\n" in page.read_text(encoding="utf-8")
         yield pytest.param(page, marks=pytest.mark.network if fetches else (), id=named(page))
 
