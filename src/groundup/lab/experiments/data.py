@@ -68,6 +68,7 @@ def studies(scale: float) -> list[Study]:
             train={
                 **PLAIN,
                 "learning_rate": 3e-3,
+                "warmup_steps": None,
                 "steps": max(20, round(STEPS * min(1.0, scale / EXPERIMENT.least))),
             },
             measure=measure,

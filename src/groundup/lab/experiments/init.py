@@ -44,7 +44,7 @@ OURS, UNSHRUNK, SMALL, LARGE, XAVIER = (
     "Xavier unshrunk",
 )
 SHAPE: dict[str, Any] = {"emb_dim": 64, "n_heads": 2, "context_length": 64, "n_layers": 4}
-TRAIN: dict[str, Any] = {**PLAIN, "learning_rate": RATE, "warmup_steps": 0}
+TRAIN: dict[str, Any] = {**PLAIN, "learning_rate": RATE}
 EQUAL = "layer norm before; the initial tensors but for their size, the order of the data"
 SHRUNK = "Shrunk: what ends on a shortcut starts smaller by 1 / sqrt(2 x n_layers)."
 

@@ -81,7 +81,7 @@ def studies(scale: float) -> list[Study]:
             x_name="multiple of the middle rate",
             at=times_its_rate,
             model={"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2},
-            train={**PLAIN, "batch_size": 8, "steps": steps},
+            train={**PLAIN, "batch_size": 8, "steps": steps, "warmup_steps": None},
             measure=train_arm,
             conclude=conclude,
         )

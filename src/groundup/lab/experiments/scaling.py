@@ -73,7 +73,7 @@ def studies(scale: float) -> list[Study]:
             x_name="step",
             at=swept_setting("steps"),
             model={"context_length": CONTEXT, "n_heads": 4, "n_layers": 2},
-            train={**PLAIN, "batch_size": BATCH, "schedule": "cosine"},
+            train={**PLAIN, "batch_size": BATCH, "schedule": "cosine", "warmup_steps": None},
             measure=measure,
             conclude=conclude,
         )

@@ -29,6 +29,7 @@ PLAIN: dict[str, Any] = {
     "optimizer": "adamw",
     "learning_rate": 1e-3,
     "schedule": "constant",
+    "warmup_steps": 0,
     "weight_decay": 0.0,
     "grad_clip": 1.0,
     "batch_size": 16,
@@ -42,7 +43,8 @@ PLAIN: dict[str, Any] = {
 }
 """What trainings of an experiment have in common, unless it says otherwise.
 
-One optimizer with one rate: the default has two, of which each would hide a part of what is asked.
+One optimizer with one rate from the first step to the last: the default has two, which rise and
+fall, and each would hide a part of what is asked.
 """
 CURVE_POINTS = 60
 LAST_SHARE = 0.1
