@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint package bench bench-gpu figures clean
+.PHONY: help demo test test-long lint package bench bench-gpu figures article clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ bench-gpu: $(DEVELOPED)  ## the same on a CUDA GPU, in about five minutes
 figures: $(DEVELOPED)  ## record the pictures of README and docs anew, in some minutes
 	$(BIN)/python docs/figures/record.py
 	$(BIN)/python docs/figures/curves.py
+
+article: $(DEVELOPED)  ## run docs/article.md; write its outputs, figures, notebook and page
+	$(BIN)/python docs/figures/article.py
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.lab import workers as workers_module
+from groundup.lab.running import workers as workers_module
 from tests.cli.conftest import Groundup
 from tests.texts import text_file
 
@@ -20,7 +20,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a file beside a story, of an experiment that is measured in this process."""
     shutil.copy(TOY, tmp_path / "toy.py")
     text_file(tmp_path, 1500)
-    monkeypatch.setattr("groundup.lab.run.Workers", lambda size: workers_module.InThisProcess())
+    monkeypatch.setattr(
+        "groundup.lab.running.run.Workers", lambda size: workers_module.InThisProcess()
+    )
     return "toy.py"
 
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from groundup.base.errors import UsageError
-from groundup.lab.checks import check_studies
 from groundup.lab.registry import built_in, check_name, describe, experiment_files
+from groundup.lab.running.checks import check_studies
 
 
 @pytest.mark.parametrize("name", experiment_files())
@@ -36,7 +36,7 @@ def test_an_unknown_name() -> None:
 def test_listing_needs_no_torch() -> None:
     code = (
         "import sys; from groundup.lab.registry import *; [describe(n) for n in experiment_files()]"
-        "; import groundup.lab.own_file, groundup.lab.text, groundup.lab.budget"
+        "; import groundup.lab.own_file, groundup.lab.measures.text, groundup.lab.running.budget"
         "; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,7 +21,7 @@ from groundup.lab import (
     train_arm,
 )
 from groundup.lab.experiment import Values, swept
-from groundup.lab.training import new_model
+from groundup.lab.measures.training import new_model
 
 SHAPE = {"context_length": 8, "emb_dim": 8, "n_heads": 1, "n_layers": 1}
 ARMS = (Arm(name="gelu", model={"feed_forward": "gelu"}), Arm(name="relu", options={"nap": 0.0}))

@@ -53,8 +53,8 @@ def lab(
         return
     seconds = _check(experiment, budget, text, processes, png)
     from groundup.cli.lab_screen import Screen
-    from groundup.lab.outputs import verdict_object
-    from groundup.lab.run import run_experiment
+    from groundup.lab.running.outputs import verdict_object
+    from groundup.lab.running.run import run_experiment
 
     with Screen(as_json) as screen:
         report = run_experiment(
@@ -77,10 +77,10 @@ def _check(
     experiment: str, budget: str | None, text: str, processes: int | None, png: bool
 ) -> float | None:
     """Return the seconds of a budget; refuse without torch what can be refused without it."""
-    from groundup.lab.budget import parse_budget
+    from groundup.lab.measures.text import read_text
     from groundup.lab.own_file import read_own_toml
     from groundup.lab.registry import check_name, is_own
-    from groundup.lab.text import read_text
+    from groundup.lab.running.budget import parse_budget
 
     if png:
         from groundup.report.png import require_png

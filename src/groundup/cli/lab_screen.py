@@ -8,12 +8,12 @@ from types import TracebackType
 from groundup.base.words import counted
 from groundup.cli.app import tell
 from groundup.cli.printing import print_preformatted, print_text, say, screen_width
+from groundup.lab.conclusions.facts import facts
+from groundup.lab.conclusions.words import PREDICTED, capital, lines
 from groundup.lab.experiment import Finding, Study
-from groundup.lab.facts import facts
-from groundup.lab.plan import Plan
-from groundup.lab.screen import LabScreen
-from groundup.lab.shortage import rough
-from groundup.lab.words import PREDICTED, capital, lines
+from groundup.lab.running.plan import Plan
+from groundup.lab.running.screen import LabScreen
+from groundup.lab.running.shortage import rough
 
 INDENT = 14
 """Room for "Learning rate"."""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from groundup.lab.experiment import Results as Results
     from groundup.lab.experiment import Setting as Setting
     from groundup.lab.experiment import Study as Study
+    from groundup.lab.measures.training import PLAIN as PLAIN
+    from groundup.lab.measures.training import train_arm as train_arm
     from groundup.lab.own import compare_arms as compare_arms
-    from groundup.lab.run import run_experiment as run_experiment
-    from groundup.lab.training import PLAIN as PLAIN
-    from groundup.lab.training import train_arm as train_arm
+    from groundup.lab.running.run import run_experiment as run_experiment
 
 _MODULES = {
     **dict.fromkeys(
@@ -42,9 +42,9 @@ _MODULES = {
         "experiment",
     ),
     "compare_arms": "own",
-    "run_experiment": "run",
-    "PLAIN": "training",
-    "train_arm": "training",
+    "run_experiment": "running.run",
+    "PLAIN": "measures.training",
+    "train_arm": "measures.training",
 }
 __all__ = sorted(_MODULES)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import GroundupError, UsageError, shown
+from groundup.lab.conclusions.words import metric_words
 from groundup.lab.experiment import TRAINED, Arm, Experiment, Finding, Prediction, Results, Study
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.lab.own_file import METRICS, SMALL, check_arms, read_own_toml, sorted_settings
 from groundup.lab.registry import CONSTANT, experiment_files
-from groundup.lab.training import PLAIN, train_arm
-from groundup.lab.words import metric_words
 from groundup.model import PARTS, Parts
 
 MODULE = "groundup_lab_own"

@@ -13,7 +13,8 @@ from groundup.report.style import STYLE
 _UNSAFE = {code: "\ufffd" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
 
 # Even if a text slipped through unescaped, a browser would load and run nothing.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# Pictures may stand in the page itself.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def esc(value: Any) -> str:
@@ -30,8 +31,8 @@ class Section(NamedTuple):
     body: str
 
 
-def page(title: str, header: str, sections: Iterable[Section]) -> str:
-    """Return a whole HTML page; empty sections are left out."""
+def page(title: str, header: str, sections: Iterable[Section], style: str = "") -> str:
+    """Return a whole HTML page; empty sections are left out, and `style` adds to `STYLE`."""
     shown = [section for section in sections if section.body]
     links = "".join(f'<li><a href="#{s.anchor}">{esc(s.title)}</a></li>' for s in shown)
     bodies = "".join(
@@ -43,7 +44,7 @@ def page(title: str, header: str, sections: Iterable[Section]) -> str:
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="color-scheme" content="light dark">
 <title>{esc(title)}</title>
-<style>{STYLE}</style></head>
+<style>{STYLE}{style}</style></head>
 <body><a class="skip" href="#main">Skip to the content</a>
 <header><div class="wide">{header}<nav aria-label="Sections"><ul>{links}</ul></nav></div></header>
 <main id="main" class="wide">

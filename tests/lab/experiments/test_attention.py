@@ -13,7 +13,7 @@ from groundup.config.shapes import parameter_shapes
 from groundup.lab.experiment import Arm, Cell, Study, Values
 from groundup.lab.experiments import attention
 from groundup.lab.experiments.attention import PRODUCT, ROOT, SHARED, WHOLE
-from groundup.lab.training import new_model
+from groundup.lab.measures.training import new_model
 from tests.lab.experiments.toy_trainings import losses, made, measured, settings, toy
 
 

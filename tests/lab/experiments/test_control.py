@@ -16,7 +16,7 @@ from groundup.lab.experiments.control import (
     conclude_rounds,
     studies,
 )
-from groundup.lab.text import DEFAULT_TEXT, read_text
+from groundup.lab.measures.text import DEFAULT_TEXT, read_text
 from tests.lab.results import made_up
 
 

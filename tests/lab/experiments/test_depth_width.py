@@ -15,7 +15,7 @@ from groundup.lab.experiments.depth_width import (
     shape_study,
     train_and_time,
 )
-from groundup.lab.training import PLAIN
+from groundup.lab.measures.training import PLAIN
 from groundup.model import GPT
 from tests.lab.results import made_up
 

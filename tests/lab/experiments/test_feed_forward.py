@@ -10,7 +10,7 @@ import torch
 
 from groundup.lab.experiments import feed_forward
 from groundup.lab.experiments.feed_forward import equal_ffn_dim
-from groundup.lab.training import new_model
+from groundup.lab.measures.training import new_model
 from tests.lab.experiments.toy_trainings import losses, made, measured, settings, toy
 
 

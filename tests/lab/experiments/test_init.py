@@ -18,8 +18,8 @@ from groundup.lab.experiments.init import (
     UNSHRUNK,
     first_loss,
 )
-from groundup.lab.initialisation import NormalStart, first_batch
-from groundup.lab.training import new_model
+from groundup.lab.measures.initialisation import NormalStart, first_batch
+from groundup.lab.measures.training import new_model
 from tests.lab.experiments import toys
 
 DEFAULT = EXPERIMENT.studies(1)

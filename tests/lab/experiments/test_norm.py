@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from groundup import GPT, GPTConfig
 from groundup.lab.experiments.norm import AFTER, BEFORE, EXPERIMENT, NONE, RMS, SQUASHED, at_start
-from groundup.lab.initialisation import first_batch
-from groundup.lab.norm_parts import OWN, DynamicTanh
-from groundup.lab.training import new_model
+from groundup.lab.measures.initialisation import first_batch
+from groundup.lab.measures.norm_parts import OWN, DynamicTanh
+from groundup.lab.measures.training import new_model
 from tests.lab.experiments import toys
 
 DEFAULT = EXPERIMENT.studies(1)

@@ -14,7 +14,7 @@ from groundup import GPT, GPTConfig
 from groundup.lab.experiment import Cell, Study, Values
 from groundup.lab.experiments import position
 from groundup.lab.experiments.position import MY_PARTS, SinusoidalPositions
-from groundup.lab.repeating import least_loss
+from groundup.lab.measures.repeating import least_loss
 from groundup.report.charts import Chart
 from tests.lab.experiments.toy_trainings import made, measured, run, toy
 

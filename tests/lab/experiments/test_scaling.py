@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from groundup.lab.conclusions.law import Law
 from groundup.lab.experiment import Cell, Values
 from groundup.lab.experiments.scaling import EXPERIMENT
-from groundup.lab.law import Law
 from groundup.plan.count import count_parameters
 from tests.lab.experiments.toy_trainings import made, measured, names, run, settings, toy
 

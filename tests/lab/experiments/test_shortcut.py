@@ -25,7 +25,7 @@ from groundup.lab.experiments.shortcut import (
     conclude_depths,
     conclude_rates,
 )
-from groundup.lab.initialisation import XavierStart
+from groundup.lab.measures.initialisation import XavierStart
 from groundup.model import GPT
 from tests.lab.results import made_up
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.lab.experiment import Arm, Cell, Results, Setting, Study, Values
-from groundup.lab.text import read_text
+from groundup.lab.measures.text import read_text
 from tests.texts import text_file
 
 TOY = {"context_length": 16, "emb_dim": 16, "n_heads": 2, "n_layers": 1}

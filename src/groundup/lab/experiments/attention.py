@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from groundup.lab.conclusions import HIGHER, differences, slopes
+from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -25,9 +26,8 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.initialisation import first_batch
-from groundup.lab.predicted import differs_by, is_seen, with_predictions
-from groundup.lab.training import PLAIN, new_model, train_arm
+from groundup.lab.measures.initialisation import first_batch
+from groundup.lab.measures.training import PLAIN, new_model, train_arm
 from groundup.model import CAUSAL, GPT, attention_weights
 
 SCORE_MODEL: dict[str, Any] = {

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import curve_fit
 
+from groundup.lab.conclusions.measured import mean_and_spread
+from groundup.lab.conclusions.statistics import t_interval
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -24,11 +26,9 @@ from groundup.lab.experiment import (
     Values,
     swept_setting,
 )
-from groundup.lab.measured import mean_and_spread
-from groundup.lab.noise import noise_scale
-from groundup.lab.statistics import t_interval
-from groundup.lab.text import read_text
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.noise import noise_scale
+from groundup.lab.measures.text import read_text
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
 CONTEXT = 64

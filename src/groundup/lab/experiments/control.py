@@ -8,6 +8,9 @@ from dataclasses import replace
 from scipy.special import bdtr
 
 from groundup.lab.conclusions import NO_DIFFERENCE, differences
+from groundup.lab.conclusions.measured import metric_numbers
+from groundup.lab.conclusions.statistics import SIGNIFICANCE, paired_difference
+from groundup.lab.conclusions.words import at_x, number, p_words, range_words, reach
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -21,10 +24,7 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.measured import metric_numbers
-from groundup.lab.statistics import SIGNIFICANCE, paired_difference
-from groundup.lab.training import PLAIN, train_arm
-from groundup.lab.words import at_x, number, p_words, range_words, reach
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.report.charts import Chart, Series
 
 METRIC = "val_loss"

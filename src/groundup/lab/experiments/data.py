@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from groundup.lab.conclusions import differences
-from groundup.lab.curve import loss_at
+from groundup.lab.conclusions.measured import mean_and_spread
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -20,9 +20,9 @@ from groundup.lab.experiment import (
     Study,
     Values,
 )
-from groundup.lab.measured import mean_and_spread
-from groundup.lab.text import part_of, read_text
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.curve import loss_at
+from groundup.lab.measures.text import part_of, read_text
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
 WIDE_FROM = 7.0
@@ -68,6 +68,7 @@ def studies(scale: float) -> list[Study]:
             train={
                 **PLAIN,
                 "learning_rate": 3e-3,
+                "warmup_steps": None,
                 "steps": max(20, round(STEPS * min(1.0, scale / EXPERIMENT.least))),
             },
             measure=measure,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from groundup.config import GPTConfig
 from groundup.lab.conclusions import differences, sweep
+from groundup.lab.conclusions.statistics import t_interval
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -23,9 +24,8 @@ from groundup.lab.experiment import (
     Values,
     swept_setting,
 )
-from groundup.lab.statistics import t_interval
-from groundup.lab.text import read_text
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.text import read_text
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.plan import block_parts, count_parameters
 from groundup.report.charts import Chart, Series
 

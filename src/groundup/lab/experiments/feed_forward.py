@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from groundup.lab.conclusions import HIGHER, LOWER, differences
+from groundup.lab.conclusions.predicted import is_seen, with_predictions
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -18,8 +19,7 @@ from groundup.lab.experiment import (
     Results,
     Study,
 )
-from groundup.lab.predicted import is_seen, with_predictions
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.model import PARTS, FeedForward
 
 TRAIN = {**PLAIN, "learning_rate": 3e-3, "batch_size": 8}

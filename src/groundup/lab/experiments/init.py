@@ -9,6 +9,9 @@ from typing import Any
 
 from groundup.base.words import counted
 from groundup.lab.conclusions import HIGHER, NO_DIFFERENCE, differences, slopes, sweep
+from groundup.lab.conclusions.measured import mean_and_spread
+from groundup.lab.conclusions.predicted import with_predictions
+from groundup.lab.conclusions.words import joined, range_words
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -23,11 +26,8 @@ from groundup.lab.experiment import (
     Values,
     swept,
 )
-from groundup.lab.initialisation import NormalStart, XavierStart, first_pass, variance
-from groundup.lab.measured import mean_and_spread
-from groundup.lab.predicted import with_predictions
-from groundup.lab.training import PLAIN, train_arm
-from groundup.lab.words import joined, range_words
+from groundup.lab.measures.initialisation import NormalStart, XavierStart, first_pass, variance
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.report.charts import Chart, Series
 
 WIDTHS = (32.0, 64.0, 128.0, 256.0)
@@ -44,7 +44,7 @@ OURS, UNSHRUNK, SMALL, LARGE, XAVIER = (
     "Xavier unshrunk",
 )
 SHAPE: dict[str, Any] = {"emb_dim": 64, "n_heads": 2, "context_length": 64, "n_layers": 4}
-TRAIN: dict[str, Any] = {**PLAIN, "learning_rate": RATE, "warmup_steps": 0}
+TRAIN: dict[str, Any] = {**PLAIN, "learning_rate": RATE}
 EQUAL = "layer norm before; the initial tensors but for their size, the order of the data"
 SHRUNK = "Shrunk: what ends on a shortcut starts smaller by 1 / sqrt(2 x n_layers)."
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.lab.conclusions import HIGHER, NO_DIFFERENCE, differences, slopes, sweep
+from groundup.lab.conclusions.predicted import largest, with_predictions
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -21,10 +22,9 @@ from groundup.lab.experiment import (
     swept,
     swept_setting,
 )
-from groundup.lab.initialisation import XavierStart, first_pass, variance
-from groundup.lab.norm_parts import OWN
-from groundup.lab.predicted import largest, with_predictions
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.initialisation import XavierStart, first_pass, variance
+from groundup.lab.measures.norm_parts import OWN
+from groundup.lab.measures.training import PLAIN, train_arm
 
 BEFORE, NONE, RMS, AFTER, BOTH = (
     "layer norm before",
@@ -51,8 +51,6 @@ COLD, WARM = " without warm-up", " with warm-up"
 RATE = 3e-3
 """Of the trainings whose losses are compared; chosen before any of them was made."""
 SHAPE: dict[str, Any] = {"emb_dim": 64, "n_heads": 2, "context_length": 64, "n_layers": 4}
-TRAIN: dict[str, Any] = {**PLAIN, "warmup_steps": 0}
-"""No warm-up: a rising rate is a remedy for what is asked here."""
 EQUAL = (
     "4 blocks 64 wide, 2 heads, context 64; the initial tensors, the order of the data, the "
     "training"
@@ -183,7 +181,7 @@ def _sweep(name: str, title: str, prediction: Prediction, steps: int, **changes:
         prediction=prediction,
         x_name="learning rate",
         at=swept_setting("learning_rate"),
-        train={**TRAIN, "steps": steps},
+        train={**PLAIN, "steps": steps},
         **{**given, **changes},
     )
 
@@ -245,7 +243,7 @@ def _losses(scale: float, longer: float) -> Study:
         arms=ARMS + MORE_ARMS if scale >= 5 else ARMS,
         seeds=range(1, 6 if scale < 5 else 11),
         model=SHAPE,
-        train={**TRAIN, "learning_rate": RATE, "steps": round(250 * longer)},
+        train={**PLAIN, "learning_rate": RATE, "steps": round(250 * longer)},
         measure=train_arm,
         conclude=conclude,
     )
@@ -335,7 +333,7 @@ def _squash_losses(longer: float) -> Study:
         ),
         measured="validation loss, nats a token",
         seeds=range(1, 6),
-        train={**TRAIN, "learning_rate": RATE, "steps": round(250 * longer)},
+        train={**PLAIN, "learning_rate": RATE, "steps": round(250 * longer)},
         measure=train_arm,
         conclude=conclude,
         **SQUASH,

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from groundup.lab.conclusions import HIGHER, LOWER, NO_DIFFERENCE, differences, sweep
-from groundup.lab.curve import loss_at
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -26,7 +25,8 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.curve import loss_at
+from groundup.lab.measures.training import PLAIN, train_arm
 
 ADAMW, MUON, SIGN, DECAYED = "AdamW", "Muon", "sign of the gradient", "AdamW, decayed"
 RATES: Mapping[str, Mapping[str, float]] = {
@@ -81,7 +81,7 @@ def studies(scale: float) -> list[Study]:
             x_name="multiple of the middle rate",
             at=times_its_rate,
             model={"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2},
-            train={**PLAIN, "batch_size": 8, "steps": steps},
+            train={**PLAIN, "batch_size": 8, "steps": steps, "warmup_steps": None},
             measure=train_arm,
             conclude=conclude,
         )

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from groundup.config import GPTConfig
 from groundup.lab.conclusions import HIGHER, LOWER, differences
+from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions, within
+from groundup.lab.conclusions.statistics import t_interval
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -25,12 +27,10 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.long_reading import longer, losses_by_position
-from groundup.lab.predicted import differs_by, is_seen, with_predictions, within
-from groundup.lab.repeating import DISTANCE, least_loss, repeating_text
-from groundup.lab.statistics import t_interval
-from groundup.lab.text import LabText, read_text
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.long_reading import longer, losses_by_position
+from groundup.lab.measures.repeating import DISTANCE, least_loss, repeating_text
+from groundup.lab.measures.text import LabText, read_text
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.model import GPT, PARTS, LearnedPositions
 from groundup.model.positions import Rotate, unrotated
 from groundup.report.charts import Chart, Series

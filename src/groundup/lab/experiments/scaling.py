@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from groundup.lab.conclusions.law import Law, Point, fit_law
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -22,8 +23,7 @@ from groundup.lab.experiment import (
     Values,
     swept_setting,
 )
-from groundup.lab.law import Law, Point, fit_law
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.report.charts import Chart, Series
 
 WIDTHS = (16, 32, 64, 96, 128)
@@ -73,7 +73,7 @@ def studies(scale: float) -> list[Study]:
             x_name="step",
             at=swept_setting("steps"),
             model={"context_length": CONTEXT, "n_heads": 4, "n_layers": 2},
-            train={**PLAIN, "batch_size": BATCH, "schedule": "cosine"},
+            train={**PLAIN, "batch_size": BATCH, "schedule": "cosine", "warmup_steps": None},
             measure=measure,
             conclude=conclude,
         )

@@ -16,7 +16,7 @@ from groundup.lab.experiment import (
     Study,
     swept_setting,
 )
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.training import PLAIN, train_arm
 
 CONSTANT, TENTH, ZERO, WSD = "constant", "cosine to a tenth", "cosine to zero", "linear at the end"
 WARM, COLD = "warm-up", "no warm-up"
@@ -26,7 +26,7 @@ ALIKE = 0.02
 """Nats a token: schedules that differ by no more are alike."""
 DECAY_STEPS, WARM_UP_STEPS = 640, 360
 """40 x 640 and 30 x 360 steps of 512 tokens: 19 million tokens, 2 layers deep and 64 wide."""
-TRAIN = {**PLAIN, "batch_size": 8}
+TRAIN = {**PLAIN, "batch_size": 8, "warmup_steps": None}
 MODEL = {"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
 MEASURED = "loss on the validation text at the end, nats a token"
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from groundup.lab.book_network import book_study
 from groundup.lab.conclusions import differences, sweep
-from groundup.lab.cut_blocks import cut_study
+from groundup.lab.conclusions.predicted import largest, with_predictions
 from groundup.lab.experiment import (
     AT_INITIALISATION,
     TRAINED,
@@ -25,15 +24,16 @@ from groundup.lab.experiment import (
     swept,
     swept_setting,
 )
-from groundup.lab.fading import (
+from groundup.lab.measures.book_network import book_study
+from groundup.lab.measures.cut_blocks import cut_study
+from groundup.lab.measures.fading import (
     conclude_cosine,
     conclude_gradients,
     measure_cosine,
     measure_gradients,
 )
-from groundup.lab.initialisation import XavierStart
-from groundup.lab.predicted import largest, with_predictions
-from groundup.lab.training import PLAIN, train_arm
+from groundup.lab.measures.initialisation import XavierStart
+from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.model import GPT, NO_CACHE, PARTS, Cache, PreNormBlock
 from groundup.model.init import STANDARD_DEVIATION
 from groundup.model.positions import LearnedPositions, Rotate, unrotated

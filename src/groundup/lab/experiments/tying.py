@@ -14,6 +14,7 @@ from groundup.config import GPTConfig
 from groundup.config.shapes import parameter_shapes
 from groundup.data import TokenSplit
 from groundup.lab.conclusions import HIGHER, LOWER, differences
+from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -26,9 +27,8 @@ from groundup.lab.experiment import (
     Table,
     Values,
 )
-from groundup.lab.predicted import differs_by, is_seen, with_predictions
-from groundup.lab.text import LabText, read_text
-from groundup.lab.training import PLAIN, trained
+from groundup.lab.measures.text import LabText, read_text
+from groundup.lab.measures.training import PLAIN, trained
 from groundup.tokenizer import BPETokenizer
 
 VOCABULARY = 1024

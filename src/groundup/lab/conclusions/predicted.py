@@ -1,0 +1,69 @@
+"""Predictions of several parts: which of them came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from groundup.lab.conclusions.differences import LOWER, NO_DIFFERENCE
+from groundup.lab.experiment import Difference, Finding, Table
+
+ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
+
+
+def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Finding:
+    """Return a finding with a table that says of each part of the prediction whether it came out.
+
+    The whole came out if all parts did; where one did not, it did not; else it cannot be told.
+    """
+    answers = list(parts.values())
+    table = Table(
+        title="What was predicted",
+        head=("prediction", "came out"),
+        rows=[[part, ANSWERS[answer]] for part, answer in parts.items()],
+    )
+    return replace(
+        finding,
+        came_out=False if False in answers else None if None in answers else True,
+        tables=[*finding.tables, table],
+        figures={**finding.figures, "predictions": dict(parts)},
+    )
+
+
+def largest(finding: Finding) -> Mapping[str, float]:
+    """Return from a sweep's finding the largest value at which each arm trains, 0 for none."""
+    found = finding.figures["largest_that_trains"]
+    return {arm: value or 0.0 for arm, value in found.items()}
+
+
+def is_seen(finding: Finding, arm: str, expected: str) -> bool | None:
+    """Return whether an arm's difference is LOWER, HIGHER or NO_DIFFERENCE, as was expected.
+
+    None where too few of its runs were left to tell.
+    """
+    one = _difference(finding, arm)
+    if one is None:
+        return None
+    if not one.seen or expected == NO_DIFFERENCE:
+        return one.seen == (expected != NO_DIFFERENCE)
+    return (one.mean < 0) == (expected == LOWER)
+
+
+def differs_by(finding: Finding, arm: str, low: float, high: float) -> bool | None:
+    """Return whether an arm's difference is from `low` to `high`, by its 95% interval.
+
+    None where the interval is neither inside nor outside, and where there is none.
+    """
+    one = _difference(finding, arm)
+    return None if one is None else within(one.interval, low, high)
+
+
+def within(interval: tuple[float, float], low: float, high: float) -> bool | None:
+    """Return whether what lies in an interval lies from `low` to `high`; None if it may or not."""
+    if low <= interval[0] and interval[1] <= high:
+        return True
+    return False if interval[1] < low or high < interval[0] else None
+
+
+def _difference(finding: Finding, arm: str) -> Difference | None:
+    return next((one for one in finding.differences if one.arm == arm), None)

@@ -1,0 +1,1 @@
+"""How an experiment is run: its cells in processes of their own, kept, and gone on with."""

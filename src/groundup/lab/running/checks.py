@@ -1,0 +1,70 @@
+"""What no experiment can be: refused before anything is measured."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from groundup.base.errors import ConfigError, UsageError, shown
+from groundup.lab.experiment import Cell, Setting, Study
+from groundup.lab.running.identity import setting_table
+from groundup.model.checks import check_parts
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
+    """Refuse studies that could not tell anything, such as those whose arms do not differ."""
+    if not studies:
+        raise UsageError("the experiment has no study; give it one or more")
+    _refuse_twice("two studies are called", (study.name for study in studies))
+    for study in studies:
+        if not SLUG.fullmatch(study.name):
+            raise UsageError(
+                f"a study is called {shown(study.name)}; expected small letters, digits and -"
+            )
+        for what, values in (
+            ("arms", [arm.name for arm in study.arms]),
+            ("seeds", study.seeds),
+            ("values", study.xs),
+        ):
+            if not values:
+                raise UsageError(f"{study.name}: it has no {what}; give one or more")
+            _refuse_twice(f"{study.name}: two {what} are", values)
+        _check_arms_differ(study, vocab_size, text)
+
+
+def _refuse_twice(what: str, values: Iterable[object]) -> None:
+    (most, times), *_ = Counter(values).most_common(1)
+    if times > 1:
+        raise UsageError(f"{what} {shown(most)}; give each its own")
+
+
+def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
+    """Return the setting of a cell; one that no model or training can have is refused."""
+    try:
+        setting = study.setting(cell, vocab_size, text)
+        check_parts(setting.config, setting.parts)
+    except ConfigError as error:
+        raise ConfigError(f"{study.name}: {cell.arm}: {error}") from error
+    return setting
+
+
+def _check_arms_differ(study: Study, vocab_size: int, text: str) -> None:
+    """Refuse arms that are the same in all that is measured, by their resolved settings."""
+
+    def table(arm: str, x: float) -> object:
+        cell = Cell(study.name, arm, x, study.seeds[0])
+        return setting_table(_setting(study, cell, vocab_size, text))
+
+    for arm in study.arms:  # also where there is but one: each has to be possible
+        for x in {min(study.xs), max(study.xs)}:
+            table(arm.name, x)
+    for one, other in itertools.combinations([arm.name for arm in study.arms], 2):
+        if all(table(one, x) == table(other, x) for x in study.xs):
+            raise UsageError(
+                f"{study.name}: the arms {shown(one)} and {shown(other)} do not differ; change a "
+                "setting in one of them, or leave it out"
+            )

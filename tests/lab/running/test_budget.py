@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import pytest
+
+from groundup.base.errors import UsageError
+from groundup.lab.conclusions.statistics import paired_difference
+from groundup.lab.running.budget import parse_budget
+from groundup.lab.running.shortage import enough, smallest_in_spreads
+from tests.lab.toy import EXPERIMENT
+
+STUDY = EXPERIMENT.studies(1)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("1h", 3600), ("1.5h", 5400), ("2 min", 120), ("1d", 86400)],
+)
+def test_budgets_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1e3s", "0s", "nan", "1y", "99d", "1h30m"])
+def test_other_budgets_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a time with its unit, such as 90s, 30m or 1h"):
+        parse_budget(text)
+
+
+def test_the_smallest_difference_is_that_of_the_verdict() -> None:
+    values = np.random.default_rng(1).normal(size=7).tolist()
+    found = paired_difference("a", "b", "loss", values, [0.0] * 7)
+    expected = smallest_in_spreads(7, STUDY) * statistics.stdev(values)
+    assert found.smallest_seen == pytest.approx(expected)
+
+
+def test_a_budget_that_is_enough_is_one() -> None:
+    for seconds in (0.5, 8.6, 80, 300, 4000):
+        assert seconds < parse_budget(enough(seconds)) < 2 * seconds + 60

@@ -1,0 +1,137 @@
+"""What two settings or two files have in common, and what tells them apart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.lab.experiment import Setting
+from groundup.lab.running.code import code_digest
+from groundup.lab.running.identity import described, setting_table
+from groundup.model import PARTS, FeedForward
+from tests.lab import toy
+
+
+def holds(value: float) -> Callable[[float], float]:
+    return lambda x: x + value
+
+
+class Start:
+    def __init__(self, gain: float) -> None:
+        self.gain = gain
+
+    def start(self, model: object) -> None: ...
+
+
+PAIRS: list[tuple[Any, Any]] = [
+    (1, 2),
+    ([1, 2], [2, 1]),
+    (lambda x: x + 1, lambda x: x + 2),
+    (lambda x: x.a(), lambda x: x.b()),
+    (holds(1), holds(2)),
+    (partial(holds, 1), partial(holds, 2)),
+    (Start(1), Start(2)),
+    (Start(1).start, Start(2).start),
+    (PARTS.norms["layernorm"], PARTS.norms["rmsnorm"]),
+]
+
+
+@pytest.mark.parametrize("pair", range(len(PAIRS)))
+def test_what_differs_is_told_apart(pair: int) -> None:
+    one, other = PAIRS[pair]
+    assert described(one) == described(one)
+    assert described(one) != described(other)
+
+
+def test_the_same_made_twice_is_the_same() -> None:
+    assert described(holds(1)) == described(holds(1))
+    assert described(Start(1)) == described(Start(1))
+
+
+def test_a_function_that_holds_itself() -> None:
+    def again(n: int) -> int:
+        return again(n - 1) if n else 0
+
+    assert described(again) == described(again)
+
+
+def test_every_process_says_the_same() -> None:
+    code = (
+        "from groundup.lab.running.identity import described, digest;"
+        "print(digest(described(lambda x: x in {'a', 'b', 'c', 'd', 'e'})))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PATH": ""} | PYTHONPATH,
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(said) == 1
+
+
+PYTHONPATH = {"PYTHONPATH": str(Path(toy.__file__).parents[2] / "src")}
+
+
+def setting() -> Setting:
+    study = toy.EXPERIMENT.studies(1)[1]
+    return study.setting(study.cells()[0], 65, "story")
+
+
+def test_of_parts_only_those_that_a_model_names_count() -> None:
+    more = replace(PARTS, feed_forwards={**PARTS.feed_forwards, "mine": FeedForward})
+    assert setting_table(replace(setting(), parts=more)) == setting_table(setting())
+    other = partial(FeedForward, activation=abs)
+    changed = replace(PARTS, feed_forwards={**PARTS.feed_forwards, "gelu": other})
+    assert setting_table(replace(setting(), parts=changed)) != setting_table(setting())
+
+
+SOURCE = """
+from groundup.lab.measures.training import PLAIN
+from groundup.lab.measures.initialisation import first_pass
+from groundup.lab.conclusions.words import number
+
+RATE = 1
+
+
+def measure(setting) -> dict:
+    return {"a": RATE}
+
+
+def conclude(results) -> Finding:
+    return Finding(verdict=number(1), came_out=None)
+
+
+STUDY = Study(name="a", title="One", train=PLAIN, measure=measure, conclude=conclude)
+"""
+SAME = [
+    ("RATE = 1", "RATE = 1  # a note"),
+    ("number(1)", "number(2)"),
+    ('title="One"', 'title="Two"'),
+    (
+        "from groundup.lab.conclusions.words import number",
+        "from groundup.lab.conclusions.words import plain",
+    ),
+]
+OTHER = [
+    ("RATE = 1", "RATE = 2"),
+    ("RATE}", "-RATE}"),
+    ("train=PLAIN", "train={}"),
+    ('"a": RATE', '"a": first_pass'),
+]
+
+
+@pytest.mark.parametrize("change", [*SAME, *OTHER])
+def test_a_file_counts_by_what_it_measures(tmp_path: Path, change: tuple[str, str]) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text(SOURCE)
+    assert change[0] in SOURCE
+    other.write_text(SOURCE.replace(*change))
+    assert (code_digest(one) == code_digest(other)) == (change in SAME)
