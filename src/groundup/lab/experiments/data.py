@@ -127,7 +127,7 @@ def law(results: Results) -> dict[str, float]:
     What less new text gives is read from the curves of new text: the training loss of text that is
     seen for the first time.
     """
-    runs = [run for seed in results.seeds if (run := results.get("new text", 0.0, seed))]
+    runs = results.of_seeds("new text")
 
     def loss(share: float) -> float:
         return statistics.fmean(loss_at(run, share) for run in runs)

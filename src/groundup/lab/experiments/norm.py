@@ -24,7 +24,7 @@ from groundup.lab.experiment import (
     swept_setting,
 )
 from groundup.lab.measures.initialisation import XavierStart, first_pass, variance
-from groundup.lab.measures.norm_parts import OWN
+from groundup.lab.measures.parts import OWN
 from groundup.lab.measures.training import PLAIN, train_arm
 
 BEFORE, NONE, RMS, AFTER, BOTH = (
