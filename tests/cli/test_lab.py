@@ -167,3 +167,89 @@ def test_words_of_others(groundup: Groundup) -> None:
         assert "'groundup lab NAME'" in groundup(word).error
     assert "--processes" in groundup("lab", "norm", "--jobs", 2).error
     assert "--out" in groundup("lab", "norm", "--output-dir", "x").error
+
+
+OWN_CODE = {
+    "it leaves while it is read": (
+        ("import math\n", "import math\n\nraise SystemExit(0)\n"),
+        2,
+        ["toy.py", "SystemExit: 0"],
+    ),
+    "its studies cannot be made": (
+        ("    words: dict[str, Any] =", "    1 / 0\n    words: dict[str, Any] ="),
+        1,
+        ["toy: making its studies failed: ZeroDivisionError", "(toy.py, line"],
+    ),
+    "a study that is none": (("    return [\n", "    return [\n        3,\n"), 2, ["a study is 3"]),
+    "seeds that are no list": (("range(1, 4)", "iter([1, 2])"), 2, ["start: its seeds are"]),
+    "it leaves while it measures": (
+        ("weight.norm()", "exit(0)"),
+        1,
+        ["start: gelu, 1, seed 1: SystemExit: 0"],
+    ),
+    "more numbers than can be kept": (
+        ("math.nan}", "[0.0] * 100_001}"),
+        2,
+        ["numbers; expected at most 100,000"],
+    ),
+    "a number without end": (("math.nan}", "10**5000}"), 2, ["none is int too large to show"]),
+    "its conclusion fails": (
+        ('results.numbers("norm"', 'results.numbers("nrm"'),
+        1,
+        ["start: concluding failed: KeyError: 'nrm'", "line"],
+    ),
+    "its conclusion leaves": (("    n = sum", "    exit(0)\n    n = sum"), 1, ["SystemExit: 0"]),
+    "its conclusion is none": (
+        ("    n = sum", "    return 3\n    n = sum"),
+        2,
+        ["it returned 3; expected a Finding"],
+    ),
+    "figures that are none": (
+        ('figures={"lost": math.inf}', 'figures={"lost": object()}'),
+        2,
+        ["its figures: Object of type object"],
+    ),
+    "a name that is a path": (('name="toy"', 'name="../../evil"'), 2, ["'../../evil'; expected"]),
+    "a name that is none": (('name="toy"', "name=3"), 2, ["an experiment is called 3"]),
+    "a question that is none": (('"Does the machinery run?"', '" "'), 2, ["toy: its question"]),
+}
+
+
+@pytest.mark.parametrize("case", OWN_CODE)
+def test_code_of_ones_own_that_fails_is_one_line(groundup: Groundup, toy: str, case: str) -> None:
+    (old, new), status, expected = OWN_CODE[case]
+    source = Path(toy).read_text()
+    assert old in source
+    Path(toy).write_text(source.replace(old, new))
+    done = groundup("lab", toy, "--text", "story.txt", "--only", "start", "--json")
+    assert (done.status, done.out) == (status, "")
+    for part in expected:
+        assert part in done.error
+
+
+def test_what_a_conclusion_prints_is_no_verdict_and_figures_of_numpy_are_plain(
+    groundup: Groundup, toy: str
+) -> None:
+    source = Path(toy).read_text()
+    source = source.replace("    n = sum", "    print('hello')\n    n = sum")
+    source = source.replace('"lost": math.inf', '"some": __import__("numpy").arange(2)')
+    Path(toy).write_text(source)
+    done = groundup("lab", toy, "--text", "story.txt", "--only", "at initialisation", "--json")
+    assert json.loads(done.out)["studies"][0]["figures"] == {"some": [0, 1]}
+
+
+def test_files_of_somebody_that_are_called_as_ours(groundup: Groundup, toy: str) -> None:
+    for name in ("results.csv", "report.html"):
+        folder = Path("mine", name)
+        folder.mkdir(parents=True)
+        (folder / name).write_text("mine")
+        done = groundup("lab", toy, "--text", "story.txt", "--out", folder)
+        assert done.status == 2
+        assert f"it holds {name}, which is no experiment's" in done.error
+        assert (folder / name).read_text() == "mine"
+    damaged = Path("damaged")
+    damaged.mkdir()
+    (damaged / "lab.json").write_text('{"format": 1, "experiment": "toy", "scales": [1]}')
+    words = ("--only", "start", "--out", damaged, "--budget", "20s")
+    done = groundup("lab", toy, "--text", "story.txt", *words)
+    assert (done.status, done.err) == (0, "")

@@ -61,6 +61,7 @@ FILES: dict[str, tuple[str, list[str]]] = {
     "one seed": (with_lines("seeds = 1"), ["seeds = 1", "2 to 1000"]),
     "seeds that are none": (with_lines('seeds = "5"'), ["seeds = '5'", "whole number"]),
     "steps that are none": (with_lines("steps = 0"), ["arms.a: steps = 0"]),
+    "an arm without a name": ('question = "?"\n[arms." "]\n[arms.b]\n', ["an arm is called ' '"]),
     "an arm that is no table": (
         'question = "?"\n[arms]\na = 1\nb = 2\n',
         ["arms.a = 1", "table of settings"],

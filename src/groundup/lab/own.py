@@ -112,7 +112,7 @@ def _from_python(path: Path) -> Experiment:
             spec.loader.exec_module(module)
     except GroundupError as error:
         raise type(error)(f"{path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}{_line(path, error)}: {_said(error)}; mend the file") from error
     experiment = getattr(module, CONSTANT, None)
     if not isinstance(experiment, Experiment):
@@ -124,7 +124,7 @@ def _from_python(path: Path) -> Experiment:
     return experiment
 
 
-def _line(path: Path, error: Exception) -> str:
+def _line(path: Path, error: BaseException) -> str:
     """Return which line of a file an error comes from."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"
@@ -133,6 +133,6 @@ def _line(path: Path, error: Exception) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {shown(' '.join(text.split()), 200)}"

@@ -94,14 +94,21 @@ def check_arms(
 
     Parts of other names than groundup's are refused unless `open_names`.
     """
+    if not isinstance(arms, Mapping):
+        raise ConfigError(f"arms = {quoted(arms)}: expected a table of them by their names")
+    for name in arms:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"an arm is called {quoted(name)}; give it a name of letters")
     if len(arms) < 2:
         raise ConfigError(f"{len(arms) or 'no'} arm{'s' * (not arms)}; expected two or more")
     if metric not in METRICS:
         raise ConfigError(f"metric = {quoted(metric)}: expected {one_of(metric, METRICS)}")
     if against is not None and against not in arms:
         raise ConfigError(f"against = {quoted(against)}: expected {one_of(against, arms)}")
-    if not FEWEST_SEEDS <= seeds <= MOST_SEEDS:
-        raise ConfigError(f"seeds = {seeds}: expected how many, {FEWEST_SEEDS} to {MOST_SEEDS}")
+    if not isinstance(seeds, int) or not FEWEST_SEEDS <= seeds <= MOST_SEEDS:
+        raise ConfigError(
+            f"seeds = {quoted(seeds)}: expected how many, {FEWEST_SEEDS} to {MOST_SEEDS}"
+        )
     common = {**SMALL, **(model or {})}, {"steps": steps, "learning_rate": learning_rate}
     _sorted_settings("model", model or {}, "model")
     _sorted_settings("train", train or {}, "train")

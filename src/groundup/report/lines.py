@@ -100,7 +100,7 @@ def _marks(series: Sequence[Series], frame: Frame, x_label: str) -> str:
     shifts = _shifts(series)
     still, moved, dots = [], [], []
     for s, shift in zip(series, shifts, strict=True):
-        band = _band(s, frame) if s.spread and not s.marked else ""
+        band = _band(s, frame) if s.spread and not (s.marked or s.level) else ""
         path = f'<path class="{s.css}" d="{frame.path(_curve(s, frame))}"/>' if s.line else ""
         own = _dots(s, frame, x_label) if s.marked else ""
         if shift:

@@ -14,11 +14,12 @@ T = TypeVar("T")
 BUCKETS = 400
 """A curve is drawn from at most this many pairs of points: finer than a screen shows."""
 ABSURD = 1e100
+"""No number that was measured is as large, or as small as one over it."""
 
 
 def drawable(point: Point) -> bool:
     """Tell whether a point has a place on paper: NaN, infinity and absurd sizes have none."""
-    return abs(point[0]) < ABSURD and abs(point[1]) < ABSURD
+    return all(value == 0 or 1 / ABSURD < abs(value) < ABSURD for value in point)
 
 
 def thin(points: Sequence[Point], buckets: int = BUCKETS) -> list[Point]:

@@ -13,6 +13,7 @@ from groundup.base.errors import UsageError
 from groundup.lab.conclusions import LOWER, NO_DIFFERENCE, differences, slopes, sweep
 from groundup.lab.experiment import AT_INITIALISATION, Results
 from groundup.report.charts import AnyChart, Chart, IntervalChart
+from groundup.report.drawing import drawing
 from tests.lab.results import made_up
 
 LOST = math.inf
@@ -273,3 +274,26 @@ def test_of_several_seeds_all_must_train() -> None:
     finding = sweep(made_up(values, x_name="depth"))
     assert finding.figures["largest_that_trains"] == {"a": 1.0}
     assert finding.tables[0].rows[0][-1] == "4 (1 of 3 seeds)"
+
+
+@pytest.mark.parametrize("odd", [1e300, -1e308, 5e-324, 1e-310, LOST, math.nan])
+def test_numbers_of_no_size_are_concluded_and_drawn(odd: float) -> None:
+    arms = {"a": {1.0: BASE, 2.0: [odd, *BASE[1:]]}, "b": {1.0: [odd] * 5, 2.0: BASE}}
+    results = made_up(arms, x_name="depth")
+    for finding in (differences(results, "val_loss", "a"), slopes(results, "val_loss", {})):
+        for chart in finding.charts:
+            assert drawing(chart).endswith("</svg>\n")
+        for one in finding.differences:
+            assert math.isfinite(one.mean)
+            assert all(map(math.isfinite, one.interval))
+
+
+def test_slopes_of_few_seeds_that_are_far_apart_are_drawn() -> None:
+    results = made_up({"a": {1.0: [1e-90, 1e90], 2.0: [1.0, 2.0]}}, x_name="depth")
+    assert drawing(slopes(results, "val_loss", {}).charts[0]).endswith("</svg>\n")
+
+
+@pytest.mark.parametrize("xs", [(0.0, 1.0), (-1.0, 2.0), (3.0,)])
+def test_slopes_over_what_has_no_logarithm_are_refused(xs: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="needs two or more, all above zero"):
+        slopes(made_up({"a": dict.fromkeys(xs, BASE)}, x_name="depth"), "val_loss", {})

@@ -7,7 +7,7 @@ import pytest
 
 from groundup.base.errors import UsageError
 from groundup.lab.conclusions.statistics import paired_difference
-from groundup.lab.running.budget import parse_budget
+from groundup.lab.running.budget import budget_words, parse_budget
 from groundup.lab.running.shortage import enough, smallest_in_spreads
 from tests.lab.toy import EXPERIMENT
 
@@ -38,3 +38,8 @@ def test_the_smallest_difference_is_that_of_the_verdict() -> None:
 def test_a_budget_that_is_enough_is_one() -> None:
     for seconds in (0.5, 8.6, 80, 300, 4000):
         assert seconds < parse_budget(enough(seconds)) < 2 * seconds + 60
+
+
+@pytest.mark.parametrize("seconds", [0.001, 90.0, 1234567.0, 2592000.0, 5400.5])
+def test_a_budget_is_written_as_it_is_read(seconds: float) -> None:
+    assert parse_budget(budget_words(seconds)) == seconds

@@ -6,7 +6,7 @@ import pytest
 
 from groundup.lab.experiment import Cell
 from groundup.lab.running.costs import LONGER, SHORT, Costs
-from groundup.lab.running.plan import fitting_scale
+from groundup.lab.running.plan import LARGEST, fitting_scale
 from groundup.lab.running.tasks import Task
 
 
@@ -61,3 +61,8 @@ def test_what_was_measured_before_need_not_be_timed() -> None:
     assert [(t.cell.arm, t.cell.x) for t in chosen] == [("a", 1), ("a", 3), ("c", 3)]
     costs.add(chosen[0], 1.0)
     assert costs.to_time(tasks) == chosen[1:]
+
+
+def test_a_scale_does_not_run_away_where_nothing_that_is_run_grows() -> None:
+    assert fitting_scale(lambda scale: 0.001, 1.0, 3600) == 1.0
+    assert fitting_scale(lambda scale: 1e-6 * scale, 2.0, 3600) <= 2 * LARGEST

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +289,30 @@ def test_a_budget_gives_more_seeds_and_is_the_same_again(tmp_path: Path, story: 
         run_experiment(toy_module.EXPERIMENT, budget=1e-3, **words)
     for part in ("toy: --budget 0.001 s is too small", "seeds would fit", "give --budget "):
         assert part in str(raised.value)
+
+
+def test_what_only_python_can_give(tmp_path: Path, story: str) -> None:
+    for wrong in (0, -1, float("nan"), float("inf"), "1h", True):
+        with pytest.raises(UsageError, match=r"budget = .*expected seconds"):
+            run_experiment(toy_module.EXPERIMENT, budget=wrong, text=story)  # type: ignore[arg-type]
+    for number in (0, -1, 1.5, "2"):
+        with pytest.raises(UsageError, match=r"processes = .*expected 1 to 1024"):
+            run_experiment(toy_module.EXPERIMENT, processes=number, text=story)  # type: ignore[arg-type]
+    folder = str(tmp_path / "out")
+    partial_studies = replace(toy_module.EXPERIMENT, studies=partial(toy_module.studies))
+    report = run_experiment(partial_studies, text=story, folder=folder, only="start")
+    assert report.folder == Path(folder)
+
+
+def test_a_file_by_another_name_is_found_by_each_process(
+    tmp_path: Path, toy: Path, story: str
+) -> None:
+    table = tmp_path / "kept-there.toml"
+    table.write_text(
+        'question = "?"\nsteps = 1\nseeds = 2\n[model]\ncontext_length = 8\nemb_dim = 8\n'
+        "n_heads = 1\nn_layers = 1\n[arms.a]\n[arms.b]\nffn_dim = 8\n"
+    )
+    link = tmp_path / "linked.toml"
+    link.symlink_to(table)
+    report = run_experiment(link, text=story, folder=tmp_path / "out", processes=1)
+    assert report.name == "linked"

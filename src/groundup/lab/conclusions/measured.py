@@ -13,10 +13,12 @@ from groundup.lab.experiment import TRAINED, Results, Values
 from groundup.report.charts import Chart, Series
 
 ENTROPY = "unigram_entropy"
+TOO_LARGE = 1e100
+"""Numbers of this size are as good as infinite: sums of their squares would be."""
 
 
 def metric_numbers(results: Results, metric: str, arm: str, x: float) -> list[float]:
-    """Return a metric, one number a seed, NaN where it is not finite.
+    """Return a metric, one number a seed, NaN where it is not finite, or as good as infinite.
 
     Raises `UsageError` where it was not measured, or is no number.
     """
@@ -26,7 +28,8 @@ def metric_numbers(results: Results, metric: str, arm: str, x: float) -> list[fl
         raise UsageError(
             f"'{metric}' is no number that {results.study.name} measures; {nearest(metric, known)}"
         )
-    return results.numbers(metric, arm, x)
+    numbers = results.numbers(metric, arm, x)
+    return [number if abs(number) < TOO_LARGE else math.nan for number in numbers]
 
 
 def finite(values: Sequence[float]) -> list[float]:

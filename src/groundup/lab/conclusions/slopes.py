@@ -6,10 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from groundup.base.errors import UsageError, shown
 from groundup.base.words import counted
-from groundup.lab.conclusions.measured import arms_of, finite, mean_and_spread, metric_numbers
+from groundup.lab.conclusions.measured import (
+    TOO_LARGE,
+    arms_of,
+    finite,
+    mean_and_spread,
+    metric_numbers,
+)
 from groundup.lab.conclusions.statistics import log_slope
-from groundup.lab.conclusions.words import capital, metric_words, number, range_words
+from groundup.lab.conclusions.words import at_x, capital, metric_words, number, range_words
 from groundup.lab.experiment import Finding, Results, Table
 from groundup.report.charts import Chart, Series
 
@@ -55,7 +62,14 @@ def slopes(
     The slope of log y over log x is fitted for each seed, then averaged over them. `expected` has
     the range in which an arm's mean slope was predicted; the prediction came out if all lie in it.
     Values that are zero, such as a gradient below the smallest number, or not finite are left out.
+    Raises `UsageError` where fewer than two values are swept, or one is not above zero.
     """
+    xs = results.study.xs
+    if len(xs) < 2 or min(xs) <= 0:
+        raise UsageError(
+            f"{results.study.name}: its values are {shown(', '.join(map(at_x, xs)))}; a log-log "
+            "slope needs two or more, all above zero"
+        )
     found = [_slope(results, metric, arm, expected.get(arm)) for arm in arms_of(results)]
     name, over = metric_words(metric), results.study.x_name or "x"
     told = [s.came_out for s in found if s.expected]
@@ -130,7 +144,7 @@ def _chart(results: Results, metric: str, y_label: str) -> Chart:
             numbers = [y for y in finite(metric_numbers(results, metric, arm, x)) if y > 0]
             mean, interval = mean_and_spread([math.log(y) for y in numbers])
             points.append((float(x), math.exp(mean)))
-            spread.append((math.exp(interval[0]), math.exp(interval[1])))
+            spread.append((_exp(interval[0]), _exp(interval[1])))
         series.append(Series(name=arm, points=points, spread=spread, dots=True, colour=i, dash=i))
     over = results.study.x_name
     return Chart(
@@ -142,6 +156,11 @@ def _chart(results: Results, metric: str, y_label: str) -> Chart:
         y_log=True,
         remark=f"Geometric mean over {counted(len(results.seeds), 'seed')}.",
     )
+
+
+def _exp(logarithm: float) -> float:
+    """Return e to a power; infinity where that is too large, as few seeds far apart make it."""
+    return math.exp(logarithm) if not logarithm > math.log(TOO_LARGE) else math.inf
 
 
 def _figures(slope: _Slope) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def number(value: float, scale: float = 0.0, sign: bool = False) -> str:
 
     Where a scale is given it is the uncertainty: digits beyond would mean nothing.
     """
+    if not (math.isfinite(value) and math.isfinite(scale)):
+        return f"{value:{'+' if sign else ''}g}"
     scale = abs(scale) or abs(value) / 100
     if 0 < scale < SMALLEST / 10:
         return f"{value:{'+' if sign else ''}.2e}"

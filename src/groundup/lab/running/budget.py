@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import UsageError, quoted, shown
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LONGEST = 30 * 86400
@@ -12,7 +12,7 @@ LONGEST = 30 * 86400
 
 def parse_budget(text: str) -> float:
     """Return the seconds of a budget such as 90s, 30m, 1h or 1.5h."""
-    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*([a-z]+)\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d{1,7}(?:\.\d{1,6})?)\s*([a-z]+)\s*", text.lower())
     seconds = float(found[1]) * UNITS.get(found[2], 0) if found else 0.0
     if not 0 < seconds <= LONGEST:
         raise UsageError(
@@ -20,3 +20,19 @@ def parse_budget(text: str) -> float:
             "at most 30d"
         )
     return seconds
+
+
+def budget_words(seconds: float) -> str:
+    """Return a budget as `parse_budget` takes it: 90s, and not 1e+06s."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def check_arguments(budget: object, processes: object) -> None:
+    """Refuse what a caller in Python may give, and the command line cannot."""
+    number = isinstance(budget, int | float) and not isinstance(budget, bool)
+    if budget is not None and not (number and 0 < float(str(budget)) <= LONGEST):
+        raise UsageError(
+            f"budget = {quoted(budget)}: expected seconds, above 0 and at most 30 days"
+        )
+    if processes is not None and not (isinstance(processes, int) and 1 <= processes <= 1024):
+        raise UsageError(f"processes = {quoted(processes)}: expected 1 to 1024, at most one a core")

@@ -2,26 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from groundup.base.errors import ConfigError, UsageError, shown
-from groundup.lab.experiment import Cell, Setting, Study
+from groundup.base.errors import ConfigError, GroundupError, UsageError, quoted, shown
+from groundup.lab.experiment import Cell, Experiment, Setting, Study
 from groundup.lab.running.identity import setting_table
+from groundup.lab.running.worker import reason
 from groundup.model.checks import check_parts
 
-SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+LONGEST_NAME = 100
+SLUG = rf"(?=.{{1,{LONGEST_NAME}}}\Z)[a-z0-9]+(-[a-z0-9]+)*"
+"""Names of experiments and of studies."""
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Refuse an experiment that has no folder, no question or no studies."""
+    name = experiment.name
+    if not _is_slug(name):
+        raise UsageError(
+            f"an experiment is called {quoted(name)}; expected small letters, digits and -, at "
+            f"most {LONGEST_NAME}, as its folder is called so"
+        )
+    if not isinstance(experiment.question, str) or not experiment.question.strip():
+        raise UsageError(f"{name}: its question is {quoted(experiment.question)}; write one")
+    if not callable(experiment.studies):
+        given = quoted(experiment.studies)
+        raise UsageError(f"{name}: studies = {given}: expected a function of the scale")
+
+
+def _is_slug(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(SLUG, name) is not None
+
+
+@contextlib.contextmanager
+def called(what: str) -> Iterator[None]:
+    """Call what an experiment brings: what it prints is no verdict, its failure is one line."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except GroundupError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise GroundupError(f"{what} failed: {reason(error)}; mend it") from error
 
 
 def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
     """Refuse studies that could not tell anything, such as those whose arms do not differ."""
+    if wrong := [study for study in studies if not isinstance(study, Study)]:
+        raise UsageError(f"a study is {quoted(wrong[0])}; expected a groundup.lab.Study")
     if not studies:
         raise UsageError("the experiment has no study; give it one or more")
     _refuse_twice("two studies are called", (study.name for study in studies))
     for study in studies:
-        if not SLUG.fullmatch(study.name):
+        if not _is_slug(study.name):
             raise UsageError(
                 f"a study is called {shown(study.name)}; expected small letters, digits and -"
             )
@@ -30,6 +68,10 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
             ("seeds", study.seeds),
             ("values", study.xs),
         ):
+            if not isinstance(values, Sequence):
+                raise UsageError(
+                    f"{study.name}: its {what} are {quoted(values)}; expected a list or a tuple"
+                )
             if not values:
                 raise UsageError(f"{study.name}: it has no {what}; give one or more")
             _refuse_twice(f"{study.name}: two {what} are", values)

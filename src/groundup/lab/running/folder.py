@@ -42,7 +42,6 @@ from groundup.lab.experiment import Cell, Values
 FORMAT = 1
 MANIFEST, RESULTS, TABLE = "lab.json", "results.jsonl", "results.csv"
 VERDICT, REPORT, FIGURES, LOCK = "verdict.json", "report.html", "figures", "lock"
-FILES = {MANIFEST, RESULTS, TABLE, VERDICT, REPORT, FIGURES, LOCK}
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How numbers that JSON lacks are written."""
 
@@ -70,7 +69,7 @@ class LabFolder:
                     f"--out {self.path}: it holds the experiment {shown(held)}, not "
                     f"{self.experiment}; choose another folder"
                 )
-        elif others := sorted(n for n in names - FILES if not n.startswith(UNFINISHED)):
+        elif others := sorted(n for n in names - {LOCK} if not n.startswith(UNFINISHED)):
             raise UsageError(
                 f"--out {self.path}: it holds {shown(others[0])}, which is no experiment's; choose "
                 "another folder"
@@ -105,12 +104,16 @@ class LabFolder:
 
     def scale(self, budget: str) -> float | None:
         """Return the scale that a budget came to before, under a key of what it depends on."""
-        scale = self._manifest().get("scales", {}).get(budget)
+        scale = self._scales().get(budget)
         return float(scale) if isinstance(scale, int | float) else None
 
     def keep_scale(self, budget: str, scale: float) -> None:
         """Keep the scale that a budget has come to, so that the same command goes on with it."""
-        self._keep({"scales": {**self._manifest().get("scales", {}), budget: scale}})
+        self._keep({"scales": {**self._scales(), budget: scale}})
+
+    def _scales(self) -> dict[str, Any]:
+        scales = self._manifest().get("scales")
+        return scales if isinstance(scales, dict) else {}
 
     def _keep(self, tables: dict[str, Any]) -> None:
         manifest = {"format": FORMAT, "experiment": self.experiment, **tables}

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from groundup.base.errors import UsageError, quoted
 from groundup.base.files import atomic_writer, write_text
 from groundup.lab.conclusions.page import experiment_page
-from groundup.lab.experiment import Cell, Concluded, ExperimentReport, Values
+from groundup.lab.experiment import Cell, Concluded, ExperimentReport, Finding, Values
 from groundup.lab.running.folder import FIGURES, REPORT, LabFolder
 from groundup.report.drawing import drawing
 from groundup.report.png import png as png_of
+
+
+def checked_finding(finding: object) -> Finding:
+    """Return what a study has concluded, if it is what can be told."""
+    if not isinstance(finding, Finding) or not isinstance(finding.verdict, str):
+        given = finding.verdict if isinstance(finding, Finding) else finding
+        raise UsageError(f"it returned {quoted(given)}; expected a Finding with a sentence")
+    told = replace(finding, figures=_listed(finding.figures), came_out=_listed(finding.came_out))
+    try:
+        json.dumps([told.figures, told.came_out, list(told.notes)])
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"its figures: {error}; expected numbers, texts, and lists of them"
+        ) from error
+    return told
+
+
+def _listed(value: Any) -> Any:
+    """Return a value with plain numbers and lists in place of those of numpy and torch."""
+    if isinstance(value, Mapping):
+        return {str(key): _listed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_listed(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def write_outputs(

@@ -12,6 +12,8 @@ from groundup.lab.running.tasks import Task, Work
 
 TRIES = 6
 """Scales that are tried for a budget."""
+LARGEST = 1000.0
+"""Times the least scale: what is not run, or costs next to nothing, grows with it, too."""
 FILLED = 0.85
 """Share of a budget that is as good as all of it."""
 
@@ -28,7 +30,7 @@ class Plan:
     @classmethod
     def of(cls, work: Work, only: str | None, processes: int) -> Plan:
         """Return the plan of all studies, or of those that `only` names or whose kind it is."""
-        studies = [s for s in work.studies if only in (None, s.name, _word(s.kind))]
+        studies = [s for s in work.studies if only in (None, s.name, s.kind, _word(s.kind))]
         if not studies:
             names = [
                 *dict.fromkeys(_word(s.kind) for s in work.studies),
@@ -58,11 +60,13 @@ def fitting_scale(seconds_at: Callable[[float], float], least: float, budget: fl
         if seconds > FILLED * budget:
             break
         if above is None:
-            tried = scale * budget / seconds
+            tried = min(scale * budget / seconds, LARGEST * least)
         else:  # on a straight line between both, of logarithms
             share = math.log(budget / seconds) / math.log(above[1] / seconds)
             tried = scale * (above[0] / scale) ** min(max(share, 0.1), 0.9)
         taken = seconds_at(tried)
+        if taken <= seconds:  # what is run does not grow
+            break
         if taken <= budget:
             scale, seconds = tried, taken
         else:

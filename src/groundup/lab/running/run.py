@@ -23,9 +23,11 @@ from groundup.lab.experiment import (
     Values,
 )
 from groundup.lab.measures.text import DEFAULT_TEXT, LabText, read_text
+from groundup.lab.running.budget import budget_words, check_arguments
+from groundup.lab.running.checks import called
 from groundup.lab.running.costs import LONGER, SHORT, Costs
 from groundup.lab.running.folder import LabFolder, default_folder
-from groundup.lab.running.outputs import write_outputs
+from groundup.lab.running.outputs import checked_finding, write_outputs
 from groundup.lab.running.plan import Plan, fitting_scale
 from groundup.lab.running.screen import LabScreen
 from groundup.lab.running.shortage import enough, too_small
@@ -38,6 +40,7 @@ from groundup.lab.running.workers import (
     Workers,
     default_processes,
 )
+from groundup.report.png import require_png
 
 
 def run_experiment(
@@ -45,7 +48,7 @@ def run_experiment(
     *,
     budget: float | None = None,
     text: str = DEFAULT_TEXT,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     processes: int | None = None,
     only: str | None = None,
     png: bool = False,
@@ -59,9 +62,14 @@ def run_experiment(
     where not given. Raises `UsageError` for what cannot be told so, `GroundupError` for a
     measurement that failed: what was finished stays.
     """
+    check_arguments(budget, processes)
+    if png:
+        require_png()
     source = find_source(experiment)
     lab_text = read_text(text)
-    lab_folder = LabFolder(folder or default_folder(source.experiment.name), source.experiment.name)
+    lab_folder = LabFolder(
+        Path(folder or default_folder(source.experiment.name)), source.experiment.name
+    )
     crew = Workers(processes or default_processes()) if source.reference else InThisProcess()
     with lab_folder.held(), contextlib.closing(crew):
         run = _Run(source, lab_text, lab_folder, crew, only, screen or LabScreen())
@@ -73,13 +81,13 @@ def run_experiment(
 
 
 def _words(
-    experiment: object, budget: float | None, text: str, folder: Path | None, only: str | None
+    experiment: object, budget: float | None, text: str, folder: str | Path | None, only: str | None
 ) -> list[str]:
     """Return the command that repeats a run."""
     name = experiment.name if isinstance(experiment, Experiment) else str(experiment)
     words = ["groundup", "lab", name]
     given = {
-        "--budget": None if budget is None else f"{budget:g}s",
+        "--budget": None if budget is None else budget_words(budget),
         "--text": None if text == DEFAULT_TEXT else text,
         "--only": only,
         "--out": folder,
@@ -222,7 +230,8 @@ class _Run:
 
     def _conclude(self, plan: Plan, study: Study) -> Concluded:
         results = Results(study, self.values(t for t in plan.tasks if t.cell.study == study.name))
-        finding = study.conclude(results)
+        with called(f"{study.name}: concluding"):
+            finding = checked_finding(study.conclude(results))
         self.screen.concluded(study, finding)
         return Concluded(study, finding)
 

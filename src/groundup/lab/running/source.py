@@ -10,6 +10,7 @@ from pathlib import Path
 from groundup.lab.experiment import Experiment
 from groundup.lab.own import own_experiment
 from groundup.lab.registry import built_in, check_name, experiment_files, is_own
+from groundup.lab.running.checks import check_experiment
 from groundup.lab.running.code import code_digest
 from groundup.lab.running.identity import common_key
 
@@ -31,12 +32,18 @@ class Source:
 
 def find_source(given: str | Path | Experiment) -> Source:
     """Return the experiment of a name, a .toml or .py file, or the object itself."""
+    source = _found(given)
+    check_experiment(source.experiment)
+    return source
+
+
+def _found(given: str | Path | Experiment) -> Source:
     if isinstance(given, Experiment):
         return _of_object(given)
     if is_own(given):
         path = Path(given)
         code = code_digest(path) if path.suffix == ".py" else ""
-        return Source(experiment=own_experiment(path), reference=str(path.resolve()), code=code)
+        return Source(experiment=own_experiment(path), reference=str(path.absolute()), code=code)
     check_name(str(given))
     code = code_digest(experiment_files()[str(given)])
     return Source(experiment=built_in(str(given)), reference=str(given), code=code)
@@ -46,8 +53,11 @@ def _of_object(experiment: Experiment) -> Source:
     """Return the source of an object: one of ours has a name, another one maybe a file."""
     name = experiment.name
     if name in experiment_files() and built_in(name) is experiment:
-        return find_source(name)
-    file = inspect.getsourcefile(experiment.studies)
+        return _found(name)
+    try:
+        file = inspect.getsourcefile(experiment.studies)
+    except TypeError:  # a partial, or an object that can be called
+        file = None
     is_there = file is not None and Path(file).is_file()
     code = code_digest(Path(str(file))) if is_there else uuid.uuid4().hex  # never taken again
     return Source(experiment=experiment, reference=None, code=code)

@@ -10,9 +10,12 @@ from typing import Any
 from groundup.base.errors import GroundupError, UsageError, quoted
 from groundup.lab.experiment import TRAINED, Cell, Study, Values
 from groundup.lab.measures.text import LabText
-from groundup.lab.running.checks import check_studies
+from groundup.lab.running.checks import called, check_studies
 from groundup.lab.running.identity import cell_key, described, digest, setting_table
 from groundup.lab.running.source import Source
+
+MOST_NUMBERS = 100_000
+"""That a cell measures: it is kept as one line of text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +38,9 @@ class Work:
 
     def __init__(self, source: Source, scale: float, text: LabText) -> None:
         self.source, self.scale, self.text = source, scale, text
-        self.studies: Sequence[Study] = list(source.experiment.studies(scale))
-        check_studies(self.studies, self._vocab_size, text.name)
+        with called(f"{source.experiment.name}: making its studies"):
+            self.studies: Sequence[Study] = list(source.experiment.studies(scale))
+            check_studies(self.studies, self._vocab_size, text.name)
         self._of_all = source.common_key(text.fingerprint)
         self._cells = [(study, cell) for study in self.studies for cell in study.cells()]
 
@@ -87,7 +91,14 @@ def checked_values(values: object) -> Values:
         raise UsageError(
             f"measured {quoted(values)}; expected a dictionary of numbers by their names"
         )
-    return {str(name): _plain(str(name), value) for name, value in values.items()}
+    plain = {str(name): _plain(str(name), value) for name, value in values.items()}
+    if (count := sum(map(_count, plain.values()))) > MOST_NUMBERS:
+        raise UsageError(f"measured {count:,} numbers; expected at most {MOST_NUMBERS:,}: sum up")
+    return plain
+
+
+def _count(value: Any) -> int:
+    return sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -95,6 +106,6 @@ def _plain(name: str, value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(name, inner) for inner in value]
-    if not isinstance(value, bool | int | float):
+    if not isinstance(value, bool | int | float) or (isinstance(value, int) and abs(value) >> 63):
         raise UsageError(f"{name} is {quoted(value)}; expected a number or a list of numbers")
     return value

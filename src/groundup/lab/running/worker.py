@@ -51,7 +51,7 @@ def answer(work: Any, **asked: Any) -> dict[str, Any]:
             raise work
         values, seconds = work.measure(**asked)
         return {"values": plain(values), "seconds": seconds}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _explained(error)
 
 
@@ -84,13 +84,17 @@ def one_thread() -> None:
     torch.set_flush_denormal(True)
 
 
-def _explained(error: Exception) -> dict[str, Any]:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+def reason(error: BaseException) -> str:
+    """Return what an error in the code of an experiment says, and where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
     said = shown(" ".join(str(error).split()), LONGEST_REASON)
+    return f"{type(error).__name__}: {said} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
+def _explained(error: BaseException) -> dict[str, Any]:
     known = isinstance(error, GroundupError)
     return {
-        "error": str(error) if known else f"{type(error).__name__}: {said}{where}",
+        "error": str(error) if known else reason(error),
         "status": error.exit_status if isinstance(error, GroundupError) else 1,
         "traceback": traceback.format_exc(),
     }
