@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from groundup.report.charts import AnyChart, Chart, HeatMap, IntervalChart, Row, Series
+from groundup.report.charts import AnyChart, Chart, IntervalChart, Row, Series
 from groundup.report.drawing import WIDTH, drawing
 from groundup.report.figure import chart_figure
 
@@ -39,14 +39,6 @@ INTERVALS = IntervalChart(
         Row(name="after", value=-0.05, low=-0.1, high=0.02, seen=False),
         Row(name="gone", value=NAN, low=NAN, high=NAN, remark="lost in 5 of 5 seeds"),
     ],
-)
-MATRIX = HeatMap(
-    title="Cosines",
-    values=[[1.0, -0.5], [0.25, NAN]],
-    rows=["one", "two"],
-    columns=["a", "b"],
-    x_label="to",
-    y_label="from",
 )
 
 
@@ -168,34 +160,12 @@ def test_intervals_stand_around_zero_seen_or_not() -> None:
     assert "-0.05 (-0.1 to 0.02)</text>" in drawing(INTERVALS)
 
 
-def test_a_heat_map_is_as_dark_as_its_values() -> None:
-    shown = chart_figure(MATRIX)
-    found = re.findall(
-        r'class="cell (c\d)" x="([\d.]+)%" y="([\d.]+)%" .*?opacity="([\d.]+)"', shown
-    )
-    assert found == [
-        ("c0", "0.00", "0.00", "1.00"),
-        ("c1", "50.00", "0.00", "0.50"),
-        ("c0", "0.00", "50.00", "0.25"),
-        ("c0", "50.00", "50.00", "0.00"),
-    ]
-    assert "lowest -0.5 at from one, to b, highest 1 at from one, to a" in shown
-    assert cells(shown) == ["from", "a", "b", "one", "1", "-0.5", "two", "0.25", "not a number"]
-    assert re.findall(r'class="in-cell[^"]*"[^>]*>([^<]*)<', shown) == [
-        "1.00",
-        "−0.50",
-        "0.25",
-        "–",
-    ]
-
-
 @pytest.mark.parametrize(
     "chart",
     [
         Chart(title="Empty", series=[]),
         Chart(title="Lost", series=[Series(name="a", points=[(1.0, math.inf)])]),
         IntervalChart(title="Lost", rows=INTERVALS.rows[2:], x_label="nats"),
-        HeatMap(title="Lost", values=[[NAN]], rows=["a"], columns=["b"]),
     ],
 )
 def test_nothing_to_draw_is_said(chart: AnyChart) -> None:
@@ -203,18 +173,15 @@ def test_nothing_to_draw_is_said(chart: AnyChart) -> None:
     assert "No figures to draw" in drawing(chart)
 
 
-CHARTS = [sweep(), INTERVALS, MATRIX]
+CHARTS = [sweep(), INTERVALS]
 
 
 def hostile(chart: AnyChart) -> AnyChart:
     if isinstance(chart, Chart):
         series = [replace(s, name=HOSTILE) for s in chart.series]
         return replace(chart, title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE, series=series)
-    if isinstance(chart, IntervalChart):
-        rows = [replace(row, name=HOSTILE, remark=HOSTILE) for row in chart.rows]
-        return replace(chart, title=HOSTILE, x_label=HOSTILE, remark=HOSTILE, rows=rows)
-    names = [HOSTILE] * 2
-    return replace(chart, title=HOSTILE, rows=names, columns=names, x_label=HOSTILE)
+    rows = [replace(row, name=HOSTILE, remark=HOSTILE) for row in chart.rows]
+    return replace(chart, title=HOSTILE, x_label=HOSTILE, rows=rows)
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: type(chart).__name__)

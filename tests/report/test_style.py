@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 
 from groundup.report.charts import COLOURS, Series
-from groundup.report.heat import DARK as DARK_CELL
 from groundup.report.style import DARK, LIGHT, MARKS
 
 Rgb = Sequence[float]
@@ -42,17 +41,6 @@ def test_each_colour_is_seen_on_its_ground(scheme: Mapping[str, str]) -> None:
         assert contrast(rgb(scheme[f"c{i}"]), ground) >= 3
     for name in ("ink", "soft", "accent"):
         assert contrast(rgb(scheme[name]), ground) >= 4.5
-
-
-@SCHEMES
-@pytest.mark.parametrize("hue", ["c0", "c1"])
-def test_figures_are_read_on_every_cell_of_a_heat_map(scheme: Mapping[str, str], hue: str) -> None:
-    full, ground = rgb(scheme[hue]), rgb(scheme["ground"])
-    for percent in range(101):
-        share = percent / 100
-        cell = [share * a + (1 - share) * b for a, b in zip(full, ground, strict=True)]
-        letters = ground if share > DARK_CELL else rgb(scheme["ink"])
-        assert contrast(letters, cell) >= 3
 
 
 def test_neighbours_differ_in_dash_and_in_the_shape_of_dots() -> None:

@@ -167,22 +167,26 @@ class Experiment:
 
 
 class Results:
-    """What the cells of a study measured."""
+    """What the cells of a study measured, all of them."""
 
     def __init__(self, study: Study, values: Mapping[Cell, Values]) -> None:
         self.study, self.values = study, values
 
-    def get(self, arm: str, x: float = 0.0, seed: int | None = None) -> Values | None:
-        """Return what one cell measured (of the first seed if none is given), None if nothing."""
+    def get(self, arm: str, x: float = 0.0, seed: int | None = None) -> Values:
+        """Return what one cell measured, of the first seed if none is given."""
         seed = self.study.seeds[0] if seed is None else seed
-        return self.values.get(Cell(self.study.name, arm, x, seed))
+        return self.values[Cell(self.study.name, arm, x, seed)]
+
+    def of_seeds(self, arm: str, x: float = 0.0) -> list[Values]:
+        """Return what an arm's cells at `x` measured, in the order of the seeds."""
+        return [self.get(arm, x, seed) for seed in self.seeds]
 
     def numbers(self, metric: str, arm: str, x: float = 0.0) -> list[float]:
         """Return a metric of an arm at `x`, one number a seed, in the order of the seeds.
 
         What is no finite number, such as the loss of a run that was lost, is NaN.
         """
-        values = (self.values[Cell(self.study.name, arm, x, s)][metric] for s in self.seeds)
+        values = (cell[metric] for cell in self.of_seeds(arm, x))
         return [math.nan if v is None or not math.isfinite(v) else float(v) for v in values]
 
     @property

@@ -1,4 +1,4 @@
-"""What is drawn: curves with their intervals, differences against zero, small matrices.
+"""What is drawn: curves with their intervals, differences against zero.
 
 `figure.chart_figure` makes a part of a page of each, `drawing.drawing` a file.
 """
@@ -30,7 +30,7 @@ class Series:
     name: str
     points: Sequence[Point]
     spread: Sequence[Point] = ()
-    """The interval (low, high) of each point, where one is known; NaN where it is not."""
+    """The 95% interval (low, high) of each point, where one is known; NaN where it is not."""
     colour: int = 0
     dash: int = 0
     dots: bool = False
@@ -94,8 +94,6 @@ class Chart:
     x_log: bool = False
     y_log: bool = False
     from_zero: bool = False
-    interval: str = INTERVAL
-    """What the spread of its series is."""
     remark: str = ""
 
 
@@ -116,30 +114,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalChart:
-    """Values with intervals, one below the other, and a line at `zero`: a forest plot."""
+    """Values with 95% intervals, one below the other, and a line at zero: a forest plot."""
 
     title: str
     rows: Sequence[Row]
     x_label: str
     """What is shown, with its unit and with the side on which it is better."""
-    zero: float | None = 0.0
-    interval: str = INTERVAL
-    remark: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeatMap:
-    """A small matrix, its first row on top: the darker, the further from zero."""
-
-    title: str
-    values: Sequence[Sequence[float]]
-    rows: Sequence[str]
-    columns: Sequence[str]
-    x_label: str = ""
-    y_label: str = ""
-    most: float = 1.0
-    """The size that has the full colour; negative values have another one."""
-    remark: str = ""
-
-
-AnyChart = Chart | IntervalChart | HeatMap
+AnyChart = Chart | IntervalChart

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 import zlib
 
-from groundup.report.charts import AnyChart, Chart, IntervalChart
+from groundup.report.charts import AnyChart, Chart
 from groundup.report.frame import Frame
-from groundup.report.heat import heat_picture
 from groundup.report.intervals import interval_picture
 from groundup.report.lines import line_picture
 from groundup.report.page import esc, fold
@@ -22,9 +21,7 @@ LETTER_HEIGHT = 16
 
 def picture(chart: AnyChart) -> Picture | None:
     """Return what is drawn of a chart of any kind; None where there is nothing to draw."""
-    if isinstance(chart, Chart):
-        return line_picture(chart)
-    return interval_picture(chart) if isinstance(chart, IntervalChart) else heat_picture(chart)
+    return line_picture(chart) if isinstance(chart, Chart) else interval_picture(chart)
 
 
 def chart_figure(chart: AnyChart) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from groundup.report.axes import Axis, axis_around
-from groundup.report.charts import IntervalChart, Row
+from groundup.report.charts import INTERVAL, IntervalChart, Row
 from groundup.report.frame import Frame
 from groundup.report.page import esc, figure, table
 from groundup.report.picture import Key, Picture
@@ -27,10 +27,8 @@ def interval_picture(chart: IntervalChart) -> Picture | None:
     if not known:
         return None
     values = [v for row in known for v in (row.value, row.low, row.high)]
-    zero = [] if chart.zero is None else [chart.zero]
-    x = axis_around([*values, *zero])
+    x = axis_around([*values, 0.0])
     asked = {row.seen for row in known if row.seen is not None}
-    bars = f"Bars: {chart.interval}."
     return Picture(
         title=chart.title,
         x_label=x.named(chart.x_label),
@@ -40,7 +38,7 @@ def interval_picture(chart: IntervalChart) -> Picture | None:
         keys=[SEEN[seen] for seen in (True, False) if seen in asked],
         words=" ".join(_in_words(chart)),
         table=_table(chart),
-        remark=f"{chart.remark} {bars}".strip(),
+        remark=f"Bars: {INTERVAL}.",
         height=ROW * len(chart.rows),
         named_inside=True,
     )
@@ -52,9 +50,7 @@ def _known(row: Row) -> bool:
 
 def _marks(chart: IntervalChart, frame: Frame) -> str:
     n = len(chart.rows)
-    zero = ""
-    if chart.zero is not None:
-        zero = frame.line((chart.zero, 0), (chart.zero, n), "zero")
+    zero = frame.line((0.0, 0), (0.0, n), "zero")
     rows = (_row(row, n - i, frame) for i, row in enumerate(chart.rows))
     return frame.grid(upright=True) + zero + "".join(rows)
 
@@ -98,5 +94,5 @@ def _table(chart: IntervalChart) -> str:
             value, interval = figure(row.value), f"{figure(row.low)} to {figure(row.high)}"
         seen = SEEN[row.seen].name or "–"
         rows.append([esc(_named(row)), value, interval, *([seen] if asked else [])])
-    head = ["", esc(chart.x_label), esc(chart.interval), *(["seen"] if asked else [])]
+    head = ["", esc(chart.x_label), INTERVAL, *(["seen"] if asked else [])]
     return table(head, rows, chart.title, "figures")

@@ -11,7 +11,7 @@ from itertools import groupby
 from groundup.base.words import counted
 from groundup.plan.units import number as short
 from groundup.report.axes import WIDE, Axis, axis_along, axis_around
-from groundup.report.charts import Chart, Series
+from groundup.report.charts import INTERVAL, Chart, Series
 from groundup.report.frame import Frame
 from groundup.report.page import esc, figure, table
 from groundup.report.picture import Key, Picture
@@ -86,7 +86,7 @@ def _said(chart: Chart, series: Sequence[Series]) -> Iterator[str]:
         *["bands"] * any(not s.marked for s in drawn),
     ]
     if marks:
-        yield f"{' and '.join(marks).capitalize()}: {chart.interval}."
+        yield f"{' and '.join(marks).capitalize()}: {INTERVAL}."
     for s in chart.series:
         if left_out := sum(drawable(p) and not _has_place(p, s, chart) for p in s.points):
             yield (

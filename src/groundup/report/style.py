@@ -80,9 +80,6 @@ MARKS = """
 .plot .name { fill:var(--ink); font-size:.82rem; }
 .plot .value { fill:var(--soft); font-size:.82rem; text-anchor:end; }
 .plot .name, .plot .value { paint-order:stroke; stroke:var(--ground); stroke-width:4px; }
-.plot .cell { fill:currentColor; }
-.plot .in-cell { fill:var(--ink); font-size:.75rem; text-anchor:middle; }
-.plot .on-dark { fill:var(--ground); }
 .grid line { stroke:var(--grid); }
 .grid text { fill:var(--soft); font-size:.75rem; font-variant-numeric:tabular-nums; }
 .grid .y { text-anchor:end; } .grid .x { text-anchor:middle; }
@@ -91,7 +88,7 @@ MARKS = """
 DRAWING_STYLE = f"""{COLOURS}{MARKS}
 text {{ fill:var(--ink); font:14px {FONTS}; }} .title {{ font-weight:600; }}
 .soft {{ fill:var(--soft); }} .end {{ text-anchor:end; }}
-.grid text, .plot .in-cell {{ font-size:12px; }} .plot .name, .plot .value {{ font-size:13px; }}
+.grid text {{ font-size:12px; }} .plot .name, .plot .value {{ font-size:13px; }}
 """
 
 STYLE = (

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from groundup import GPT, GPTConfig
 from groundup.lab.experiments.norm import AFTER, BEFORE, EXPERIMENT, NONE, RMS, SQUASHED, at_start
 from groundup.lab.measures.initialisation import first_batch
-from groundup.lab.measures.norm_parts import OWN, DynamicTanh
+from groundup.lab.measures.parts import OWN, DynamicTanh
 from groundup.lab.measures.training import new_model
 from tests.lab.experiments import toys
 

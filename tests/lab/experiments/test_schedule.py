@@ -5,16 +5,7 @@ from pathlib import Path
 import pytest
 
 from groundup.lab.experiment import Cell, Setting, Study, Values
-from groundup.lab.experiments.schedule import (
-    COLD,
-    CONSTANT,
-    EXPERIMENT,
-    TENTH,
-    WARM,
-    WSD,
-    ZERO,
-    all_of,
-)
+from groundup.lab.experiments.schedule import COLD, CONSTANT, EXPERIMENT, TENTH, WARM, WSD, ZERO
 from groundup.optim.schedule import learning_rate
 from tests.lab.experiments.toy_trainings import losses, made, measured, run, settings, toy
 
@@ -90,12 +81,6 @@ def test_all_runs_lost_is_told() -> None:
     finding = WARM_UP.conclude(made(WARM_UP, lambda cell: run(float("inf"))))
     assert finding.came_out is None
     assert "cannot be told" in finding.verdict
-
-
-def test_parts_of_a_prediction() -> None:
-    assert all_of(True, True) is True
-    assert all_of(None, False) is False
-    assert all_of(True, None) is None
 
 
 @pytest.mark.parametrize("study", [DECAY, WARM_UP], ids=lambda study: study.name)

@@ -20,12 +20,12 @@ from groundup.lab.experiments.shortcut import (
     NAMES,
     NONE,
     OURS,
-    OWN,
     XAVIER,
     conclude_depths,
     conclude_rates,
 )
 from groundup.lab.measures.initialisation import XavierStart
+from groundup.lab.measures.parts import OWN
 from groundup.model import GPT
 from tests.lab.results import made_up
 

@@ -7,16 +7,10 @@ import math
 import pytest
 import torch
 
+from groundup.lab.conclusions.book_network import BOOK_FIGURES, BOOK_SEED, WITH, WITHOUT
 from groundup.lab.experiment import Cell, Results, Values
-from groundup.lab.measures.book_network import (
-    BOOK_FIGURES,
-    BOOK_SEED,
-    WITH,
-    WITHOUT,
-    book_study,
-    conclude_book_network,
-    measure_book_network,
-)
+from groundup.lab.experiments.shortcut import book_study
+from groundup.lab.measures.book_network import measure_book_network
 
 
 def measured(seeds: list[int]) -> dict[Cell, Values]:
@@ -62,7 +56,7 @@ def test_the_ten_figures_of_the_book_come_out():
 def test_the_whole_study_comes_out_and_one_wrong_figure_is_told():
     study = book_study()
     values = measured(list(study.seeds))
-    finding = conclude_book_network(Results(study, values))
+    finding = study.conclude(Results(study, values))
     assert finding.came_out
     assert finding.verdict.startswith("10 of the book's 10 figures come out at seed 123.")
     assert (
@@ -71,6 +65,6 @@ def test_the_whole_study_comes_out_and_one_wrong_figure_is_told():
     cell = Cell("book", WITH, 0.0, BOOK_SEED)
     first, *others = values[cell]["weight_gradients"]
     values[cell] = {**values[cell], "weight_gradients": [first * 1.0001, *others]}
-    finding = conclude_book_network(Results(study, values))
+    finding = study.conclude(Results(study, values))
     assert not finding.came_out
     assert finding.verdict.startswith("9 of the book's 10")

@@ -183,7 +183,7 @@ def slow(toy: Path, seconds: float) -> None:
 
 
 def start(toy: Path, story: str) -> subprocess.Popen[str]:
-    words = ("lab", toy, "--text", story, "--out", "out", "--processes", 2, "--only", "start")
+    words = ("lab", toy, "--text", story, "--out", "out", "--processes", 1, "--only", "start")
     return subprocess.Popen(
         command_line(*words),
         cwd=toy.parent,
@@ -233,7 +233,7 @@ def test_what_is_killed_goes_on(toy: Path, story: str, stop: int, status: int) -
     process = start(toy, story)
     wait_for(lambda: n_lines(toy) >= 3, process)
     workers = workers_of(process)
-    assert len(workers) == 2
+    assert len(workers) == 1
     process.send_signal(stop)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
@@ -252,7 +252,7 @@ def test_what_is_killed_goes_on(toy: Path, story: str, stop: int, status: int) -
 
 
 def test_a_worker_that_is_killed_is_one_line(toy: Path, story: str) -> None:
-    slow(toy, 2)
+    slow(toy, 1)
     process = start(toy, story)
     wait_for(lambda: n_lines(toy) >= 5, process)  # those that were timed before, and more
     os.kill(workers_of(process)[0], signal.SIGKILL)

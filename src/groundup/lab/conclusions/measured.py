@@ -20,7 +20,7 @@ def metric_numbers(results: Results, metric: str, arm: str, x: float) -> list[fl
 
     Raises `UsageError` where it was not measured, or is no number.
     """
-    values = results.get(arm, x) or {}
+    values = results.get(arm, x)
     known = [name for name, value in values.items() if not isinstance(value, list)]
     if metric not in known:
         raise UsageError(
@@ -59,6 +59,20 @@ def arms_of(results: Results) -> list[str]:
     return [arm.name for arm in results.study.arms]
 
 
+def swept_curves(results: Results, metric: str) -> list[Series]:
+    """Return each arm's mean over the seeds at each value of what is swept, with its interval."""
+    curves = []
+    for i, arm in enumerate(arms_of(results)):
+        found = [
+            (float(x), *mean_and_spread(metric_numbers(results, metric, arm, x)))
+            for x in sorted(results.study.xs)
+        ]
+        points = [(x, mean) for x, mean, _ in found]
+        spread = [ends for *_, ends in found] if len(results.seeds) > 1 else ()
+        curves.append(Series(name=arm, points=points, spread=spread, dots=True, colour=i, dash=i))
+    return curves
+
+
 def entropy_line(results: Results) -> list[Series]:
     """Return the text's unigram entropy as a line to compare with; none where it is not known."""
     values = next(iter(results.values.values()), {})
@@ -78,7 +92,7 @@ def loss_curves(results: Results) -> list[Chart]:
     for x in results.study.xs:
         series = []
         for i, arm in enumerate(arms_of(results)):
-            points, count = _mean_curve([results.get(arm, x, seed) or {} for seed in results.seeds])
+            points, count = _mean_curve(results.of_seeds(arm, x))
             few = f" ({count} of {len(results.seeds)} seeds)" if count < len(results.seeds) else ""
             if points:
                 series.append(Series(name=arm + few, points=points, colour=i, dash=i))

@@ -42,12 +42,12 @@ def largest(finding: Finding) -> Mapping[str, float]:
     return {arm: value or 0.0 for arm, value in found.items()}
 
 
-def is_seen(finding: Finding, arm: str, expected: str) -> bool | None:
-    """Return whether an arm's difference is LOWER, HIGHER or NO_DIFFERENCE, as was expected.
+def is_seen(finding: Finding, arm: str, expected: str, x: float = 0.0) -> bool | None:
+    """Return whether an arm's difference at `x` is LOWER, HIGHER or NO_DIFFERENCE, as expected.
 
     None where too few of its runs were left to tell.
     """
-    one = _difference(finding, arm)
+    one = _difference(finding, arm, x)
     if one is None:
         return None
     if not one.seen or expected == NO_DIFFERENCE:
@@ -55,12 +55,12 @@ def is_seen(finding: Finding, arm: str, expected: str) -> bool | None:
     return (one.mean < 0) == (expected == LOWER)
 
 
-def differs_by(finding: Finding, arm: str, low: float, high: float) -> bool | None:
-    """Return whether an arm's difference is from `low` to `high`, by its 95% interval.
+def differs_by(finding: Finding, arm: str, low: float, high: float, x: float = 0.0) -> bool | None:
+    """Return whether an arm's difference at `x` is from `low` to `high`, by its 95% interval.
 
     None where the interval is neither inside nor outside, and where there is none.
     """
-    one = _difference(finding, arm)
+    one = _difference(finding, arm, x)
     return None if one is None else within(one.interval, low, high)
 
 
@@ -71,5 +71,5 @@ def within(interval: tuple[float, float], low: float, high: float) -> bool | Non
     return False if interval[1] < low or high < interval[0] else None
 
 
-def _difference(finding: Finding, arm: str) -> Difference | None:
-    return next((one for one in finding.differences if one.arm == arm), None)
+def _difference(finding: Finding, arm: str, x: float) -> Difference | None:
+    return next((one for one in finding.differences if (one.arm, one.x) == (arm, x)), None)

@@ -12,12 +12,12 @@ from groundup.lab.conclusions.measured import (
     entropy_line,
     finite,
     lost_word,
-    mean_and_spread,
     metric_numbers,
+    swept_curves,
 )
 from groundup.lab.conclusions.words import at_x, capital, joined, metric_words
 from groundup.lab.experiment import Finding, Results, Table
-from groundup.report.charts import Chart, Series
+from groundup.report.charts import Chart
 
 
 class _Swept(NamedTuple):
@@ -114,26 +114,10 @@ def _table(results: Results, name: str, over: str, found: Sequence[_Swept]) -> T
 
 
 def _chart(results: Results, metric: str) -> Chart:
-    series = []
-    for i, arm in enumerate(arms_of(results)):
-        means = [
-            (x, *mean_and_spread(metric_numbers(results, metric, arm, x)))
-            for x in sorted(results.study.xs)
-        ]
-        series.append(
-            Series(
-                name=arm,
-                points=[(float(x), mean) for x, mean, _ in means],
-                spread=[spread for _, _, spread in means] if len(results.seeds) > 1 else (),
-                dots=True,
-                colour=i,
-                dash=i,
-            )
-        )
     name, over = metric_words(metric), results.study.x_name
     return Chart(
         title=f"{capital(name)} over {over}",
-        series=[*series, *entropy_line(results)],
+        series=[*swept_curves(results, metric), *entropy_line(results)],
         x_label=over,
         y_label=f"{name}, nats a token",
         x_log=min(results.study.xs) > 0,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import takewhile
 
 from groundup.lab.conclusions import differences
 from groundup.lab.conclusions.measured import mean_and_spread
+from groundup.lab.conclusions.predicted import differs_by, with_predictions
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
+    Difference,
     Experiment,
     Finding,
     Prediction,
@@ -95,14 +98,17 @@ def conclude(results: Results) -> Finding:
     by_arm = {difference.arm: difference for difference in finding.differences}
     figures = {**finding.figures, "law": law(results)}
     finding = replace(finding, figures=figures, charts=[_chart(results), *finding.charts])
-    if not {*FEW, MANY} <= by_arm.keys():
-        return finding
-    nearly = [by_arm[arm].interval[1] < NEARLY for arm in FEW]
-    too_often = by_arm[MANY].interval[0] > NEARLY
-    return replace(
+    if MANY in by_arm:
+        finding = replace(finding, verdict=_verdict(results, by_arm))
+    return with_predictions(
         finding,
-        verdict=_verdict(results, finding),
-        came_out=all(nearly) and too_often,
+        {
+            **{
+                f"{arm}: within {NEARLY} nats": differs_by(finding, arm, -math.inf, NEARLY)
+                for arm in FEW
+            },
+            f"{MANY}: higher by more": differs_by(finding, MANY, NEARLY, math.inf),
+        },
     )
 
 
@@ -121,7 +127,7 @@ def law(results: Results) -> dict[str, float]:
     What less new text gives is read from the curves of new text: the training loss of text that is
     seen for the first time.
     """
-    runs = [run for seed in results.seeds if (run := results.get("new text", 0.0, seed))]
+    runs = results.of_seeds("new text")
 
     def loss(share: float) -> float:
         return statistics.fmean(loss_at(run, share) for run in runs)
@@ -129,8 +135,7 @@ def law(results: Results) -> dict[str, float]:
     return {name: loss(worth(n)) - loss(1.0) for name, n in PASSES.items()}
 
 
-def _verdict(results: Results, finding: Finding) -> str:
-    by_arm = {difference.arm: difference for difference in finding.differences}
+def _verdict(results: Results, by_arm: Mapping[str, Difference]) -> str:
     as_good = list(takewhile(lambda arm: by_arm[arm].interval[1] < NEARLY, by_arm))
     most = f"Up to {as_good[-1]}" if as_good else "Not even 2 passes"
     low, high = by_arm[MANY].interval

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from groundup.config import GPTConfig
 from groundup.lab.conclusions import differences, sweep
+from groundup.lab.conclusions.measured import arms_of
 from groundup.lab.conclusions.statistics import t_interval
 from groundup.lab.experiment import (
     TRAINED,
@@ -80,7 +81,7 @@ def _sizes(config: GPTConfig) -> dict[str, int]:
 def conclude_shapes(results: Results) -> Finding:
     """Conclude how far the losses of shapes of the same size lie apart, and their speeds."""
     finding = differences(results, "train_loss", MIDDLE)
-    losses = {arm: statistics.fmean(results.numbers("train_loss", arm)) for arm in _arms(results)}
+    losses = {arm: statistics.fmean(results.numbers("train_loss", arm)) for arm in arms_of(results)}
     middle = losses[MIDDLE]
     best, worst = (choose(losses, key=losses.__getitem__) for choose in (min, max))
     apart = max(abs(loss / middle - 1) for loss in losses.values())
@@ -110,10 +111,6 @@ def conclude_shapes(results: Results) -> Finding:
     )
 
 
-def _arms(results: Results) -> list[str]:
-    return [arm.name for arm in results.study.arms]
-
-
 def _speed(results: Results, arm: str) -> float:
     """Return trained tokens a second, median over the seeds."""
     return statistics.median(results.numbers("tokens_per_second", arm))
@@ -122,7 +119,7 @@ def _speed(results: Results, arm: str) -> float:
 def _table(results: Results, losses: dict[str, float]) -> Table:
     rows = []
     for arm, loss in losses.items():
-        values = results.get(arm) or {}
+        values = results.get(arm)
         sizes = (f"{values[name]:,.0f}" for name in ("block_parameters", "all_parameters"))
         rows.append([arm, *sizes, f"{loss:.3f}", f"{_speed(results, arm):,.0f}"])
     return Table(

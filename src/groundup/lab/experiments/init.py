@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from groundup.base.words import counted
@@ -189,10 +190,6 @@ def _first_chart(results: Results) -> Chart:
 
 def _stream(seeds: Sequence[int]) -> Study:
     expected = {OURS: (-0.2, 0.2), UNSHRUNK: (0.8, 1.2)}
-
-    def conclude(results: Results) -> Finding:
-        return slopes(results, "variance", expected, "variance")
-
     return Study(
         name="stream-by-depth",
         title="What the shrinking does to the residual stream, untrained",
@@ -212,7 +209,7 @@ def _stream(seeds: Sequence[int]) -> Study:
         at=swept("n_layers"),
         model={**SHAPE, "context_length": 32},
         measure=stream,
-        conclude=conclude,
+        conclude=partial(slopes, metric="variance", expected=expected),
     )
 
 
@@ -268,10 +265,6 @@ def _conclude_stds(results: Results) -> Finding:
 
 def _losses(scale: float, longer: float) -> Study:
     expected = {UNSHRUNK: NO_DIFFERENCE, SMALL: HIGHER, LARGE: HIGHER}
-
-    def conclude(results: Results) -> Finding:
-        return differences(results, "val_loss", OURS, expected=expected)
-
     return Study(
         name="loss",
         title=f"The loss from other starts, 4 deep, at a rate of {RATE:g}",
@@ -294,14 +287,11 @@ def _losses(scale: float, longer: float) -> Study:
         model=SHAPE,
         train={**TRAIN, "steps": round(250 * longer)},
         measure=train_arm,
-        conclude=conclude,
+        conclude=partial(differences, metric="val_loss", against=OURS, expected=expected),
     )
 
 
 def _deep(scale: float, longer: float) -> Study:
-    def conclude(results: Results) -> Finding:
-        return differences(results, "val_loss", OURS, expected={UNSHRUNK: HIGHER})
-
     deep = 12 if scale < 6 else 24
     return Study(
         name="loss-deep",
@@ -318,7 +308,7 @@ def _deep(scale: float, longer: float) -> Study:
         model={**SHAPE, "emb_dim": 48, "n_layers": deep},
         train={**TRAIN, "steps": round(150 * longer)},
         measure=train_arm,
-        conclude=conclude,
+        conclude=partial(differences, metric="val_loss", against=OURS, expected={UNSHRUNK: HIGHER}),
     )
 
 

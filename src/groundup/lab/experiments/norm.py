@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from groundup.lab.conclusions import HIGHER, NO_DIFFERENCE, differences, slopes, sweep
@@ -23,7 +24,7 @@ from groundup.lab.experiment import (
     swept_setting,
 )
 from groundup.lab.measures.initialisation import XavierStart, first_pass, variance
-from groundup.lab.measures.norm_parts import OWN
+from groundup.lab.measures.parts import OWN
 from groundup.lab.measures.training import PLAIN, train_arm
 
 BEFORE, NONE, RMS, AFTER, BOTH = (
@@ -93,10 +94,6 @@ def _gradient(seeds: Sequence[int]) -> Study:
         "ours after": (-0.2, 0.2),
     }
     xavier, after = XavierStart(), {"norm_order": "original"}
-
-    def conclude(results: Results) -> Finding:
-        return slopes(results, "gradient", expected, "gradient's norm")
-
     return Study(
         name="gradient-by-depth",
         title="The last block's gradient over depth, untrained",
@@ -125,17 +122,13 @@ def _gradient(seeds: Sequence[int]) -> Study:
         at=swept("n_layers"),
         model={**SHAPE, "context_length": 32},
         measure=at_start,
-        conclude=conclude,
+        conclude=partial(slopes, metric="gradient", expected=expected, y_label="gradient's norm"),
     )
 
 
 def _stream(seeds: Sequence[int]) -> Study:
     flat = (-0.2, 0.2)
     expected = {"Xavier unshrunk": (0.8, 1.2), "Xavier shrunk": flat, "ours": flat}
-
-    def conclude(results: Results) -> Finding:
-        return slopes(results, "variance", expected, "variance")
-
     return Study(
         name="stream-by-depth",
         title="The residual stream's variance over depth, untrained",
@@ -160,7 +153,7 @@ def _stream(seeds: Sequence[int]) -> Study:
         at=swept("n_layers"),
         model={**SHAPE, "context_length": 32},
         measure=at_start,
-        conclude=conclude,
+        conclude=partial(slopes, metric="variance", expected=expected),
     )
 
 
@@ -226,10 +219,6 @@ def _lost(results: Results) -> set[str]:
 
 def _losses(scale: float, longer: float) -> Study:
     expected = {NONE: HIGHER, AFTER: HIGHER, RMS: NO_DIFFERENCE}
-
-    def conclude(results: Results) -> Finding:
-        return differences(results, "val_loss", BEFORE, expected=expected)
-
     return Study(
         name="loss",
         title=f"The loss at a rate of {RATE:g}",
@@ -246,7 +235,7 @@ def _losses(scale: float, longer: float) -> Study:
         model=SHAPE,
         train={**PLAIN, "learning_rate": RATE, "steps": round(250 * longer)},
         measure=train_arm,
-        conclude=conclude,
+        conclude=partial(differences, metric="val_loss", against=BEFORE, expected=expected),
     )
 
 
@@ -320,9 +309,6 @@ def _squash_rates(longer: float) -> Study:
 
 
 def _squash_losses(longer: float) -> Study:
-    def conclude(results: Results) -> Finding:
-        return differences(results, "val_loss", BEFORE, expected={SQUASHED: NO_DIFFERENCE})
-
     return Study(
         name="squash-loss",
         title=f"The loss with a squashing instead of a norm, at a rate of {RATE:g}",
@@ -336,7 +322,12 @@ def _squash_losses(longer: float) -> Study:
         seeds=range(1, 6),
         train={**PLAIN, "learning_rate": RATE, "steps": round(250 * longer)},
         measure=train_arm,
-        conclude=conclude,
+        conclude=partial(
+            differences,
+            metric="val_loss",
+            against=BEFORE,
+            expected={SQUASHED: NO_DIFFERENCE},
+        ),
         **SQUASH,
     )
 

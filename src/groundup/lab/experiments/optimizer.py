@@ -113,9 +113,8 @@ def at_their_best(results: Results) -> Results:
     for arm in study.arms:
         for seed in study.seeds:
             others = [other for other in study.seeds if other != seed] or [seed]
-            found = results.get(arm.name, _best(results, arm.name, others), seed)
-            assert found is not None, "a study is concluded from all its cells"
-            values[Cell(study.name, arm.name, 0.0, seed)] = found
+            best = _best(results, arm.name, others)
+            values[Cell(study.name, arm.name, 0.0, seed)] = results.get(arm.name, best, seed)
     return Results(study, values)
 
 
@@ -129,8 +128,7 @@ def in_equal_time(best: Results) -> dict[str, float]:
     reached: dict[str, float] = {}
     for arm in arms:
         share = min(seconds.values()) / seconds[arm]
-        runs = (best.get(arm, seed=seed) for seed in best.seeds)
-        reached[arm] = statistics.fmean(loss_at(run, share) for run in runs if run)
+        reached[arm] = statistics.fmean(loss_at(run, share) for run in best.of_seeds(arm))
     return reached
 
 

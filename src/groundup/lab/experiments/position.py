@@ -292,8 +292,7 @@ def _with_positions(finding: Finding, results: Results, least: float | None = No
 
 def _measured(results: Results, metric: str, arm: str) -> list[Any]:
     """Return what the runs of an arm measured that were not lost."""
-    every = [results.get(arm, seed=seed) for seed in results.seeds]
-    return [values[metric] for values in every if values and metric in values]
+    return [values[metric] for values in results.of_seeds(arm) if metric in values]
 
 
 def _mean(results: Results, metric: str, arm: str) -> str:

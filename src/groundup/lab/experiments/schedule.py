@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from groundup.lab.conclusions import differences
+from groundup.lab.conclusions import HIGHER, differences
+from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
-    Difference,
     Experiment,
     Finding,
     Prediction,
@@ -99,36 +97,28 @@ def warm_up(steps: int) -> Study:
 def conclude_decay(results: Results) -> Finding:
     """Compare the ends with a cosine to zero."""
     finding = differences(results, "val_loss", ZERO)
-    if len(finding.differences) < len(results.study.xs) * (len(results.study.arms) - 1):
-        return finding
-    came_out = (alike(d) if d.arm == WSD else d.seen and d.mean > 0 for d in finding.differences)
-    return replace(finding, came_out=all_of(*came_out))
+    parts = {}
+    for x in results.study.xs:
+        for arm in (CONSTANT, TENTH):
+            parts[f"{arm} ends higher at {x:g}"] = is_seen(finding, arm, HIGHER, x)
+        close = differs_by(finding, WSD, -ALIKE, ALIKE, x)
+        parts[f"{WSD} ends within {ALIKE} nats at {x:g}"] = close
+    return with_predictions(finding, parts)
 
 
 def conclude_warm_up(results: Results) -> Finding:
     """Compare trainings with and without warm-up at each rate."""
     finding = differences(results, "val_loss", WARM)
-    by_rate = {difference.x: difference for difference in finding.differences}
     low, high = RATES[0], RATES[-1]
-    if not {low, high} <= by_rate.keys():
-        return finding
-    helps = by_rate[high].seen and by_rate[high].mean > 0
-    return replace(finding, came_out=all_of(helps, alike(by_rate[low])))
-
-
-def alike(difference: Difference) -> bool | None:
-    """Tell whether a difference is within `ALIKE`; None where its interval allows for both."""
-    low, high = difference.interval
-    if low > -ALIKE and high < ALIKE:
-        return True
-    return False if low > ALIKE or high < -ALIKE else None
-
-
-def all_of(*came_out: bool | None) -> bool | None:
-    """Tell whether all parts of a prediction came out; None if none failed and one is not known."""
-    if False in came_out:
-        return False
-    return None if None in came_out else True
+    return with_predictions(
+        finding,
+        {
+            f"at {low:g} {COLD} ends within {ALIKE} nats": differs_by(
+                finding, COLD, -ALIKE, ALIKE, low
+            ),
+            f"at {high:g} {COLD} ends higher": is_seen(finding, COLD, HIGHER, high),
+        },
+    )
 
 
 EXPERIMENT = Experiment(

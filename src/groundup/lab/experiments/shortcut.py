@@ -8,9 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from groundup.lab.conclusions import differences, sweep
+from groundup.lab.conclusions import HIGHER, differences, sweep
+from groundup.lab.conclusions.book_network import BOOK_SEED, WITH, WITHOUT, conclude_book_network
+from groundup.lab.conclusions.cut_blocks import conclude_cuts
+from groundup.lab.conclusions.fading import conclude_cosine, conclude_gradients
 from groundup.lab.conclusions.predicted import largest, with_predictions
 from groundup.lab.experiment import (
     AT_INITIALISATION,
@@ -24,72 +27,17 @@ from groundup.lab.experiment import (
     swept,
     swept_setting,
 )
-from groundup.lab.measures.book_network import book_study
-from groundup.lab.measures.cut_blocks import cut_study
-from groundup.lab.measures.fading import (
-    conclude_cosine,
-    conclude_gradients,
-    measure_cosine,
-    measure_gradients,
-)
-from groundup.lab.measures.initialisation import XavierStart
+from groundup.lab.measures.book_network import measure_book_network
+from groundup.lab.measures.cut_blocks import train_and_cut
+from groundup.lab.measures.fading import measure_cosine, measure_gradients
+from groundup.lab.measures.initialisation import NormalStart, XavierStart
+from groundup.lab.measures.parts import OWN
 from groundup.lab.measures.training import PLAIN, train_arm
-from groundup.model import GPT, NO_CACHE, PARTS, Cache, PreNormBlock
+from groundup.model import GPT
 from groundup.model.init import STANDARD_DEVIATION
-from groundup.model.positions import LearnedPositions, Rotate, unrotated
+from groundup.model.positions import LearnedPositions
 
-
-class BareBlock(PreNormBlock):
-    """No shortcut: what comes in is gone."""
-
-    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
-        """Return what the feed-forward makes of what attention makes of `x` (B, T, D)."""
-        x = self.attn(self.attn_norm(x), cache, rotate)
-        made: Tensor = self.ffn(self.ffn_norm(x))
-        return made
-
-
-class AttentionShortcutBlock(PreNormBlock):
-    """A shortcut only round attention."""
-
-    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
-        """Return what the feed-forward makes of `x` (B, T, D) and attention's contribution."""
-        x = x + self.attn(self.attn_norm(x), cache, rotate)
-        made: Tensor = self.ffn(self.ffn_norm(x))
-        return made
-
-
-class FeedForwardShortcutBlock(PreNormBlock):
-    """A shortcut only round the feed-forward."""
-
-    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
-        """Return what attention makes of `x` (B, T, D), with the feed-forward's added."""
-        x = self.attn(self.attn_norm(x), cache, rotate)
-        made: Tensor = x + self.ffn(self.ffn_norm(x))
-        return made
-
-
-class NoNorm(nn.Module):
-    """No norm: what comes in goes out."""
-
-    def __init__(self, width: int, eps: float, bias: bool) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x`."""
-        return x
-
-
-OWN = replace(
-    PARTS,
-    norms={**PARTS.norms, "none": NoNorm},
-    blocks={
-        **PARTS.blocks,
-        "none": BareBlock,
-        "attention": AttentionShortcutBlock,
-        "feed_forward": FeedForwardShortcutBlock,
-    },
-)
+SCALED, UNSCALED = "residual scaling", "no residual scaling"
 BOTH, ATTENTION, FEED_FORWARD, NONE = "both", "only attention", "only feed-forward", "none"
 BLOCK_OF = {BOTH: "pre", ATTENTION: "attention", FEED_FORWARD: "feed_forward", NONE: "none"}
 
@@ -115,7 +63,7 @@ def unit_embeddings(model: GPT) -> None:
 def untrained_arm(shortcuts: bool, norms: bool, start: str) -> Arm:
     """Return an untrained transformer with or without shortcuts and norms."""
     return Arm(
-        name=untrained_name(shortcuts, norms, start),
+        name=NAMES[shortcuts, norms, start],
         model={
             "norm_order": "pre" if shortcuts else "none",
             "norm": "layernorm" if norms else "none",
@@ -126,25 +74,17 @@ def untrained_arm(shortcuts: bool, norms: bool, start: str) -> Arm:
     )
 
 
-def untrained_name(shortcuts: bool, norms: bool, start: str) -> str:
-    """Return the name of `untrained_arm` of the same."""
-    return f"{'' if shortcuts else 'no '}shortcuts, {'' if norms else 'no '}norms, {start}"
-
-
 NAMES = {
-    (shortcuts, norms, start): untrained_name(shortcuts, norms, start)
+    (shortcuts, norms, start): (
+        f"{'' if shortcuts else 'no '}shortcuts, {'' if norms else 'no '}norms, {start}"
+    )
     for start in (XAVIER, OURS)
     for norms in (True, False)
     for shortcuts in (True, False)
 }
 FADE_EXPECTED = {
-    NAMES[True, True, XAVIER]: (0.9, math.inf),
-    NAMES[False, True, XAVIER]: (0.9, math.inf),
-    NAMES[True, False, XAVIER]: (0.9, math.inf),
+    **dict.fromkeys(NAMES.values(), (0.9, math.inf)),
     NAMES[False, False, XAVIER]: (FADING - 0.1, FADING + 0.1),
-    NAMES[True, True, OURS]: (0.9, math.inf),
-    NAMES[False, True, OURS]: (0.9, math.inf),
-    NAMES[True, False, OURS]: (0.9, math.inf),
     NAMES[False, False, OURS]: (0.0, 0.01),
 }
 COLLAPSE_PAIRS = [
@@ -152,6 +92,31 @@ COLLAPSE_PAIRS = [
     (NAMES[False, False, XAVIER], NAMES[True, False, XAVIER]),
     (NAMES[False, True, OURS], NAMES[True, True, OURS]),
 ]
+
+
+def book_study() -> Study:
+    """Return the book's demonstration, at its seed and at others."""
+    return Study(
+        name="book",
+        title="The book's demonstration",
+        kind=AT_INITIALISATION,
+        prediction=Prediction(
+            says=f"at seed {BOOK_SEED} the book's ten figures; at other seeds the gradient that "
+            "enters a layer shrinks without shortcuts, and a layer with one leaves at least 0.9 "
+            "of it (geometric mean)",
+            source="Raschka, 2024, section 4.4; ours for the other seeds",
+        ),
+        equal="five layers, three inputs, GELU, the same weights",
+        measured="mean absolute gradient of each layer's weights; norm of the gradient that enters "
+        "each layer",
+        arms=[
+            Arm(name=WITHOUT, options={"shortcuts": False}),
+            Arm(name=WITH, options={"shortcuts": True}),
+        ],
+        seeds=(BOOK_SEED, *range(1, 33)),
+        measure=measure_book_network,
+        conclude=conclude_book_network,
+    )
 
 
 def gradient_study() -> Study:
@@ -247,7 +212,7 @@ def conclude_depths(results: Results) -> Finding:
     return with_predictions(
         finding,
         {
-            "both: every depth trains": all(values and values["trains"] for values in both),
+            "both: every depth trains": all(values["trains"] for values in both),
             f"none: no depth of {N_BLOCKS} or more trains": last[NONE] < N_BLOCKS,
             "one of the two: no less than none, no more than both": all(
                 last[NONE] <= last[a] <= last[BOTH] for a in one
@@ -277,8 +242,34 @@ def seeds_study(train: dict[str, Any], seeds: Sequence[int]) -> Study:
             differences,
             metric="train_loss",
             against=BOTH,
-            expected=dict.fromkeys((ATTENTION, FEED_FORWARD, NONE), "higher"),
+            expected=dict.fromkeys((ATTENTION, FEED_FORWARD, NONE), HIGHER),
         ),
+    )
+
+
+def cut_study(train: dict[str, Any], seeds: Sequence[int]) -> Study:
+    """Return what single blocks of a trained model are worth, residual scaling on and off."""
+    return Study(
+        name="cut",
+        title="One block left out, residual scaling on and off",
+        kind=TRAINED,
+        prediction=Prediction(
+            says="a block left out, or swapped with the next, costs less than a tenth of what was "
+            "learnt (median), as paths through the other blocks remain; starting the last "
+            "projection on each shortcut smaller by 1/sqrt(2L) does not end higher",
+            source="Veit et al., 2016; Radford et al., 2019, for the scaling",
+        ),
+        equal=f"8 blocks, {HELD} but for its scaling, both shortcuts",
+        measured="validation loss, nats a token, of the changed model; training loss of the whole",
+        arms=[
+            Arm(name=SCALED),
+            Arm(name=UNSCALED, start=NormalStart(std=STANDARD_DEVIATION, shrunk=False)),
+        ],
+        seeds=seeds,
+        model={**NARROW, "n_layers": 8},
+        train=train,
+        measure=train_and_cut,
+        conclude=partial(conclude_cuts, against=SCALED),
     )
 
 
@@ -323,7 +314,7 @@ def studies(scale: float) -> list[Study]:
         collapse_study(),
         depth_study(train, depths),
         seeds_study(train, seeds),
-        cut_study({**NARROW, "n_layers": 8}, train, seeds, f"8 blocks, {HELD}"),
+        cut_study(train, seeds),
         *([rate_study(train)] if scale >= 2 else []),
     ]
 

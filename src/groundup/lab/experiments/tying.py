@@ -14,6 +14,7 @@ from groundup.config import GPTConfig
 from groundup.config.shapes import parameter_shapes
 from groundup.data import TokenSplit
 from groundup.lab.conclusions import HIGHER, LOWER, differences
+from groundup.lab.conclusions.measured import arms_of
 from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
     TRAINED,
@@ -166,11 +167,7 @@ def conclude_pieces(results: Results) -> Finding:
 
 def _with_sizes(finding: Finding, results: Results) -> Finding:
     """Return the finding with the parameters of each arm."""
-    sizes = {
-        arm.name: int(values["parameters"])
-        for arm in results.study.arms
-        if (values := results.get(arm.name))
-    }
+    sizes = {arm: int(results.get(arm)["parameters"]) for arm in arms_of(results)}
     table = Table(
         title="Parameters, a tied head counted once",
         head=["arm", "parameters"],

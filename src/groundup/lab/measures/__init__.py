@@ -1,1 +1,1 @@
-"""What cells measure: trainings, first passes of untrained models, and what to make of both."""
+"""What cells measure: trainings, and first passes of untrained models."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from groundup.base.files import atomic_writer, write_text
 from groundup.lab.conclusions.page import experiment_page
-from groundup.lab.experiment import Cell, Concluded, Difference, ExperimentReport, Values
+from groundup.lab.experiment import Cell, Concluded, ExperimentReport, Values
 from groundup.lab.running.folder import FIGURES, REPORT, LabFolder
 from groundup.report.drawing import drawing
 from groundup.report.png import png as png_of
@@ -65,25 +66,9 @@ def _study(concluded: Concluded) -> dict[str, Any]:
         "source": study.prediction.source,
         "verdict": finding.verdict,
         "came_out": finding.came_out,
-        "differences": [_difference(one) for one in finding.differences],
+        "differences": [{**asdict(one), "seen": one.seen} for one in finding.differences],
         "figures": dict(finding.figures),
         "notes": list(finding.notes),
-    }
-
-
-def _difference(one: Difference) -> dict[str, Any]:
-    return {
-        "arm": one.arm,
-        "against": one.against,
-        "metric": one.metric,
-        "x": one.x,
-        "mean": one.mean,
-        "interval": list(one.interval),
-        "p": one.p,
-        "adjusted_p": one.adjusted_p,
-        "smallest_seen": one.smallest_seen,
-        "n_pairs": one.n_pairs,
-        "seen": one.seen,
     }
 
 

@@ -1,4 +1,4 @@
-"""Norms, and an order of them, that groundup does not have: none, a squashing, after the sum."""
+"""Norms and blocks that groundup does not have: no norm, a squashing, no shortcuts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model import PARTS, build_attention, build_feed_forward, build_norm
+from groundup.model import PARTS, PreNormBlock, build_attention, build_feed_forward, build_norm
 from groundup.model.attention import NO_CACHE, Attend, Cache
 from groundup.model.parts import Parts
 from groundup.model.positions import Rotate, unrotated
@@ -28,6 +28,36 @@ class OriginalBlock(nn.Module):
         """Return `x` (B, T, D) with each contribution added and the sum normed."""
         x = self.attn_norm(x + self.attn(x, cache, rotate))
         return self.ffn_norm(x + self.ffn(x))  # type: ignore[no-any-return]
+
+
+class BareBlock(PreNormBlock):
+    """No shortcut: what comes in is gone."""
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
+        """Return what the feed-forward makes of what attention makes of `x` (B, T, D)."""
+        x = self.attn(self.attn_norm(x), cache, rotate)
+        made: Tensor = self.ffn(self.ffn_norm(x))
+        return made
+
+
+class AttentionShortcutBlock(PreNormBlock):
+    """A shortcut only round attention."""
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
+        """Return what the feed-forward makes of `x` (B, T, D) and attention's contribution."""
+        x = x + self.attn(self.attn_norm(x), cache, rotate)
+        made: Tensor = self.ffn(self.ffn_norm(x))
+        return made
+
+
+class FeedForwardShortcutBlock(PreNormBlock):
+    """A shortcut only round the feed-forward."""
+
+    def forward(self, x: Tensor, cache: Cache = NO_CACHE, rotate: Rotate = unrotated) -> Tensor:
+        """Return what attention makes of `x` (B, T, D), with the feed-forward's added."""
+        x = self.attn(self.attn_norm(x), cache, rotate)
+        made: Tensor = x + self.ffn(self.ffn_norm(x))
+        return made
 
 
 class NoNorm(nn.Module):
@@ -61,5 +91,11 @@ class DynamicTanh(nn.Module):
 OWN = replace(
     PARTS,
     norms={**PARTS.norms, "none": NoNorm, "dynamic_tanh": DynamicTanh},
-    blocks={**PARTS.blocks, "original": OriginalBlock},
+    blocks={
+        **PARTS.blocks,
+        "original": OriginalBlock,
+        "none": BareBlock,
+        "attention": AttentionShortcutBlock,
+        "feed_forward": FeedForwardShortcutBlock,
+    },
 )
