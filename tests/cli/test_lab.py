@@ -49,7 +49,7 @@ def test_the_prediction_stands_before_the_first_run(groundup: Groundup, toy: str
         "AdamW at a fixed rate of 0.001; 3 steps of 2 sequences of 8 tokens",
         "13 of 16 cells are left to measure",
         "There are 12 norms.",
-        "Verdict",
+        "Verdict   Before: the prediction came out",
         "lab/toy/report.html",
         "lab/toy/results.csv",
     ]
@@ -154,7 +154,7 @@ def test_a_budget_that_is_needed_or_too_small(groundup: Groundup, toy: str) -> N
     done = groundup(*words, "--budget", "0.01s")
     assert done.status == 2
     assert "is too small: it takes about" in done.error
-    assert "of end 0 of 2 seeds would fit, too few to show a difference" in done.error
+    assert "0 of 2 seeds of the study 'end' would fit, too few to show a difference" in done.error
     source = Path(toy).read_text()
     Path(toy).write_text(source.replace("studies=studies)", "studies=studies, least=2)"))
     done = groundup(*words)

@@ -129,9 +129,12 @@ def _list(as_json: bool) -> None:
 
 
 def _show(report: ExperimentReport) -> None:
-    """Print the sentence, and where the page and the figures are."""
+    """Print of each study what became of its prediction, and where the page and the numbers are."""
+    from groundup.lab.conclusions.words import PREDICTED
+
     print_text("")
-    say("Verdict", report.verdict)
-    for label, file in (("Page", "report.html"), ("Figures", "results.csv")):
+    for i, (study, finding) in enumerate(report.concluded):
+        say("" if i else "Verdict", f"{study.title}: {PREDICTED[finding.came_out]}")
+    for label, file in (("Page", "report.html"), ("Numbers", "results.csv")):
         if (report.folder / file).is_file():
             say(label, str(report.folder / file))

@@ -78,8 +78,9 @@ class Screen(LabScreen):
             if study.name not in self._told:
                 _say("Predicted", predicted(study))
             for what, words in facts(study):
-                _say(capital(what), words)
-            _say("Cells", f"{len(study.cells()):,}, measured by {plan.processes} at once")
+                if what != "evidence":  # stands in the heading
+                    _say(capital(what), words)
+            _say("Cells", f"{len(study.cells()):,}, {plan.processes} at a time")
         print_text("")
 
     def timing(self, done: int, total: int) -> None:

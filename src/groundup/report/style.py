@@ -127,6 +127,7 @@ progress { width:100%; max-width:30rem; height:.7rem; accent-color:var(--fill); 
 .alert { background:var(--alert-ground); color:var(--alert); border-left:4px solid currentColor;
   padding:.6rem .9rem; border-radius:4px; max-width:none; }
 .verdict { border-left:4px solid var(--fill); padding:.2rem .9rem; max-width:none; }
+h1 + .verdict { margin-top:1.2rem; }
 .none { color:var(--soft); font-style:italic; }
 .cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(9.6rem,1fr)); gap:.7rem;
   margin:0; }
@@ -136,7 +137,7 @@ progress { width:100%; max-width:30rem; height:.7rem; accent-color:var(--fill); 
 .cards dt + dd { color:var(--ink); font-size:1.4rem; font-weight:650; letter-spacing:-.01em;
   font-variant-numeric:tabular-nums; }
 .charts { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));
-  gap:1rem; }
+  gap:1rem; margin-bottom:1.5rem; }
 .pair { display:grid; gap:0 2rem; } .pair > * { min-width:0; }
 @media (min-width:62rem) { .pair { grid-template-columns:9fr 11fr; } }
 .charts > .first { grid-column:1 / -1; }

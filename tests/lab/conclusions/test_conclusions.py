@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from groundup.base.errors import UsageError
-from groundup.lab.conclusions import LOWER, NO_DIFFERENCE, differences, slopes, sweep
+from groundup.lab.conclusions import HIGHER, LOWER, NO_DIFFERENCE, differences, slopes, sweep
 from groundup.lab.experiment import AT_INITIALISATION, Results
 from groundup.report.charts import AnyChart, Chart, IntervalChart
 from groundup.report.drawing import drawing
@@ -122,6 +122,14 @@ def test_where_interval_and_correction_disagree_a_note_says_so() -> None:
 def test_a_prediction_comes_out_or_not(expected: dict[str, str], came_out: bool | None) -> None:
     arms = {"a": BASE, "b": LOWER_BY_A_TENTH, "c": LIKE, "d": [LOST] * 5}
     assert differences(made_up(arms), "val_loss", "a", expected=expected).came_out is came_out
+
+
+def test_a_verdict_names_what_was_predicted_otherwise() -> None:
+    results = made_up({"a": BASE, "b": LOWER_BY_A_TENTH, "c": LIKE})
+    expected = {"b": HIGHER, "c": NO_DIFFERENCE}
+    finding = differences(results, "val_loss", "a", expected=expected)
+    assert finding.verdict.endswith(". Predicted, but not so: higher for b.")
+    assert finding.tables[-1].rows == [["higher for b", "no"], ["no difference for c", "yes"]]
 
 
 def test_what_is_neither_better_nor_worse_and_values_of_x() -> None:

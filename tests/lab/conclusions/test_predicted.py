@@ -46,7 +46,8 @@ def test_all_parts_must_come_out(parts, came_out):
     given = Finding(verdict="So.", came_out=None, tables=[before], figures={"slope": 1.0})
     finding = with_predictions(given, parts)
     assert finding.came_out is came_out
-    assert finding.verdict == "So."
+    wrong = [part for part, answer in parts.items() if answer is False]
+    assert finding.verdict == (f"So. Predicted, but not so: {wrong[0]}." if wrong else "So.")
     assert [table.title for table in finding.tables] == ["before", "What was predicted"]
     words = {True: "yes", False: "no", None: "cannot be told"}
     assert finding.tables[1].rows == [[part, words[answer]] for part, answer in parts.items()]

@@ -6,7 +6,8 @@ lost, is told by number and goes into no mean.
 
 from __future__ import annotations
 
-from groundup.lab.conclusions.differences import HIGHER, LOWER, NO_DIFFERENCE, differences
+from groundup.lab.conclusions.differences import differences
+from groundup.lab.conclusions.predicted import HIGHER, LOWER, NO_DIFFERENCE
 from groundup.lab.conclusions.slopes import slopes
 from groundup.lab.conclusions.sweeps import sweep
 

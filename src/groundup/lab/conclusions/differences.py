@@ -16,6 +16,7 @@ from groundup.lab.conclusions.measured import (
     lost_word,
     metric_numbers,
 )
+from groundup.lab.conclusions.predicted import HIGHER, LOWER, NO_DIFFERENCE, with_predictions
 from groundup.lab.conclusions.statistics import CONFIDENCE, corrected, paired_difference
 from groundup.lab.conclusions.words import (
     capital,
@@ -28,8 +29,6 @@ from groundup.lab.conclusions.words import (
 )
 from groundup.lab.experiment import Difference, Finding, Results, Table
 from groundup.report.charts import IntervalChart, Row
-
-LOWER, HIGHER, NO_DIFFERENCE = "lower", "higher", "no difference"
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,16 @@ def differences(
     compared = _compare(results, metric, against)
     said = _Words(metric_words(metric), against, unit, lower_is_better, lost_word(results))
     told = [c.difference for c in compared if c.difference]
-    return Finding(
+    finding = Finding(
         verdict=said.verdict(compared),
-        came_out=_came_out(compared, expected) if expected else None,
+        came_out=None,
         differences=told,
         tables=[said.table(compared)],
         charts=[*said.chart(compared), *loss_curves(results)],
         notes=list(said.notes(compared)),
     )
+    parts = _parts(compared, expected or {})
+    return with_predictions(finding, parts) if parts else finding
 
 
 def _compare(results: Results, metric: str, against: str) -> list[_Compared]:
@@ -100,12 +101,15 @@ def _compare(results: Results, metric: str, against: str) -> list[_Compared]:
     return [replace(c, difference=next(remaining)) if len(c.pairs) > 1 else c for c in compared]
 
 
-def _came_out(compared: Sequence[_Compared], expected: Mapping[str, str]) -> bool | None:
-    """Return whether what was expected came out; None where this cannot be told of all arms."""
-    told = [c.difference for c in compared if c.arm in expected]
-    if any(d and _direction(d) != expected[d.arm] for d in told):
-        return False
-    return True if told and all(told) else None
+def _parts(compared: Sequence[_Compared], expected: Mapping[str, str]) -> dict[str, bool | None]:
+    """Return each part of what was expected with whether it came out; None if it cannot be told."""
+    return {
+        f"{expected[c.arm]} for {c.label}": _direction(c.difference) == expected[c.arm]
+        if c.difference
+        else None
+        for c in compared
+        if c.arm in expected
+    }
 
 
 def _direction(difference: Difference) -> str:

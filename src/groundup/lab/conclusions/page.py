@@ -18,7 +18,7 @@ from groundup.report.page import Section, esc, fold, page, table
 CAME_OUT = {
     True: ("finished", "as predicted"),
     False: ("interrupted", "not as predicted"),
-    None: ("", "prediction undecided"),
+    None: ("", "prediction not judged"),
 }
 """The badge of a finding: its looks, and what it says."""
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from groundup.lab.conclusions.differences import LOWER, NO_DIFFERENCE
+from groundup.lab.conclusions.words import joined
 from groundup.lab.experiment import Difference, Finding, Table
 
+LOWER, HIGHER, NO_DIFFERENCE = "lower", "higher", "no difference"
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 
 def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Finding:
     """Return a finding with a table that says of each part of the prediction whether it came out.
 
-    The whole came out if all parts did; where one did not, it did not; else it cannot be told.
+    The whole came out if all parts did; where one did not, it did not, and the verdict names it;
+    else it cannot be told.
     """
+    wrong = [part for part, answer in parts.items() if answer is False]
     answers = list(parts.values())
     table = Table(
         title="What was predicted",
@@ -24,7 +27,10 @@ def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Find
     )
     return replace(
         finding,
-        came_out=False if False in answers else None if None in answers else True,
+        verdict=f"{finding.verdict} Predicted, but not so: {joined(wrong)}."
+        if wrong
+        else finding.verdict,
+        came_out=False if wrong else None if None in answers else True,
         tables=[*finding.tables, table],
         figures={**finding.figures, "predictions": dict(parts)},
     )

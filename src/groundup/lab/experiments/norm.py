@@ -106,7 +106,8 @@ def _gradient(seeds: Sequence[int]) -> Study:
             "neither (0, within 0.2).",
             source="Xiong et al., 2020, theorem 1; ours of our initialisation",
         ),
-        equal="64 wide, 2 heads, one sequence of 32 tokens, layer norm",
+        equal="64 wide, 2 heads, one sequence of 32 tokens, layer norm. Before: x + f(norm(x)). "
+        "After: norm(x + f(x)). OLMo 2: x + norm(f(x)).",
         measured="Frobenius norm of the gradient of the last block's ffn.down.weight",
         arms=(
             Arm(name="Xavier before", parts=OWN, start=xavier),

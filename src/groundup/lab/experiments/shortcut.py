@@ -214,7 +214,9 @@ def conclude_depths(results: Results) -> Finding:
         {
             "both: every depth trains": all(values["trains"] for values in both),
             f"none: no depth of {N_BLOCKS} or more trains": last[NONE] < N_BLOCKS,
-            "one of the two: in between": all(last[NONE] <= last[a] <= last[BOTH] for a in one),
+            "one of the two: no less than none, no more than both": all(
+                last[NONE] <= last[a] <= last[BOTH] for a in one
+            ),
         },
     )
 

@@ -55,7 +55,7 @@ def _seeds_that_fit(plan: Plan, study: Study, costs: Costs, kept: Kept, left: fl
     tasks = [task for task in plan.tasks if task.cell.study == study.name]
     a_seed = (plan.seconds(costs.total(tasks)) or math.inf) / len(study.seeds)
     fit = min(len(study.seeds), max(0, int(left / a_seed)))
-    told = f"of {study.name} {fit} of {len(study.seeds)} seeds would fit"
+    told = f"{fit} of {len(study.seeds)} seeds of the study '{study.name}' would fit"
     if fit < 2:
         return f"{told}, too few to show a difference"
     spread = _spread(study, tasks, kept)
