@@ -8,6 +8,7 @@ from dataclasses import replace
 from groundup.lab.conclusions.differences import LOWER, NO_DIFFERENCE
 from groundup.lab.experiment import Difference, Finding, Table
 
+PREDICTED_TITLE = "What was predicted"
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 
@@ -18,7 +19,7 @@ def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Find
     """
     answers = list(parts.values())
     table = Table(
-        title="What was predicted",
+        title=PREDICTED_TITLE,
         head=("prediction", "came out"),
         rows=[[part, ANSWERS[answer]] for part, answer in parts.items()],
     )

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from groundup.lab.conclusions import differences
 from groundup.lab.conclusions.measured import mean_and_spread
+from groundup.lab.conclusions.predicted import with_predictions
 from groundup.lab.experiment import (
     TRAINED,
     Arm,
@@ -97,13 +98,12 @@ def conclude(results: Results) -> Finding:
     finding = replace(finding, figures=figures, charts=[_chart(results), *finding.charts])
     if not {*FEW, MANY} <= by_arm.keys():
         return finding
-    nearly = [by_arm[arm].interval[1] < NEARLY for arm in FEW]
-    too_often = by_arm[MANY].interval[0] > NEARLY
-    return replace(
-        finding,
-        verdict=_verdict(results, finding),
-        came_out=all(nearly) and too_often,
-    )
+    nearly: dict[str, bool | None] = {
+        f"{arm}: within {NEARLY} nats of new text": by_arm[arm].interval[1] < NEARLY for arm in FEW
+    }
+    too_often = {f"{MANY}: more than that above it": by_arm[MANY].interval[0] > NEARLY}
+    finding = replace(finding, verdict=_verdict(results, finding))
+    return with_predictions(finding, nearly | too_often)
 
 
 def worth(passes: int) -> float:
