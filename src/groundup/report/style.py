@@ -139,7 +139,7 @@ progress { width:100%; max-width:30rem; height:.7rem; accent-color:var(--fill); 
 .cards dt + dd { color:var(--ink); font-size:1.4rem; font-weight:650; letter-spacing:-.01em;
   font-variant-numeric:tabular-nums; }
 .charts { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));
-  gap:1rem; }
+  gap:1rem; margin-bottom:1rem; }
 .pair { display:grid; gap:0 2rem; } .pair > * { min-width:0; }
 @media (min-width:62rem) { .pair { grid-template-columns:9fr 11fr; } }
 .charts > .first { grid-column:1 / -1; }
