@@ -274,6 +274,7 @@ def test_a_sweep_tells_the_largest_value_that_trains() -> None:
     chart = curves(finding.charts[0])
     assert chart.series[-1].reference
     assert chart.x_log
+    assert chart.remark == "It trains if it ends 0.1 nats below the unigram entropy."
     json.dumps(finding.figures, allow_nan=False)
 
 

@@ -72,7 +72,9 @@ def test_a_rate_that_does_not_get_there_is_left_out() -> None:
     results = made(STEPS, values)
     assert 128 not in best_steps(results)
     assert set(best_steps(results)) == set(STEPS.xs) - {128}
-    assert "batch 128" in " ".join(STEPS.conclude(results).notes)
+    notes = " ".join(STEPS.conclude(results).notes)
+    assert "batch 128" in notes
+    assert f"The interval is of {len(STEPS.seeds)} seeds" in notes
 
 
 def test_too_few_sizes_are_told() -> None:

@@ -9,6 +9,7 @@ from groundup.lab.conclusions.words import joined
 from groundup.lab.experiment import Difference, Finding, Table
 
 LOWER, HIGHER, NO_DIFFERENCE = "lower", "higher", "no difference"
+PREDICTED_TITLE = "What was predicted"
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 
@@ -21,7 +22,7 @@ def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Find
     wrong = [part for part, answer in parts.items() if answer is False]
     answers = list(parts.values())
     table = Table(
-        title="What was predicted",
+        title=PREDICTED_TITLE,
         head=("prediction", "came out"),
         rows=[[part, ANSWERS[answer]] for part, answer in parts.items()],
     )

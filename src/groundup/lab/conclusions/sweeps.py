@@ -17,6 +17,7 @@ from groundup.lab.conclusions.measured import (
 )
 from groundup.lab.conclusions.words import at_x, capital, joined, metric_words
 from groundup.lab.experiment import Finding, Results, Table
+from groundup.lab.measures.training import TRAINS_BELOW
 from groundup.report.charts import Chart
 
 
@@ -115,12 +116,14 @@ def _table(results: Results, name: str, over: str, found: Sequence[_Swept]) -> T
 
 def _chart(results: Results, metric: str) -> Chart:
     name, over = metric_words(metric), results.study.x_name
+    trains = f"It trains if it ends {TRAINS_BELOW:g} nats below the unigram entropy."
     return Chart(
         title=f"{capital(name)} over {over}",
         series=[*swept_curves(results, metric), *entropy_line(results)],
         x_label=over,
         y_label=f"{name}, nats a token",
         x_log=min(results.study.xs) > 0,
+        remark=trains if metric == "train_loss" else "",
     )
 
 

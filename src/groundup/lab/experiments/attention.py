@@ -166,7 +166,7 @@ def _heads(scale: float) -> Study:
             says="One head as wide as four learns worse than the four. Four that share one head of "
             "keys and values, with the parameters that this saves given to the feed-forward "
             f"network, lose less than {LITTLE} nats: 0.01 in the paper.",
-            source="Vaswani et al., 2017, table 3 (A); Shazeer, 2019, table 3",
+            source="Vaswani et al., 2017, table 3 (A); Shazeer, 2019: perplexity 30.2 against 29.9",
         ),
         equal="2 layers 64 wide, context 64; parameters within 1%; data order, initial tensors of "
         "equal shape, steps, learning rate",
@@ -273,4 +273,5 @@ EXPERIMENT = Experiment(
     question="Why are attention scores divided by sqrt(head_dim), and what do more heads, shared "
     "keys and values, and a window change?",
     studies=studies,
+    minutes=3.5,
 )

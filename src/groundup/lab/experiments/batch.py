@@ -236,7 +236,11 @@ def conclude_steps(results: Results) -> Finding:
         came_out=1 / AGREE < critical / noise < AGREE,
         tables=[_table(steps, fewest, critical)],
         charts=[_chart(steps, fewest, critical)],
-        notes=_notes(results, steps),
+        notes=[
+            *_notes(results, steps),
+            f"The interval is of {len(results.seeds)} seeds drawn anew, with replacement: the "
+            "fewer they are, the more it is too narrow.",
+        ],
         figures={
             "fewest_steps": fewest,
             "critical_batch": critical,

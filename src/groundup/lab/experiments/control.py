@@ -182,4 +182,5 @@ EXPERIMENT = Experiment(
     name="control",
     question="How often does the lab see a difference where there is none?",
     studies=studies,
+    minutes=3.1,
 )

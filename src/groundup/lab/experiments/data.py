@@ -100,16 +100,12 @@ def conclude(results: Results) -> Finding:
     finding = replace(finding, figures=figures, charts=[_chart(results), *finding.charts])
     if MANY in by_arm:
         finding = replace(finding, verdict=_verdict(results, by_arm))
-    return with_predictions(
-        finding,
-        {
-            **{
-                f"{arm}: within {NEARLY} nats": differs_by(finding, arm, -math.inf, NEARLY)
-                for arm in FEW
-            },
-            f"{MANY}: higher by more": differs_by(finding, MANY, NEARLY, math.inf),
-        },
-    )
+    parts = {
+        f"{arm}: within {NEARLY} nats of new text": differs_by(finding, arm, -math.inf, NEARLY)
+        for arm in FEW
+    }
+    parts[f"{MANY}: more than that above it"] = differs_by(finding, MANY, NEARLY, math.inf)
+    return with_predictions(finding, parts)
 
 
 def worth(passes: int) -> float:

@@ -234,4 +234,5 @@ EXPERIMENT = Experiment(
     name="depth-width",
     question="At equal parameters, is it better to be deep or to be wide?",
     studies=studies,
+    minutes=2.9,
 )

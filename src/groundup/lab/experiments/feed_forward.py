@@ -103,4 +103,5 @@ EXPERIMENT = Experiment(
     question="Which activation should the feed-forward network have, and does a gate pay for its "
     "third matrix?",
     studies=studies,
+    minutes=3.3,
 )

@@ -316,4 +316,5 @@ EXPERIMENT = Experiment(
     name="init",
     question="What must the initial weights be like, and what is lost by others?",
     studies=studies,
+    minutes=4.6,
 )

@@ -336,4 +336,5 @@ EXPERIMENT = Experiment(
     name="norm",
     question="Does normalising layer activations stabilise training, and where must the norm be?",
     studies=studies,
+    minutes=4.7,
 )

@@ -214,8 +214,9 @@ def conclude_text(results: Results) -> Finding:
         f"{finding.verdict} At 2 to 4 times the trained length the loss differs from that at its "
         f"end by (95% intervals, nats): {words}; learned positions have no vectors there."
     )
+    figures = {**finding.figures, "beyond": {arm: list(ends) for arm, ends in grows.items()}}
     finding = with_predictions(
-        replace(finding, verdict=verdict),
+        replace(finding, verdict=verdict, figures=figures),
         {
             "none is worse than learned": is_seen(finding, "none", HIGHER),
             f"none loses less than {MOST_WITHOUT} nats": differs_by(
@@ -314,4 +315,5 @@ EXPERIMENT = Experiment(
     question="What does a model know without positions, and how far can learned, sinusoidal and "
     "rotary ones be read?",
     studies=studies,
+    minutes=3.9,
 )

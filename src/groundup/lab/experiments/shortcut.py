@@ -323,4 +323,5 @@ EXPERIMENT = Experiment(
     name="shortcut",
     question="Do gradients fade without shortcut connections, and can deep models train?",
     studies=studies,
+    minutes=3.9,
 )

@@ -182,4 +182,5 @@ EXPERIMENT = Experiment(
     name="tying",
     question="Should the output head be the token embedding itself?",
     studies=studies,
+    minutes=3.4,
 )
