@@ -113,9 +113,10 @@ def test_with_table_a_place_has_the_tables_and_the_figure_that_it_asks_for(lab: 
     ]
     sizes = Table(title="Sizes", head=("arm", "size"), rows=[["a", "1"], ["b", "3"]])
     predicted = Table(title="What was predicted", head=("prediction", "came out"), rows=[])
-    made = report(True, charts, tables=[sizes, predicted])
+    made = report(True, charts, tables=[sizes, predicted], notes=["One seed."])
     page, figures = lab.fill(PAGE.replace("toy/size", "toy/size table"), {"toy": made})
     assert "Sizes:\n\n| arm | size |\n| --- | ---: |\n| a | 1 |\n| b | 3 |\n" in page
+    assert "\nNote: One seed.\n" in page
     assert "What was predicted" not in page
     assert not figures
     page, figures = lab.fill(PAGE.replace("toy/size", "toy/size table, figure 2"), {"toy": made})

@@ -151,9 +151,10 @@ def _measured(report: ExperimentReport) -> str:
 
 
 def _tables(found: Concluded) -> str:
-    """Return a study's tables; what was predicted stands among the claims."""
+    """Return a study's tables and notes; what was predicted stands among the claims."""
     tables = [t for t in found.finding.tables if t.title != PREDICTED_TITLE]
-    return "\n".join(f"{table.title}:\n\n{_rows(table)}" for table in tables)
+    told = [f"{table.title}:\n\n{_rows(table)}" for table in tables]
+    return "\n".join([*told, *(f"Note: {note}\n" for note in found.finding.notes)])
 
 
 def _rows(table: Table) -> str:

@@ -179,4 +179,5 @@ EXPERIMENT = Experiment(
     name="optimizer",
     question="Which optimizer learns most in as many steps, each at its best learning rate?",
     studies=studies,
+    minutes=3.8,
 )

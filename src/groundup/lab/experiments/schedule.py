@@ -125,4 +125,5 @@ EXPERIMENT = Experiment(
     name="schedule",
     question="What is a learning rate worth that rises first and falls at the end?",
     studies=studies,
+    minutes=3.5,
 )
