@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.files import read_json, write_text
-from groundup.lab.conclusions.predicted import PREDICTED_TITLE, within
+from groundup.lab.conclusions.predicted import PREDICTED_TITLE, as_expected, within
 from groundup.lab.conclusions.words import METRICS, number, range_words, reach
 from groundup.lab.experiment import Concluded, Difference, ExperimentReport, Table
 from groundup.lab.running.budget import parse_budget
@@ -194,8 +194,8 @@ def _outcome(claim: Mapping[str, Any], found: Concluded) -> tuple[str, str]:
     elif "within" in claim:
         came_out = None if one is None else within(one.interval, -claim["within"], claim["within"])
     elif "expected" in claim:
-        came_out = None if one is None else _direction(one) == claim["expected"]
-    answer = NOT_SEEN if came_out is False and one and not one.seen else ANSWERS[came_out]
+        came_out = None if one is None else as_expected(one, claim["expected"])
+    answer = NOT_SEEN if came_out is not True and one and not one.seen else ANSWERS[came_out]
     seeds = ", one seed" if len(found.study.seeds) == 1 else ""
     return answer, _figure(claim.get("figure", figure) + seeds, finding.figures)
 
@@ -206,10 +206,6 @@ def _figure(words: str, figures: Mapping[str, Any]) -> str:
         return words.format(**figures)
     except (KeyError, TypeError):
         return ""
-
-
-def _direction(one: Difference) -> str:
-    return ("lower" if one.mean < 0 else "higher") if one.seen else "no difference"
 
 
 def _difference(one: Difference) -> str:

@@ -268,7 +268,7 @@ class ExperimentReport:
     seconds: float
     """How long the measurements took, of all the processes that shared them, end to end."""
     command: Sequence[str]
-    """The words that repeat it."""
+    """The words that repeat it; none for an experiment that only a program has."""
     folder: Path
     """Where results.csv, verdict.json and report.html lie."""
 

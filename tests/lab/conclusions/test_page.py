@@ -85,7 +85,7 @@ def test_whether_a_prediction_came_out_is_marked() -> None:
     for came_out, words in (
         (True, "as predicted"),
         (False, "not as predicted"),
-        (None, "prediction not judged"),
+        (None, "prediction left open"),
     ):
         page = experiment_page(report(concluded(came_out=came_out)))
         badges = re.findall(r'<span class="badge[^"]*">([^<]*)</span>', page)

@@ -65,7 +65,7 @@ def test_an_arm_that_trains_nowhere_has_the_largest_value_0():
     [
         ("above", (False, True, False)),
         ("below", (True, False, False)),
-        ("like", (False, False, True)),
+        ("like", (None, None, True)),
         ("lost", (None, None, None)),
     ],
 )

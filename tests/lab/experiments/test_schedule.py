@@ -44,7 +44,7 @@ def test_the_ends_come_out_as_predicted() -> None:
     assert len(finding.differences) == 6
 
 
-@pytest.mark.parametrize("other", [{CONSTANT: 1.9}, {TENTH: 2.0}, {WSD: 2.1}])
+@pytest.mark.parametrize("other", [{CONSTANT: 1.9}, {TENTH: 1.95}, {WSD: 2.1}])
 def test_the_ends_do_not_come_out(other: dict[str, float]) -> None:
     finding = DECAY.conclude(made(DECAY, losses(AS_PREDICTED | other)))
     assert finding.came_out is False
@@ -66,8 +66,8 @@ def test_an_end_that_the_seeds_leave_open_is_not_told() -> None:
     assert DECAY.conclude(made(DECAY, values)).came_out is None
 
 
-@pytest.mark.parametrize(("cold_at_high", "came_out"), [(0.3, True), (0.0, False)])
-def test_warm_up_is_for_high_rates(cold_at_high: float, came_out: bool) -> None:
+@pytest.mark.parametrize(("cold_at_high", "came_out"), [(0.3, True), (0.0, None), (-0.3, False)])
+def test_warm_up_is_for_high_rates(cold_at_high: float, came_out: bool | None) -> None:
     def values(cell: Cell) -> Values:
         more = cold_at_high if cell.arm == COLD and cell.x > 0.02 else 0.0
         return run(2.0 + more + 0.001 * ((cell.seed * 3 + len(cell.arm)) % 4))

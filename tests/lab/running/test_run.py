@@ -287,7 +287,11 @@ def test_a_budget_gives_more_seeds_and_is_the_same_again(tmp_path: Path, story: 
     assert told.begun == [(0, 12 + 2 * seeds)]
     with pytest.raises(UsageError) as raised:
         run_experiment(toy_module.EXPERIMENT, budget=1e-3, **words)
-    for part in ("toy: --budget 0.001 s is too small", "seeds would fit", "give --budget "):
+    for part in (
+        "toy: --budget 0.001 s is too small",
+        "seeds of the study 'end' would fit",
+        "give --budget ",
+    ):
         assert part in str(raised.value)
 
 

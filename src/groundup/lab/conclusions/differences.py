@@ -16,7 +16,7 @@ from groundup.lab.conclusions.measured import (
     lost_word,
     metric_numbers,
 )
-from groundup.lab.conclusions.predicted import HIGHER, LOWER, NO_DIFFERENCE, with_predictions
+from groundup.lab.conclusions.predicted import HIGHER, LOWER, as_expected, with_predictions
 from groundup.lab.conclusions.statistics import CONFIDENCE, corrected, paired_difference
 from groundup.lab.conclusions.words import (
     capital,
@@ -104,7 +104,7 @@ def _compare(results: Results, metric: str, against: str) -> list[_Compared]:
 def _parts(compared: Sequence[_Compared], expected: Mapping[str, str]) -> dict[str, bool | None]:
     """Return each part of what was expected with whether it came out; None if it cannot be told."""
     return {
-        f"{expected[c.arm]} for {c.label}": _direction(c.difference) == expected[c.arm]
+        f"{expected[c.arm]} for {c.label}": as_expected(c.difference, expected[c.arm])
         if c.difference
         else None
         for c in compared
@@ -113,8 +113,6 @@ def _parts(compared: Sequence[_Compared], expected: Mapping[str, str]) -> dict[s
 
 
 def _direction(difference: Difference) -> str:
-    if not difference.seen:
-        return NO_DIFFERENCE
     return LOWER if difference.mean < 0 else HIGHER
 
 
@@ -135,8 +133,9 @@ class _Words:
             return self._single(compared[0])
         told = sorted((c for c in compared if c.difference), key=_mean)
         parts = []
+        shown = [c for c in told if c.difference and c.difference.seen]
         for direction in (LOWER, HIGHER):
-            seen = [c for c in told if c.difference and _direction(c.difference) == direction]
+            seen = [c for c in shown if c.difference and _direction(c.difference) == direction]
             names = [f"{c.label} ({self._amount(c.difference)})" for c in seen if c.difference]
             if names:
                 parts.append(f"{self._judged(direction)} for {joined(names)}")

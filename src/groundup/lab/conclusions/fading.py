@@ -111,7 +111,10 @@ def _verdict(found: Sequence[_Fading]) -> str:
         judged = "holds in some arms"
     else:
         judged = "does not hold"
-    left = (" or ".join(_factor(f.factor) for f in of) for of in (bare, normed))
+    left = (
+        " or ".join(f"{_factor(f.factor)} ({f.arm.name.rpartition(', ')[2]})" for f in of)
+        for of in (bare, normed)
+    )
     return (
         f'"Without shortcuts the gradient fades" {judged}: a block leaves {next(left)} of it '
         f"without norms, and {next(left)} with them."

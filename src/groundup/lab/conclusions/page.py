@@ -18,7 +18,7 @@ from groundup.report.page import Section, esc, fold, page, table
 CAME_OUT = {
     True: ("finished", "as predicted"),
     False: ("interrupted", "not as predicted"),
-    None: ("", "prediction not judged"),
+    None: ("", "prediction left open"),
 }
 """The badge of a finding: its looks, and what it says."""
 
@@ -99,7 +99,7 @@ def _with_own_titles(concluded: Sequence[Concluded]) -> Iterator[list[AnyChart]]
 
 
 def _repetition(report: ExperimentReport) -> str:
-    command = esc(shlex.join(report.command))
+    command = esc(shlex.join(report.command)) or "run_experiment(EXPERIMENT)"
     how = reading([finding for _, finding in report.concluded])
     return (
         f'<pre class="command" tabindex="0"><code>{command}</code></pre>'

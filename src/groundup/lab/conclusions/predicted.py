@@ -46,14 +46,20 @@ def largest(finding: Finding) -> Mapping[str, float]:
 def is_seen(finding: Finding, arm: str, expected: str, x: float = 0.0) -> bool | None:
     """Return whether an arm's difference at `x` is LOWER, HIGHER or NO_DIFFERENCE, as expected.
 
-    None where too few of its runs were left to tell.
+    None where too few of its runs were left to tell, and as in `as_expected`.
     """
     one = _difference(finding, arm, x)
-    if one is None:
-        return None
-    if not one.seen or expected == NO_DIFFERENCE:
-        return one.seen == (expected != NO_DIFFERENCE)
-    return (one.mean < 0) == (expected == LOWER)
+    return None if one is None else as_expected(one, expected)
+
+
+def as_expected(one: Difference, expected: str) -> bool | None:
+    """Return whether a difference is LOWER, HIGHER or NO_DIFFERENCE, as expected.
+
+    None where one was expected and none is seen: a smaller one than the seeds show may be there.
+    """
+    if expected == NO_DIFFERENCE:
+        return not one.seen
+    return (one.mean < 0) == (expected == LOWER) if one.seen else None
 
 
 def differs_by(finding: Finding, arm: str, low: float, high: float, x: float = 0.0) -> bool | None:

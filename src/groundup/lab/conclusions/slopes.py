@@ -112,7 +112,7 @@ def _words(slope: _Slope, with_interval: bool) -> str:
     if slope.expected is None:
         return words
     low, high = (f"{end:g}" for end in slope.expected)
-    return f"{words}, predicted {low} to {high}{'' if slope.came_out else ': not so'}"
+    return f"{words}, as predicted" if slope.came_out else f"{words}, predicted {low} to {high}"
 
 
 def _table(name: str, over: str, found: Sequence[_Slope]) -> Table:

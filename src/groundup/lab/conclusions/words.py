@@ -18,7 +18,7 @@ LEAST_NAME = 12
 PREDICTED = {
     True: "the prediction came out",
     False: "the prediction did not come out",
-    None: "the prediction was not judged",
+    None: "the prediction is left open",
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from groundup.config import GPTConfig
 from groundup.config.shapes import parameter_shapes
 from groundup.data import TokenSplit
-from groundup.lab.conclusions import HIGHER, LOWER, differences
+from groundup.lab.conclusions import HIGHER, NO_DIFFERENCE, differences
 from groundup.lab.conclusions.measured import arms_of
 from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
@@ -155,11 +155,12 @@ def conclude_characters(results: Results) -> Finding:
 def conclude_pieces(results: Results) -> Finding:
     """Return the differences from the tied model."""
     finding = differences(results, "val_loss", against=TIED)
-    better = is_seen(finding, UNTIED, LOWER)
+    alike = is_seen(finding, UNTIED, NO_DIFFERENCE)
+    not_better = None if alike is None else alike or is_seen(finding, UNTIED, HIGHER)
     return with_predictions(
         _with_sizes(finding, results),
         {
-            "untied is not better at equal width": None if better is None else not better,
+            "untied is not better at equal width": not_better,
             "untied is worse at equal parameters": is_seen(finding, NARROWER, HIGHER),
         },
     )

@@ -75,7 +75,8 @@ def run_experiment(
         run = _Run(source, lab_text, lab_folder, crew, only, screen or LabScreen())
         plan = run.plan(run.scale(budget))
         run.screen.planned(plan)
-        report = run.measure(plan, _words(experiment, budget, text, folder, only))
+        words = _words(experiment, budget, text, folder, only) if source.reference else []
+        report = run.measure(plan, words)
         write_outputs(lab_folder, report, run.values(plan.tasks), png=png)
     return report
 
