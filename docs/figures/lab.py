@@ -137,7 +137,7 @@ def _said(report: ExperimentReport, found: Concluded) -> str:
     return (
         f"> **Predicted** ({study.prediction.source}): {study.prediction.says}\n>\n"
         f"> **Measured**: {OUTCOMES[finding.came_out]}. {finding.verdict}\n>\n"
-        f"> Held equal: {study.equal}. `{_command(report)}`, on {report.machine}.\n"
+        f"> Held equal: {study.equal.rstrip(".")}. `{_command(report)}`, on {report.machine}.\n"
     )
 
 
