@@ -134,10 +134,11 @@ def fill(page: str, reports: Mapping[str, ExperimentReport]) -> tuple[str, dict[
 
 def _said(report: ExperimentReport, found: Concluded) -> str:
     study, finding = found
+    equal = study.equal.rstrip(".")
     return (
         f"> **Predicted** ({study.prediction.source}): {study.prediction.says}\n>\n"
         f"> **Measured**: {OUTCOMES[finding.came_out]}. {finding.verdict}\n>\n"
-        f"> Held equal: {study.equal.rstrip(".")}. `{_command(report)}`, on {report.machine}.\n"
+        f"> Held equal: {equal}. `{_command(report)}`, on {report.machine}.\n"
     )
 
 
