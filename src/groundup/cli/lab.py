@@ -43,7 +43,7 @@ def lab(
     ] = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Run a controlled experiment: a prediction before, a verdict after.
+    """Run a controlled experiment: prediction before, verdict after.
 
     Without a name the experiments are listed. What was interrupted goes on, what was measured is
     not measured again.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from groundup.base.errors import ConfigError, GroundupError, UsageError, quoted, shown
+from groundup.base.errors import ConfigError, UsageError, quoted, shown
 from groundup.lab.experiment import Cell, Experiment, Setting, Study
 from groundup.lab.running.identity import setting_table
-from groundup.lab.running.worker import reason
 from groundup.model.checks import check_parts
 
 LONGEST_NAME = 100
@@ -37,18 +34,6 @@ def check_experiment(experiment: Experiment) -> None:
 
 def _is_slug(name: object) -> bool:
     return isinstance(name, str) and re.fullmatch(SLUG, name) is not None
-
-
-@contextlib.contextmanager
-def called(what: str) -> Iterator[None]:
-    """Call what an experiment brings: what it prints is no verdict, its failure is one line."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except GroundupError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise GroundupError(f"{what} failed: {reason(error)}; mend it") from error
 
 
 def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:

@@ -24,8 +24,8 @@ from groundup.lab.experiment import (
 )
 from groundup.lab.measures.text import DEFAULT_TEXT, LabText, read_text
 from groundup.lab.running.budget import budget_words, check_arguments
-from groundup.lab.running.checks import called
 from groundup.lab.running.costs import LONGER, SHORT, Costs
+from groundup.lab.running.failures import called
 from groundup.lab.running.folder import LabFolder, default_folder
 from groundup.lab.running.outputs import checked_finding, write_outputs
 from groundup.lab.running.plan import Plan, fitting_scale

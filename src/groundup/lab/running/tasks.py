@@ -10,7 +10,8 @@ from typing import Any
 from groundup.base.errors import GroundupError, UsageError, quoted
 from groundup.lab.experiment import TRAINED, Cell, Study, Values
 from groundup.lab.measures.text import LabText
-from groundup.lab.running.checks import called, check_studies
+from groundup.lab.running.checks import check_studies
+from groundup.lab.running.failures import called
 from groundup.lab.running.identity import cell_key, described, digest, setting_table
 from groundup.lab.running.source import Source
 

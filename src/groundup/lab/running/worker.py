@@ -13,13 +13,11 @@ import signal
 import sys
 import threading
 import traceback
-from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import GroundupError, shown
+from groundup.base.errors import GroundupError
 from groundup.base.parse import parse_json
-
-LONGEST_REASON = 300
+from groundup.lab.running.failures import reason
 
 
 def main() -> None:
@@ -82,13 +80,6 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error in the code of an experiment says, and where it was raised."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    said = shown(" ".join(str(error).split()), LONGEST_REASON)
-    return f"{type(error).__name__}: {said} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def _explained(error: BaseException) -> dict[str, Any]:
