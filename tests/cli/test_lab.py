@@ -80,6 +80,8 @@ WORDS: dict[str, tuple[list[str], list[str]]] = {
     "a budget without a unit": (["norm", "--budget", "10"], ["--budget 10", BUDGET]),
     "no process": (["norm", "--processes", "0"], ["--processes 0", "1 to 1024"]),
     "standard input": (["norm", "--text", "-"], ["--text -", "give a file"]),
+    "a pipe": (["norm", "--text", "/dev/stdin"], ["--text /dev/stdin", "give a file"]),
+    "flags without a name": (["--budget", "1h"], ["which experiment?"]),
     "a text that is not there": (["norm", "--text", "no.txt"], ["no.txt"]),
     "a text too short": (["norm", "--text", "short.txt"], ["short.txt: 6 characters", "20,000"]),
     "a part that does not exist": (["bad.toml"], ["bad.toml: arms.b: norm = 'x'", "rmsnorm"]),

@@ -49,6 +49,8 @@ def lab(
     not measured again.
     """
     if experiment is None:
+        if budget or only or out or processes or png:
+            raise UsageError("which experiment? 'groundup lab' alone lists them; name one")
         _list(as_json)
         return
     seconds = _check(experiment, budget, text, processes, png)
@@ -80,7 +82,7 @@ def _check(
     from groundup.lab.measures.text import read_text
     from groundup.lab.own_file import read_own_toml
     from groundup.lab.registry import check_name, is_own
-    from groundup.lab.running.budget import parse_budget
+    from groundup.lab.running.budget import check_text, parse_budget
 
     if png:
         from groundup.report.png import require_png
@@ -94,8 +96,7 @@ def _check(
         raise UsageError(f"{experiment}: no such file; check the path")
     if processes is not None and not 1 <= processes <= 1024:
         raise UsageError(f"--processes {processes}: expected 1 to 1024, at most one a core")
-    if text == "-":
-        raise UsageError("--text -: every process reads the text by itself; give a file")
+    check_text(text)
     seconds = None if budget is None else parse_budget(budget)
     read_text(text)
     return seconds

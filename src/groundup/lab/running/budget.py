@@ -1,8 +1,9 @@
-"""Budgets of time: how they are written, and what one that is too small could still show."""
+"""What a run is given: a budget of time, a text, processes; refused without torch."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from groundup.base.errors import UsageError, quoted, shown
 
@@ -25,6 +26,17 @@ def parse_budget(text: str) -> float:
 def budget_words(seconds: float) -> str:
     """Return a budget as `parse_budget` takes it: 90s, and not 1e+06s."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def check_text(text: str) -> None:
+    """Refuse a text that can be read but once: every process reads it by itself."""
+    path = Path(text)
+    passing = path.exists() and not path.is_file() and not path.is_dir()
+    if text == "-" or passing or path.parts[:2] in (("/", "dev"), ("/", "proc")):
+        raise UsageError(
+            f"--text {shown(text)}: every process reads the text by itself; give a file, a folder "
+            "or a named text"
+        )
 
 
 def check_arguments(budget: object, processes: object) -> None:

@@ -22,6 +22,8 @@ from groundup.lab.experiment import Setting, Study
 from groundup.model import Parts
 
 DEEPEST = 12
+INSTALLED = ("builtins", "groundup", "torch")
+"""Packages whose classes their versions tell."""
 
 
 def environment() -> dict[str, str]:
@@ -86,15 +88,22 @@ def described(value: Any, depth: int = 0) -> Any:
         return {str(key): described(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return inner(*value)
-    if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    return [type(value).__qualname__, *inner(getattr(value, "__dict__", None))]
+    name = f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else ""
+    if isinstance(value, type) and value.__module__.partition(".")[0] not in INSTALLED:
+        methods = {k: one for k, one in vars(value).items() if isinstance(one, FunctionType)}
+        return [name, *inner(methods, value.__bases__)]
+    if name:
+        return name
+    return inner(type(value), getattr(value, "__dict__", None))
 
 
 def _held(function: FunctionType) -> list[Any]:
     """Return what a function has taken from where it was made."""
     held = []
-    for cell in function.__closure__ or ():
+    names = function.__code__.co_freevars
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        if name == "__class__":  # which super() asks for
+            continue
         try:
             held.append(cell.cell_contents)
         except ValueError:  # not yet

@@ -23,7 +23,7 @@ from groundup.lab.experiment import (
     Values,
 )
 from groundup.lab.measures.text import DEFAULT_TEXT, LabText, read_text
-from groundup.lab.running.budget import budget_words, check_arguments
+from groundup.lab.running.budget import budget_words, check_arguments, check_text
 from groundup.lab.running.costs import LONGER, SHORT, Costs
 from groundup.lab.running.failures import called
 from groundup.lab.running.folder import LabFolder, default_folder
@@ -63,6 +63,7 @@ def run_experiment(
     measurement that failed: what was finished stays.
     """
     check_arguments(budget, processes)
+    check_text(text)
     if png:
         require_png()
     source = find_source(experiment)
