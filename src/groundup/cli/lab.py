@@ -16,6 +16,7 @@ from groundup.cli.printing import print_rows, print_text, say, suggest
 if TYPE_CHECKING:
     from groundup.lab.experiment import ExperimentReport
 
+DEFAULT_TEXT = "shakespeare"
 ONLY_HELP = "One study by its name, or: at-initialisation, trained."
 
 
@@ -30,7 +31,7 @@ def lab(
     ] = None,
     text: Annotated[
         str, typer.Option(help="A file, a folder or a named text to learn from.")
-    ] = "shakespeare",
+    ] = DEFAULT_TEXT,
     only: Annotated[str | None, typer.Option(help=ONLY_HELP)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where figures and page are kept. [default: lab/NAME]")
@@ -49,7 +50,7 @@ def lab(
     not measured again.
     """
     if experiment is None:
-        if budget or only or out or processes or png:
+        if budget or only or out or processes or png or text != DEFAULT_TEXT:
             raise UsageError("which experiment? 'groundup lab' alone lists them; name one")
         _list(as_json)
         return
@@ -121,12 +122,8 @@ def _list(as_json: bool) -> None:
         ]
         for one in known
     ]
-    columns = ["name", "question", "about", ""]
-    while not any(row[-1] for row in rows) and columns:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_rows("", columns, rows)
-    if known:
-        suggest("Run one", "groundup", "lab", known[0].name)
+    print_rows("", ["name", "question", "about", ""], rows)
+    suggest("Run one", "groundup", "lab", known[0].name)
 
 
 def _show(report: ExperimentReport) -> None:
