@@ -58,8 +58,8 @@ Scales = Mapping[float, tuple[float, float, float]]
 
 def studies(scale: float) -> list[Study]:
     """Return the noise of a gradient and the steps to a loss; more seeds with more time."""
-    n_seeds = max(1, round(3 * scale / EXPERIMENT.least))
-    return [noise(range(1, max(5, n_seeds) + 1)), steps_to_a_loss(range(1, n_seeds + 1))]
+    seeds = range(1, max(5, round(5 * scale / EXPERIMENT.least)) + 1)
+    return [noise(seeds), steps_to_a_loss(seeds)]
 
 
 def noise(seeds: Sequence[int]) -> Study:
@@ -344,5 +344,5 @@ EXPERIMENT = Experiment(
     name="batch",
     question="How large a batch is worth its cost, and does the gradient's noise tell it?",
     studies=studies,
-    least=2.5,
+    least=4.0,
 )
