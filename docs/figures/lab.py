@@ -87,6 +87,7 @@ def read(folder: Path) -> ExperimentReport:
         budget=None if budget is None else parse_budget(budget),
         text=given.get("--text", "shakespeare"),
         only=given.get("--only"),
+        processes=int(given["--processes"]) if "--processes" in given else None,
         folder=folder,
         screen=_Measured(folder),
     )

@@ -49,7 +49,8 @@ def test_the_prediction_stands_before_the_first_run(groundup: Groundup, toy: str
         "AdamW at a fixed rate of 0.001; 3 steps of 2 sequences of 8 tokens",
         "13 of 16 cells are left to measure",
         "There are 12 norms.",
-        "Verdict   Before: the prediction came out",
+        "Verdict     There are 12 norms. ",
+        "Predictions 1 of 2 predictions came out; left open: end.",
         "lab/toy/report.html",
         "lab/toy/results.csv",
     ]
@@ -63,7 +64,8 @@ def test_the_prediction_stands_before_the_first_run(groundup: Groundup, toy: str
 def test_json_has_the_verdict_first(groundup: Groundup, toy: str) -> None:
     done = groundup("lab", toy, "--text", "story.txt", "--only", "start", "--json")
     told = json.loads(done.out, parse_constant=lambda name: pytest.fail(name))
-    assert next(iter(told)) == "verdict"
+    assert list(told)[:2] == ["verdict", "predictions"]
+    assert told["predictions"] == "The prediction came out."
     assert told["came_out"] is True
     assert told["folder"] == "lab/toy"
     assert json.loads(Path("lab/toy/verdict.json").read_text()) == told
@@ -78,7 +80,7 @@ WORDS: dict[str, tuple[list[str], list[str]]] = {
     "no such table": (["none.toml"], ["none.toml: no such file"]),
     "a malformed budget": (["norm", "--budget", "soon"], ["--budget soon", BUDGET]),
     "a budget without a unit": (["norm", "--budget", "10"], ["--budget 10", BUDGET]),
-    "no process": (["norm", "--processes", "0"], ["--processes 0", "1 to 1024"]),
+    "no process": (["norm", "--processes", "0"], ["processes = 0", "1 to 1024"]),
     "standard input": (["norm", "--text", "-"], ["--text -", "give a file"]),
     "a pipe": (["norm", "--text", "/dev/stdin"], ["--text /dev/stdin", "give a file"]),
     "flags without a name": (["--budget", "1h"], ["which experiment?"]),
@@ -183,7 +185,7 @@ OWN_CODE = {
         ["toy: making its studies failed: ZeroDivisionError", "(toy.py, line"],
     ),
     "a study that is none": (("    return [\n", "    return [\n        3,\n"), 2, ["a study is 3"]),
-    "seeds that are no list": (("range(1, 4)", "iter([1, 2])"), 2, ["start: its seeds are"]),
+    "seeds that are no list": (("range(1, 4)", "iter([1, 2])"), 2, ["start: seeds = <"]),
     "it leaves while it measures": (
         ("weight.norm()", "exit(0)"),
         1,
@@ -213,7 +215,34 @@ OWN_CODE = {
     ),
     "a name that is a path": (('name="toy"', 'name="../../evil"'), 2, ["'../../evil'; expected"]),
     "a name that is none": (('name="toy"', "name=3"), 2, ["an experiment is called 3"]),
-    "a question that is none": (('"Does the machinery run?"', '" "'), 2, ["toy: its question"]),
+    "a question that is none": (('"Does the machinery run?"', '" "'), 2, ["toy: question = ' '"]),
+    "a scale that is none": (
+        ("studies=studies)", 'studies=studies, least="2")'),
+        2,
+        ["least = '2'"],
+    ),
+    "an answer of no study": (
+        ("studies=studies)", 'studies=studies, answered_by=["strat"])'),
+        2,
+        ["toy: answered_by = 'strat': no such study; did you mean 'start'"],
+    ),
+    "parts that are none": (
+        ('options={"nap": 0.0}', "parts={}"),
+        2,
+        ["start: relu: parts = {}: expected Parts"],
+    ),
+    "a kind that is none": (
+        ("kind=AT_INITIALISATION", 'kind="untrained"'),
+        2,
+        ["start: kind = 'u"],
+    ),
+    "a prediction that is none": (
+        ('Prediction(says="all will be well", source="ours")', '"all will be well"'),
+        2,
+        ["start: prediction = 'all", "expected a groundup.lab.Prediction"],
+    ),
+    "an outcome that is none": (("came_out=n > 0", 'came_out="yes"'), 2, ["came_out = 'yes'"]),
+    "notes that are none": (("came_out=n > 0", 'came_out=None, notes="no"'), 2, ["notes = 'no'"]),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from groundup.base.errors import UsageError
 from groundup.lab.registry import built_in, check_name, describe, experiment_files
-from groundup.lab.running.checks import check_studies
+from groundup.lab.running.checks import check_answer, check_studies
 
 
 @pytest.mark.parametrize("name", experiment_files())
@@ -25,7 +25,10 @@ def test_a_file_is_read_as_it_is_imported(name: str) -> None:
 def test_its_studies_can_be_run(name: str) -> None:
     experiment = built_in(name)
     for scale in (experiment.least, experiment.least + 1, 12.0):
-        check_studies(experiment.studies(scale), 65, "shakespeare")
+        studies = experiment.studies(scale)
+        check_studies(studies, 65, "shakespeare")
+        check_answer(experiment, studies)
+        assert experiment.answered_by or len(studies) < 4, "its answer is short"
 
 
 def test_an_unknown_name() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from groundup.lab.experiment import ExperimentReport
 
 DEFAULT_TEXT = "shakespeare"
+INDENT = 12
+"""Room for "Predictions"."""
 ONLY_HELP = "One study by its name, or: at-initialisation, trained."
 
 
@@ -80,10 +82,9 @@ def _check(
     experiment: str, budget: str | None, text: str, processes: int | None, png: bool
 ) -> float | None:
     """Return the seconds of a budget; refuse without torch what can be refused without it."""
-    from groundup.lab.measures.text import read_text
     from groundup.lab.own_file import read_own_toml
     from groundup.lab.registry import check_name, is_own
-    from groundup.lab.running.budget import check_text, parse_budget
+    from groundup.lab.running.budget import check_arguments, given_text, parse_budget
 
     if png:
         from groundup.report.png import require_png
@@ -95,11 +96,9 @@ def _check(
         read_own_toml(Path(experiment))
     elif not Path(experiment).is_file():
         raise UsageError(f"{experiment}: no such file; check the path")
-    if processes is not None and not 1 <= processes <= 1024:
-        raise UsageError(f"--processes {processes}: expected 1 to 1024, at most one a core")
-    check_text(text)
     seconds = None if budget is None else parse_budget(budget)
-    read_text(text)
+    check_arguments(seconds, processes)
+    given_text(text)
     return seconds
 
 
@@ -127,12 +126,13 @@ def _list(as_json: bool) -> None:
 
 
 def _show(report: ExperimentReport) -> None:
-    """Print of each study what became of its prediction, and where the page and the numbers are."""
-    from groundup.lab.conclusions.words import PREDICTED
+    """Print the answer, what became of the predictions, and where the page and the numbers are."""
+    from groundup.lab.conclusions.words import outcomes
 
     print_text("")
-    for i, (study, finding) in enumerate(report.concluded):
-        say("" if i else "Verdict", f"{study.title}: {PREDICTED[finding.came_out]}")
+    told = {"Verdict": report.verdict, "Predictions": outcomes(report.concluded)}
     for label, file in (("Page", "report.html"), ("Numbers", "results.csv")):
-        if (report.folder / file).is_file():
-            say(label, str(report.folder / file))
+        if (path := report.folder / file).is_file():
+            told[label] = str(path)
+    for label, text in told.items():
+        say(label, text, INDENT)

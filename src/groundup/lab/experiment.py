@@ -164,6 +164,9 @@ class Experiment:
     """The smallest such number that has any use: above 1, it runs only where a budget is given."""
     minutes: float | None = None
     """How long `least` takes on the machine of docs/lab.md, once that was measured."""
+    answered_by: Sequence[str] = ()
+    """The names of the studies whose sentences answer the question; all of them if none is named.
+    A question in two parts has two."""
 
 
 class Results:
@@ -237,6 +240,8 @@ class Finding:
     """One or two sentences."""
     came_out: bool | None
     """Whether the prediction came out; None where this cannot be told or nothing was predicted."""
+    answer: str = ""
+    """What of the verdict answers the question of the experiment; empty for all of it."""
     differences: Sequence[Difference] = ()
     tables: Sequence[Table] = ()
     charts: Sequence[AnyChart] = ()
@@ -271,11 +276,15 @@ class ExperimentReport:
     """The words that repeat it; none for an experiment that only a program has."""
     folder: Path
     """Where results.csv, verdict.json and report.html lie."""
+    answered_by: Sequence[str] = ()
+    """The studies that answer the question; see `Experiment`."""
 
     @property
     def verdict(self) -> str:
-        """What the studies have shown, one sentence or two each."""
-        return " ".join(finding.verdict for _, finding in self.concluded)
+        """The answer to the question: of the studies that give it, or of all if none was run."""
+        told = {study.name: found.answer or found.verdict for study, found in self.concluded}
+        answers = [answer for name, answer in told.items() if name in self.answered_by]
+        return " ".join(answers or told.values())
 
     @property
     def came_out(self) -> bool | None:

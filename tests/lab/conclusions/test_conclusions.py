@@ -128,7 +128,8 @@ def test_a_verdict_names_what_was_predicted_otherwise() -> None:
     results = made_up({"a": BASE, "b": LOWER_BY_A_TENTH, "c": LIKE})
     expected = {"b": HIGHER, "c": NO_DIFFERENCE}
     finding = differences(results, "val_loss", "a", expected=expected)
-    assert finding.verdict.endswith(". Predicted, but not so: higher for b.")
+    assert finding.verdict == f"{finding.answer} Predicted, but not so: higher for b."
+    assert finding.answer == differences(results, "val_loss", "a").verdict
     assert finding.tables[-1].rows == [["higher for b", "no"], ["no difference for c", "yes"]]
 
 
@@ -139,7 +140,7 @@ def test_what_is_neither_better_nor_worse_and_values_of_x() -> None:
         x_name="depth",
         kind=AT_INITIALISATION,
     )
-    finding = differences(results, "mean_cosine", "a", unit="", lower_is_better=None)
+    finding = differences(results, "mean_cosine", "a")
     assert finding.verdict == (
         "Mean cosine against a: lower for b at depth 8 (-0.0992); no difference seen for b at "
         "depth 4 (this would have shown differences of 0.015 or more 8 times in 10)."
@@ -263,9 +264,10 @@ def test_a_sweep_tells_the_largest_value_that_trains() -> None:
     finding = sweep(results)
     assert finding.verdict == (
         "Largest learning rate that trains: a 0.01, b 0.01, c 0.1 (the largest tried) and d none "
-        "of those tried. Best training loss: a 2.500 at learning rate 0.01, b 3.000 at learning "
-        "rate 0.0001 and c 2.800 at learning rate 0.1."
+        "of those tried."
     )
+    best = [tuple(row[i] for i in (0, 2, 3)) for row in finding.tables[0].rows]
+    assert best[:3] == [("a", "2.500", "0.01"), ("b", "3.000", "0.0001"), ("c", "2.800", "0.1")]
     assert finding.figures["largest_that_trains"] == {"a": 0.01, "b": 0.01, "c": 0.1, "d": None}
     assert finding.notes[:2] == [
         "b does not train at every smaller learning rate: it fails at 0.001.",

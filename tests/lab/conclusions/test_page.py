@@ -49,6 +49,7 @@ def report(*studies: Concluded) -> ExperimentReport:
         seconds=200.0,
         command=["groundup", "lab", "norm", "--text", "my text.txt"],
         folder=Path("lab/norm"),
+        answered_by=("study", "two"),
     )
 
 
@@ -68,6 +69,7 @@ def test_the_verdict_stands_first_and_the_prediction_before_what_was_seen() -> N
     order = [
         "Does a norm help?",
         one.finding.verdict,
+        "The prediction came out.",
         "two cores. Text: shakespeare, 1,100,000 characters. Measured in 3 min 20 s.",
         "Predicted before the first run: it is lower & better (Xiong et al., 2020)",
         one.finding.verdict,
@@ -89,7 +91,22 @@ def test_whether_a_prediction_came_out_is_marked() -> None:
     ):
         page = experiment_page(report(concluded(came_out=came_out)))
         badges = re.findall(r'<span class="badge[^"]*">([^<]*)</span>', page)
-        assert badges == [words, words]
+        assert badges == [words]
+
+
+def test_the_answer_is_of_the_studies_that_give_it() -> None:
+    one, two, three = (concluded(name) for name in ("one", "two", "three"))
+    last = Finding(
+        verdict="Because. Predicted, but not so: that.", came_out=False, answer="Because."
+    )
+    two = two._replace(finding=last)
+    assert report(one, two, three).verdict == "Because."
+    assert report(two).verdict == "Because."
+    assert report(one, three).verdict == f"{one.finding.verdict} {three.finding.verdict}"
+    head, studies = experiment_page(report(one, two, three)).split('id="one"')
+    assert head.count("Because.") == studies.count("Because.") == 1
+    assert one.finding.verdict not in head
+    assert one.finding.verdict in studies
 
 
 def test_a_finding_of_words_alone_has_a_page() -> None:

@@ -13,12 +13,13 @@ from groundup.lab.conclusions.words import (
     lines,
     metric_words,
     number,
+    outcomes,
     p_words,
     range_words,
     reading,
     table_lines,
 )
-from groundup.lab.experiment import Finding, Table
+from groundup.lab.experiment import Concluded, Finding, Table
 from tests.lab.results import made_up
 
 
@@ -113,6 +114,22 @@ def test_a_finding_fits_on_a_screen(which: int, width: int) -> None:
     shown = lines(finding, width)
     assert max(map(len, shown)) <= width
     assert " ".join(shown).startswith(finding.verdict)
+
+
+@pytest.mark.parametrize(
+    ("came_out", "said"),
+    [
+        ([True], "The prediction came out."),
+        ([None], "The prediction is left open."),
+        ([True, True], "2 of 2 predictions came out."),
+        ([True, False, False], "1 of 3 predictions came out; not that of s1 and s2."),
+        ([None, False, True], "1 of 3 predictions came out; not that of s1; left open: s0."),
+    ],
+)
+def test_how_many_predictions_came_out(came_out: list[bool | None], said: str) -> None:
+    studies = [made_up({"a": [1.0]}, name=f"s{i}").study for i in range(len(came_out))]
+    found = [Finding(verdict="So.", came_out=one) for one in came_out]
+    assert outcomes(list(map(Concluded, studies, found))) == said
 
 
 def test_how_differences_are_read_is_told_where_there_are_any() -> None:

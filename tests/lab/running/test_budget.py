@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import DataError, UsageError
 from groundup.lab.conclusions.statistics import paired_difference
-from groundup.lab.running.budget import budget_words, parse_budget
+from groundup.lab.running.budget import PLAIN_TEXT, budget_words, given_text, parse_budget
 from groundup.lab.running.shortage import enough, smallest_in_spreads
 from tests.lab.toy import EXPERIMENT
 
@@ -43,3 +44,22 @@ def test_a_budget_that_is_enough_is_one() -> None:
 @pytest.mark.parametrize("seconds", [0.001, 90.0, 1234567.0, 2592000.0, 5400.5])
 def test_a_budget_is_written_as_it_is_read(seconds: float) -> None:
     assert parse_budget(budget_words(seconds)) == seconds
+
+
+TEXTS = {
+    "story.txt": "The caf\u00e9 was shut. \n" * 2000,
+    "rows.jsonl": '{"first": "a story that is told", "second": "another one"}\n' * 2000,
+    "table.csv": "The first row is a sentence.\nSo is the second one, which is longer.\n" * 99,
+    "code/main.py": "print()\n",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_that_other_verbs_have_options_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(TEXTS[name], encoding="latin-1")
+    with pytest.raises(DataError) as raised:
+        given_text(str(path if path.suffix != ".py" else path.parent))
+    assert str(raised.value).endswith(f"; {PLAIN_TEXT}")
+    assert " --" not in str(raised.value)

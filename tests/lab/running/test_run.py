@@ -77,6 +77,8 @@ def test_processes_measure_what_one_measures_and_nothing_twice(
     report = run_experiment(toy, text=story, folder=folder, processes=2, screen=told)
     assert report.verdict == " ".join(told.verdicts)
     assert "There are 12 norms." in report.verdict
+    words = ["groundup", "lab", str(toy), "--text", story, "--processes", "2"]
+    assert report.command == [*words, "--out", str(folder)]
     found = lines(folder)
     assert len(found) == len({line["key"] for line in found}) == N_CELLS
     assert report.seconds > 0
@@ -302,6 +304,11 @@ def test_what_only_python_can_give(tmp_path: Path, story: str) -> None:
     for number in (0, -1, 1.5, "2"):
         with pytest.raises(UsageError, match=r"processes = .*expected 1 to 1024"):
             run_experiment(toy_module.EXPERIMENT, processes=number, text=story)  # type: ignore[arg-type]
+    for name, value in (("text", 3), ("only", 3), ("folder", 3)):
+        with pytest.raises(UsageError, match=f"{name} = 3: expected"):
+            run_experiment(toy_module.EXPERIMENT, **{"text": story, name: value})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="experiment = 3: expected a name"):
+        run_experiment(3, text=story)  # type: ignore[arg-type]
     folder = str(tmp_path / "out")
     partial_studies = replace(toy_module.EXPERIMENT, studies=partial(toy_module.studies))
     report = run_experiment(partial_studies, text=story, folder=folder, only="start")

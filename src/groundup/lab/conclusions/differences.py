@@ -19,6 +19,7 @@ from groundup.lab.conclusions.measured import (
 from groundup.lab.conclusions.predicted import HIGHER, LOWER, as_expected, with_predictions
 from groundup.lab.conclusions.statistics import CONFIDENCE, corrected, paired_difference
 from groundup.lab.conclusions.words import (
+    METRICS,
     capital,
     joined,
     metric_words,
@@ -55,22 +56,21 @@ def differences(
     results: Results,
     metric: str,
     against: str,
-    unit: str = "nats",
-    lower_is_better: bool | None = True,
     expected: Mapping[str, str] | None = None,
 ) -> Finding:
     """Conclude how much each arm differs from the arm `against` in a metric, over paired seeds.
 
-    Holm's correction is over all differences, those at all values of what is swept. Where neither
-    is better, `lower_is_better` is None. `expected` says for arms whether LOWER, HIGHER or
-    NO_DIFFERENCE was predicted; the prediction came out if each of them is so at every value.
-    Raises `UsageError` for a metric that was not measured or an arm that does not exist.
+    Holm's correction is over all differences, those at all values of what is swept. A loss is in
+    nats and better if it is lower; of another metric nothing is said but whether it is lower.
+    `expected` says for arms whether LOWER, HIGHER or NO_DIFFERENCE was predicted; the prediction
+    came out if each of them is so at every value. Raises `UsageError` for a metric that was not
+    measured or an arm that does not exist.
     """
     arms = [arm.name for arm in results.study.arms]
     if against not in arms:
         raise UsageError(f"'{against}' is no arm of {results.study.name}; {nearest(against, arms)}")
     compared = _compare(results, metric, against)
-    said = _Words(metric_words(metric), against, unit, lower_is_better, lost_word(results))
+    said = _Words(metric_words(metric), against, metric in METRICS, lost_word(results))
     told = [c.difference for c in compared if c.difference]
     finding = Finding(
         verdict=said.verdict(compared),
@@ -122,8 +122,8 @@ class _Words:
 
     metric: str
     against: str
-    unit: str
-    lower_is_better: bool | None
+    is_loss: bool
+    """In nats, and better if lower."""
     lost: str
     """What a value that is not finite is called."""
 
@@ -174,13 +174,12 @@ class _Words:
         return self._with_unit(number(difference.mean, reach(difference), sign=True))
 
     def _with_unit(self, written: str) -> str:
-        return f"{written} {self.unit}".rstrip()
+        return f"{written} nats" if self.is_loss else written
 
     def _judged(self, direction: str) -> str:
-        if self.lower_is_better is None:
+        if not self.is_loss:
             return direction
-        better = (direction == LOWER) == self.lower_is_better
-        return f"{direction} ({'better' if better else 'worse'})"
+        return f"{direction} ({'better' if direction == LOWER else 'worse'})"
 
     def _would_show(self, unseen: Sequence[_Compared]) -> str:
         """Say which differences would have been seen."""
@@ -217,7 +216,7 @@ class _Words:
         )
 
     def _metric_and_unit(self) -> str:
-        return ", ".join(filter(None, [self.metric, self.unit]))
+        return f"{self.metric}, nats" if self.is_loss else self.metric
 
     def _row(self, one: _Compared) -> list[str]:
         d = one.difference
@@ -253,14 +252,9 @@ class _Words:
             IntervalChart(
                 title=f"{capital(self.metric)}: difference from {self.against}",
                 rows=rows,
-                x_label=self._metric_and_unit() + self._better_side(),
+                x_label=self._metric_and_unit() + " (left is better)" * self.is_loss,
             )
         ]
-
-    def _better_side(self) -> str:
-        if self.lower_is_better is None:
-            return ""
-        return f" ({'left' if self.lower_is_better else 'right'} is better)"
 
     def notes(self, compared: Sequence[_Compared]) -> Iterator[str]:
         """Say what is to be read with care."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from groundup.lab.conclusions.facts import arm_words, facts
-from groundup.lab.conclusions.words import capital, reading
+from groundup.lab.conclusions.words import capital, outcomes, reading
 from groundup.lab.experiment import Concluded, ExperimentReport, Finding, Study, Table
 from groundup.plan.units import duration
 from groundup.report.charts import AnyChart
@@ -35,14 +35,11 @@ def experiment_page(report: ExperimentReport) -> str:
 
 
 def _header(report: ExperimentReport) -> str:
-    verdicts = "".join(
-        f'<p class="verdict"><b>{esc(study.title)}</b> {_badge(finding)}<br>'
-        f"{esc(finding.verdict)}</p>"
-        for study, finding in report.concluded
-    )
     return (
         f"<p><small>groundup lab {esc(report.name)}</small></p>"
-        f"<h1>{esc(report.question)}</h1>{verdicts}"
+        f"<h1>{esc(report.question)}</h1>"
+        f'<p class="verdict">{esc(report.verdict)}</p>'
+        f"<p>{esc(outcomes(report.concluded))}</p>"
         f"<p><small>{esc(report.machine)}. Text: {esc(report.text)}. "
         f"Measured in {esc(duration(report.seconds))}.</small></p>"
     )

@@ -16,8 +16,8 @@ ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Finding:
     """Return a finding with a table that says of each part of the prediction whether it came out.
 
-    The whole came out if all parts did; where one did not, it did not, and the verdict names it;
-    else it cannot be told.
+    The whole came out if all parts did; where one did not, it did not, and the verdict names it,
+    which is no part of the answer; else it cannot be told.
     """
     wrong = [part for part, answer in parts.items() if answer is False]
     answers = list(parts.values())
@@ -31,6 +31,7 @@ def with_predictions(finding: Finding, parts: Mapping[str, bool | None]) -> Find
         verdict=f"{finding.verdict} Predicted, but not so: {joined(wrong)}."
         if wrong
         else finding.verdict,
+        answer=finding.answer or finding.verdict,
         came_out=False if wrong else None if None in answers else True,
         tables=[*finding.tables, table],
         figures={**finding.figures, "predictions": dict(parts)},

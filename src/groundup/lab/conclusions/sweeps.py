@@ -44,10 +44,8 @@ def sweep(results: Results, metric: str = "train_loss") -> Finding:
     name, over = metric_words(metric), results.study.x_name or "x"
     most = max(results.study.xs)
     trains = [f"{s.arm} {_largest_words(s, most)}" for s in found]
-    best = [f"{s.arm} {_best_words(s, over)}" for s in found if s.best]
-    sentence = f"Largest {over} that trains: {joined(trains)}."
     return Finding(
-        verdict=f"{sentence} Best {name}: {joined(best)}." if best else sentence,
+        verdict=f"Largest {over} that trains: {joined(trains)}.",
         came_out=None,
         tables=[_table(results, name, over, found)],
         charts=[_chart(results, metric)],
@@ -83,10 +81,6 @@ def _largest_words(swept: _Swept, most: float) -> str:
     if swept.largest is None:
         return "none of those tried"
     return at_x(swept.largest) + (" (the largest tried)" if swept.largest == most else "")
-
-
-def _best_words(swept: _Swept, over: str) -> str:
-    return f"{swept.best[0]:.3f} at {over} {at_x(swept.best[1])}" if swept.best else "none"
 
 
 def _table(results: Results, name: str, over: str, found: Sequence[_Swept]) -> Table:

@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from groundup.lab.experiment import Difference, Finding, Table
+from groundup.lab.experiment import Concluded, Difference, Finding, Table
 
 METRICS = {"train_loss": "training loss", "val_loss": "validation loss"}
 SMALLEST = 1e-4
@@ -77,6 +77,18 @@ def joined(parts: Sequence[str]) -> str:
 def capital(sentence: str) -> str:
     """Return a sentence with a large first letter, and the others as they are."""
     return sentence[:1].upper() + sentence[1:]
+
+
+def outcomes(concluded: Sequence[Concluded]) -> str:
+    """Return in a sentence how many predictions came out, and of which studies not."""
+    if len(concluded) == 1:
+        return f"{capital(PREDICTED[concluded[0].finding.came_out])}."
+    of: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+    for study, finding in concluded:
+        of[finding.came_out].append(study.name)
+    told = f"{len(of[True])} of {len(concluded)} predictions came out"
+    told += f"; not that of {joined(of[False])}" if of[False] else ""
+    return f"{told}{f'; left open: {joined(of[None])}' if of[None] else ''}."
 
 
 def reading(findings: Sequence[Finding]) -> str:

@@ -133,14 +133,15 @@ def conclude_scores(results: Results) -> Finding:
         head=["scores", *(f"head_dim {x:.0f}" for x in xs)],
         rows=[[arm, *(f"{share:.2f}" for share in row)] for arm, row in shares.items()],
     )
-    verdict = (
-        f"{finding.verdict} At head_dim {xs[-1]:.0f} attention keeps {shares[PRODUCT][-1]:.0%} of "
-        f"the largest entropy if the scores are not divided, {shares[ROOT][-1]:.0%} if they are "
-        "divided by sqrt(head_dim)."
+    answer = (
+        f"At head_dim {xs[-1]:.0f} attention keeps {shares[PRODUCT][-1]:.0%} of the largest "
+        f"entropy if the scores are not divided, {shares[ROOT][-1]:.0%} if they are divided by "
+        "sqrt(head_dim)."
     )
     return replace(
         finding,
-        verdict=verdict,
+        verdict=f"{finding.verdict} {answer}",
+        answer=answer,
         tables=[*finding.tables, table],
         figures={**finding.figures, "entropy_share": shares},
     )

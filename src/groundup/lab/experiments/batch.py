@@ -344,5 +344,6 @@ EXPERIMENT = Experiment(
     name="batch",
     question="How large a batch is worth its cost, and does the gradient's noise tell it?",
     studies=studies,
+    answered_by=("steps",),
     least=4.0,
 )

@@ -182,5 +182,6 @@ EXPERIMENT = Experiment(
     name="control",
     question="How often does the lab see a difference where there is none?",
     studies=studies,
+    answered_by=("many",),
     minutes=3.1,
 )

@@ -234,5 +234,6 @@ EXPERIMENT = Experiment(
     name="depth-width",
     question="At equal parameters, is it better to be deep or to be wide?",
     studies=studies,
+    answered_by=("shape",),
     minutes=2.9,
 )

@@ -89,13 +89,15 @@ def conclude_activation(results: Results) -> Finding:
     """Return the differences from gelu."""
     expected = {"relu_squared": LOWER, "swiglu": LOWER, "geglu": LOWER, "linear": HIGHER}
     finding = differences(results, "val_loss", against="gelu")
+    of = results.study.model
+    answer = f"{of['n_layers']} layers {of['emb_dim']} wide: {finding.verdict}"
     parts = {
         f"{arm} is {'better' if direction == LOWER else 'worse'} than gelu": is_seen(
             finding, arm, direction
         )
         for arm, direction in expected.items()
     }
-    return with_predictions(finding, parts)
+    return with_predictions(replace(finding, answer=answer), parts)
 
 
 EXPERIMENT = Experiment(

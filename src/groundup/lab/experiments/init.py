@@ -316,5 +316,6 @@ EXPERIMENT = Experiment(
     name="init",
     question="What must the initial weights be like, and what is lost by others?",
     studies=studies,
+    answered_by=("standard-deviation", "loss"),
     minutes=4.6,
 )

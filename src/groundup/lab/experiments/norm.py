@@ -336,5 +336,6 @@ EXPERIMENT = Experiment(
     name="norm",
     question="Does normalising layer activations stabilise training, and where must the norm be?",
     studies=studies,
+    answered_by=("largest-rate", "loss"),
     minutes=4.7,
 )

@@ -315,5 +315,6 @@ EXPERIMENT = Experiment(
     question="What does a model know without positions, and how far can learned, sinusoidal and "
     "rotary ones be read?",
     studies=studies,
+    answered_by=("text",),
     minutes=3.9,
 )

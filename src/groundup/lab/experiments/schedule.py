@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from groundup.lab.conclusions import HIGHER, differences
 from groundup.lab.conclusions.predicted import differs_by, is_seen, with_predictions
 from groundup.lab.experiment import (
@@ -103,7 +105,20 @@ def conclude_decay(results: Results) -> Finding:
             parts[f"{arm} ends higher at {x:g}"] = is_seen(finding, arm, HIGHER, x)
         close = differs_by(finding, WSD, -ALIKE, ALIKE, x)
         parts[f"{WSD} ends within {ALIKE} nats at {x:g}"] = close
-    return with_predictions(finding, parts)
+    return with_predictions(_in_short(finding), parts)
+
+
+def _in_short(finding: Finding) -> Finding:
+    """Return the finding with an answer that names no arm."""
+    means = [one.mean for one in finding.differences]
+    if not means:
+        return finding
+    seen = sum(one.seen for one in finding.differences)
+    answer = (
+        f"Other ends than {ZERO} change the validation loss by {min(means):+.3f} to "
+        f"{max(means):+.3f} nats; a difference is seen in {seen} of {len(means)} comparisons."
+    )
+    return replace(finding, answer=answer)
 
 
 def conclude_warm_up(results: Results) -> Finding:
@@ -125,5 +140,6 @@ EXPERIMENT = Experiment(
     name="schedule",
     question="What is a learning rate worth that rises first and falls at the end?",
     studies=studies,
+    answered_by=("warm-up", "decay"),
     minutes=3.5,
 )

@@ -323,5 +323,6 @@ EXPERIMENT = Experiment(
     name="shortcut",
     question="Do gradients fade without shortcut connections, and can deep models train?",
     studies=studies,
+    answered_by=("gradient", "depth"),
     minutes=3.9,
 )

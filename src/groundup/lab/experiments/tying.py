@@ -167,7 +167,7 @@ def conclude_pieces(results: Results) -> Finding:
 
 
 def _with_sizes(finding: Finding, results: Results) -> Finding:
-    """Return the finding with the parameters of each arm."""
+    """Return the finding with the parameters of each arm; its answer names the tokens."""
     sizes = {arm: int(results.get(arm)["parameters"]) for arm in arms_of(results)}
     table = Table(
         title="Parameters, a tied head counted once",
@@ -175,7 +175,10 @@ def _with_sizes(finding: Finding, results: Results) -> Finding:
         rows=[[arm, f"{size:,}"] for arm, size in sizes.items()],
     )
     return replace(
-        finding, tables=[*finding.tables, table], figures={**finding.figures, "parameters": sizes}
+        finding,
+        answer=f"{results.study.title}: {finding.verdict}",
+        tables=[*finding.tables, table],
+        figures={**finding.figures, "parameters": sizes},
     )
 
 

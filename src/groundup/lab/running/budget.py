@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from groundup.base.errors import UsageError, quoted, shown
+from groundup.base.errors import DataError, UsageError, quoted, shown
+from groundup.lab.measures.text import LabText, read_text
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LONGEST = 30 * 86400
+OPTION = re.compile(r"(^|\s)--[a-z]")
+"""In advice of the reader of texts: an option that other verbs have, and the lab does not."""
+PLAIN_TEXT = "the lab has no options for texts: give it plain text in UTF-8, a .txt file"
 
 
 def parse_budget(text: str) -> float:
@@ -28,8 +32,12 @@ def budget_words(seconds: float) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
-def check_text(text: str) -> None:
-    """Refuse a text that can be read but once: every process reads it by itself."""
+def given_text(text: str) -> LabText:
+    """Return a text; one that can be read but once is refused, as every process reads it."""
+    if not isinstance(text, str):
+        raise UsageError(
+            f"text = {quoted(text)}: expected a file, a folder or a named text, as a string"
+        )
     path = Path(text)
     passing = path.exists() and not path.is_file() and not path.is_dir()
     if text == "-" or passing or path.parts[:2] in (("/", "dev"), ("/", "proc")):
@@ -37,10 +45,23 @@ def check_text(text: str) -> None:
             f"--text {shown(text)}: every process reads the text by itself; give a file, a folder "
             "or a named text"
         )
+    try:
+        return read_text(text)
+    except DataError as error:
+        said, _, advice = str(error).rpartition("; ")
+        if not OPTION.search(advice):
+            raise
+        raise DataError(f"{said}; {PLAIN_TEXT}") from error
 
 
-def check_arguments(budget: object, processes: object) -> None:
-    """Refuse what a caller in Python may give, and the command line cannot."""
+def check_arguments(
+    budget: object, processes: object, only: object = None, folder: object = None
+) -> None:
+    """Refuse what no run can be given."""
+    if not isinstance(only, str | None):
+        raise UsageError(f"only = {quoted(only)}: expected the name of a study")
+    if not isinstance(folder, str | Path | None):
+        raise UsageError(f"folder = {quoted(folder)}: expected a path")
     number = isinstance(budget, int | float) and not isinstance(budget, bool)
     if budget is not None and not (number and 0 < float(str(budget)) <= LONGEST):
         raise UsageError(

@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from groundup.base.errors import ConfigError, UsageError, quoted, shown
-from groundup.lab.experiment import Cell, Experiment, Setting, Study
+from groundup.base.errors import ConfigError, UsageError, nearest, quoted, shown
+from groundup.lab.experiment import Arm, Cell, Experiment, Prediction, Setting, Study
+from groundup.lab.running.fields import check_fields
 from groundup.lab.running.identity import setting_table
 from groundup.model.checks import check_parts
 
@@ -25,11 +26,7 @@ def check_experiment(experiment: Experiment) -> None:
             f"an experiment is called {quoted(name)}; expected small letters, digits and -, at "
             f"most {LONGEST_NAME}, as its folder is called so"
         )
-    if not isinstance(experiment.question, str) or not experiment.question.strip():
-        raise UsageError(f"{name}: its question is {quoted(experiment.question)}; write one")
-    if not callable(experiment.studies):
-        given = quoted(experiment.studies)
-        raise UsageError(f"{name}: studies = {given}: expected a function of the scale")
+    check_fields(name, experiment, Experiment)
 
 
 def _is_slug(name: object) -> bool:
@@ -46,21 +43,36 @@ def check_studies(studies: Sequence[Study], vocab_size: int, text: str) -> None:
     for study in studies:
         if not _is_slug(study.name):
             raise UsageError(
-                f"a study is called {shown(study.name)}; expected small letters, digits and -"
+                f"a study is called {quoted(study.name)}; expected small letters, digits and -"
             )
+        _check_fields(study)
         for what, values in (
             ("arms", [arm.name for arm in study.arms]),
             ("seeds", study.seeds),
             ("values", study.xs),
         ):
-            if not isinstance(values, Sequence):
-                raise UsageError(
-                    f"{study.name}: its {what} are {quoted(values)}; expected a list or a tuple"
-                )
             if not values:
                 raise UsageError(f"{study.name}: it has no {what}; give one or more")
             _refuse_twice(f"{study.name}: two {what} are", values)
         _check_arms_differ(study, vocab_size, text)
+
+
+def _check_fields(study: Study) -> None:
+    check_fields(study.name, study, Study)
+    check_fields(f"{study.name}: its prediction", study.prediction, Prediction)
+    for arm in study.arms:
+        check_fields(f"{study.name}: {shown(str(arm.name))}", arm, Arm)
+
+
+def check_answer(experiment: Experiment, studies: Sequence[Study]) -> None:
+    """Refuse an experiment whose answer is that of a study that it does not have."""
+    names = [study.name for study in studies]
+    for name in experiment.answered_by:
+        if name not in names:
+            raise UsageError(
+                f"{experiment.name}: answered_by = {quoted(name)}: no such study; "
+                f"{nearest(name, names)}"
+            )
 
 
 def _refuse_twice(what: str, values: Iterable[object]) -> None:

@@ -15,7 +15,8 @@ from groundup.lab.running.identity import digest
 ROOM, FOLDER = "groundup.lab.", Path(__file__).parents[1]
 CONCLUDES, CONCLUSIONS = "Finding", "groundup.lab.conclusions"
 """What a function says that it returns if it measures nothing, and where such functions are."""
-WORDS = {"conclude", "prediction", "question", "title", "equal", "measured", "minutes"}
+WORDS = {"conclude", "prediction", "title", "equal", "measured"}
+WORDS |= {"question", "answered_by", "minutes"}
 """Arguments of a `Study` and an `Experiment` that measure nothing."""
 
 

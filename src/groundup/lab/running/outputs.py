@@ -12,7 +12,9 @@ from typing import Any
 from groundup.base.errors import UsageError, quoted
 from groundup.base.files import atomic_writer, write_text
 from groundup.lab.conclusions.page import experiment_page
+from groundup.lab.conclusions.words import outcomes
 from groundup.lab.experiment import Cell, Concluded, ExperimentReport, Finding, Values
+from groundup.lab.running.fields import check_fields
 from groundup.lab.running.folder import FIGURES, REPORT, LabFolder
 from groundup.report.drawing import drawing
 from groundup.report.png import png as png_of
@@ -20,10 +22,10 @@ from groundup.report.png import png as png_of
 
 def checked_finding(finding: object) -> Finding:
     """Return what a study has concluded, if it is what can be told."""
-    if not isinstance(finding, Finding) or not isinstance(finding.verdict, str):
-        given = finding.verdict if isinstance(finding, Finding) else finding
-        raise UsageError(f"it returned {quoted(given)}; expected a Finding with a sentence")
+    if not isinstance(finding, Finding):
+        raise UsageError(f"it returned {quoted(finding)}; expected a Finding")
     told = replace(finding, figures=_listed(finding.figures), came_out=_listed(finding.came_out))
+    check_fields("its finding", told, Finding)
     try:
         json.dumps([told.figures, told.came_out, list(told.notes)])
     except (TypeError, ValueError) as error:
@@ -66,6 +68,7 @@ def verdict_object(report: ExperimentReport) -> dict[str, Any]:
     told = _finite(
         {
             "verdict": report.verdict,
+            "predictions": outcomes(report.concluded),
             "came_out": report.came_out,
             "experiment": report.name,
             "question": report.question,

@@ -22,8 +22,8 @@ from groundup.lab.experiment import (
     Study,
     Values,
 )
-from groundup.lab.measures.text import DEFAULT_TEXT, LabText, read_text
-from groundup.lab.running.budget import budget_words, check_arguments, check_text
+from groundup.lab.measures.text import DEFAULT_TEXT, LabText
+from groundup.lab.running.budget import budget_words, check_arguments, given_text
 from groundup.lab.running.costs import LONGER, SHORT, Costs
 from groundup.lab.running.failures import called
 from groundup.lab.running.folder import LabFolder, default_folder
@@ -62,12 +62,11 @@ def run_experiment(
     where not given. Raises `UsageError` for what cannot be told so, `GroundupError` for a
     measurement that failed: what was finished stays.
     """
-    check_arguments(budget, processes)
-    check_text(text)
+    check_arguments(budget, processes, only, folder)
     if png:
         require_png()
     source = find_source(experiment)
-    lab_text = read_text(text)
+    lab_text = given_text(text)
     lab_folder = LabFolder(
         Path(folder or default_folder(source.experiment.name)), source.experiment.name
     )
@@ -76,25 +75,24 @@ def run_experiment(
         run = _Run(source, lab_text, lab_folder, crew, only, screen or LabScreen())
         plan = run.plan(run.scale(budget))
         run.screen.planned(plan)
-        words = _words(experiment, budget, text, folder, only) if source.reference else []
+        given = {
+            "--budget": None if budget is None else budget_words(budget),
+            "--text": None if text == DEFAULT_TEXT else text,
+            "--only": only,
+            "--processes": processes,
+            "--out": folder,
+        }
+        words = _words(experiment, given) if source.reference else []
         report = run.measure(plan, words)
         write_outputs(lab_folder, report, run.values(plan.tasks), png=png)
     return report
 
 
-def _words(
-    experiment: object, budget: float | None, text: str, folder: str | Path | None, only: str | None
-) -> list[str]:
-    """Return the command that repeats a run."""
-    name = experiment.name if isinstance(experiment, Experiment) else str(experiment)
-    words = ["groundup", "lab", name]
-    given = {
-        "--budget": None if budget is None else budget_words(budget),
-        "--text": None if text == DEFAULT_TEXT else text,
-        "--only": only,
-        "--out": folder,
-    }
-    return words + [str(w) for flag, v in given.items() if v is not None for w in (flag, v)]
+def _words(experiment: object, given: Mapping[str, object]) -> list[str]:
+    """Return the command that repeats a run; options that are None are left out."""
+    name = experiment.name if isinstance(experiment, Experiment) else experiment
+    told = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    return ["groundup", "lab", *map(str, [name, *told])]
 
 
 class _Run:
@@ -228,6 +226,7 @@ class _Run:
             seconds=sum(self.kept[task.key][1] for task in plan.tasks) / self.crew.size,
             command=command,
             folder=self.folder.path,
+            answered_by=self.source.experiment.answered_by,
         )
 
     def _conclude(self, plan: Plan, study: Study) -> Concluded:

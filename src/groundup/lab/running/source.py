@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.base.errors import UsageError, quoted
 from groundup.lab.experiment import Experiment
 from groundup.lab.own import own_experiment
 from groundup.lab.registry import built_in, check_name, experiment_files, is_own
@@ -40,6 +41,10 @@ def find_source(given: str | Path | Experiment) -> Source:
 def _found(given: str | Path | Experiment) -> Source:
     if isinstance(given, Experiment):
         return _of_object(given)
+    if not isinstance(given, str | Path):
+        raise UsageError(
+            f"experiment = {quoted(given)}: expected a name, a .toml or .py file, or an Experiment"
+        )
     if is_own(given):
         path = Path(given)
         code = code_digest(path) if path.suffix == ".py" else ""

@@ -10,7 +10,7 @@ from typing import Any
 from groundup.base.errors import GroundupError, UsageError, quoted
 from groundup.lab.experiment import TRAINED, Cell, Study, Values
 from groundup.lab.measures.text import LabText
-from groundup.lab.running.checks import check_studies
+from groundup.lab.running.checks import check_answer, check_studies
 from groundup.lab.running.failures import called
 from groundup.lab.running.identity import cell_key, described, digest, setting_table
 from groundup.lab.running.source import Source
@@ -42,6 +42,7 @@ class Work:
         with called(f"{source.experiment.name}: making its studies"):
             self.studies: Sequence[Study] = list(source.experiment.studies(scale))
             check_studies(self.studies, self._vocab_size, text.name)
+            check_answer(source.experiment, self.studies)
         self._of_all = source.common_key(text.fingerprint)
         self._cells = [(study, cell) for study in self.studies for cell in study.cells()]
 
