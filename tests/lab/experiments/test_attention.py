@@ -14,7 +14,7 @@ from groundup.lab.experiment import Arm, Cell, Study, Values
 from groundup.lab.experiments import attention
 from groundup.lab.experiments.attention import PRODUCT, ROOT, SHARED, WHOLE
 from groundup.lab.measures.training import new_model
-from tests.lab.experiments.toy_trainings import losses, made, measured, settings, toy
+from tests.lab.results import losses, made, measured, settings, toy
 
 
 def study(name: str, scale: float = 1.0) -> Study:

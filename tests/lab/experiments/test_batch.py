@@ -17,7 +17,7 @@ from groundup.lab.experiments.batch import (
     measure_noise,
     measure_steps,
 )
-from tests.lab.experiments.toy_trainings import TOY, made, run, settings
+from tests.lab.results import TOY, made, run, settings
 
 NOISE, STEPS = EXPERIMENT.studies(EXPERIMENT.least)
 FACTORS = {"half the rate": 1.4, "the rate": 1.0, "twice the rate": 1.2}

@@ -8,7 +8,7 @@ import pytest
 from groundup.base.errors import DataError
 from groundup.lab.experiment import Cell, Values
 from groundup.lab.experiments.data import DECAY, EXPERIMENT, PASSES, law, worth
-from tests.lab.experiments.toy_trainings import losses, made, measured, run, toy
+from tests.lab.results import losses, made, measured, run, toy
 
 STUDY = EXPERIMENT.studies(EXPERIMENT.least)[0]
 COST = {"new text": 0, "2 passes": 0, "4 passes": 0.01, "8 passes": 0.03, "16 passes": 0.1,

@@ -11,7 +11,7 @@ import torch
 from groundup.lab.experiments import feed_forward
 from groundup.lab.experiments.feed_forward import equal_ffn_dim
 from groundup.lab.measures.training import new_model
-from tests.lab.experiments.toy_trainings import losses, made, measured, settings, toy
+from tests.lab.results import losses, made, measured, settings, toy
 
 
 def test_all_arms_are_as_large_within_a_hundredth(tmp_path: Path) -> None:

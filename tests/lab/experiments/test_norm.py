@@ -13,16 +13,17 @@ from groundup.lab.experiments.norm import AFTER, BEFORE, EXPERIMENT, NONE, RMS, 
 from groundup.lab.measures.initialisation import first_batch
 from groundup.lab.measures.parts import OWN, DynamicTanh
 from groundup.lab.measures.training import new_model
-from tests.lab.experiments import toys
+from tests.lab.results import concluded, few, measured, named, settings, trained_tokens
 
 DEFAULT = EXPERIMENT.studies(1)
 MORE = EXPERIMENT.studies(3)
-SMALL: dict[str, Any] = {"vocab_size": 30, "n_layers": 1, **toys.TINY}
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return toys.write_text(tmp_path_factory.mktemp("text"))
+SMALL: dict[str, Any] = {
+    "vocab_size": 30,
+    "n_layers": 1,
+    "emb_dim": 8,
+    "n_heads": 2,
+    "context_length": 8,
+}
 
 
 def test_the_original_block_norms_the_sum():
@@ -55,9 +56,9 @@ def test_without_norms_a_model_has_none_to_learn():
     assert not [name for name, _ in model.named_parameters() if "norm" in name]
 
 
-def test_the_gradient_is_that_of_the_last_down_projection(text):
-    study = toys.at_toy_size(toys.named(DEFAULT, "gradient-by-depth"))
-    setting = study.setting(study.cells()[1], 30, text)
+def test_the_gradient_is_that_of_the_last_down_projection(tmp_path):
+    study = few(named(DEFAULT, "gradient-by-depth"))
+    _, setting, *_ = settings(study, tmp_path).values()
     model: Any = new_model(setting)
     tokens, targets = first_batch(setting, 1)
     loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
@@ -69,20 +70,20 @@ def test_the_gradient_is_that_of_the_last_down_projection(text):
     ("power", "came_out"), [(-0.5, True), (-0.58, True), (-0.3, False), (0.0, False)]
 )
 def test_the_prediction_of_the_gradient_is_its_slope_with_xavier_before(power, came_out):
-    def made(cell: Any) -> dict[str, float]:
+    def values(cell: Any) -> dict[str, float]:
         return {"gradient": cell.x ** (power if cell.arm == "Xavier before" else 0.0)}
 
-    finding = toys.concluded(toys.named(DEFAULT, "gradient-by-depth"), made)
+    finding = concluded(DEFAULT, "gradient-by-depth", values)
     assert finding.came_out is came_out
     assert finding.figures["slopes"]["Xavier before"]["slope"] == pytest.approx(power)
 
 
 @pytest.mark.parametrize(("grows", "came_out"), [(1.0, True), (0.0, False)])
 def test_the_stream_is_predicted_to_grow_where_nothing_is_shrunk(grows, came_out):
-    def made(cell: Any) -> dict[str, float]:
+    def values(cell: Any) -> dict[str, float]:
         return {"variance": cell.x ** (grows if cell.arm == "Xavier unshrunk" else 0.0)}
 
-    assert toys.concluded(toys.named(DEFAULT, "stream-by-depth"), made).came_out is came_out
+    assert concluded(DEFAULT, "stream-by-depth", values).came_out is came_out
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_the_stream_is_predicted_to_grow_where_nothing_is_shrunk(grows, came_out
 def test_the_prediction_of_the_largest_rate_has_four_parts(largest, lost, came_out):
     limits = {NONE: 0.01, AFTER: 0.01, **largest}
 
-    def made(cell: Any) -> dict[str, Any]:
+    def values(cell: Any) -> dict[str, Any]:
         trains = cell.x <= limits.get(cell.arm, 0.03)
         return {
             "train_loss": 2.5 if trains else 3.3,
@@ -109,7 +110,7 @@ def test_the_prediction_of_the_largest_rate_has_four_parts(largest, lost, came_o
             "unigram_entropy": 3.3,
         }
 
-    finding = toys.concluded(toys.named(DEFAULT, "largest-rate"), made)
+    finding = concluded(DEFAULT, "largest-rate", values)
     assert finding.came_out is came_out
     assert finding.figures["largest_that_trains"][BEFORE] == 0.03
 
@@ -117,26 +118,26 @@ def test_the_prediction_of_the_largest_rate_has_four_parts(largest, lost, came_o
 def test_the_losses_are_compared_with_the_norm_before():
     higher = {NONE: 0.1, AFTER: 0.05}
 
-    def made(cell: Any) -> dict[str, float]:
+    def values(cell: Any) -> dict[str, float]:
         chance = 0.001 * ((7 * cell.seed + len(cell.arm)) % 5)
         return {"val_loss": 2.5 + higher.get(cell.arm, 0.0) + chance}
 
-    finding = toys.concluded(toys.named(DEFAULT, "loss"), made)
+    finding = concluded(DEFAULT, "loss", values)
     assert finding.came_out is True
     assert {d.arm for d in finding.differences if d.seen and d.mean > 0} == {NONE, AFTER}
     higher[AFTER] = -0.05
-    assert toys.concluded(toys.named(DEFAULT, "loss"), made).came_out is False
+    assert concluded(DEFAULT, "loss", values).came_out is False
 
 
 @pytest.mark.parametrize(("squashed", "came_out"), [(0.03, True), (0.01, False)])
 def test_a_squashing_is_predicted_to_train_where_nothing_does_not(squashed, came_out):
     limits = {SQUASHED: squashed, NONE: 0.01, BEFORE: 0.03}
 
-    def made(cell: Any) -> dict[str, Any]:
+    def values(cell: Any) -> dict[str, Any]:
         trains = cell.x <= limits[cell.arm]
         return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
 
-    assert toys.concluded(toys.named(MORE, "squash-largest-rate"), made).came_out is came_out
+    assert concluded(MORE, "squash-largest-rate", values).came_out is came_out
 
 
 @pytest.mark.parametrize(
@@ -151,24 +152,25 @@ def test_a_warm_up_is_predicted_to_help_the_norm_after_alone(warm_after, warm_be
         f"{BEFORE} with warm-up": warm_before,
     }
 
-    def made(cell: Any) -> dict[str, Any]:
+    def values(cell: Any) -> dict[str, Any]:
         trains = cell.x <= limits[cell.arm]
         return {"train_loss": 2.5 if trains else 3.3, "trains": trains, "unigram_entropy": 3.3}
 
-    assert toys.concluded(toys.named(MORE, "warm-up"), made).came_out is came_out
+    assert concluded(MORE, "warm-up", values).came_out is came_out
 
 
 @pytest.mark.parametrize("name", [study.name for study in MORE])
-def test_each_study_runs_and_concludes(name, text):
-    finding = toys.measured(toys.at_toy_size(toys.named(MORE, name)), text)
+def test_each_study_runs_and_concludes(name, tmp_path):
+    small = few(named(MORE, name))
+    finding = small.conclude(measured(small, tmp_path))
     assert finding.verdict.endswith(".")
     assert finding.tables
     assert finding.charts
 
 
 def test_what_a_budget_adds_fits_in_it():
-    tokens = toys.trained_tokens(DEFAULT)
+    tokens = trained_tokens(DEFAULT)
     assert tokens < 14_000_000, "7.5 minutes of one core at 31,000 tokens a second"
     assert len(MORE) > len(DEFAULT)
     for scale in (2, 3, 5, 8, 10, 12, 30):
-        assert toys.trained_tokens(EXPERIMENT.studies(scale)) <= scale * tokens, scale
+        assert trained_tokens(EXPERIMENT.studies(scale)) <= scale * tokens, scale

@@ -14,7 +14,7 @@ from groundup.lab.experiments.optimizer import (
     at_their_best,
     in_equal_time,
 )
-from tests.lab.experiments.toy_trainings import made, measured, names, run, toy
+from tests.lab.results import made, measured, run, toy
 
 STUDY = EXPERIMENT.studies(1)[0]
 LOSSES = {MUON: 2.0, ADAMW: 2.2, SIGN: 2.5, DECAYED: 2.2}
@@ -79,7 +79,7 @@ def test_in_equal_time_the_slower_has_taken_fewer_steps() -> None:
 def test_rates_are_on_grids_of_the_same_width(tmp_path: Path) -> None:
     size = 40
     rates = {cell: STUDY.setting(cell, size, "").train for cell in STUDY.cells() if cell.seed == 1}
-    for arm in names(STUDY.arms):
+    for arm in [arm.name for arm in STUDY.arms]:
         of_arm = [train.learning_rate or 0 for cell, train in rates.items() if cell.arm == arm]
         assert of_arm[-1] / of_arm[0] == pytest.approx(16)
     muons = [t.peak_muon_learning_rate for cell, t in rates.items() if cell.arm == MUON]
@@ -88,5 +88,5 @@ def test_rates_are_on_grids_of_the_same_width(tmp_path: Path) -> None:
 
 def test_it_runs_and_more_time_adds_weight_decay(tmp_path: Path) -> None:
     study = toy(EXPERIMENT.studies(2)[0], xs=(1.0,), seeds=(1, 2))
-    assert names(study.arms)[-1] == DECAYED
+    assert study.arms[-1].name == DECAYED
     assert study.conclude(measured(study, tmp_path)).verdict

@@ -16,7 +16,7 @@ from groundup.lab.experiments import position
 from groundup.lab.experiments.position import MY_PARTS, SinusoidalPositions
 from groundup.lab.measures.repeating import least_loss
 from groundup.report.charts import Chart
-from tests.lab.experiments.toy_trainings import made, measured, run, toy
+from tests.lab.results import made, measured, run, toy
 
 SMALL: dict[str, Any] = {
     "vocab_size": 20, "context_length": 8, "emb_dim": 16, "n_heads": 2, "n_layers": 1,

@@ -9,7 +9,7 @@ from groundup.lab.conclusions.law import Law
 from groundup.lab.experiment import Cell, Values
 from groundup.lab.experiments.scaling import EXPERIMENT
 from groundup.plan.count import count_parameters
-from tests.lab.experiments.toy_trainings import made, measured, names, run, settings, toy
+from tests.lab.results import made, measured, run, settings, toy
 
 STUDY = EXPERIMENT.studies(EXPERIMENT.least)[0]
 LAW = Law(irreducible=1.2, size=0.3, size_exponent=0.4, data=0.4, data_exponent=0.5)
@@ -17,7 +17,7 @@ LARGEST = STUDY.arms[-1].name
 
 
 def values(cell: Cell, better: float = 0.0) -> Values:
-    n, tokens = 1000.0 * 4 ** names(STUDY.arms).index(cell.arm), 512 * cell.x
+    n, tokens = 1000.0 * 4 ** [arm.name for arm in STUDY.arms].index(cell.arm), 512 * cell.x
     loss = LAW.loss(n, tokens) + 1e-4 * ((cell.seed * 3 + int(cell.x)) % 5)
     loss -= better * (cell.arm == LARGEST)
     return run(loss, parameters=n, tokens=tokens)
@@ -57,7 +57,7 @@ def test_more_time_is_more_seeds_then_a_larger_one_to_tell() -> None:
     shapes = []
     for scale in (1, 3, 6, 7):
         (study,) = EXPERIMENT.studies(scale)
-        shapes.append((len(study.seeds), names(study.arms)[-1], study.xs[-1]))
+        shapes.append((len(study.seeds), study.arms[-1].name, study.xs[-1]))
     assert shapes == [
         (5, "128 wide", 667), (5, "128 wide", 2000), (10, "128 wide", 2000), (5, "192 wide", 2000)
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from groundup.lab.experiment import Cell, Setting, Study, Values
 from groundup.lab.experiments.schedule import COLD, CONSTANT, EXPERIMENT, TENTH, WARM, WSD, ZERO
 from groundup.optim.schedule import learning_rate
-from tests.lab.experiments.toy_trainings import losses, made, measured, run, settings, toy
+from tests.lab.results import losses, made, measured, run, settings, toy
 
 DECAY, WARM_UP = EXPERIMENT.studies(1)
 AS_PREDICTED = {ZERO: 2.0, TENTH: 2.05, CONSTANT: 2.1, WSD: 2.005}

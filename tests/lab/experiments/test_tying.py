@@ -13,7 +13,7 @@ from groundup.lab.experiment import Cell, Study, Values
 from groundup.lab.experiments import tying
 from groundup.lab.experiments.tying import NARROWER, TIED, UNTIED, narrower, parameters
 from groundup.lab.measures.text import read_text
-from tests.lab.experiments.toy_trainings import losses, made, measured, toy
+from tests.lab.results import losses, made, measured, toy
 from tests.texts import text_file
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from groundup.lab.experiment import TRAINED, Arm, Finding, Prediction, Results, Setting, Study
 from groundup.lab.measures.training import PLAIN, train_arm, trained
-from tests.lab.experiments.toy_trainings import TOY, settings
+from tests.lab.results import TOY, settings
 
 
 def not_concluded(results: Results) -> Finding:
