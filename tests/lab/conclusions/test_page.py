@@ -18,6 +18,7 @@ from groundup.lab.experiment import (
     Prediction,
     swept_setting,
 )
+from groundup.report.page import esc
 from tests.lab.results import made_up
 from tests.report.test_report import Outline
 
@@ -105,8 +106,8 @@ def test_the_answer_is_of_the_studies_that_give_it() -> None:
     assert report(one, three).verdict == f"{one.finding.verdict} {three.finding.verdict}"
     head, studies = experiment_page(report(one, two, three)).split('id="one"')
     assert head.count("Because.") == studies.count("Because.") == 1
-    assert one.finding.verdict not in head
-    assert one.finding.verdict in studies
+    assert esc(one.finding.verdict) not in head
+    assert esc(one.finding.verdict) in studies
 
 
 def test_a_finding_of_words_alone_has_a_page() -> None:

@@ -48,8 +48,8 @@ def test_a_budget_is_written_as_it_is_read(seconds: float) -> None:
 
 TEXTS = {
     "story.txt": "The caf\u00e9 was shut. \n" * 2000,
-    "rows.jsonl": '{"first": "a story that is told", "second": "another one"}\n' * 2000,
-    "table.csv": "The first row is a sentence.\nSo is the second one, which is longer.\n" * 99,
+    "rows.jsonl": '{"prompt": "a story", "completion": "is told"}\n' * 2000,
+    "table.csv": "The first row is a sentence.\nSo is the second one and it is longer.\n" * 99,
     "code/main.py": "print()\n",
 }
 
