@@ -143,6 +143,8 @@ def test_the_examples_run(tmp_path: Path, story: str, name: str) -> None:
         ("seeds=5", "seeds=2"),
         ("emb_dim = 48", "emb_dim = 8"),
         ('"emb_dim": 48', '"emb_dim": 8'),
+        ("context_length = 64", "context_length = 16"),
+        ('"context_length": 64', '"context_length": 16'),
     ):
         source = source.replace(long, short)
     path = tmp_path / name
