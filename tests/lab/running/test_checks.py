@@ -10,17 +10,18 @@ import pytest
 from groundup.base.errors import UsageError
 from groundup.lab import Arm
 from groundup.lab.running import checks
+from groundup.lab.running.identity import setting_table
 from tests.lab.toy import studies
 
 MANY = [Arm(name=f"width {i}", model={"ffn_dim": i}) for i in range(1, 61)]
 
 
 def test_many_arms_are_compared_without_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, table, looked = studies(1)[0], checks.setting_table, []
+    start, looked = studies(1)[0], []
 
     def counting(setting: Any) -> Any:
         looked.append(setting.cell)
-        return table(setting)
+        return setting_table(setting)
 
     monkeypatch.setattr(checks, "setting_table", counting)
     checks.check_studies([replace(start, arms=MANY)], 30, "text")
