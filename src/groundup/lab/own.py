@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
 import traceback
@@ -17,6 +16,7 @@ from groundup.lab.experiment import TRAINED, Arm, Experiment, Finding, Predictio
 from groundup.lab.measures.training import PLAIN, train_arm
 from groundup.lab.own_file import METRICS, SMALL, check_arms, read_own_toml, sorted_settings
 from groundup.lab.registry import CONSTANT, experiment_files
+from groundup.lab.running.failures import unprinted
 from groundup.model import PARTS, Parts
 
 MODULE = "groundup_lab_own"
@@ -108,7 +108,7 @@ def _from_python(path: Path) -> Experiment:
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no verdict
+        with unprinted():  # what it prints is no verdict
             spec.loader.exec_module(module)
     except GroundupError as error:
         raise type(error)(f"{path}: {error}") from error

@@ -144,3 +144,29 @@ def test_a_file_counts_by_what_it_measures(tmp_path: Path, change: tuple[str, st
     assert change[0] in SOURCE
     other.write_text(SOURCE.replace(*change))
     assert (code_digest(one) == code_digest(other)) == (change in SAME)
+
+
+SCRIPT = """
+GAIN = 2.0
+
+class Scale:
+    def by(self, x):
+        return GAIN * x
+
+def helper(x):
+    return Scale().by(x) + 1
+
+def squash(x):
+    return [helper(one) for one in x]
+"""
+
+
+@pytest.mark.parametrize("change", ["GAIN = 2.0", "GAIN * x", "(x) + 1", "helper(one)"])
+def test_a_function_counts_with_what_it_takes_from_its_file(change: str) -> None:
+    def squash(source: str) -> Any:
+        names: dict[str, Any] = {"__name__": "script"}
+        exec(source, names)
+        return described(names["squash"])
+
+    assert squash(SCRIPT) == squash(SCRIPT)
+    assert squash(SCRIPT) != squash(SCRIPT.replace(change, f"{change} + 1"))

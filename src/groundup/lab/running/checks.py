@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from groundup.base.errors import ConfigError, UsageError, nearest, quoted, shown
 from groundup.lab.experiment import Arm, Cell, Experiment, Prediction, Setting, Study
 from groundup.lab.running.fields import check_fields
-from groundup.lab.running.identity import setting_table
+from groundup.lab.running.identity import digest, setting_table
 from groundup.model.checks import check_parts
 
 LONGEST_NAME = 100
@@ -94,15 +93,12 @@ def _setting(study: Study, cell: Cell, vocab_size: int, text: str) -> Setting:
 def _check_arms_differ(study: Study, vocab_size: int, text: str) -> None:
     """Refuse arms that are the same in all that is measured, by their resolved settings."""
 
-    def table(arm: str, x: float) -> object:
-        cell = Cell(study.name, arm, x, study.seeds[0])
-        return setting_table(_setting(study, cell, vocab_size, text))
-
-    for arm in study.arms:  # also where there is but one: each has to be possible
-        for x in {min(study.xs), max(study.xs)}:
-            table(arm.name, x)
-    for one, other in itertools.combinations([arm.name for arm in study.arms], 2):
-        if all(table(one, x) == table(other, x) for x in study.xs):
+    found: dict[str, str] = {}
+    for other in [arm.name for arm in study.arms]:
+        cells = [Cell(study.name, other, x, study.seeds[0]) for x in study.xs]
+        settings = [_setting(study, cell, vocab_size, text) for cell in cells]
+        one = found.setdefault(digest(list(map(setting_table, settings))), other)
+        if one != other:
             raise UsageError(
                 f"{study.name}: the arms {shown(one)} and {shown(other)} do not differ; change a "
                 "setting in one of them, or leave it out"

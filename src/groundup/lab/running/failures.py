@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,21 @@ from groundup.base.errors import GroundupError, shown
 LONGEST_REASON = 300
 
 
+_PRINTING = threading.RLock()
+
+
+@contextlib.contextmanager
+def unprinted() -> Iterator[None]:
+    """Send to standard error what is printed; by one thread at a time, as all have one output."""
+    with _PRINTING, contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 @contextlib.contextmanager
 def called(what: str) -> Iterator[None]:
     """Call what an experiment brings: what it prints is no verdict, its failure is one line."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with unprinted():
             yield
     except GroundupError:
         raise

@@ -23,9 +23,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.errors import GroundupError, RunError, UsageError, shown
 from groundup.base.file_names import LAB
 from groundup.base.files import (
     UNFINISHED,
@@ -38,12 +38,16 @@ from groundup.base.files import (
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_json
 from groundup.lab.experiment import Cell, Values
+from groundup.lab.running.values import checked_values, plain, restored
 
 FORMAT = 1
 MANIFEST, RESULTS, TABLE = "lab.json", "results.jsonl", "results.csv"
 VERDICT, REPORT, FIGURES, LOCK = "verdict.json", "report.html", "figures", "lock"
-NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""How numbers that JSON lacks are written."""
+BLOCK = 1 << 20
+LONGEST_LINE = 1 << 26
+"""Bytes of a line of results that are read at once: a cell's line is far shorter."""
+NO_RECORD = (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError)
+"""What is raised for a line of results that no cell has left."""
 
 
 def default_folder(name: str) -> Path:
@@ -78,7 +82,12 @@ class LabFolder:
     def _manifest(self) -> dict[str, Any]:
         path = self.path / MANIFEST
         _check_regular(path)
-        manifest = read_json(path)
+        try:
+            manifest = read_json(path)
+        except GroundupError as error:
+            raise RunError(
+                f"{path}: it cannot be read; restore it, or choose another folder"
+            ) from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise RunError(
                 f"{path}: expected format = {FORMAT}; choose another folder, or remove this one"
@@ -127,10 +136,7 @@ class LabFolder:
         _check_regular(path)
         try:
             with path.open("rb+") as file:
-                end = file.seek(0, os.SEEK_END)
-                while end and (file.seek(end - 1), file.read(1))[1] != b"\n":
-                    end -= 1
-                file.truncate(end)
+                file.truncate(_end_of_lines(file))
         except OSError as error:
             raise file_error(path, error) from error
 
@@ -143,11 +149,10 @@ class LabFolder:
         _check_regular(path)
         try:
             with path.open("rb") as file:
-                for line in file:
-                    with contextlib.suppress(ValueError, KeyError, TypeError):
-                        record = parse_json(line)
-                        values = dict(restored(record["values"]))
-                        found[record["key"]] = values, float(record["seconds"])
+                while line := file.readline(LONGEST_LINE):
+                    with contextlib.suppress(*NO_RECORD):
+                        key, values, seconds = _record(line)
+                        found[key] = values, seconds
         except OSError as error:
             raise file_error(path, error) from error
         return found
@@ -185,24 +190,25 @@ class LabFolder:
         write_json(self.path / VERDICT, verdict)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it; a number that is not finite by its name."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return next(name for name, one in NOT_FINITE.items() if one == value or value != value)
-    return value
+def _end_of_lines(file: IO[bytes]) -> int:
+    """Return where the last line that is whole ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - BLOCK)
+        file.seek(begin)
+        if (newline := file.read(end - begin).rfind(b"\n")) >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
 
 
-def restored(value: Any) -> Any:
-    """Return a value that `plain` has made plain."""
-    if isinstance(value, dict):
-        return {key: restored(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [restored(inner) for inner in value]
-    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+def _record(line: bytes) -> tuple[str, Values, float]:
+    """Return the key, the values and the seconds of a line, or raise one of `NO_RECORD`."""
+    record = parse_json(line)
+    values, seconds = checked_values(restored(record["values"])), float(record["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(seconds)
+    return record["key"], values, seconds
 
 
 def _check_regular(path: Path) -> None:

@@ -83,13 +83,14 @@ def described(value: Any, depth: int = 0) -> Any:
         return ["method", *inner(value.__func__, value.__self__)]
     if isinstance(value, FunctionType):
         where = f"{value.__module__}.{value.__qualname__}"
-        return [where, _code(value.__code__), *inner(_held(value), value.__defaults__)]
+        does = [where, _code(value.__code__), *inner(_held(value), value.__defaults__)]
+        return does if _installed(value) else [*does, _helpers(value)]
     if isinstance(value, Mapping):
         return {str(key): described(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return inner(*value)
     name = f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else ""
-    if isinstance(value, type) and value.__module__.partition(".")[0] not in INSTALLED:
+    if isinstance(value, type) and not _installed(value):
         methods = {k: one for k, one in vars(value).items() if isinstance(one, FunctionType)}
         return [name, *inner(methods, value.__bases__)]
     if name:
@@ -109,6 +110,32 @@ def _held(function: FunctionType) -> list[Any]:
         except ValueError:  # not yet
             held.append(None)
     return held
+
+
+def _installed(value: Any) -> bool:
+    return str(value.__module__).partition(".")[0] in INSTALLED
+
+
+def _helpers(function: FunctionType) -> Any:
+    """Return what a function takes from its own file: functions, methods, CONSTANTS.
+
+    An experiment that only a program has is not known by its file.
+    """
+    found: dict[str, Any] = {}
+    left: list[Any] = [function.__code__]
+    while left:
+        code = left.pop()
+        left += [one for one in code.co_consts if isinstance(one, CodeType)]
+        for name in set(code.co_names) & set(function.__globals__) - set(found):
+            value = function.__globals__[name]
+            of_class = vars(value).values() if isinstance(value, type) else [value]
+            codes = [one.__code__ for one in of_class if isinstance(one, FunctionType)]
+            if codes and value.__module__ == function.__module__:
+                found[name] = list(map(_code, codes))
+                left += codes
+            elif name.isupper() and isinstance(value, bool | int | float | str):
+                found[name] = value
+    return found
 
 
 def _code(code: CodeType) -> Any:

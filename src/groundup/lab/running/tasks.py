@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from groundup.base.errors import GroundupError, UsageError, quoted
+from groundup.base.errors import GroundupError
 from groundup.lab.experiment import TRAINED, Cell, Study, Values
 from groundup.lab.measures.text import LabText
 from groundup.lab.running.checks import check_answer, check_studies
 from groundup.lab.running.failures import called
 from groundup.lab.running.identity import cell_key, described, digest, setting_table
 from groundup.lab.running.source import Source
-
-MOST_NUMBERS = 100_000
-"""That a cell measures: it is kept as one line of text."""
+from groundup.lab.running.values import checked_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,29 +82,3 @@ class Work:
         begun = time.perf_counter()
         values = study.measure(setting)
         return checked_values(values), time.perf_counter() - begun
-
-
-def checked_values(values: object) -> Values:
-    """Return what a cell measured as plain numbers and lists, which can be kept."""
-    if not isinstance(values, Mapping):
-        raise UsageError(
-            f"measured {quoted(values)}; expected a dictionary of numbers by their names"
-        )
-    plain = {str(name): _plain(str(name), value) for name, value in values.items()}
-    if (count := sum(map(_count, plain.values()))) > MOST_NUMBERS:
-        raise UsageError(f"measured {count:,} numbers; expected at most {MOST_NUMBERS:,}: sum up")
-    return plain
-
-
-def _count(value: Any) -> int:
-    return sum(map(_count, value)) if isinstance(value, list) else 1
-
-
-def _plain(name: str, value: Any) -> Any:
-    if hasattr(value, "tolist"):  # of numpy or torch
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(name, inner) for inner in value]
-    if not isinstance(value, bool | int | float) or (isinstance(value, int) and abs(value) >> 63):
-        raise UsageError(f"{name} is {quoted(value)}; expected a number or a list of numbers")
-    return value

@@ -42,7 +42,7 @@ def main() -> None:
 
 def answer(work: Any, **asked: Any) -> dict[str, Any]:
     """Return what a cell measured, as plain values, or what went wrong."""
-    from groundup.lab.running.folder import plain
+    from groundup.lab.running.values import plain
 
     try:
         if isinstance(work, Exception):

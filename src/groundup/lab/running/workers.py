@@ -17,8 +17,8 @@ from groundup.base.children import safe_environment, start_python
 from groundup.base.errors import GroundupError, shown
 from groundup.base.hardware import available_memory, usable_cores
 from groundup.lab.experiment import Values
-from groundup.lab.running.folder import restored
 from groundup.lab.running.tasks import Task, Work
+from groundup.lab.running.values import restored
 from groundup.lab.running.worker import answer, one_thread
 
 MEMORY_EACH = 1 << 30
@@ -55,6 +55,24 @@ def default_processes() -> int:
     return max(1, min(usable_cores(), room))
 
 
+_ALONE = threading.Lock()
+"""Held while a cell is measured in this process: cells draw from one source of random numbers."""
+
+
+@contextlib.contextmanager
+def _as_a_worker() -> Iterator[None]:
+    """Compute as a process that measures does, and then as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    one_thread()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
 class InThisProcess:
     """Measures one cell after another here, for an experiment that no other process can find."""
 
@@ -62,17 +80,10 @@ class InThisProcess:
 
     def measure(self, work: Work, asks: Iterable[Ask]) -> Iterator[Answer]:
         """Yield the answers, in the order asked."""
-        import torch
-
-        threads = torch.get_num_threads()
-        one_thread()
-        try:
-            for ask in asks:
-                task = ask.task
-                yield _answer(ask, answer(work, index=task.index, key=task.key, steps=ask.steps))
-        finally:
-            torch.set_num_threads(threads)
-            torch.set_flush_denormal(False)
+        for ask in asks:
+            with _ALONE, _as_a_worker():
+                told = answer(work, index=ask.task.index, key=ask.task.key, steps=ask.steps)
+            yield _answer(ask, told)
 
     def close(self) -> None:
         """Have nothing to end."""
