@@ -42,6 +42,16 @@ def test_piped_a_row_is_a_line_however_long(
     assert all(cell in line for line, row in zip(lines[1:], ROWS, strict=True) for cell in row)
 
 
+def test_piped_a_table_of_sentences_keeps_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_rows("", COLUMNS, ROWS, to_read=True)
+    lines = plain_lines(capsys)
+    assert max(map(len, lines)) <= 60
+    assert len(lines) > 3
+
+
 @pytest.mark.parametrize("width", [100, 80, 60], indirect=True)
 def test_columns_stay_aligned_and_words_whole(
     width: int, capsys: pytest.CaptureFixture[str]
