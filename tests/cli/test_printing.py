@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -23,8 +24,8 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-def printed(capsys: pytest.CaptureFixture[str], **options: list[str]) -> list[str]:
-    print_rows("", COLUMNS, ROWS, **options)
+def printed(capsys: pytest.CaptureFixture[str], dispensable: Sequence[str] = ()) -> list[str]:
+    print_rows("", COLUMNS, ROWS, dispensable=dispensable)
     return plain_lines(capsys)
 
 
