@@ -32,7 +32,8 @@ def test_the_list_of_experiments(groundup: Groundup) -> None:
     listed = json.loads(groundup("lab", "--json").out)
     for one in listed:
         assert one["name"] in shown.out
-        assert one["question"] in shown.out
+        assert all(word in shown.out for word in one["question"].split())
+    assert max(map(len, shown.out.splitlines())) <= 80, "a table to be read, also where piped"
     by_name = {one["name"]: one for one in listed}
     assert by_name["control"]["least"] == 1
     assert by_name["scaling"]["least"] > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -23,8 +24,8 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-def printed(capsys: pytest.CaptureFixture[str], **options: list[str]) -> list[str]:
-    print_rows("", COLUMNS, ROWS, **options)
+def printed(capsys: pytest.CaptureFixture[str], dispensable: Sequence[str] = ()) -> list[str]:
+    print_rows("", COLUMNS, ROWS, dispensable=dispensable)
     return plain_lines(capsys)
 
 
@@ -40,6 +41,16 @@ def test_piped_a_row_is_a_line_however_long(
     lines = printed(capsys, dispensable=["note"])
     assert len(lines) == 3
     assert all(cell in line for line, row in zip(lines[1:], ROWS, strict=True) for cell in row)
+
+
+def test_piped_a_table_of_sentences_keeps_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_rows("", COLUMNS, ROWS, to_read=True)
+    lines = plain_lines(capsys)
+    assert max(map(len, lines)) <= 60
+    assert len(lines) > 3
 
 
 @pytest.mark.parametrize("width", [100, 80, 60], indirect=True)

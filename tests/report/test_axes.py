@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from groundup.report.axes import Axis, axis_along, axis_around
+from groundup.report.axes import ROOM, Axis, axis_along, axis_around, with_room
 
 
 def labels(axis: Axis) -> list[str]:
@@ -19,13 +19,14 @@ RATES = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 @pytest.mark.parametrize(
     ("values", "few", "written"),
     [
-        (RATES, False, ["1e−4", "1e−3", "0.01", "0.1"]),
-        (RATES, True, ["1e−4", "3e−4", "1e−3", "3e−3", "0.01", "0.03", "0.1"]),
+        (RATES, False, ["0.0001", "0.001", "0.01", "0.1"]),
+        (RATES, True, ["0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1"]),
         ([1, 2, 4, 8, 16, 48], False, ["1", "2", "5", "10", "20"]),
         ([1, 2, 4, 8, 16, 48], True, ["1", "2", "4", "8", "16", "48"]),
         ([8, 24, 48], False, ["10", "20", "30", "40"]),
         ([1e-20, 1e-2], False, ["1e−20", "1e−16", "1e−12", "1e−8", "1e−4"]),
-        ([2e5, 1e7], False, ["200,000", "500,000", "1 M", "2 M", "5 M", "10 M"]),
+        ([2e5, 1e7], False, ["2e5", "5e5", "1e6", "2e6", "5e6", "1e7"]),
+        ([1e-5, 10], False, ["1e−5", "1e−3", "1e−1", "1e1"]),
         ([5], False, ["4", "6", "8", "10"]),
     ],
 )
@@ -58,6 +59,24 @@ def test_a_horizontal_axis_begins_at_zero_unless_values_do_not(
     assert labels(axis) == written
 
 
+@pytest.mark.parametrize(
+    ("values", "log", "ends"),
+    [([4, 16], True, (ROOM, 1 - ROOM)), ([1, 12], False, (None, 1 - ROOM))],
+)
+def test_there_is_room_for_marks_at_the_ends(
+    values: list[float], log: bool, ends: tuple[float | None, float]
+) -> None:
+    bare = axis_along(values, log)
+    axis = with_room(bare, values)
+    assert axis.ticks == bare.ticks
+    low, high = axis.place(values[0]), axis.place(values[-1])
+    assert high == pytest.approx(ends[1], abs=0.005)
+    if ends[0] is None:  # the axis begins at zero, where there is no mark
+        assert axis.low == 0
+    else:
+        assert low == pytest.approx(ends[0], abs=0.005)
+
+
 def test_values_that_lie_close_are_no_ticks() -> None:
     assert labels(axis_along([1, 2, 3, 48], few=True)) == ["0", "10", "20", "30", "40"]
     assert labels(axis_along([8, 16, 32, 48], few=True)) == ["8", "16", "32", "48"]
@@ -69,7 +88,7 @@ def test_values_that_lie_close_are_no_ticks() -> None:
         ([-0.23, 0.02], ["−0.25", "−0.2", "−0.15", "−0.1", "−0.05", "0", "0.05"]),
         ([1e-12, 2e-12], ["1e-12", "1.2e-12", "1.4e-12", "1.6e-12", "1.8e-12", "2e-12"]),
         ([5e-6, 2e-5], ["5e-6", "1e-5", "1.5e-5", "2e-5"]),
-        ([1e-3, 10.0], ["1e−3", "0.01", "0.1", "1", "10"]),
+        ([1e-3, 10.0], ["0.001", "0.01", "0.1", "1", "10"]),
     ],
 )
 def test_a_vertical_axis(values: list[float], written: list[str]) -> None:

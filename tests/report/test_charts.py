@@ -14,6 +14,7 @@ import pytest
 from groundup.report.charts import AnyChart, Chart, IntervalChart, Row, Series
 from groundup.report.drawing import WIDTH, drawing
 from groundup.report.figure import chart_figure
+from groundup.report.page import interval_figures
 
 HOSTILE = "</title><script>alert(1)</script> & \x00"
 NAN = math.nan
@@ -52,19 +53,20 @@ def places(figure: str, tag: str, key: str) -> list[float]:
 
 def test_points_stand_where_the_logarithm_of_their_x_does() -> None:
     shown = chart_figure(sweep())
-    assert places(shown, "circle", "cx") == pytest.approx([0, 100 / 2, 100], abs=0.01)
+    assert places(shown, "circle", "cx") == pytest.approx([2.83, 50, 97.17], abs=0.01)
     assert "rate, logarithmic" in shown
 
 
 def test_an_interval_is_drawn_told_and_in_the_table() -> None:
     shown = chart_figure(sweep())
     bars = re.findall(r'<line class="interval" x1="([\d.]+)%" x2="([\d.]+)%"', shown)
-    assert bars == [("0.00", "0.00"), ("50.00", "50.00")]
-    assert "before: 3 (2.9 to 3.1) at rate 0.0001, 2 at rate 0.01, lowest 2 at rate" in shown
+    assert bars == [("2.83", "2.83"), ("50.00", "50.00")]
+    assert "before: 3.00 (2.90 to 3.10) at rate 0.0001, 2 at rate 0.01, lowest 2 at rate" in shown
     assert "1 value not drawn" in shown
     assert "Bars: 95% interval." in shown
     assert cells(shown)[2:10] == [
-        "0.0001", "3 (2.9 to 3.1)", "0.001", "2.5 (2.4 to 2.6)", "0.01", "2", "0.1", "not a number",
+        "0.0001", "3.00 (2.90 to 3.10)", "0.001", "2.50 (2.40 to 2.60)", "0.01", "2",
+        "0.1", "not a number",
     ]  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def test_what_a_logarithmic_axis_cannot_show_is_told_and_in_the_table() -> None:
     shown = chart_figure(Chart(title="x", series=series, x_log=True, y_log=True))
     assert len(places(shown, "circle", "cx")) == 1
     assert "3 values of fading not above zero." in shown
-    assert cells(shown)[3::2] == [f"{y} (-1 to 2)" for y in ("1", "0.5", "0", "-1")]
+    assert cells(shown)[3::2] == [f"{y} (-1.0 to 2.0)" for y in ("1.0", "0.5", "0.0", "-1.0")]
 
 
 def test_points_without_a_line_and_a_fitted_curve() -> None:
@@ -152,12 +154,12 @@ def test_intervals_stand_around_zero_seen_or_not() -> None:
     bars_at = places(shown, 'line class="interval"', "y1")
     assert heights[0] < bars_at[0] < heights[1] < bars_at[1] < heights[2]
     assert cells(shown)[4:] == [
-        "none", "0.2", "0.1 to 0.3", "difference seen",
-        "after", "-0.05", "-0.1 to 0.02", "no difference seen",
+        "none", "0.20", "0.10 to 0.30", "difference seen",
+        "after", "-0.050", "-0.100 to 0.020", "no difference seen",
         "gone: lost in 5 of 5 seeds", "–", "–", "–",
     ]  # fmt: skip
-    assert "after, -0.05 (-0.1 to 0.02), no difference seen. gone: lost in" in shown
-    assert "-0.05 (-0.1 to 0.02)</text>" in drawing(INTERVALS)
+    assert "after, -0.050 (-0.100 to 0.020), no difference seen. gone: lost in" in shown
+    assert "-0.050 (-0.100 to 0.020)</text>" in drawing(INTERVALS)
 
 
 @pytest.mark.parametrize(
@@ -227,3 +229,20 @@ def test_a_long_legend_wraps() -> None:
     assert len({y for _, y in found}) > 1
     assert all(x + 6 * len(names[0]) < WIDTH for x, _ in found)
     assert len({y for _, y in legend(["a", "b", "c"])}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "written"),
+    [
+        (0.10257, 0.07713, 0.128, ("0.103", "0.077 to 0.128")),
+        (-0.0004, -0.0104, 0.0096, ("0.000", "-0.010 to 0.010")),
+        (21.26, 11.2, 31.3, ("21", "11 to 31")),
+        (3.5e-7, 3.4e-7, 3.6e-7, ("3.50e-07", "3.40e-07 to 3.60e-07")),
+        (2.0, 2.0, 2.0, ("2", "2 to 2")),
+        (1.0, NAN, NAN, ("1", "not a number to not a number")),
+    ],
+)
+def test_a_value_is_as_exact_as_its_interval(
+    value: float, low: float, high: float, written: tuple[str, str]
+) -> None:
+    assert interval_figures(value, low, high) == written

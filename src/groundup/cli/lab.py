@@ -15,6 +15,7 @@ from groundup.cli.printing import print_rows, print_text, say, suggest
 
 if TYPE_CHECKING:
     from groundup.lab.experiment import ExperimentReport
+    from groundup.lab.registry import Described
 
 DEFAULT_TEXT = "shakespeare"
 INDENT = 12
@@ -112,17 +113,16 @@ def _list(as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(one) for one in known], indent=2, ensure_ascii=False))
         return
-    rows = [
-        [
-            one.name,
-            one.question,
-            f"{one.minutes:g} min" if one.minutes else "",
-            "with --budget" if one.least > 1 else "",
-        ]
-        for one in known
-    ]
-    print_rows("", ["name", "question", "about", ""], rows)
+    rows = [[one.name, one.question, _time(one)] for one in known]
+    print_rows("", ["name", "question", "time"], rows, to_read=True)
     suggest("Run one", "groundup", "lab", known[0].name)
+
+
+def _time(one: Described) -> str:
+    """Say about how long an experiment takes, or that it is for the user to say."""
+    if one.least > 1:
+        return "with --budget"
+    return f"{one.minutes:g} min" if one.minutes else ""
 
 
 def _show(report: ExperimentReport) -> None:

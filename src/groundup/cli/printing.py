@@ -1,4 +1,7 @@
-"""Tables and lines for a person: they keep to a terminal's width; piped, a row is a line."""
+"""Tables and lines for a person: they keep to a terminal's width; piped, a row is a line.
+
+Save where sentences are to be read: a table of these keeps to the width of a page when piped.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +56,19 @@ def screen_width() -> int:
 
 
 def print_rows(
-    title: str, columns: Row, rows: Sequence[Row], *, dispensable: Sequence[str] = ()
+    title: str,
+    columns: Row,
+    rows: Sequence[Row],
+    *,
+    dispensable: Sequence[str] = (),
+    to_read: bool = False,
 ) -> None:
     """Print rows under their column names; columns of numbers are aligned to the right.
 
     Where a terminal has no room, columns of words are broken between words. Where that does not do,
     `dispensable` columns are left out, the first one first, and named. Where not even that does,
-    each row becomes a heading with a line for each of its figures.
+    each row becomes a heading with a line for each of its figures. Piped, a row is a line, unless
+    it is `to_read`, such as one of sentences.
     """
     console = _console()
     if title:
@@ -68,7 +77,7 @@ def print_rows(
         _Column([name, *(row[i] for row in rows)], is_first=i == 0)
         for i, name in enumerate(columns)
     ]
-    if not console.is_terminal:
+    if not (console.is_terminal or to_read):
         console.width = _room(column.widest for column in table)
         _print_table(console, table)
         return

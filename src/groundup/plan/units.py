@@ -46,12 +46,16 @@ def mib(n_bytes: float) -> str:
     return f"{value:,.2f} MiB" if value < 10_000 else f"{value:,.0f} MiB"
 
 
+def decimals(scale: float) -> int:
+    """Return the decimals with which a number of the size of `scale` has two digits."""
+    return max(0, 1 - math.floor(math.log10(abs(scale)))) if scale else 3
+
+
 def about(value: float) -> str:
     """Write a ratio with two digits that mean something, never with an exponent: 0.038, 1, 110."""
     if not value or not math.isfinite(value):
         return f"{value:g}"
-    digits = max(0, 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}".removesuffix(".0")
+    return f"{value:,.{decimals(value)}f}".removesuffix(".0")
 
 
 def passes(value: float) -> str:

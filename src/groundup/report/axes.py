@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundup.plan.units import number
 
@@ -18,6 +18,10 @@ FEW = 8
 APART = 0.12
 """Ticks stand at the values themselves where they are few and so far apart (1: the axis)."""
 TICKS = 6
+PLAIN = (1e-4, 1e6)
+"""Ticks of a logarithmic axis are written with exponents, all of them, where one is beyond."""
+ROOM = 0.03
+"""Of an axis, at an end where a mark would lie on what is written beside it."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class Axis:
     log: bool = False
 
     def label(self, tick: float) -> str:
-        """Write a tick: short, and without what rounding left in its last digits."""
+        """Write a tick: short, as the others, and without what rounding left in its last digits."""
         value = float(f"{tick:.10g}")
-        if self.log and 0 < value < 0.01:
+        if self.log and not all(PLAIN[0] * 0.999 <= t < PLAIN[1] for t in self.ticks):
             power = math.floor(math.log10(value) + 1e-9)
-            return f"{value / 10.0**power:.4g}e−{-power}"
+            return f"{value / 10.0**power:.4g}e{power}".replace("-", "−")
         return re.sub(r"e-0*", "e-", number(value)).replace("-", "−")
 
     def named(self, label: str) -> str:
@@ -65,6 +69,16 @@ def axis_along(values: Sequence[float], log: bool = False, few: bool = False) ->
         whole = all(float(v).is_integer() for v in values)
         axis = Axis(low, high, _multiples(low, high, max(1.0, step) if whole else step))
     return _at_values(axis, values) if few else axis
+
+
+def with_room(axis: Axis, values: Sequence[float]) -> Axis:
+    """Return an axis with room for marks at those of its ends at which one of `values` lies."""
+    begins, ends = (ROOM * (end in values) for end in (axis.low, axis.high))
+    if axis.log:
+        ratio = axis.high / axis.low
+        return replace(axis, low=axis.low / ratio**begins, high=axis.high * ratio**ends)
+    length = axis.high - axis.low
+    return replace(axis, low=axis.low - begins * length, high=axis.high + ends * length)
 
 
 def axis_around(values: Sequence[float], log: bool = False, from_zero: bool = False) -> Axis:

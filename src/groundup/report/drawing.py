@@ -61,7 +61,7 @@ def _legend(keys: Sequence[Key], top: float) -> tuple[float, str]:
             x, y = float(EDGE), y + LINE
         mark = f'<g class="plot">{key_mark(key, x, y - 5)}</g>'
         parts.append(f"{mark}{_text(x + KEY_WIDTH + 8, y, key.name)}\n")
-        x += needed + 16
+        x += needed + 24
     return (y + LINE if keys else top), "".join(parts)
 
 

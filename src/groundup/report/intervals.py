@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from groundup.report.axes import Axis, axis_around
 from groundup.report.charts import INTERVAL, IntervalChart, Row
 from groundup.report.frame import Frame
-from groundup.report.page import esc, figure, table
+from groundup.report.page import esc, interval_figures, table
 from groundup.report.picture import Key, Picture
 from groundup.report.points import drawable
 
@@ -75,7 +75,8 @@ def _named(row: Row) -> str:
 
 
 def _value(row: Row) -> str:
-    return f"{figure(row.value)} ({figure(row.low)} to {figure(row.high)})"
+    value, interval = interval_figures(row.value, row.low, row.high)
+    return f"{value} ({interval})"
 
 
 def _in_words(chart: IntervalChart) -> Iterator[str]:
@@ -91,7 +92,7 @@ def _table(chart: IntervalChart) -> str:
     for row in chart.rows:
         value, interval = "–", "–"
         if _known(row):
-            value, interval = figure(row.value), f"{figure(row.low)} to {figure(row.high)}"
+            value, interval = interval_figures(row.value, row.low, row.high)
         seen = SEEN[row.seen].name or "–"
         rows.append([esc(_named(row)), value, interval, *([seen] if asked else [])])
     head = ["", esc(chart.x_label), INTERVAL, *(["seen"] if asked else [])]

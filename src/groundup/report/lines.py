@@ -10,10 +10,10 @@ from itertools import groupby
 
 from groundup.base.words import counted
 from groundup.plan.units import number as short
-from groundup.report.axes import WIDE, Axis, axis_along, axis_around
+from groundup.report.axes import WIDE, Axis, axis_along, axis_around, with_room
 from groundup.report.charts import INTERVAL, Chart, Series
 from groundup.report.frame import Frame
-from groundup.report.page import esc, figure, table
+from groundup.report.page import esc, figure, interval_figures, table
 from groundup.report.picture import Key, Picture
 from groundup.report.points import drawable, spread, thin
 from groundup.runs.record import Point
@@ -65,8 +65,9 @@ def _axes(chart: Chart, series: Sequence[Series]) -> tuple[Axis, Axis]:
     log = chart.y_log or (min(ys) > 0 and max(ys) / min(ys) > WIDE and not chart.from_zero)
     ends = [end for s in series for _, ends in _intervals(s) for end in ends if end > 0 or not log]
     few = all(s.marked or s.reference for s in series)
+    marked = [p[0] for s in series if s.marked for p in s.finite]
     return (
-        axis_along(xs, chart.x_log, few),
+        with_room(axis_along(xs, chart.x_log, few), marked),
         axis_around([*ys, *ends], log, chart.from_zero),
     )
 
@@ -162,7 +163,8 @@ def _figures(value: float, interval: Point | None) -> str:
     """Write a value with its interval, if it has one."""
     if interval is None or not drawable(interval):
         return figure(value)
-    return f"{figure(value)} ({figure(interval[0])} to {figure(interval[1])})"
+    written, between = interval_figures(value, *interval)
+    return f"{written} ({between})"
 
 
 def in_words(series: Sequence[Series], chart: Chart) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from groundup.plan.units import decimals
 from groundup.report.style import STYLE
 
 # HTML has no control characters, and UTF-8 no lone surrogates; a sample may hold both.
@@ -98,3 +99,13 @@ def figure(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.2e}" if 0 < abs(value) < 1e-4 else f"{value:.4g}"
+
+
+def interval_figures(value: float, low: float, high: float) -> tuple[str, str]:
+    """Write a value, and its interval, with the digits that the interval's width lends meaning."""
+    half = (high - low) / 2
+    if not 1e-4 <= half < math.inf or abs(value) >= 1000:
+        return figure(value), f"{figure(low)} to {figure(high)}"
+    digits = decimals(half)
+    written = [f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high)]  # never -0
+    return written[0], f"{written[1]} to {written[2]}"

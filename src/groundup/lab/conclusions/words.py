@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from groundup.lab.experiment import Concluded, Difference, Finding, Table
+from groundup.plan.units import decimals
 
 METRICS = {"train_loss": "training loss", "val_loss": "validation loss"}
 SMALLEST = 1e-4
@@ -25,11 +26,6 @@ PREDICTED = {
 def metric_words(metric: str) -> str:
     """Return what a metric is called in a sentence: "train_loss" is the training loss."""
     return METRICS.get(metric, metric.replace("_", " "))
-
-
-def decimals(scale: float) -> int:
-    """Return the decimals with which a number of the size of `scale` has two digits."""
-    return max(0, 1 - math.floor(math.log10(abs(scale)))) if scale else 3
 
 
 def number(value: float, scale: float = 0.0, sign: bool = False) -> str:

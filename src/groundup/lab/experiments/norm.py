@@ -316,7 +316,7 @@ def _squash_losses(longer: float) -> Study:
         prediction=Prediction(
             says="With tanh the loss is that of layer norm. Later work found it lower where tokens "
             "are few for the model and higher where they are many; here each token is seen once.",
-            source="Zhu et al., 2025; against it arXiv 2604.23434, 2026",
+            source="Zhu et al., 2025; against it Verma, 2026, arXiv 2604.23434",
         ),
         measured="validation loss, nats a token",
         seeds=range(1, 6),

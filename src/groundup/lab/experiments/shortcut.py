@@ -153,7 +153,7 @@ def collapse_study() -> Study:
         prediction=Prediction(
             says="without shortcuts the cosine between tokens goes to 1 with depth, above 0.99 "
             "after 16 blocks, with norms and without; with shortcuts it is smaller at every depth",
-            source="Dong et al., 2021",
+            source="Dong et al., 2021, of attention alone; ours with feed-forwards",
         ),
         equal="64 wide, 4 heads, 2 sequences of 64 characters, numbers drawn",
         measured="mean cosine between the vectors of two tokens of a sequence after the last block",

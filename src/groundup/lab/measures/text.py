@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -44,10 +45,9 @@ def read_text(name: str) -> LabText:
     """
     pieces: list[str] = []
     length = 0
-    for document in read_documents([name]):
-        for chunk in document.chunks:
-            pieces.append(chunk)
-            length += len(chunk)
+    for chunk in chain.from_iterable(document.chunks for document in read_documents([name])):
+        pieces.append(chunk)
+        length += len(chunk)
         if length >= MOST_CHARACTERS:
             break
     text = "".join(pieces)[:MOST_CHARACTERS]
