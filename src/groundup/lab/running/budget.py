@@ -28,8 +28,9 @@ def parse_budget(text: str) -> float:
 
 
 def budget_words(seconds: float) -> str:
-    """Return a budget as `parse_budget` takes it: 90s, and not 1e+06s."""
-    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+    """Return a budget as `parse_budget` takes it: 90s, 20m, and not 1e+06s."""
+    number, unit = (seconds, "s") if seconds % 60 else (seconds / 60, "m")
+    return f"{number:.6f}".rstrip("0").rstrip(".") + unit
 
 
 def given_text(text: str) -> LabText:
