@@ -39,17 +39,23 @@ def shard_folder(given: Path | None) -> Path:
 def list_(
     as_json: AsJSON = False,
 ) -> None:
-    """List the named texts with their size and licence."""
-    from groundup.data import CORPORA
+    """List the named texts and records, with size and licence."""
+    from groundup.data import CORPORA, RECORD_SETS
     from groundup.plan.units import size
 
-    corpora = CORPORA.values()
+    corpora, sets = CORPORA.values(), RECORD_SETS.values()
     if as_json:
-        fields = ("name", "title", "size", "documents", "licence", "source")
-        print(json.dumps([{key: getattr(c, key) for key in fields} for c in corpora], indent=2))
+        of_text = ("name", "title", "size", "documents", "licence", "source")
+        of_set = ("name", "title", "examples", "labels", "group_field", "groups", "licence")
+        listed = [{"kind": "text"} | {key: getattr(c, key) for key in of_text} for c in corpora]
+        listed += [{"kind": "records"} | {key: getattr(s, key) for key in of_set} for s in sets]
+        print(json.dumps(listed, indent=2))
         return
     rows = [[c.name, c.title, size(c.size), f"{c.documents}", c.licence, c.source] for c in corpora]
     print_rows("", ["name", "text", "size", "documents", "licence", "package"], rows)
+    rows = [[s.name, s.title, f"{s.examples:,}", s.shares, s.corpus.name] for s in sets]
+    print_text("")
+    print_rows("", ["name", "labelled records", "examples", "labels", "made of"], rows)
 
 
 @verb(data_app, "get")

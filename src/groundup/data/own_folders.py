@@ -1,4 +1,4 @@
-"""Folders of groundup's own, runs and token shards: known by what is in them, and no text."""
+"""Folders of groundup's own, runs and prepared data: known by what is in them, and no text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from groundup.base.files import UNFINISHED, read_bytes
 from groundup.base.parse import parse_json, parse_toml
 from groundup.data.tokens import FINISHED_SHARDS, LOCK, MANIFEST, SHARD
 
-PREPARED, RUN = "token shards", "a run"
+PREPARED, LABELLED, RUN = "token shards", "labelled examples", "a run"
+EXAMPLES = "examples.jsonl"
+LABELLED_KIND = "labelled"
+"""What the manifest of labelled examples says of them."""
 
 
 def own_kind(folder: Path, names: set[str]) -> str | None:
     """Return what of ours the folder with the files `names` is, None where it is not ours.
 
-    A run has a `run.toml` with its tables. Shards have our manifest; until that is written, there
-    is nothing in their folder but what we put there, and a lock or `unfinished.json` is.
+    A run has a `run.toml` with its tables. Shards and labelled examples have our manifest; until
+    that is written, there is nothing in their folder but what we put there, and a lock or
+    `unfinished.json` is.
     """
     if RUN_MANIFEST in names and _has(folder / RUN_MANIFEST, "format", "model", "data"):
         return RUN
     if MANIFEST in names and _has(folder / MANIFEST, "format", "shard_tokens", "splits"):
         return PREPARED
+    if MANIFEST in names and _has(folder / MANIFEST, "format", "kind", "labels", "examples"):
+        return LABELLED
     unfinished = {LOCK, FINISHED_SHARDS} & names and all(map(_is_ours, names))
-    return PREPARED if unfinished else None
+    return (LABELLED if EXAMPLES in names else PREPARED) if unfinished else None
 
 
 def _has(path: Path, *keys: str) -> bool:
@@ -40,7 +46,7 @@ def _has(path: Path, *keys: str) -> bool:
 
 def _is_ours(name: str) -> bool:
     return (
-        name in (LOCK, FINISHED_SHARDS, TOKENIZER)
+        name in (LOCK, FINISHED_SHARDS, TOKENIZER, EXAMPLES)
         or name.startswith(UNFINISHED)
         or re.fullmatch(SHARD, name) is not None
     )
@@ -54,14 +60,14 @@ def check_shard_folder(folder: Path) -> None:
     if not folder.exists():
         return
     held = "is a file"
-    if _holds_shards(folder) and any(folder.iterdir()):
+    if (kind := _kind(folder)) and any(folder.iterdir()):
         raise UsageError(
-            f"--data {folder}: the shards of one text; name the folder around them, --data "
-            f"{folder.parent}, and the text, and they are found again"
+            f"--data {folder}: the {kind} of one preparation; name the folder around them, --data "
+            f"{folder.parent}, and the text or records, and they are found again"
         )
     if folder.is_dir():
         entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        others = [path.name for path in entries if not _holds_shards(path)]
+        others = [path.name for path in entries if not _kind(path)]
         if not others:
             return
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -72,8 +78,10 @@ def check_shard_folder(folder: Path) -> None:
     )
 
 
-def _holds_shards(folder: Path) -> bool:
+def _kind(folder: Path) -> str | None:
+    """Return what of prepared data a folder holds, or may come to hold; None for anything else."""
     if not folder.is_dir():
-        return False
+        return None
     names = {path.name for path in folder.iterdir()}
-    return not names or own_kind(folder, names) == PREPARED
+    kind = own_kind(folder, names) if names else PREPARED
+    return kind if kind in (PREPARED, LABELLED) else None

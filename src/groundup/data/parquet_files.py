@@ -27,9 +27,13 @@ def parquet_texts(path: StoredFile, reading: Reading, size: int) -> Texts:
 
 
 def parquet_records(path: StoredFile) -> Records:
-    """Yield where each record of a Parquet file stands, and the whole record."""
+    """Yield where each record of a Parquet file stands, and the record.
+
+    Without the columns that have no values in Python, such as times in nanoseconds.
+    """
     with _opened(path, CHUNK_SIZE) as file:
-        yield from _parquet_rows(file, str(path), None)
+        columns = _readable(file, _kinds(file.schema_arrow))
+        yield from _parquet_rows(file, str(path), columns)
 
 
 @contextlib.contextmanager
@@ -68,11 +72,10 @@ def _column_texts(file: Any, name: str, reading: Reading) -> Texts:
     if HOLDS_TEXT.search(kinds.get(field, "")):
         survey.add_until(_parquet_rows(file, name, [field]), field)
     if not survey.has_text(field):
-        outer = dict.fromkeys(file.schema_arrow.names)
-        readable = [column for column in outer if not UNREADABLE.search(kinds[column])]
+        readable = _readable(file, kinds)
         survey = Survey()
         survey.add_until(_parquet_rows(file, name, readable), field)
-        for column in (column for column in outer if column not in readable):
+        for column in (c for c in file.schema_arrow.names if c not in readable):
             survey.fields[column] = Field(top=True, kinds={kinds[column]})
         field = choose_field(survey, name, reading.text_field)
     if "binary" in kinds.get(field, ""):
@@ -91,7 +94,11 @@ def _kinds(fields: Any, outer: str = "") -> dict[str, str]:
     return kinds
 
 
-def _parquet_rows(file: Any, name: str, columns: list[str] | None) -> Records:
+def _readable(file: Any, kinds: dict[str, str]) -> list[str]:
+    return [c for c in dict.fromkeys(file.schema_arrow.names) if not UNREADABLE.search(kinds[c])]
+
+
+def _parquet_rows(file: Any, name: str, columns: list[str]) -> Records:
     batches = file.iter_batches(batch_size=64, columns=columns)
     rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
     for number, row in enumerate(rows, 1):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_PLACES = 5
+"""Places that are kept of what was skipped; the first three are shown."""
+
 
 class _Files:
     """Files that were read alike: the first few by name, the others and their records counted."""
@@ -53,7 +56,7 @@ class ReadingLog:
         """Count one more of `what` ("records without a text"), found at `where`."""
         self._counts[what] = self._counts.get(what, 0) + 1
         first = self._skipped.setdefault(what, [])
-        if len(first) < 3:
+        if len(first) < MOST_PLACES:
             first.append(where)
 
     @property
@@ -61,11 +64,19 @@ class ReadingLog:
         """How many were skipped, by what they were."""
         return dict(self._counts)
 
+    @property
+    def left_out(self) -> dict[str, dict[str, object]]:
+        """The same, each with the places of the first five."""
+        return {
+            what: {"count": count, "where": self._skipped[what]}
+            for what, count in self._counts.items()
+        }
+
     def lines(self) -> list[str]:
         """Return all of it in words: the choices, then the skips with the first few places."""
         skips = [
-            f"skipped {what}: {count:,} ({', '.join(self._skipped[what])}"
-            f"{', …' if count > len(self._skipped[what]) else ''})"
+            f"skipped {what}: {count:,} ({', '.join(self._skipped[what][:3])}"
+            f"{', …' if count > 3 else ''})"
             for what, count in self._counts.items()
         ]
         return [*self._choices.values(), *skips]

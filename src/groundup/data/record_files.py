@@ -36,17 +36,25 @@ def file_texts(path: StoredFile, kind: str, reading: Reading, encoding: str, siz
     return chosen_texts(TEXT_FORMATS[kind](pieces, str(path), reading), str(path), reading)
 
 
+def stored_records(
+    path: StoredFile, kind: str, reading: Reading, encoding: str = "utf-8"
+) -> Records:
+    """Yield where each record of a file stands, and the whole record; `kind` as in `file_texts`.
+
+    In the place of one that is broken stands a `DataError`.
+    """
+    if kind == PARQUET:
+        return parquet_records(path)
+    pieces = text_pieces(byte_pieces(path), str(path), encoding)
+    return TEXT_FORMATS[kind](pieces, str(path), reading)
+
+
 def file_records(path: Path, kind: str) -> Records:
     """Yield where each record of a file stands, and the whole record; `kind` as in `file_texts`.
 
     One that is broken is a `DataError`.
     """
-    if kind == PARQUET:
-        records = parquet_records(path)
-    else:
-        pieces = text_pieces(byte_pieces(path), str(path))
-        records = TEXT_FORMATS[kind](pieces, str(path), Reading())
-    for label, record in records:
+    for label, record in stored_records(path, kind, Reading()):
         if isinstance(record, DataError):
             raise record
         yield label, record

@@ -35,6 +35,7 @@ MOST_FIELDS = 20_000  # some files have ids as keys
 MOST_ELEMENTS = 1_000  # of a list
 JUDGED = 1_000  # values of a field that are compared with the patterns
 MOST_LABELS = 50
+FRACTION = re.compile(r"[-+]?\d*\.\d*[1-9]\d*(e[-+]?\d+)?", re.IGNORECASE)
 NOT_TEXT = {
     "links": re.compile(r"(?:\w+://|www\.|mailto:)\S+"),
     "numbers": re.compile(r"(?=.*\d)[-+\d.,:/% TZeE]+"),
@@ -71,6 +72,22 @@ class Field:
     labels: set[str] = field(default_factory=set)  # the different values while they are few words
     labelled: bool = True
     judged: int = 0
+    values: set[str] = field(default_factory=set)  # of all looked at, while they may be classes
+    may_be_classes: bool = True
+
+    def note(self, value: Any) -> None:
+        """Keep a value of any type among what may be classes: few, short, no fractions."""
+        text = str(value).strip() if isinstance(value, str | int | float) else ""
+        self.may_be_classes = (
+            self.may_be_classes
+            and isinstance(value, str | int | float)
+            and len(self.values) <= MOST_LABELS
+            and len(text) <= 40
+            and len(text.split(None, 3)) <= 3
+            and FRACTION.fullmatch(text) is None
+        )
+        if self.may_be_classes and text:
+            self.values.add(text)
 
     def judge(self, value: str) -> None:
         """Compare one value with what ids, links and labels look like."""
@@ -116,13 +133,13 @@ class Survey:
         self.n_records = 0  # that are neither strings nor broken
         self.size = 0  # in bytes, about
 
-    def add_until(self, records: Records, wanted: str) -> list[tuple[str, Any]]:
+    def add_until(self, records: Records, wanted: str | None = None) -> list[tuple[str, Any]]:
         """Take records until one has a text in the field `wanted`, or enough were seen."""
         held = []
         for item in records:
             held.append(item)
             self.add(item[1])
-            if self.full or self.has_text(wanted):
+            if self.full or (wanted is not None and self.has_text(wanted)):
                 break
         return held
 
@@ -145,6 +162,7 @@ class Survey:
                 continue
             found = self.fields.setdefault(name, Field(top=name in outer))
             present.add(name)
+            found.note(value if text is None else text)
             if text is None:
                 found.kinds.add(type(value).__name__)
             elif text and not text.isspace():
@@ -165,6 +183,13 @@ class Survey:
     def has_text(self, name: str) -> bool:
         """Say whether any record has a text in this field."""
         return name in self.fields and self.fields[name].n_texts > 0
+
+    def without(self, *names: str | None) -> Survey:
+        """Return the same survey of records that lack some fields."""
+        rest = Survey()
+        rest.n_seen, rest.n_records, rest.size = self.n_seen, self.n_records, self.size
+        rest.fields = {name: found for name, found in self.fields.items() if name not in names}
+        return rest
 
     def in_most(self) -> dict[str, Field]:
         """Return the fields that more than half of the records have."""
@@ -224,7 +249,7 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
     """
     if (found := find_field(survey, text_field)) is not None:
         return found
-    listed = _listed(survey)
+    listed = listed_fields(survey)
     if text_field is not None:
         raise DataError(
             f"{name}: no text in the field '{shown(text_field)}' in any of {survey.n_seen:,} "
@@ -303,7 +328,8 @@ def _is_chat(name: str, most: dict[str, Field]) -> bool:
     return False
 
 
-def _listed(survey: Survey) -> str:
+def listed_fields(survey: Survey) -> str:
+    """Return the fields found and what they hold, in words."""
     found = [f"{shown(n, 40) or 'values'} ({f.holds(n)})" for n, f in survey.fields.items()]
     more = [f"{len(found) - 12} more"] if len(found) > 12 else []
     return ", ".join([*found[:12], *more]) or "no fields"

@@ -23,6 +23,7 @@ class Reading:
 
     text_field: str | None = None
     on_bad_record: str = "stop"  # or "skip"
+    header: str = "text"  # what the first row of a table may be, where it has none
     log: ReadingLog = field(default_factory=ReadingLog)
 
 

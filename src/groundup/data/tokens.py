@@ -127,6 +127,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = parse_json(read_bytes(path))
+        if manifest.get("kind") is not None:
+            raise DataError(f"{folder}: {shown(manifest['kind'])} examples, not token shards")
         if manifest["format"] != FORMAT:
             raise DataError(
                 f"{path}: format {quoted(manifest['format'])}, but this version reads format "

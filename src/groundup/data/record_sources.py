@@ -1,0 +1,104 @@
+"""Where records with fields come from: files named by the user, and named records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundup.base.errors import DataError, UsageError, nearest, shown
+from groundup.base.files import file_error
+from groundup.data.compressed import COMPRESSIONS
+from groundup.data.corpora import CORPORA
+from groundup.data.folders import STANDARD_INPUT, format_of
+from groundup.data.kinds import HEAD, kind_of
+from groundup.data.record_files import RECORD_FORMATS, stored_records
+from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.text_fields import Records
+from groundup.data.texts import Reading
+
+TABLES = (".csv", ".tsv")
+"""Files whose cells have no types: 1 may be a number or a text."""
+
+
+def check_record_sources(sources: Sequence[str]) -> None:
+    """Raise the error of the first source that is no file of records and no named records."""
+    if not sources:
+        raise UsageError(f"no records; name a file of them, or one of: {', '.join(RECORD_SETS)}")
+    for source in sources:
+        if named_set(source) is None:
+            _record_file(source)
+
+
+def named_set(source: str) -> RecordSet | None:
+    """Return the named records that a source is; a file of the same name comes before them."""
+    return None if _exists(source) else RECORD_SETS.get(source)
+
+
+def has_types(source: str) -> bool:
+    """Say whether a source tells numbers from texts, as a CSV does not."""
+    return named_set(source) is not None or format_of(Path(source)) not in TABLES
+
+
+def source_records(source: str, reading: Reading, encoding: str = "utf-8") -> Records:
+    """Yield where each record of a source stands, and it, a `DataError` in place of a broken one.
+
+    A source is a file of `RECORD_FORMATS`, packed or not, or the name of one of `RECORD_SETS`.
+    Raises `UsageError` for what is not there and `DataError` for a file of another format.
+    """
+    if (known := named_set(source)) is not None:
+        return known.records()
+    path = _record_file(source)
+    return stored_records(path, format_of(path), reading, encoding)
+
+
+def _exists(source: str) -> bool:
+    try:
+        return bool(source) and Path(source).exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
+
+
+def _record_file(source: str) -> Path:
+    path = Path(source)
+    if source == STANDARD_INPUT:
+        raise UsageError("-: records are read from files; write them into one, and name it")
+    if not _exists(source):
+        raise _unknown(source)
+    if path.is_dir():
+        inside = [p.name for p in sorted(path.iterdir()) if format_of(p) in RECORD_FORMATS]
+        found = ", ".join([*inside[:3], *["…"] * (len(inside) > 3)]) or "none"
+        raise UsageError(
+            f"{source}: a folder; expected a file of records; name each (there: {found})"
+        )
+    if not path.is_file():
+        raise UsageError(f"{source}: not a regular file; write the records into one, and name it")
+    if format_of(path) not in RECORD_FORMATS:
+        raise _other_format(path)
+    return path
+
+
+def _unknown(source: str) -> UsageError:
+    if not source:
+        return UsageError("'': records without a name, as of an unset variable; name a file")
+    if source in CORPORA:
+        sets = ", ".join(RECORD_SETS)
+        return UsageError(f"{source}: a text, not records with labels; named records are: {sets}")
+    if "://" in source:
+        return UsageError(f"{source}: nothing is fetched from there; download it, name the file")
+    hint = nearest(Path(source).stem, RECORD_SETS)
+    return UsageError(f"{shown(source)}: no such file, nor named records ({hint}); check the path")
+
+
+def _other_format(path: Path) -> DataError:
+    try:
+        with path.open("rb") as file:
+            kind = kind_of(file.read(HEAD))
+    except OSError as error:
+        raise file_error(path, error) from error
+    formats = f"{', '.join(RECORD_FORMATS)}, or one of these and {', '.join(COMPRESSIONS)}"
+    if kind is not None:
+        return DataError(f"{path}: {kind.what}, not records; expected a file ending in {formats}")
+    return DataError(
+        f"{path}: expected a file of records, ending in {formats}; if it is a table, rename it to "
+        "end in .csv or .tsv, with a header such as 'label,text' above it"
+    )

@@ -1,0 +1,60 @@
+"""The named labelled records, from the real text (cached after the first run)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from groundup.base.errors import UsageError
+from groundup.data.corpora import CORPORA
+from groundup.data.folders import source_files
+from groundup.data.record_sets import RECORD_SETS, verses_of_kjv
+
+fetched = pytest.mark.network
+
+
+@fetched
+@pytest.mark.parametrize("name", RECORD_SETS)
+def test_what_is_listed_is_honest(name: str) -> None:
+    known = RECORD_SETS[name]
+    records = [record for _, record in known.records()]
+    assert len(records) == known.examples
+    assert Counter(record["label"] for record in records) == known.labels
+    assert len({record[known.group_field] for record in records}) == known.groups
+    assert all(record["text"].strip() for record in records)
+
+
+@fetched
+def test_every_verse_has_its_place() -> None:
+    verses = dict(RECORD_SETS["testaments"].records())
+    assert len(verses) == 31_102
+    assert verses["kjv, Genesis 1:1"] == {
+        "text": "In the beginning God created the heaven and the earth.",
+        "label": "old",
+        "book": "Genesis",
+    }
+    assert verses["kjv, Psalms 23:1"]["text"].endswith("The LORD is my shepherd; I shall not want.")
+    assert verses["kjv, Malachi 4:6"]["label"] == "old"
+    assert verses["kjv, Matthew 1:1"]["label"] == "new"
+    assert verses["kjv, John 11:35"]["text"] == "Jesus wept."
+    assert verses["kjv, Revelation 22:21"]["book"] == "Revelation"
+
+
+def test_headings_are_no_verses(tmp_path: Path) -> None:
+    first = "A\n\nChapter 1\n\nOne.\nTwo.\n\nChapter 2\n\nChapter by chapter.\n"
+    (tmp_path / "01-a.txt").write_text(first)
+    (tmp_path / "02-b.txt").write_text("B\n\nPsalm 1\n\nThree.\n")
+    assert [(where, record["text"]) for where, record in verses_of_kjv(tmp_path)] == [
+        ("kjv, A 1:1", "One."),
+        ("kjv, A 1:2", "Two."),
+        ("kjv, A 2:1", "Chapter by chapter."),
+        ("kjv, B 1:1", "Three."),
+    ]
+
+
+def test_names_of_texts_and_records_differ() -> None:
+    assert not RECORD_SETS.keys() & CORPORA.keys()
+    with pytest.raises(UsageError, match="testaments: records with labels, not a text"):
+        source_files("testaments")
