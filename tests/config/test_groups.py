@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import ConfigError
-from groundup.config import Compute, Keeping, Recipe, Safeguards, TrainConfig, as_table
+from groundup.config import (
+    Adaptation,
+    Compute,
+    Keeping,
+    Recipe,
+    Safeguards,
+    TrainConfig,
+    as_table,
+)
 
-GROUPS = (Recipe, Keeping, Safeguards, Compute)
+GROUPS = (Recipe, Adaptation, Keeping, Safeguards, Compute)
 FIELDS = [(group, field.name) for group in GROUPS for field in dataclasses.fields(group)]
 VALUES = (None, True, 0, -1, 1, 3, 0.5, 20.0, math.nan, math.inf, "", "x", "auto", "on")
 
@@ -43,20 +51,21 @@ def test_a_group_answers_for_its_fields_as_the_whole_does(group: type, name: str
 
 
 REFUSED: list[tuple[str, Any, str]] = [
-    ("1 or more", 0, "steps batch_size accumulation stride eval_every eval_tokens sample_every "
-     "save_every keep keep_every"),
+    ("1 or more", 0, "lora_rank steps batch_size accumulation stride eval_every eval_tokens "
+     "sample_every save_every keep keep_every"),
     ("0 or more", -1, "warmup_steps weight_decay grad_clip balance_loss seed sample_tokens "
      "max_skips threads loss_chunk exact_shards"),
     ("from 0 to below 1", 1.0, "beta1 beta2 muon_momentum"),
     ("above 0, at most 1", 0.0, "decay_share"),
     ("above 0, at most 10", 10.5, "learning_rate muon_learning_rate"),
     ("from 0 to learning_rate = 10", -0.5, "min_learning_rate"),
-    ("a positive number", 0.0, "minutes spike_score"),
+    ("a positive number", 0.0, "lora_alpha minutes spike_score"),
     ("a positive number of passes", 1e6, "epochs"),
     ("a positive number of seconds", 0.0, "timeout"),
     ("a finite number", math.nan, "minutes epochs learning_rate muon_learning_rate decay_share "
      "min_learning_rate muon_momentum weight_decay beta1 beta2 grad_clip balance_loss spike_score "
      "timeout"),
+    ("one of full, lora, dora", "x", "method"),
     ("one of muon, adamw", "x", "optimizer"),
     ("one of cosine, wsd, constant", "x", "schedule"),
     ("one of permutation, random, sliding", "x", "order"),

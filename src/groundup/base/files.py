@@ -79,6 +79,25 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes the new folder `path` on success, and else leaves no trace.
+
+    It lies beside `path`, under a hidden name, which is all that a kill can leave.
+    """
+    make_folder(new_path(path).parent)
+    unfinished = path.with_name(f"{UNFINISHED}{path.name}-{os.getpid()}")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        os.replace(unfinished, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise file_error(path, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` on success and leaves no trace on failure."""
     make_folder(path.parent)

@@ -1,5 +1,6 @@
 """What a model and a run are made of: frozen, validated, and written to TOML without loss."""
 
+from groundup.config.adaptation import Adaptation, adapter_shapes
 from groundup.config.compute import Compute
 from groundup.config.fields import as_table, build, parse_assignments
 from groundup.config.gpt import GPTConfig, foreign_parts, part_tables
@@ -12,6 +13,7 @@ from groundup.config.train import TrainConfig
 __all__ = [
     "PLACES",
     "PRESETS",
+    "Adaptation",
     "Compute",
     "GPTConfig",
     "Keeping",
@@ -19,6 +21,7 @@ __all__ = [
     "Recipe",
     "Safeguards",
     "TrainConfig",
+    "adapter_shapes",
     "as_table",
     "build",
     "foreign_parts",

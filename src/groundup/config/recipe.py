@@ -42,7 +42,7 @@ class Recipe(Settings):
     muon_momentum: float = 0.95
     """Muon's memory of the gradient."""
     weight_decay: float = 0.1
-    """Decoupled decay of weight matrices and embeddings; biases and norms are never decayed."""
+    """Decoupled decay of weight matrices and embeddings; biases, norms and adapters never decay."""
     beta1: float = 0.9
     """AdamW's memory of the gradient."""
     beta2: float = 0.99

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from groundup.base.errors import RunError
-from groundup.base.files import make_folder, write_json
+from groundup.base.files import atomic_folder, write_json
 from groundup.config import GPTConfig, parameter_shapes
-from groundup.quantized import quantizable, quantize, to_tensors
+from groundup.quantized import Codes, quantizable, quantize, to_tensors
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
 from groundup.runs.checkpoint import (
@@ -24,7 +23,7 @@ from groundup.runs.checkpoint import (
     save_files,
     write_tensors,
 )
-from groundup.runs.load import LoadedRun, check_shapes, load, run_tokenizer
+from groundup.runs.load import LoadedRun, load, load_tensors, run_tokenizer
 from groundup.runs.manifest import Manifest, QuantizationTable
 from groundup.runs.quantizable import check_quantizable
 
@@ -74,19 +73,18 @@ def quantize_run(
     loss = measure(original)
     del original
     most = loss * (1 + (LIMITS[bits] if limit is None else limit))
-    try:
-        written = _write(folder, manifest, chosen, bits, out)
+    with atomic_folder(out.path) as unfinished:
+        made = RunFolder(unfinished)
+        written = _write(folder, manifest, chosen, bits, made)
         for vector_bits in (8, 16) if bits == 8 and can_multiply_whole_bytes() else (16,):
-            out.write(_settings(folder, manifest, chosen, bits, vector_bits))
-            quantized_loss = measure(load(out.path))
+            made.write(_settings(folder, manifest, chosen, bits, vector_bits))
+            quantized_loss = measure(load(made.path))
             if quantized_loss <= most:
                 break
         else:
             raise RunError(_refusal(run, bits, loss, quantized_loss, most))
-    except BaseException:
-        shutil.rmtree(out.path, ignore_errors=True)
-        raise
-    append_line(out.metrics, {"step": chosen.step, "val_loss": quantized_loss})
+        append_line(made.metrics, {"step": chosen.step, "val_loss": quantized_loss})
+        quantized_bytes = (written.path / MODEL).stat().st_size
     return Quantization(
         path=out.path,
         bits=bits,
@@ -94,8 +92,8 @@ def quantize_run(
         quantized_loss=quantized_loss,
         growth=quantized_loss / loss - 1,
         vector_bits=vector_bits,
-        size_bytes=(chosen.path / MODEL).stat().st_size,
-        quantized_bytes=(written.path / MODEL).stat().st_size,
+        size_bytes=_size(folder, manifest, chosen),
+        quantized_bytes=quantized_bytes,
         seconds=time.perf_counter() - begun,
         notices=tuple(notices),
     )
@@ -106,12 +104,13 @@ def _write(
 ) -> Checkpoint:
     """Write the run folder of the model in `bits` bits but for its settings."""
     tokenizer, config = run_tokenizer(folder, manifest), folder.model_config(manifest)
-    make_folder(out.path)
     written = save_files(
         out.checkpoints,
         chosen.step,
         {
-            MODEL: lambda path: write_tensors(_quantized(config, chosen, bits), path),
+            MODEL: lambda path: write_tensors(
+                _quantized(config, load_tensors(folder, manifest, chosen), bits), path
+            ),
             STATE: lambda path: write_json(path, {"step": chosen.step}),
         },
     )
@@ -137,18 +136,27 @@ def _settings(
     )
 
 
-def _quantized(config: GPTConfig, chosen: Checkpoint, bits: int) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, each matrix as what stands for it in `bits` bits."""
-    tensors = chosen.model_tensors()
-    check_shapes(config, tensors, chosen.path)
+def _quantized(
+    config: GPTConfig, tensors: Mapping[str, Tensor | Codes], bits: int
+) -> dict[str, Tensor]:
+    """Return the tensors of a model, each matrix as what stands for it in `bits` bits."""
     found: dict[str, Tensor] = {}
     for parameter in parameter_shapes(config):
         tensor = tensors[parameter.name]
+        assert isinstance(tensor, Tensor), "a quantised run is refused"
         if quantizable(parameter):
             found |= to_tensors(parameter.name, quantize(tensor, bits))
         else:
             found[parameter.name] = tensor
     return found
+
+
+def _size(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> int:
+    """Return the bytes of the model's weights: of their file, where this has all of them."""
+    if manifest.base is None:
+        return (chosen.path / MODEL).stat().st_size
+    tensors = load_tensors(folder, manifest, chosen).values()
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
 
 
 def _refusal(run: str | Path, bits: int, loss: float, now: float, most: float) -> str:

@@ -32,11 +32,16 @@ class NarrowCopy(Generic[M]):
         self.add: Add = add
         self._wide: list[Tensor] = list(model.parameters())
         self._narrow: list[Tensor] = list(self.model.parameters())
+        self._taken_over = False
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the model's weights."""
-        torch._foreach_copy_(self._narrow, self._wide)
+        """Take over the model's weights; those that do not learn, once."""
+        pairs = list(zip(self._narrow, self._wide, strict=True))
+        if self._taken_over:
+            pairs = [(narrow, wide) for narrow, wide in pairs if wide.requires_grad]
+        self._taken_over = True
+        torch._foreach_copy_([narrow for narrow, _ in pairs], [wide for _, wide in pairs])
 
     @torch.no_grad()
     def add_gradients(self) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from groundup.adapters import LoRALinear
 from groundup.config import TrainConfig
 from groundup.optim.muon import muon
 from groundup.optim.schedule import learning_rate
@@ -108,9 +109,11 @@ def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE)
     """Return what moves the parameters of `model` that require a gradient, as `config` says.
 
     Matrices and embeddings decay, biases and norms do not. Muon's products are in the number
-    format of the run's others: where bf16 is faster for these, it is for Muon.
+    format of the run's others: where bf16 is faster for these, it is for Muon. Adapters are moved
+    by AdamW, and do not decay: as `peft` has it by default, of which the base is the rest.
     """
-    inner = _inner_matrices(model) if config.optimizer == "muon" else []
+    thin = _adapters(model)
+    inner = _inner_matrices(model, thin) if config.optimizer == "muon" else []
     taken = set(inner)
     others = [p for p in model.parameters() if p.requires_grad and p not in taken]
     adamw_rule = {"rule": "adamw", "lr": 0.0, "betas": (config.beta1, config.beta2)}
@@ -121,19 +124,30 @@ def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE)
         "dtype": torch.bfloat16 if config.precision == "bf16" else torch.float32,
     }
     decay = config.weight_decay
+
+    def decays(parameter: nn.Parameter) -> bool:
+        return parameter.dim() >= 2 and parameter not in thin
+
     groups: list[Group] = [
-        {**adamw_rule, "params": [p for p in others if p.dim() >= 2], "weight_decay": decay},
-        {**adamw_rule, "params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
+        {**adamw_rule, "params": [p for p in others if decays(p)], "weight_decay": decay},
+        {**adamw_rule, "params": [p for p in others if not decays(p)], "weight_decay": 0.0},
         {**muon_rule, "params": inner, "weight_decay": decay},
     ]
     return Optimizer([group for group in groups if group["params"]], world)
 
 
-def _inner_matrices(model: nn.Module) -> list[nn.Parameter]:
+def _adapters(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters of adapters."""
+    layers = [module for module in model.modules() if isinstance(module, LoRALinear)]
+    return {p for layer in layers for p in layer.parameters() if p.requires_grad}
+
+
+def _inner_matrices(model: nn.Module, adapters: set[nn.Parameter]) -> list[nn.Parameter]:
     """Return the matrices inside blocks, which map vectors to vectors; embeddings do not."""
     blocks = [block for module in model.modules() for block in getattr(module, "blocks", ())]
     inner = (p for block in blocks for p in block.parameters())
-    return [p for p in dict.fromkeys(inner) if p.requires_grad and p.dim() >= 2]
+    wanted = (p for p in dict.fromkeys(inner) if p.requires_grad and p.dim() >= 2)
+    return [p for p in wanted if p not in adapters]
 
 
 def set_learning_rate(

@@ -52,6 +52,8 @@ class Step(nn.Module, Generic[M]):
         super().__init__()
         self.model = model
         self.narrow = None if copy_dtype is None else NarrowCopy(model, copy_dtype)
+        self.keeps_frozen = True
+        """Whether a checkpoint holds what does not learn, too: where no base has it."""
         self.loss: Callable[..., Tensor] = plain_loss
         """What takes hidden states, head, targets and cap; a `fused_loss` is compiled on a GPU."""
 
@@ -84,11 +86,12 @@ class Step(nn.Module, Generic[M]):
         return any(config.n_experts > 0 or foreign_parts(config) for config in configs)
 
     def kept(self) -> dict[str, nn.Parameter]:
-        """Return what a checkpoint holds, by its names there: here, all parameters of the model.
+        """Return what a checkpoint holds, by its names there.
 
-        What learns must be among it. The rest may be left out where it comes from elsewhere.
+        What learns must be among it. The rest is left out where it comes from elsewhere.
         """
-        return dict(self.model.named_parameters())
+        named = self.model.named_parameters()
+        return {name: p for name, p in named if self.keeps_frozen or p.requires_grad}
 
     def refresh(self) -> None:
         """Let what computes know that the weights have changed."""

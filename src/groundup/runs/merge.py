@@ -1,0 +1,99 @@
+"""A run that holds only what it learnt, put together with its base: a run that needs it no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from groundup.base.files import atomic_folder, write_json
+from groundup.runs.base import check_mergeable
+from groundup.runs.checkpoint import (
+    MODEL,
+    STATE,
+    Checkpoint,
+    choose_checkpoint,
+    save_files,
+    write_tensors,
+)
+from groundup.runs.folder import RunFolder
+from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors, take_extra
+from groundup.runs.manifest import JobTable, Manifest, OriginTable, SavedTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """A finished merge: where it lies, and of what."""
+
+    path: Path
+    run: Path
+    base: str
+    """The run that the other weights are from."""
+    step: int
+    size_bytes: int
+    """Of the file with the weights."""
+    notices: tuple[str, ...]
+
+
+def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Merged:
+    """Write the model of `run`, merged with its base, to the run folder `dest`, whole or absent.
+
+    Merged matrices are in fp32, the others as the base has them. Tokenizer, chat template and
+    settings of generation come along; a classifier stays one. Raises `UsageError` for a run that
+    has no base, or has learnt what neither a GPT nor a classifier has, and `RunError` where its
+    base is gone.
+    """
+    folder, out = RunFolder(Path(run)), Path(dest)
+    manifest = check_mergeable(folder, out)
+    chosen, notices = choose_checkpoint(folder, checkpoint)
+    tokenizer = run_tokenizer(folder, manifest)
+    tensors = stored_tensors(folder, manifest, chosen)
+    extra = take_extra(manifest, tensors, chosen.path)
+    check_shapes(folder.model_config(manifest), tensors, chosen.path)
+    whole = {**cast("dict[str, Tensor]", tensors), **extra}
+    with atomic_folder(out) as unfinished:
+        made = RunFolder(unfinished)
+        written = save_files(
+            made.checkpoints,
+            chosen.step,
+            {
+                MODEL: lambda path: write_tensors(whole, path),
+                STATE: lambda path: write_json(path, {"step": chosen.step}),
+            },
+        )
+        tokenizer.save(made.tokenizer)
+        made.write_chat_settings(folder.read_chat_template(), folder.read_generation())
+        made.write(_settings(folder, manifest, chosen))
+        size = (written.path / MODEL).stat().st_size
+    return Merged(
+        path=out,
+        run=folder.path,
+        base=(manifest.base and manifest.base.run) or "",
+        step=chosen.step,
+        size_bytes=size,
+        notices=tuple(notices),
+    )
+
+
+def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Manifest:
+    """Return run.toml of what is merged; the name and the licence of its origin are its own."""
+    stems = replace(
+        manifest.origin or OriginTable(), run=str(folder.path), weights=chosen.fingerprint()
+    )
+    return Manifest(
+        model=manifest.model,
+        data=manifest.data,
+        job=_job(manifest),
+        source=manifest.source,
+        saved=SavedTable(by="groundup merge", from_=stems),
+        versions=manifest.versions,
+    )
+
+
+def _job(manifest: Manifest) -> JobTable | None:
+    """Return [job] without the adapters; None where nothing is left that a GPT lacks."""
+    if manifest.job is None or not manifest.extra:
+        return None
+    return replace(manifest.job, tensors=manifest.extra)

@@ -1,0 +1,184 @@
+"""Adapters of a run out, as `peft` keeps them, and adapters of others in, beside a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+
+from groundup import __version__
+from groundup.adapters import merged_tensors
+from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.files import atomic_folder, file_sha256, new_path, write_json
+from groundup.config.adaptation import is_adapter
+from groundup.runs import RunFolder
+from groundup.runs.base import base_table
+from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files, write_tensors
+from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
+from groundup.runs.load import LoadedRun, load_base
+from groundup.runs.manifest import AdapterTable, BaseTable, JobTable, Manifest, SourceTable
+from groundup.runs.tensor_file import Stored
+from groundup.weights.convert import TOLERANCE, Conversion
+from groundup.weights.early_checks import HUB_NAME, check_adapter, check_exportable
+from groundup.weights.peft import WEIGHTS, Adapters, read_peft, write_peft
+from groundup.weights.verify import largest_difference, sample_logits
+
+
+def export_adapter(
+    run: str | Path, dest: str | Path, *, checkpoint: str = "best", verify: bool = True
+) -> Conversion:
+    """Write the adapters of a run to the new folder `dest`, as `peft` saves them.
+
+    They are loaded on top of the base's export as "hf"; the head of a classifier comes along, its
+    labels are told. Raises `UsageError` for a run without adapters, and for a base that no native
+    class of `transformers` computes. The result is read back, and the logits of the merged models
+    compared.
+    """
+    begun = time.perf_counter()
+    folder, out = RunFolder(Path(run)), new_path(Path(dest))
+    manifest = folder.read()
+    if manifest.base is None or manifest.adapter is None:
+        raise UsageError(
+            f"{run} holds no adapters, which alone peft saves; export the model with --format hf"
+        )
+    check_exportable(folder, manifest, "peft")
+    config, table = folder.model_config(manifest), manifest.adapter
+    chosen, notices = choose_checkpoint(folder, checkpoint)
+    base = load_base(folder, manifest.base)
+    own = chosen.model_tensors()
+    tensors = {n: t.float() for n, t in own.items() if is_adapter(n)}
+    adapters = Adapters(
+        method=table.method or "", rank=table.rank or 0, alpha=table.alpha or 0.0, tensors=tensors
+    )
+    head = None
+    if manifest.kind == CLASSIFIER:
+        head = own[HEAD].float()
+        notices.append(_labels_notice(classifier_table(folder, manifest).labels))
+    name = _name(base, manifest.base)
+    write_peft(adapters, config, name, out, head)
+    if not HUB_NAME.fullmatch(name):
+        path = manifest.base.run
+        notices.append(f"its base goes with it: groundup export {path} {name} --format hf")
+    back = read_peft(out, config, with_head=head is not None) if verify else None
+    difference = _verified(base, adapters, back, out) if back else None
+    whole = tensors if head is None else {**tensors, HEAD: head}
+    return _conversion(out, whole, begun, difference, notices)
+
+
+def _labels_notice(labels: tuple[str, ...]) -> str:
+    return (
+        "load its base by AutoModelForSequenceClassification with num_labels="
+        f"{len(labels)}; an adapter does not say the labels: {shown(', '.join(labels), 200)}"
+    )
+
+
+def import_adapter(
+    source: str | Path, dest: str | Path, base: str | Path, *, verify: bool = True
+) -> Conversion:
+    """Bring an adapter that `peft` has saved into the run folder `dest`, beside the run `base`.
+
+    Every verb takes the run, as long as its base is there; `groundup merge` makes it whole. Raises
+    `UsageError` for what is no LoRA or DoRA of the base's blocks, `RunError` for damaged files.
+    """
+    begun = time.perf_counter()
+    check_adapter(source)
+    path, out = Path(source), new_path(Path(dest))
+    folder = RunFolder(Path(base))
+    table = base_table(folder.path)
+    start = load_base(RunFolder(out), table)
+    adapters = read_peft(path, start.model.config)
+    with atomic_folder(out) as unfinished:
+        _fill(RunFolder(unfinished), adapters, start, table, path)
+    kept, _ = choose_checkpoint(RunFolder(out), "best")
+    back = Adapters(
+        method=adapters.method,
+        rank=adapters.rank,
+        alpha=adapters.alpha,
+        tensors=kept.model_tensors(),
+    )
+    difference = _verified(start, adapters, back, path) if verify else None
+    return _conversion(out, adapters.tensors, begun, difference, [])
+
+
+def _fill(
+    made: RunFolder, adapters: Adapters, base: LoadedRun, table: BaseTable, source: Path
+) -> None:
+    """Write a run folder that holds adapters, and of the base what goes with a model."""
+    save_files(
+        made.checkpoints,
+        0,
+        {
+            MODEL: lambda path: write_tensors(adapters.tensors, path),
+            STATE: lambda path: write_json(path, {"step": 0}),
+        },
+    )
+    base.tokenizer.save(made.tokenizer)
+    made.write_chat_settings(base.chat_template, base.generation)
+    shapes = {name: list(tensor.shape) for name, tensor in adapters.tensors.items()}
+    made.write(
+        Manifest(
+            model=base.manifest.model,
+            data=base.manifest.data,
+            job=JobTable(tensors=shapes),
+            base=table,
+            adapter=AdapterTable(method=adapters.method, rank=adapters.rank, alpha=adapters.alpha),
+            source=SourceTable(
+                format="peft",
+                path=str(source),
+                name=source.resolve().name,
+                files={WEIGHTS: file_sha256(source / WEIGHTS)},
+            ),
+            versions={"groundup": __version__, "torch": str(torch.__version__)},
+        )
+    )
+
+
+def _name(base: LoadedRun, table: BaseTable) -> str:
+    """Return what peft is to load the base by: its name on the hub, else that of the run."""
+    source = base.manifest.source
+    if source and source.name and HUB_NAME.fullmatch(source.name):
+        return source.name
+    return Path(table.run or "").name
+
+
+def _verified(base: LoadedRun, first: Adapters, back: Adapters, source: Path) -> float:
+    """Return the largest difference of the logits with either adapters; refuse another model."""
+    config = base.model.config
+    whole = {name: p.detach() for name, p in base.model.named_parameters()}
+    logits = [
+        sample_logits(
+            config,
+            {
+                name: Stored.of(tensor)
+                for name, tensor in (
+                    whole | merged_tensors(whole, one.tensors, one.alpha / one.rank)
+                ).items()
+            },
+        )
+        for one in (first, back)
+    ]
+    difference = largest_difference(*logits)
+    if not difference <= TOLERANCE:
+        raise RunError(
+            f"{source}: read back, the logits differ by {difference:.2g}, expected at most "
+            f"{TOLERANCE:g}; please report this as a defect of groundup"
+        )
+    return difference
+
+
+def _conversion(
+    path: Path,
+    tensors: dict[str, torch.Tensor],
+    begun: float,
+    difference: float | None,
+    notices: list[str],
+) -> Conversion:
+    return Conversion(
+        path=path,
+        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        seconds=time.perf_counter() - begun,
+        difference=difference,
+        notices=tuple(notices),
+    )
