@@ -1,4 +1,4 @@
-"""How good a model is: loss and perplexity on a text, accuracy in public tasks.
+"""How good a model is: loss and perplexity on a text, accuracy in public tasks, a classifier.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
@@ -11,6 +11,8 @@ from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
     from groundup.evaluate.candidate import Candidate as Candidate
+    from groundup.evaluate.classification import Classification as Classification
+    from groundup.evaluate.classification import mcnemar as mcnemar
     from groundup.evaluate.likelihood import BATCH_TOKENS as BATCH_TOKENS
     from groundup.evaluate.likelihood import Score as Score
     from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Candidate": "candidate",
+    "Classification": "classification",
+    "mcnemar": "classification",
     "read_questions": "task_files",
     "TaskResult": "run_task",
     "evaluate_task": "run_task",

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from groundup.base.errors import GroundupError
 from groundup.base.files import write_text
 from groundup.report.architecture import architecture
-from groundup.report.page import Section, page
+from groundup.report.classification import CLASSIFICATION_STYLE, classification_sections
+from groundup.report.page import Section, esc, page
 from groundup.report.sections import (
     curves,
     header,
@@ -19,6 +21,7 @@ from groundup.report.sections import (
     repetition,
     samples,
 )
+from groundup.runs.classification import read_classification
 from groundup.runs.folder import RunFolder
 from groundup.runs.record import read_run
 
@@ -35,6 +38,7 @@ def write_report(run: Path, state: str | None = None) -> Path:
     record = replace(record, state=state or record.state)
     sections = [
         Section("figures", "Key figures", key_figures(record)),
+        *(tested := _classification(RunFolder(run))),
         Section("curves", "Curves", curves(record)),
         Section("samples", "Samples", samples(record)),
         Section("architecture", "Architecture", architecture(record.config, record.stored)),
@@ -42,5 +46,16 @@ def write_report(run: Path, state: str | None = None) -> Path:
         Section("repeat", "How to repeat it", repetition(record)),
     ]
     path = RunFolder(run).report
-    write_text(path, page(f"{record.name} – groundup run report", header(record), sections))
+    title = f"{record.name} – groundup run report"
+    style = CLASSIFICATION_STYLE if tested else ""
+    write_text(path, page(title, header(record), sections, style))
     return path
+
+
+def _classification(folder: RunFolder) -> list[Section]:
+    """Return what the test of a classifier showed; a damaged file leaves the rest of the report."""
+    try:
+        record = read_classification(folder.classification)
+    except GroundupError as error:
+        return [Section("test", "Test", f'<p class="alert">{esc(error)}</p>')]
+    return classification_sections(record) if record else []

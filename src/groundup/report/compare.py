@@ -17,6 +17,7 @@ from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
+from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
 
@@ -151,8 +152,16 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     def differ(*keys: str) -> bool:
         return any(getattr(d, key) != getattr(data[0], key) for d in data for key in keys)
 
+    kinds = {run.manifest.kind for run in runs}
+    if len(kinds) > 1:
+        return [
+            f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
+            "do not compare."
+        ]
     if not differ("fingerprint"):
         return []
+    if kinds == {CLASSIFIER}:
+        return ["These classifiers learnt from different records: their losses do not compare."]
     if differ("train_bytes", "val_bytes"):
         return [
             "These runs were trained and validated on different texts: their losses do not "
@@ -186,7 +195,8 @@ def _outcome_table(comparison: Comparison) -> str:
 
 def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
     """Return validation curves over tokens and over time; in bits per byte where losses differ."""
-    key, unit = ("val_loss", "nats per token") if same_losses else ("val_bits_per_byte", "bits")
+    per = "text" if records[0].manifest.kind == CLASSIFIER else "token"
+    key, unit = ("val_loss", f"nats per {per}") if same_losses else ("val_bits_per_byte", "bits")
     what = "Validation loss" if same_losses else "Bits per byte"
     charts = []
     for x, over, label, scale in (

@@ -14,6 +14,7 @@ from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.report.points import smooth, spread
+from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
 from groundup.runs.record import RunRecord, number
@@ -31,9 +32,12 @@ def header(run: RunRecord) -> str:
             f'<progress max="{run.steps}" value="{run.step}" aria-label="{steps}"></progress>'
         )
     named = ", ".join(map(str, run.manifest.data.sources or []))
+    what = "A GPT"
+    if (labels := _labels(run)) is not None:
+        what = f"A classifier ({esc(', '.join(labels))}): a GPT"
     return (
         f'<h1>{esc(run.name)}</h1><p><span class="badge {run.state}">{run.state}</span> {steps}</p>'
-        f"{progress}<p>A GPT of {short(run.parameters)} parameters"
+        f"{progress}<p>{what} of {short(run.parameters)} parameters"
         f"{f', trained on {esc(named)}' if named else ''}.</p>{''.join(_alerts(run))}"
     )
 
@@ -58,7 +62,7 @@ def key_figures(run: RunRecord) -> str:
         read = passes(tokens / train_tokens) if train_tokens else ""
         facts.append(("Tokens learnt from", short(tokens), read))
     if best:
-        guessing = f"guessing is {math.log(run.config.vocab_size):.4g}"
+        guessing = f"guessing is {math.log(_choices(run)):.4g}"
         at = f"at step {best['step']:,}; {guessing}"
         facts.append(("Best validation loss", figure(number(best["val_loss"])), at))
     if "val_loss" in run.last_event:
@@ -81,11 +85,23 @@ def key_figures(run: RunRecord) -> str:
     return cards(facts)
 
 
+def _labels(run: RunRecord) -> list[str] | None:
+    """Return the labels of a classifier, None of another run."""
+    job = run.manifest.job
+    return list(map(str, job.labels or [])) if job and run.manifest.kind == CLASSIFIER else None
+
+
+def _choices(run: RunRecord) -> int:
+    """Return among how many a model chooses: tokens or, as a classifier, labels."""
+    labels = _labels(run)
+    return run.config.vocab_size if labels is None else max(1, len(labels))
+
+
 def loss_series(run: RunRecord) -> list[Series]:
     """Return the curves of the losses, and the level of a model that knows nothing."""
     training = run.points("train_loss")
-    level = math.log(run.config.vocab_size)
-    guessing = f"guessing: ln({run.config.vocab_size:,}) = {level:.4g}"
+    level = math.log(_choices(run))
+    guessing = f"guessing: ln({_choices(run):,}) = {level:.4g}"
     raw = Series(name="training, as measured", points=training, faint=len(training) > 20)
     averaged = Series(name="training, smoothed", points=smooth(training))
     return [
@@ -100,11 +116,12 @@ def curves(run: RunRecord) -> str:
     """Return the charts of a run over its steps."""
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
+    unit, target = ("token", "next token") if _labels(run) is None else ("text", "true label")
     loss = Chart(
         title="Loss",
         series=loss_series(run),
-        y_label="nats per token",
-        remark="Cross-entropy: how surprised the model is by the next token. Lower is better.",
+        y_label=f"nats per {unit}",
+        remark=f"Cross-entropy: how surprised the model is by the {target}. Lower is better.",
     )
     rate, norm, speed = (run.points(key) for key in ("lr", "grad_norm", "tokens_per_second"))
     others = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.files import new_path
 from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
+from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import BaseTable, Manifest
 
@@ -14,7 +16,7 @@ def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
     """Return what run.toml says of a run that another is to learn on top of."""
     folder = RunFolder(run)
     manifest = folder.read()
-    check_whole(folder, manifest)
+    check_plain(folder, manifest)
     if made := manifest.quantization:
         raise UsageError(
             f"{run} holds weights in {made.bits} bits, on top of which nothing is learnt; take "
@@ -22,6 +24,18 @@ def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
         )
     chosen, _ = choose_checkpoint(folder, checkpoint)
     return BaseTable(run=str(run), step=chosen.step, sha256=chosen.fingerprint())
+
+
+def base_of(own: RunFolder, run: Path, checkpoint: str = "best") -> BaseTable:
+    """Return what run.toml of the run in `own` says, or will say, of its base `run`.
+
+    A run that is under way keeps the checkpoint that it began with, whatever its base has learnt
+    since. `groundup.runs.load.load_base` opens it.
+    """
+    recorded = own.read().base if own.exists() else None
+    if recorded and recorded.run and Path(recorded.run).resolve() == run.resolve():
+        return recorded
+    return base_table(run, checkpoint)
 
 
 def base_checkpoint(folder: RunFolder, base: BaseTable) -> tuple[RunFolder, Checkpoint]:
@@ -43,21 +57,29 @@ def base_checkpoint(folder: RunFolder, base: BaseTable) -> tuple[RunFolder, Chec
     raise RunError(f"{needs}, which is gone; bring it back, there or beside {folder.path}")
 
 
-def check_whole(folder: RunFolder, manifest: Manifest) -> None:
-    """Refuse a run that does not hold all of a GPT and nothing else."""
-    check_plain(folder, manifest)
-    if manifest.base:
+def check_mergeable(folder: RunFolder, out: Path) -> Manifest:
+    """Return run.toml of a run that may be put together with its base, in the new folder `out`."""
+    new_path(out)
+    manifest = folder.read()
+    if manifest.kind != CLASSIFIER:
+        check_plain(folder, manifest)
+    if manifest.base is None:
         raise UsageError(
-            f"{folder.path}, a training of the kind {shown(manifest.kind)}, is not a whole GPT by "
-            "itself; make one of it in Python: "
-            f"run = groundup.load({str(folder.path)!r}); groundup.save(run.model, run.tokenizer, "
-            "PATH)"
+            f"{folder.path} holds all of its weights already: there is nothing to merge; every "
+            "verb takes it as it is"
         )
+    return manifest
 
 
-def check_plain(folder: RunFolder, manifest: Manifest) -> None:
-    """Refuse a run that holds more than a GPT, for whoever would leave that out unsaid."""
-    if names := sorted((manifest.job and manifest.job.tensors) or ()):
+def check_plain(folder: RunFolder, manifest: Manifest, instead: str = "") -> None:
+    """Refuse a run that holds more than a GPT, for whoever would leave that out unsaid.
+
+    Adapters are no more: they become part of the matrices. `instead` is what to do where it is a
+    classifier; by itself, to ask it.
+    """
+    if manifest.kind == CLASSIFIER:
+        raise is_classifier(folder, manifest, instead or asks_it(folder))
+    if names := sorted(manifest.extra):
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         raise UsageError(
             f"{folder.path}, a training of the kind {shown(manifest.kind)}, is no GPT by itself: "

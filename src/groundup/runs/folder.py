@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "samples.jsonl"
 
     @property
+    def classification(self) -> Path:
+        """classification.json: what the test of a classifier showed."""
+        return self.path / "classification.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints, one folder a step."""
         return self.path / "checkpoints"

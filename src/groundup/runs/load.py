@@ -10,15 +10,23 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from groundup.adapters import merged_tensors
 from groundup.base.errors import RunError, TokenizerError, UsageError, quoted, shown
-from groundup.config import GPTConfig, foreign_parts, parameter_shapes
+from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes, part_of
+from groundup.config.adaptation import DORA, LORA, is_adapter, shapes_of_adapters
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
 from groundup.quantized import Codes, from_tensors, quantizable, swap_in
 from groundup.runs.base import base_checkpoint
 from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
-from groundup.runs.manifest import Manifest, QuantizationTable
+from groundup.runs.manifest import (
+    AdapterTable,
+    BaseTable,
+    Manifest,
+    QuantizationTable,
+    invalid_manifest,
+)
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer, load_tokenizer
@@ -60,7 +68,8 @@ def load(
     `parts` are those that the model was made with, where groundup does not have one of them.
 
     A run that holds only what it learnt is put together with its base, which is proved by its hash;
-    where this is gone or another, a `RunError` says so. Tensors that a GPT lacks are in `extra`.
+    where this is gone or another, a `RunError` says so. Adapters are merged. Other tensors that a
+    GPT lacks are in `extra`.
     """
     try:
         kind = torch.device(device).type
@@ -75,14 +84,38 @@ def load(
     if parts is PARTS:
         check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, str(checkpoint))
+    return _loaded(folder, manifest, chosen, notices, device, parts)
+
+
+def load_base(folder: RunFolder, base: BaseTable, device: str = "cpu") -> LoadedRun:
+    """Return the base of the run in `folder`: the very checkpoint that `base` names, proved.
+
+    `groundup.runs.base.base_of` finds which it is. Raises `RunError` where it is gone or another.
+    """
+    there, checkpoint = base_checkpoint(folder, base)
+    manifest = there.read()
+    check_own_parts(there.model_config(manifest), there.path)
+    return _loaded(there, manifest, checkpoint, [], device, PARTS)
+
+
+def _loaded(
+    folder: RunFolder,
+    manifest: Manifest,
+    chosen: Checkpoint,
+    notices: list[str],
+    device: str,
+    parts: Parts,
+) -> LoadedRun:
+    """Return the model of a checkpoint that is known to be intact."""
+    config = folder.model_config(manifest)
     tensors = stored_tensors(folder, manifest, chosen)
-    extra = _extra(manifest, tensors, chosen.path)
+    extra = take_extra(manifest, tensors, chosen.path)
     check_shapes(config, tensors, chosen.path, parts=parts)
     if any(isinstance(tensor, Codes) for tensor in tensors.values()):
         if device != "cpu":
             raise UsageError(
-                f"--device {device}: {path} holds quantised weights, which compute on CPUs only; "
-                "use --device cpu, or the run that they were made from"
+                f"--device {device}: {folder.path} holds quantised weights, which compute on CPUs "
+                "only; use --device cpu, or the run that they were made from"
             )
         model = empty_gpt(config)
         made = manifest.quantization or QuantizationTable()
@@ -105,23 +138,55 @@ def load(
 def stored_tensors(
     folder: RunFolder, manifest: Manifest, checkpoint: Checkpoint
 ) -> dict[str, Tensor | Codes]:
-    """Return what a checkpoint holds, over the weights of the run's base where it has one."""
+    """Return what a checkpoint holds, over the weights of the run's base where it has one.
+
+    Adapters are merged: what they change is there in fp32, and they themselves are not.
+    """
     own = from_tensors(checkpoint.model_tensors(), checkpoint.path)
     if manifest.base is None:
         return own
     there, base = base_checkpoint(folder, manifest.base)
-    return stored_tensors(there, there.read(), base) | own
+    tensors = stored_tensors(there, there.read(), base) | own
+    return _merged(folder, manifest, tensors, checkpoint.path) if manifest.adapter else tensors
 
 
-def _extra(
+def _merged(
+    folder: RunFolder, manifest: Manifest, tensors: dict[str, Tensor | Codes], source: Path
+) -> dict[str, Tensor | Codes]:
+    """Return the tensors of a whole model: the adapters among them become part of the others."""
+    table = manifest.adapter or AdapterTable()
+    method, rank, alpha = table.method, table.rank or 0, table.alpha or 0.0
+    if method not in (LORA, DORA) or rank < 1 or not alpha > 0:
+        expected = "method = lora or dora, a rank and an alpha above 0 in [adapter]"
+        raise invalid_manifest(folder.manifest, f"{expected}, but found {quoted(table.as_table())}")
+    adapters = {name: tensors.pop(name) for name in list(tensors) if is_adapter(name)}
+    whole = (Parameter(n, tuple(tensor.shape), part_of(n)) for n, tensor in tensors.items())
+    known = adapters.keys() | manifest.adapters.keys()
+    shapes = shapes_of_adapters(whole, method, rank)
+    check_tensors(
+        adapters, ((n, s) for n, s in shapes if n in known), source, "run.toml's [adapter]"
+    )
+    plain, thin = cast("tuple[dict[str, Tensor], dict[str, Tensor]]", (tensors, adapters))
+    return {**tensors, **merged_tensors(plain, thin, alpha / rank)}
+
+
+def take_extra(
     manifest: Manifest, tensors: dict[str, Tensor | Codes], source: Path
 ) -> dict[str, Tensor]:
     """Take out of `tensors` those that run.toml says a GPT lacks, and check them."""
-    listed = (manifest.job and manifest.job.tensors) or {}
-    shapes = {name: tuple(shape) for name, shape in listed.items()}
+    shapes = {name: tuple(shape) for name, shape in manifest.extra.items()}
     extra = {name: tensors.pop(name) for name in shapes if name in tensors}
     check_tensors(extra, shapes.items(), source, "run.toml's [job]")
     return cast("dict[str, Tensor]", extra)
+
+
+def load_tensors(
+    folder: RunFolder, manifest: Manifest, checkpoint: Checkpoint
+) -> dict[str, Tensor | Codes]:
+    """Return the tensors of a whole GPT, as `stored_tensors` puts them together, checked."""
+    tensors = stored_tensors(folder, manifest, checkpoint)
+    check_shapes(folder.model_config(manifest), tensors, checkpoint.path)
+    return tensors
 
 
 def run_tokenizer(folder: RunFolder, manifest: Manifest) -> Tokenizer:

@@ -6,7 +6,7 @@ version has added is kept in `others`, and written again where it stood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ import tomli_w
 from groundup.base.errors import RunError, quoted, shown
 from groundup.base.files import read_bytes, write_text
 from groundup.base.parse import parse_toml
+from groundup.config.adaptation import is_adapter
 from groundup.config.fields import field_types
 
 FORMAT = 1
@@ -117,6 +118,8 @@ class RequestTable(TomlTable):
     """The `TrainConfig` asked for."""
     changes: dict[str, Any] | None = None
     """What was set otherwise than in the preset or the base."""
+    job: dict[str, Any] | None = None
+    """The settings of the job itself that were asked for."""
     text: dict[str, Any] | None = None
     """How the text is read."""
     data: dict[str, Any] | None = None
@@ -139,9 +142,11 @@ class SourceTable(TomlTable):
 
 @dataclass(frozen=True, kw_only=True)
 class SavedTable(TomlTable):
-    """[saved]: who wrote a model that was in memory."""
+    """[saved]: who wrote a model that was in memory, or made one of a run and its base."""
 
     by: str | None = None
+    from_: OriginTable | None = None
+    """The run that it was made of, where it was one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +193,12 @@ class JobTable(TomlTable):
     """[job]: the kind of training; without it, a model was pretrained."""
 
     kind: str | None = None
+    labels: list[str] | None = None
+    """Of a classifier: what its scores are called, in their order."""
+    settings: dict[str, Any] | None = None
+    """Of the job itself, with every automatic choice made."""
+    reasons: dict[str, str] | None = None
+    """Why these fell as they did."""
     tensors: dict[str, list[int]] | None = None
     """What a checkpoint holds that a GPT lacks, such as a head: shapes by name."""
 
@@ -203,6 +214,16 @@ class BaseTable(TomlTable):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterTable(TomlTable):
+    """[adapter]: what the adapters among the tensors of [job] make of the base's matrices."""
+
+    method: str | None = None
+    """lora or dora."""
+    rank: int | None = None
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest(TomlTable):
     """All of run.toml, its tables in the order in which they are written."""
 
@@ -213,6 +234,7 @@ class Manifest(TomlTable):
     data: DataTable
     job: JobTable | None = None
     base: BaseTable | None = None
+    adapter: AdapterTable | None = None
     choices: dict[str, Any] | None = None
     """Every automatic choice and, in `reasons`, why."""
     request: RequestTable | None = None
@@ -228,6 +250,28 @@ class Manifest(TomlTable):
     def kind(self) -> str:
         """The kind of training."""
         return (self.job and self.job.kind) or PRETRAINING
+
+    @property
+    def origin(self) -> OriginTable | None:
+        """The run that this one's weights started from, or were made of."""
+        told = self.request or self.saved
+        return told.from_ if told else None
+
+    @property
+    def extra(self) -> dict[str, list[int]]:
+        """What a checkpoint holds that a GPT lacks, adapters apart: shapes by name."""
+        return {name: shape for name, shape in self._listed() if not self._of_adapter(name)}
+
+    @property
+    def adapters(self) -> dict[str, list[int]]:
+        """The tensors of adapters that a checkpoint holds: shapes by name."""
+        return {name: shape for name, shape in self._listed() if self._of_adapter(name)}
+
+    def _listed(self) -> Iterable[tuple[str, list[int]]]:
+        return ((self.job and self.job.tensors) or {}).items()
+
+    def _of_adapter(self, name: str) -> bool:
+        return self.adapter is not None and is_adapter(name)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from groundup.base.errors import UsageError
 from groundup.base.files import new_path
-from groundup.runs.base import check_whole
+from groundup.runs.base import check_plain
+from groundup.runs.classifier import asks_it
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import Manifest
@@ -18,7 +19,8 @@ def check_quantizable(folder: RunFolder, out: RunFolder, bits: int) -> Manifest:
         raise UsageError(f"bits = {bits}: expected 8 or 4")
     new_path(out.path)
     manifest = folder.read()
-    check_whole(folder, manifest)
+    instead = "only models that write text are quantised; " + asks_it(folder)
+    check_plain(folder, manifest, instead)
     if made := manifest.quantization:
         raise UsageError(
             f"{folder.path} holds {made.bits} bits already; quantize the run "

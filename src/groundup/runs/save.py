@@ -19,7 +19,7 @@ from groundup.model.empty import new_gpt
 from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
 from groundup.runs.folder import RunFolder
 from groundup.runs.generation import with_end_of_text
-from groundup.runs.manifest import DataTable, Manifest, SavedTable, SourceTable
+from groundup.runs.manifest import DataTable, JobTable, Manifest, SavedTable, SourceTable
 from groundup.runs.pair import check_pair
 from groundup.runs.tensor_check import tensor_problems
 from groundup.tokenizer import Tokenizer
@@ -72,10 +72,12 @@ def write_run(
     *,
     source: SourceTable | None = None,
     saved: SavedTable | None = None,
+    job: JobTable | None = None,
 ) -> Checkpoint:
     """Write the run folder, at step 0, of a model that no training here made.
 
-    `write_model(path)` writes its tensors; `source` or `saved` says where it is from.
+    `write_model(path)` writes its tensors; `source` or `saved` says where it is from, and `job`
+    what it has that a GPT lacks.
     """
     make_folder(folder.path)
     files = {MODEL: write_model, STATE: lambda path: write_json(path, {"step": 0})}
@@ -89,6 +91,7 @@ def write_run(
             tokenizer_fingerprint=tokenizer.fingerprint,
             vocab_size=tokenizer.vocab_size,
         ),
+        job=job,
         source=source,
         saved=saved,
         versions={"groundup": __version__, "torch": str(torch.__version__)},

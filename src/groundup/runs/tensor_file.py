@@ -57,6 +57,11 @@ class Stored(NamedTuple):
     dtype: torch.dtype
     read: Callable[[], Tensor]
 
+    @classmethod
+    def of(cls, tensor: Tensor) -> Stored:
+        """Return one that is in memory already."""
+        return cls(tuple(tensor.shape), tensor.dtype, lambda: tensor)
+
 
 def read_safetensors(path: Path) -> dict[str, Stored]:
     """Return the tensors of a file by name, checked but not yet read; each is mapped when it is.
