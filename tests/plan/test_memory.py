@@ -1,6 +1,7 @@
 """The sums against what torch keeps, and against the peak of a real process."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from groundup.config import GPTConfig, TrainConfig, preset
+from groundup.adapters import attach
+from groundup.config import GPTConfig, TrainConfig, adapter_shapes, preset
 from groundup.model import GPT
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.fused_loss import CHUNK_VALUES
@@ -81,9 +83,35 @@ def test_activations_of_every_family(name: str, drop_rate: float, precision: str
     assert _kept(config, train) == activations(config, train)
 
 
+@pytest.mark.parametrize("method", ["lora", "dora"])
+@pytest.mark.parametrize("name", ["gpt2-124m", "llama3.2-1b", "mixtral-8x7b", "gemma2-2b"])
+def test_activations_beside_adapters_are_what_autograd_keeps(name: str, method: str) -> None:
+    """But for the first block, whose input needs no gradient: the model is deep enough."""
+    window = {"window": 9} if preset(name).window else {}
+    sizes: dict[str, Any] = {**TINY, "n_layers": 12, "context_length": 40, "vocab_size": 97}
+    config = preset(name, drop_rate=0.0, **sizes, n_kv_heads=4, **window)
+    train = TrainConfig(batch_size=3, precision="fp32", method=method, lora_rank=4)
+    planned = activations(config, train)
+    assert _kept(config, train) == pytest.approx(planned, rel=0.03)
+    assert _kept(config, train) <= planned
+
+
+def test_of_adapters_alone_there_are_gradients_and_averages() -> None:
+    config = preset("nano")
+    train = TrainConfig(method="lora", optimizer="muon")
+    learning = sum(map(math.prod, adapter_shapes(config, "lora", 16).values()))
+    memory = training_memory(config, train)
+    assert memory.terms["weights"] == 4 * (count_parameters(config).total + learning)
+    assert memory.terms["optimizer"] == 8 * learning
+    assert memory.terms["gradients"] <= 4 * learning
+    assert memory.total < training_memory(config, TrainConfig(optimizer="adamw")).total
+
+
 def _kept(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of all different storages that a forward pass keeps, parameters apart."""
     model = GPT(config).train()
+    if train.adapts:
+        attach(model, train.method, train.lora_rank, train.lora_alpha, 1)
     if train.checkpoint_activations == "on":
         checkpoint_blocks(model.blocks, config.has_dropout)
     seen = {p.untyped_storage().data_ptr(): 0 for p in model.parameters()}

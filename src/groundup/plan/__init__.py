@@ -5,6 +5,7 @@ Nothing here imports torch or numpy, so that `groundup plan` answers at once.
 
 from groundup.base.hardware import available_memory
 from groundup.plan.calibration import Calibration, load_calibration, machine_fingerprint
+from groundup.plan.classifier import Texts, classifier_flops_per_token, classifier_memory
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
 from groundup.plan.flops import (
     forward_flops_per_token,
@@ -23,9 +24,12 @@ __all__ = [
     "Memory",
     "Plan",
     "Table",
+    "Texts",
     "available_memory",
     "block_parts",
     "check_fits",
+    "classifier_flops_per_token",
+    "classifier_memory",
     "conventions",
     "count_parameters",
     "expected_step_seconds",

@@ -22,6 +22,11 @@ out, and so are all scores where dropout meets a CPU, as no fused kernel there h
 With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
 the above is there of one layer at a time, in the backward pass: `recomputed`.
 
+Where only adapters of rank r learn, each matrix that has one keeps m r numbers more, DoRA's also
+its product and, once, the norms of its rows and the magnitudes divided by them; rmsnorm no longer
+keeps what its weight multiplies. That the first block's input needs no gradient, and so less is
+kept there, is not counted.
+
 In bf16 on CUDA a 16-bit copy of the model computes (`groundup.optim.narrow`): whatever is a vector
 above is then of 2 bytes, one copy of an input is enough, and the matrices' copies are the model's.
 """
@@ -29,6 +34,7 @@ above is then of 2 bytes, one copy of an input is enough, and the matrices' copi
 from __future__ import annotations
 
 from groundup.config import GPTConfig, TrainConfig
+from groundup.config.adaptation import DORA
 from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
 
 FP32 = 4
@@ -51,8 +57,10 @@ def recomputed(config: GPTConfig, train: TrainConfig) -> int:
 def _layers(config: GPTConfig, train: TrainConfig) -> int:
     n_tokens = train.batch_size * config.context_length
     layer = _norms(config, train) + _attention(config, train) + feed_forward_kept(config, train)
+    layer += _adapters(config, train)
     kept = n_tokens * (config.n_layers * layer + _masks(config, train))
     table = config.context_length**2 * _table_bytes(config, train)
+    table += _row_norms(config, train)
     return kept + table + _shifted(config) - _shifted_last(config) + _copies(config, train)
 
 
@@ -104,7 +112,7 @@ def _norm(config: GPTConfig, train: TrainConfig, width: int, n_vectors: int = 1)
     number = flowing_bytes(train)
     if config.norm == "layernorm":
         return number * width + 2 * FP32 * n_vectors
-    return 2 * number * width + FP32 * n_vectors
+    return (1 if train.adapts else 2) * number * width + FP32 * n_vectors
 
 
 def _norms(config: GPTConfig, train: TrainConfig) -> int:
@@ -131,6 +139,31 @@ def _attention(config: GPTConfig, train: TrainConfig) -> int:
     layouts = 3 if config.position == "rope" else 2
     heads = layouts * config.n_heads + 2 * config.n_kv_heads
     return given + product_bytes(train) * heads * config.head_dim + FP32 * config.n_heads
+
+
+def _adapters(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes a token of a layer's adapters: those of experts that work on it."""
+    if not train.adapts:
+        return 0
+    active = max(1, config.n_active_experts)
+    kept = (4 + active * (3 if config.is_gated else 2)) * train.lora_rank
+    if train.method == DORA:
+        kept += _outputs(config, active)
+    return product_bytes(train) * kept
+
+
+def _row_norms(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of what DoRA keeps of all rows: their norms, and the magnitudes by these."""
+    if train.method != DORA:
+        return 0
+    return 2 * product_bytes(train) * config.n_layers * _outputs(config, max(1, config.n_experts))
+
+
+def _outputs(config: GPTConfig, n_networks: int) -> int:
+    """Return the outputs of a layer's matrices, so many feed-forward networks among them."""
+    heads = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+    inner = (2 if config.is_gated else 1) * config.ffn_dim
+    return heads + config.emb_dim + n_networks * (inner + config.emb_dim)
 
 
 def _written(config: GPTConfig, train: TrainConfig) -> int:

@@ -22,12 +22,17 @@ def forward_flops_per_token(config: GPTConfig, context_length: int | None = None
     expert at work, with D E for their router); V D for the output head. And in each layer
     4 T N H for attention: scores = query . key, and weights . value.
     """
+    head = config.vocab_size * config.emb_dim
+    return body_flops_per_token(config, context_length) + 2 * head
+
+
+def body_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
+    """Return the same without the output head: what the tokens' vectors take."""
     length = context_length or config.context_length
     weights = config.n_layers * matrix_weights(config, config.n_active_experts)
-    head = config.vocab_size * config.emb_dim
     windowed = windowed_layers(config)
     seen = (config.n_layers - windowed) * length + windowed * min(length, config.window or length)
-    return 2 * (weights + head) + 4 * seen * config.n_heads * config.head_dim
+    return 2 * weights + 4 * seen * config.n_heads * config.head_dim
 
 
 def training_flops_per_token(config: GPTConfig, context_length: int | None = None) -> int:
@@ -38,6 +43,20 @@ def training_flops_per_token(config: GPTConfig, context_length: int | None = Non
     counts the weights that multiply, not the embeddings.
     """
     return 3 * forward_flops_per_token(config, context_length)
+
+
+def adapting_flops_per_token(config: GPTConfig, n_adapters: int) -> int:
+    """Return the operations of training adapters of `n_adapters` parameters beside a model's.
+
+    No gradient is computed of the weights that stay as they are, a product less for each of them.
+    Experts that rest are counted with their adapters: those are small.
+    """
+    forward = forward_flops_per_token(config)
+    weights = 2 * (
+        config.n_layers * matrix_weights(config, config.n_active_experts)
+        + config.vocab_size * config.emb_dim
+    )
+    return 3 * (forward + 2 * n_adapters) - weights
 
 
 def model_flops_utilisation(

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from groundup.config import GPTConfig, Parameter, TrainConfig
+from groundup.config import GPTConfig, Parameter, TrainConfig, adapter_shapes
 from groundup.plan.activations import (
     FP32,
     activations,
@@ -67,12 +67,14 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
 
     "auto" counts as the CPU and fp32. `torch.compile` can only lower the activations.
     """
-    total = count_parameters(config).total
-    weights = FP32 * total
-    copy = product_bytes(train) * total * is_copied(train)
+    total, learning = count_parameters(config).total, learning_parameters(config, train)
+    own = total + learning * train.adapts
+    whole = FP32 * learning
+    weights = FP32 * own
+    copy = product_bytes(train) * own * is_copied(train)
     kept_by_optimizer = optimizer_memory(config, train)
-    head = FP32 * config.vocab_size * config.emb_dim
-    held = weights if train.accumulation > 1 else 0
+    head = 0 if train.adapts else FP32 * config.vocab_size * config.emb_dim
+    held = whole if train.accumulation > 1 else 0
     kept = activations(config, train)
     n_tokens = train.batch_size * config.context_length
     hidden = flowing_bytes(train) * n_tokens * config.emb_dim
@@ -87,8 +89,8 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
             hidden,
             0,
         ),
-        "end of the backward pass": (weights + twice + copy, 0, 0, 0),
-        "optimizer's work": (weights, 0, 0, muon_work(config, train)),
+        "end of the backward pass": (whole + twice + copy * learning // own, 0, 0, 0),
+        "optimizer's work": (whole, 0, 0, muon_work(config, train)),
     }
     moment, (gradients, kept, logits, work) = max(sums.items(), key=lambda item: sum(item[1]))
     terms = {
@@ -100,7 +102,7 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
     if train.save == "background" and terms["process"]:
-        terms["saving"] = FP32 * total + kept_by_optimizer  # a copy, written while training goes on
+        terms["saving"] = whole + kept_by_optimizer  # a copy, written while training goes on
     return Memory(moment=moment, terms=terms)
 
 
@@ -125,9 +127,18 @@ def least_training_memory(train: TrainConfig, parameters: Sequence[Parameter]) -
     return Memory(moment="optimizer's work", terms=terms, unknown=("activations",))
 
 
+def learning_parameters(config: GPTConfig, train: TrainConfig) -> int:
+    """Return how many parameters learn: the model's, or those of its adapters alone."""
+    if not train.adapts:
+        return count_parameters(config).total
+    return sum(map(math.prod, adapter_shapes(config, train.method, train.lora_rank).values()))
+
+
 def optimizer_memory(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of the running averages that the optimizer keeps from step to step."""
-    total = count_parameters(config).total
+    total = learning_parameters(config, train)
+    if train.adapts:
+        return FP32 * MOMENTS * total
     inner = config.n_layers * matrix_weights(config, config.n_experts)
     return FP32 * (MOMENTS * total - (inner if train.optimizer == "muon" else 0))
 
@@ -147,7 +158,7 @@ def muon_work(config: GPTConfig, train: TrainConfig) -> int:
 
 
 def _muon_work(alike: Mapping[tuple[int, ...], int], train: TrainConfig) -> int:
-    if train.optimizer != "muon":
+    if train.optimizer != "muon" or train.adapts:
         return 0
     most = 0
     for (width, inner), count in alike.items():
@@ -211,14 +222,14 @@ def generation_memory(
     terms = {
         "weights": count_parameters(config).storage(number_format),
         "cache": 2 * config.n_layers * n_tokens * keys * size,
-        "activations": _reading(config, n_tokens, size),
+        "activations": reading(config, n_tokens, size),
         "logits": batch_size * config.vocab_size * FP32,
         "process": PROCESS,
     }
     return Memory(moment="reading of a full context", terms=terms)
 
 
-def _reading(config: GPTConfig, n_tokens: int, size: int) -> int:
+def reading(config: GPTConfig, n_tokens: int, size: int) -> int:
     """Return the most bytes that reading `n_tokens` at once takes on the way through one block.
 
     A token's vector and the normed one, 2 D, and either around GELU 2 F, around a gate 3 F (of an

@@ -10,15 +10,27 @@ from groundup.base.errors import UsageError
 from groundup.base.hardware import available_memory
 from groundup.config import GPTConfig, Parameter, TrainConfig, as_table, foreign_parts
 from groundup.plan.calibration import Calibration
+from groundup.plan.classifier import (
+    HEAD,
+    Texts,
+    classifier_flops_per_token,
+    classifier_learning,
+    classifier_memory,
+    classifier_parameters,
+    classifier_step_seconds,
+    reading_flops_per_token,
+    smaller_classifiers,
+)
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
-from groundup.plan.flops import forward_flops_per_token, training_flops_per_token
+from groundup.plan.flops import forward_flops_per_token
 from groundup.plan.memory import (
     Memory,
     generation_memory,
+    learning_parameters,
     least_training_memory,
     training_memory,
 )
-from groundup.plan.speed import expected_step_seconds
+from groundup.plan.speed import expected_step_seconds, training_flops_of
 from groundup.plan.units import MIB
 
 TOKENS_PER_PARAMETER = 20
@@ -45,6 +57,12 @@ class Plan:
     """The least that a step takes, from a calibration."""
     train_tokens: int | None
     """Tokens of the training text."""
+    own_parameters: int
+    """Of all that is there: the model, and an adapter's or a head's beside it."""
+    learning: int
+    """How many of them learn."""
+    texts: Texts | None = None
+    """What a classifier learns from; None where a model of texts learns to go on with them."""
 
     @property
     def parameters(self) -> int:
@@ -67,7 +85,10 @@ class Plan:
         """Tokens that one optimizer step learns from."""
         if self.train is None:
             return None
-        return self.train.sequences_per_step * self.config.context_length
+        length: float = self.config.context_length
+        if self.texts:
+            length = self.texts.mean_length or self.texts.longest or length
+        return round(self.train.sequences_per_step * length)
 
     @property
     def tokens(self) -> int | None:
@@ -77,9 +98,21 @@ class Plan:
     @property
     def passes(self) -> float | None:
         """How often the run goes over its text."""
+        if self.texts and self.train:
+            read = None if self.steps is None else self.steps * self.train.sequences_per_step
+            return read / self.texts.n_texts if read and self.texts.n_texts else None
         if self.tokens is None or not self.train_tokens:
             return None
         return self.tokens / self.train_tokens
+
+    @property
+    def work(self) -> int | None:
+        """Operations of the whole run; a head learns from what was read once."""
+        if self.texts and self.texts.layers == HEAD:
+            return self.texts.n_tokens * (self.forward_flops_per_token or 0) or None
+        if self.tokens is None or self.flops_per_token is None:
+            return None
+        return self.tokens * self.flops_per_token
 
     @property
     def tokens_per_parameter(self) -> float | None:
@@ -118,6 +151,8 @@ class Plan:
                 "forward": self.forward_flops_per_token,
                 "training": self.flops_per_token,
             },
+            "learning_parameters": self.learning,
+            "texts": self.texts and {"layers": self.texts.layers, "count": self.texts.n_texts},
             "run": {
                 "steps": self.steps,
                 "tokens_per_step": self.tokens_per_step,
@@ -142,12 +177,14 @@ def make_plan(
     train_tokens: int | None = None,
     calibration: Calibration | None = None,
     parameters: Iterable[Parameter] | None = None,
+    texts: Texts | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
     until its speed is known. Of a model with a part that groundup does not have `parameters` tells
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
+    With `texts` it is a classifier's.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -166,21 +203,57 @@ def make_plan(
             steps=steps,
             step_seconds=None,
             train_tokens=train_tokens,
+            own_parameters=count.total,
+            learning=count.total,
+            texts=texts,
         )
+    if texts is not None and train is not None:
+        return _classifier_plan(config, train, texts, steps, calibration)
     step_seconds = expected_step_seconds(config, train, calibration) if train else None
+    count = count_parameters(config)
+    learning = learning_parameters(config, train) if train else count.total
     return Plan(
         config=config,
         train=train,
-        count=count_parameters(config),
+        count=count,
         block=block_parts(config),
         conventions=conventions(config),
         training=training_memory(config, train) if train else None,
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
-        flops_per_token=training_flops_per_token(config),
+        flops_per_token=training_flops_of(config, train),
         steps=steps,
         step_seconds=step_seconds,
         train_tokens=train_tokens,
+        own_parameters=count.total + learning * (train is not None and train.adapts),
+        learning=learning,
+    )
+
+
+def _classifier_plan(
+    config: GPTConfig,
+    train: TrainConfig,
+    texts: Texts,
+    steps: int | None,
+    calibration: Calibration | None,
+) -> Plan:
+    count = count_parameters(config)
+    return Plan(
+        config=config,
+        train=train,
+        count=count,
+        block=block_parts(config),
+        conventions=conventions(config),
+        training=classifier_memory(config, train, texts),
+        generation=None,
+        forward_flops_per_token=reading_flops_per_token(config, texts),
+        flops_per_token=classifier_flops_per_token(config, train, texts),
+        steps=steps,
+        step_seconds=classifier_step_seconds(config, train, texts, calibration),
+        train_tokens=texts.n_tokens or None,
+        own_parameters=classifier_parameters(config, train, texts),
+        learning=classifier_learning(config, train, texts),
+        texts=texts,
     )
 
 
@@ -217,6 +290,10 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
     assert train is not None, "only a training has them"
     if foreign_parts(config):
         return
+    if plan.texts:
+        for fix, changed, shorter in smaller_classifiers(config, train, plan.texts):
+            yield fix, classifier_memory(config, changed, shorter).total
+        return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
         yield "checkpoint_activations=on", training_memory(config, changed).total
@@ -234,6 +311,11 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
     """Yield single changes that fit, each halved no more often than it takes."""
     config, train = plan.config, plan.train
     if foreign_parts(config):
+        return
+    if plan.texts and train is not None:
+        fixes = ((fix.partition("=")[0], fix, size) for fix, size in remedies(plan))
+        fitting = {name: fix for name, fix, size in reversed([*fixes]) if size <= available}
+        yield from reversed(fitting.values())
         return
     if train is not None:
         kept = replace(train, checkpoint_activations="on")

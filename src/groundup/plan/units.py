@@ -58,10 +58,10 @@ def about(value: float) -> str:
     return f"{value:,.{decimals(value)}f}".removesuffix(".0")
 
 
-def passes(value: float) -> str:
+def passes(value: float, what: str = "text") -> str:
     """Write how often a text is read: 0.53 passes over the text, 1 pass over the text."""
     written = about(value)
-    return f"{written} pass{'' if written == '1' else 'es'} over the text"
+    return f"{written} pass{'' if written == '1' else 'es'} over the {what}"
 
 
 def duration(seconds: float) -> str:
