@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.tables import (
+    finetuning,
     generation,
     gpu,
     recipe,
@@ -26,4 +27,8 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "startup": startup.table,
     "tokenizing": tokenizing.table,
     "safety": safety.table,
+    "finetuning_table": finetuning.choices,
+    "finetuning_sms": finetuning.sms,
+    "finetuning_mail": finetuning.mail,
+    "finetuning_speed": finetuning.speed,
 }

@@ -1,0 +1,1 @@
+"""What `benchmarks.finetuning` measures: the data, and each suite with its cells."""
