@@ -21,7 +21,7 @@ LAYERS = [
     {"train"},
     {"generate", "evaluate", "weights", "report"},
     {"runs", "optim"},
-    {"quantized", "processes"},
+    {"adapters", "quantized", "processes"},
     {"model", "data", "plan", "device"},
     {"tokenizer"},
     {"config"},

@@ -126,7 +126,12 @@ def test_data_list(groundup: Groundup) -> None:
     done = groundup("data", "list")
     assert done.status == 0
     listed = json.loads(groundup("data", "list", "--json").out)
-    assert [text["name"] for text in listed] == ["shakespeare", "factbook", "kjv"]
+    assert [(one["kind"], one["name"]) for one in listed] == [
+        ("text", "shakespeare"),
+        ("text", "factbook"),
+        ("text", "kjv"),
+        ("records", "testaments"),
+    ]
     for text in listed:
         assert text["title"] in done.out
         assert text["licence"]

@@ -12,7 +12,7 @@ from groundup.weights.gguf import KINDS
 
 
 def test_every_format_knows_its_number_formats() -> None:
-    assert list(DTYPES) == list(FORMATS)
+    assert list(DTYPES) == [*FORMATS, "peft"]  # which is for adapters alone
     assert set(DTYPES["gguf"]) == set(KINDS)
     assert set(DTYPES["hf"]) == set(DTYPES["safetensors"]) == set(PLAIN)
 

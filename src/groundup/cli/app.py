@@ -36,9 +36,12 @@ VERBS = [
     "evaluate",
     "import_export",
     "quantize",
+    "merge",
     "plan",
     "runs",
     "replay",
+    "finetune",
+    "classify",
     "lab",
     "data",
 ]
@@ -82,6 +85,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(cls=Verbs, help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
+finetune_app = typer.Typer(cls=Verbs, help="Fine-tune a model: make it a classifier of texts.")
+app.add_typer(finetune_app, name="finetune")
 
 # What a wrong verb, flag or value raises; typer exports only its descendants.
 _WrongWords: Any = typer.BadParameter.__mro__[2]
@@ -121,7 +126,7 @@ def main() -> None:
         try:
             _prepare()
             words = sys.argv[1:]
-            status = _run([*words, "--help"] if words in ([], ["data"]) else words)
+            status = _run([*words, "--help"] if words in ([], ["data"], ["finetune"]) else words)
         except Interrupted as error:  # before a verb was under way, or again while it was ending
             status = _fail("interrupted", 128 + error.number)
     sys.exit(status)
@@ -170,7 +175,7 @@ def _run(words: list[str]) -> int:
         return _fail(_unparsed(error, words), 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
-        resumes = {"train", "resume", "prepare", "evaluate", "lab"} & set(words)
+        resumes = {"train", "resume", "prepare", "evaluate", "lab", "finetune"} & set(words)
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:

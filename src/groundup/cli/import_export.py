@@ -15,7 +15,7 @@ from groundup.base.file_names import RUNS
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON, Which
 from groundup.cli.printing import say, suggest
-from groundup.cli.run_names import Run, check_run
+from groundup.cli.run_names import Run, check_run, run_names
 
 if TYPE_CHECKING:
     from groundup.weights import Conversion
@@ -30,11 +30,21 @@ def import_(
         typer.Argument(
             metavar="SRC",
             help="A Hugging Face folder, a hub name (openai-community/gpt2), a .gguf file, a "
-            "folder from export --format safetensors, or nanoGPT's ckpt.pt.",
+            "folder from export --format safetensors, or nanoGPT's ckpt.pt; with --from, an "
+            "adapter's folder of peft.",
         ),
     ],
     dest: Annotated[
         Path | None, typer.Argument(help="The run folder to make [default: runs/NAME].")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=run_names,
+            help="The run of the model that an adapter of peft was made for.",
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None,
@@ -48,9 +58,12 @@ def import_(
 ) -> None:
     """Bring in somebody's pretrained model.
 
-    What comes of it is a run folder: generate, chat, evaluate, and train on from it.
+    What comes of it is a run folder: generate, chat, evaluate, and train on from it; a classifier
+    decides about texts.
     """
     from groundup.base.files import new_path
+    from groundup.runs import RunFolder
+    from groundup.runs.classifier import CLASSIFIER
     from groundup.tokenizer import build_tokenizer
     from groundup.weights.early_checks import check_source
 
@@ -61,6 +74,11 @@ def import_(
         )
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or RUNS / stem
+    if base is not None:
+        _show("Imported", _import_adapter(source, path, base, no_verify), as_json)
+        if not as_json:
+            suggest("Next", "groundup", "chat", path)
+        return
     check_source(source)
     new_path(path)
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
@@ -69,12 +87,28 @@ def import_(
     done = import_model(
         source, path, tokenizer=given, trust_pickle=trust_pickle, verify=not no_verify
     )
-    if not as_json:
-        _show("Imported", done)
-        suggest("Next", "groundup", "chat", path)
-        suggest("", "groundup", "train", "TEXT", "--from", path)
+    _show("Imported", done, as_json)
+    if as_json:
         return
-    _print_json(done)
+    if (manifest := RunFolder(path).read()).kind == CLASSIFIER and manifest.job:
+        say("Labels", ", ".join(manifest.job.labels or []))
+        suggest("Next", "groundup", "classify", path, "TEXT")
+        return
+    suggest("Next", "groundup", "chat", path)
+    suggest("", "groundup", "train", "TEXT", "--from", path)
+
+
+def _import_adapter(source: str, path: Path, base: Path, no_verify: bool) -> Conversion:
+    from groundup.base.files import new_path
+    from groundup.runs.find import find_run
+    from groundup.weights.early_checks import check_adapter
+
+    check_adapter(source)
+    new_path(path)
+    check_run(run := find_run(base), "best")
+    from groundup.weights import import_adapter
+
+    return import_adapter(source, path, run, verify=not no_verify)
 
 
 @verb(app, "export")
@@ -85,8 +119,8 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="hf (for transformers), gguf (llama.cpp), safetensors [default: gguf where DEST "
-            "ends in .gguf, else hf].",
+            help="hf (for transformers), gguf (llama.cpp), safetensors, peft (adapters alone) "
+            "[default: gguf where DEST ends in .gguf, else hf].",
         ),
     ] = None,
     dtype: Annotated[
@@ -107,14 +141,22 @@ def export(
     With its tokenizer, its chat template and, for Hugging Face, a model card.
     """
     from groundup.base.files import new_path
-    from groundup.weights.early_checks import check_format
+    from groundup.runs import RunFolder
+    from groundup.weights.early_checks import check_exportable, check_format
 
     form = form or ("gguf" if dest.suffix.lower() == ".gguf" else "hf")
     check_format(form, dtype)
-    check_run(run, checkpoint)
+    if form == "peft" and licence is not None:
+        raise UsageError("--license with --format peft: an adapter has no model card; leave it out")
+    check_run(run, checkpoint, plain=False)
+    check_exportable(folder := RunFolder(run), folder.read(), form)
     new_path(dest)
-    from groundup.weights import export_model
+    from groundup.weights import export_adapter, export_model
 
+    if form == "peft":
+        adapter = export_adapter(run, dest, checkpoint=checkpoint, verify=not no_verify)
+        _show("Exported", adapter, as_json)
+        return
     done = export_model(
         run,
         dest,
@@ -124,19 +166,18 @@ def export(
         licence=licence,
         verify=not no_verify,
     )
-    _print_json(done) if as_json else _show("Exported", done)
+    _show("Exported", done, as_json)
 
 
-def _show(what: str, done: Conversion) -> None:
+def _show(what: str, done: Conversion, as_json: bool) -> None:
     from groundup.plan.units import duration, mib
 
+    if as_json:
+        print(json.dumps(dataclasses.asdict(done), default=str))
+        return
     size, took = mib(done.size_bytes), duration(done.seconds)
     say(what, f"{done.path}: {done.parameters:,} parameters, {size}, {took}")
     for notice in done.notices:
         say("Note", notice)
     if done.difference is not None:
         say("Verified", f"read back; largest difference of logits {done.difference:.3g}")
-
-
-def _print_json(done: Conversion) -> None:
-    print(json.dumps(dataclasses.asdict(done), default=str))

@@ -41,10 +41,10 @@ def _all_found(paths: list[Path]) -> list[Path]:
     return [find_run(path) for path in paths]
 
 
-def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
+def check_run(run: Path, checkpoint: str, device: str = "cpu", *, plain: bool = True) -> None:
     """Refuse a checkpoint, a device or a part that is not there, before torch is loaded.
 
-    So is a run that holds more than the GPT that would be used of it.
+    So is, where `plain`, a run that holds more than the GPT that would be used of it.
     """
     from groundup.runs import RunFolder
     from groundup.runs.base import check_plain
@@ -56,7 +56,8 @@ def check_run(run: Path, checkpoint: str, device: str = "cpu") -> None:
         raise UsageError(f"--device {device}: not on this machine; expected {', '.join(DEVICES)}")
     manifest = folder.read()
     check_own_parts(folder.model_config(manifest), run)
-    check_plain(folder, manifest)
+    if plain:
+        check_plain(folder, manifest)
     candidates(folder, checkpoint)
 
 

@@ -19,7 +19,10 @@ Table = Mapping[str, str]
 
 VERBS: Table = {
     "train": "fit learn start begin run pretrain demo init new",
-    "train TEXT --from RUN": "finetune fine-tune tune sft adapt",
+    "train TEXT --from RUN": "sft adapt",
+    "train TEXT --from RUN --method lora": "lora qlora peft",
+    "finetune classify RUN": "tune",
+    "classify RUN TEXT": "classifier label",
     "resume RUN": "continue restart goon",
     "generate RUN PROMPT": "sample complete completion completions infer inference predict write "
     "text gen autocomplete prompt",
@@ -29,6 +32,7 @@ VERBS: Table = {
     "export RUN DEST": "save push upload publish to-gguf to-hf",
     "import SRC' or 'groundup export RUN DEST": "convert transform",
     "quantize RUN": "quantise quant compress",
+    "merge RUN": "fuse merge-lora merge-adapter bake combine",
     "plan": "info size count estimate params parameters memory profile presets models summary",
     "plan --calibrate": "calibrate",
     "runs": "list ls ps status history dir",
@@ -47,8 +51,8 @@ ABSENT: Table = {
     "webui ui deploy host",
     "a run is a folder: remove it as any other": "rm delete del remove clean prune",
     "nothing here needs an account": "login logout auth",
-    "there is no such training here yet; 'groundup train TEXT --from RUN' trains on": "lora qlora "
-    "peft dpo rlhf ppo grpo distill merge",
+    "there is no such training here yet; 'groundup train TEXT --from RUN' trains on": "dpo rlhf "
+    "ppo grpo distill",
     "pip installs newer versions": "update upgrade install",
 }
 """What does not exist here, in a sentence, and the words with which others look for it."""
@@ -66,6 +70,9 @@ FLAGS: Table = {
     "--preset": "model model_name model_type model_size arch architecture config m",
     "--from": "model_path model_name_or_path pretrained pretrained_model init_from base base_model "
     "finetune checkpoint ckpt load",
+    "--records": "data dataset train_file train_data data_path csv file input",
+    "--label-field": "label label_column label_col target",
+    "--max-length": "max_seq_length max_seq_len max_len cutoff_len block_size",
     "--run": "output output_dir out out_dir o save_dir name run_name experiment exp_name project "
     "logdir log_dir",
     "--runs": "runs_dir root",
@@ -105,7 +112,8 @@ ARGUMENTS: Table = {
     "prompts": "prompt start text input question message p i",
     "source": "model from checkpoint input repo model_id",
     "dest": "output output_dir out out_dir o to save_dir outfile run",
-    "preset": "preset model config arch m",
+    "model": "preset model config arch m",
+    "base": "model model_path model_name model_name_or_path from checkpoint pretrained m",
     "name": "dataset corpus",
     "experiment": "name file config",
 }

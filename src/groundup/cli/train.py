@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from groundup.base.errors import GroundupError, UsageError
+from groundup.base.errors import UsageError
 from groundup.base.file_names import RUNS
-from groundup.base.signals import Requests
-from groundup.base.terminal import print_command
 from groundup.cli.app import app, verb
 from groundup.cli.data import ShardFolder, shard_folder
 from groundup.cli.groups import grouped
 from groundup.cli.options import READING, takes
 from groundup.cli.run_names import Run, preset_names, run_names
+from groundup.cli.training import check_run_name, go_on, pretrain
 
-if TYPE_CHECKING:
-    from groundup.runs import RunFolder
-    from groundup.train import ConsoleScreen, TrainRequest, TrainRun
-
-STARTED = time.perf_counter()
 DEFAULT_MINUTES = 5.0
 RESUMING = {"run", "runs_folder", "extend", "as_json"}
 """With no other argument an existing run goes on: these say nothing about what it trains."""
 
 GROUPS = {
-    "The model": "preset base tokenizer vocab_size set_",
+    "The model": "preset base method tokenizer vocab_size set_",
     "How long": "minutes steps epochs extend",
     "How it is computed": "seed device shard exact",
     "How the text is read": (
@@ -60,6 +51,13 @@ Base = Annotated[
         metavar="RUN",
         autocompletion=run_names,
         help="Train on from this run or imported model.",
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="full (every weight learns), lora or dora (adapters beside those of --from) "
+        "[default: full]."
     ),
 ]
 Minutes = Annotated[float | None, typer.Option(help="Train for about so long [default: 5].")]
@@ -105,6 +103,7 @@ def train(
     texts: Texts = None,
     preset: Preset = None,
     base: Base = None,
+    method: Method = None,
     minutes: Minutes = None,
     steps: Steps = None,
     epochs: Epochs = None,
@@ -130,17 +129,17 @@ def train(
     """
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
 
-    _check_run_name(run)
+    check_run_name(run)
     if run is not None and _given(context) <= RESUMING:
         from groundup.runs import RunFolder
 
         if (folder := RunFolder(runs_folder / run)).exists():
-            _resume_run(folder, extend, as_json)
+            go_on(folder, extend, as_json)
             return
     _check_base(base, {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size})
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
     given: dict[str, Any] = {"steps": steps, "minutes": minutes, "epochs": epochs}
-    given |= {"seed": seed, "device": device}
+    given |= {"seed": seed, "device": device, "method": method}
     settings |= {key: value for key, value in given.items() if value is not None}
     settings |= {name: "on" for name, on in (("shard", shard), ("exact", exact)) if on}
     _check_length(settings, is_lengthened=extend is not None)
@@ -156,7 +155,7 @@ def train(
         TrainRequest,
     )
 
-    _carry_out(
+    pretrain(
         TrainRequest(
             sources=tuple(texts or (DEFAULT_CORPUS,)),
             preset=DEFAULT_PRESET if preset is None else preset,
@@ -174,14 +173,6 @@ def train(
         ),
         as_json,
     )
-
-
-def _check_run_name(run: str | None) -> None:
-    if run is not None and (run in ("", "..") or Path(run).name != run):
-        raise UsageError(
-            f"--run {shlex.quote(run)}: expected a name without slashes; choose its folder by "
-            "--runs"
-        )
 
 
 def _check_base(base: Path | None, fixed: dict[str, object]) -> None:
@@ -220,92 +211,10 @@ def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
     """
     from groundup.runs import RunFolder
 
-    _resume_run(RunFolder(run), extend, as_json)
+    go_on(RunFolder(run), extend, as_json)
 
 
 def _given(context: typer.Context) -> set[str]:
     """Return the names of the parameters that the user has given."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-
-
-def _resume_run(folder: RunFolder, extend: int | None, as_json: bool) -> None:
-    from groundup.train.request import recorded_request
-
-    _carry_out(recorded_request(folder, extend=extend, own_process=True), as_json)
-
-
-def _carry_out(request: TrainRequest, as_json: bool) -> None:
-    """Train as requested, show it, and end the process as a signal asks for."""
-    from rich.console import Console
-
-    from groundup.processes.launch import place
-
-    if (own := place()) is None:  # several processes refuse together, once they have met
-        request.check()
-
-    # What torch's C++ warns of is not for users, or said by us; it reads this once.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from groundup.train import ConsoleScreen, Recorder, drive
-    from groundup.train.pretraining import Pretraining
-
-    screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
-    try:
-        with Requests() as requests:
-            job, keeper = Pretraining(request), Recorder(request.folder)
-            outcome = drive(job, keeper, screen, STARTED, requests)
-    finally:
-        screen.close()
-    if own is None or own.rank == 0:  # the others may be done while the first still writes the run
-        if as_json:
-            print(json.dumps(_result(outcome)))
-        else:
-            _print_end(screen, outcome)
-    if outcome.signal is not None and not outcome.progress.finished:
-        raise typer.Exit(128 + outcome.signal)
-
-
-def _result(outcome: TrainRun) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
-
-
-def _print_end(screen: ConsoleScreen, outcome: TrainRun) -> None:
-    """Print how the run ended, a sample of a finished model, and commands that may come next."""
-    from groundup.runs import read_lines
-    from groundup.runs.record import read_run
-
-    path, progress = outcome.folder.path, outcome.progress
-    if words := read_run(path).verdict:
-        screen.line("Curves", words)
-    if not progress.finished:
-        saved = f"saved at step {progress.step:,}; the same command goes on, or 'groundup resume"
-        saved += f" {path}'"
-        screen.line("Stopped", saved, "yellow")
-        return
-    prompt = "".join(sample["prompt"] for sample in list(read_lines(outcome.folder.samples))[-1:])
-    if outcome.was_finished:
-        screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
-    else:
-        _print_sample(screen, outcome, prompt or " ")
-    first_words = prompt.partition("\n")[0] or "The"
-    generate = ("generate", str(path), first_words, "--temperature", "0.7")
-    print_command(screen.console, "Next", "groundup", *generate)
-    print_command(screen.console, "", "groundup", "chat", str(path))
-    print_command(screen.console, "", "open", str(outcome.folder.report))
-
-
-def _print_sample(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
-    from groundup.generate import generate
-    from groundup.runs.load import load
-
-    settings: dict[str, Any] = {"max_tokens": 200, "temperature": 0.7, "top_p": 0.9, "seed": 1}
-    try:
-        loaded = load(outcome.folder.path)
-        text = generate(loaded.model, loaded.tokenizer, prompt, **settings)
-    except GroundupError as error:  # a model that diverged was trained and saved all the same
-        screen.notice(str(error))
-        return
-    screen.line("It writes", "at temperature 0.7 and top-p 0.9, from its best checkpoint:")
-    screen.sample(loaded.step, prompt, text, lines=24)

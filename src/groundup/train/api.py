@@ -80,12 +80,17 @@ def train(
     check_pair(model, tokenizer, "train")
     check_text(text, "train")
     check_content(text, "train")
-    _check_listeners(listeners)
-    _check_learns(model)
+    check_listeners(listeners)
+    check_learns(model)
     splits = _split(tokenizer, text, model.config.context_length)
     asked = _settings(settings, epochs, splits[0].n_tokens, model.config.context_length)
+    if asked.adapts:
+        raise UsageError(
+            f"method = {asked.method!r}: give the model its adapters before, by groundup.adapters."
+            "attach(model, ...), and make them part of it afterwards, by merge(model)"
+        )
     keeper = Keeper() if run is None else _recorder(RunFolder(Path(run)), model)
-    screen = _InMemory(keeper.folder, show)
+    screen = InMemory(keeper.folder, show)
     shown = [screen.console] if show else []
     job = InPython(model, tokenizer, splits, asked)
     try:
@@ -179,7 +184,7 @@ class InPython(NextToken):
         folder.write_chat_settings(None, with_end_of_text({}, self.tokenizer.given_end))
 
 
-class _InMemory(Screen):
+class InMemory(Screen):
     """Keeps the metrics in memory, and shows on a console what is to be shown."""
 
     def __init__(self, folder: RunFolder, show: bool) -> None:
@@ -188,21 +193,25 @@ class _InMemory(Screen):
         self.records: list[dict[str, Any]] = []
 
     def notice(self, text: str) -> None:
+        """Show one line the user should know, or warn of it."""
         if self.show:
             self.console.notice(text)
         else:
             warnings.warn(text, stacklevel=2)
 
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
+        """Note how many steps there will be."""
         self.console.steps = choices.config.steps
 
     def resumed(self, progress: Progress) -> None:
+        """Say where training goes on."""
         self.notice(
             f"goes on from step {progress.step} in {self.folder.path}, with the weights kept there"
         )
         self.records = list(read_lines(self.folder.metrics))
 
     def metrics(self, record: dict[str, Any]) -> None:
+        """Keep a line of figures."""
         self.records.append(record)
 
 
@@ -269,7 +278,8 @@ def _settings(
     return build(TrainConfig, {**settings, "steps": steps_of(epochs, n_tokens, tokens_per_step)})
 
 
-def _check_listeners(listeners: object) -> None:
+def check_listeners(listeners: object) -> None:
+    """Refuse what hears nothing."""
     heard = listeners if isinstance(listeners, list | tuple) else [None]
     if not all(isinstance(listener, Listener) for listener in heard):
         raise TypeError(
@@ -278,7 +288,8 @@ def _check_listeners(listeners: object) -> None:
         )
 
 
-def _check_learns(model: GPT) -> None:
+def check_learns(model: GPT) -> None:
+    """Refuse a model of which nothing can learn."""
     if any(hasattr(module, "n_quantized") for module in model.modules()):
         raise UsageError(
             "the model's weights are quantised, which do not learn; train the model that it was "

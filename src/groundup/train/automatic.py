@@ -28,6 +28,8 @@ MOST_SHARDS = 8
 Decision = tuple[Any, str]
 """A value and the reason for it."""
 Decide = Callable[[TrainConfig, GPTConfig], Decision]
+Needs = Callable[[TrainConfig], int]
+"""Returns the bytes that a training by some settings takes."""
 
 
 def _device(config: TrainConfig, model: GPTConfig) -> Decision:
@@ -79,12 +81,14 @@ def _allocator(own_process: bool, config: TrainConfig, model: GPTConfig) -> Deci
     return "system", "nothing is gained, or the process is not ours alone"
 
 
-def _shard(ranks: int, config: TrainConfig, model: GPTConfig) -> Decision:
+def _shard(ranks: int, needs: Needs | None, config: TrainConfig, model: GPTConfig) -> Decision:
     if ranks == 1 or config.exact == "on":
         return "off", "every process has the whole model"
+    if config.adapts:
+        return "off", "adapters are small, and the rest stays as it is"
     if foreign_parts(model):
         return "off", "nobody can foresee what a part of your own keeps in memory"
-    held = training_memory(model, config).total * processes_here()
+    held = _needed(needs, config, model) * processes_here()
     available = available_memory() if config.device == "cpu" else _gpu_memory()
     if available is None or held <= available:
         return "off", "the whole model fits into each process"
@@ -114,14 +118,19 @@ def _loss_chunk(config: TrainConfig, model: GPTConfig) -> Decision:
     return LOSS_CHUNK, "64 MiB of logits; more rows at once are hardly faster"
 
 
-def _checkpointing(config: TrainConfig, model: GPTConfig) -> Decision:
+def _needed(needs: Needs | None, config: TrainConfig, model: GPTConfig) -> int:
+    """Return the bytes of a training: what its job says, else those of a model's pretraining."""
+    return needs(config) if needs else training_memory(model, config).total
+
+
+def _checkpointing(needs: Needs | None, config: TrainConfig, model: GPTConfig) -> Decision:
     if foreign_parts(model):
         return "off", "nobody can foresee the activations of a part of your own"
     available = available_memory() if config.device == "cpu" else None
-    without = training_memory(model, dataclasses.replace(config, checkpoint_activations="off"))
-    if available is None or without.total <= available:
+    without = _needed(needs, dataclasses.replace(config, checkpoint_activations="off"), model)
+    if available is None or without <= available:
         return "off", "all activations fit in memory"
-    needed = f"{without.total / MIB:,.0f} MiB of {available / MIB:,.0f}"
+    needed = f"{without / MIB:,.0f} MiB of {available / MIB:,.0f}"
     return "on", f"with all activations it would need {needed}"
 
 
@@ -131,16 +140,22 @@ AUTOMATIC: dict[str, Decide] = {
     "precision": _precision,
     "compile": _compile,
     "loss_chunk": _loss_chunk,
-    "checkpoint_activations": _checkpointing,
+    "checkpoint_activations": partial(_checkpointing, None),
     "allocator": partial(_allocator, False),
-    "shard": partial(_shard, 1),
+    "shard": partial(_shard, 1, None),
     "exact_shards": _exact_shards,
     "save": _save,
 }
 """What decides each setting that is left open, in the order in which they are decided."""
 
 
-def deciders(own_process: bool, ranks: int) -> dict[str, Decide]:
-    """Return `AUTOMATIC` for so many processes, of which each is our `own_process` or is not."""
-    here = {"allocator": partial(_allocator, own_process), "shard": partial(_shard, ranks)}
-    return AUTOMATIC | here
+def deciders(own_process: bool, ranks: int, needs: Needs | None = None) -> dict[str, Decide]:
+    """Return `AUTOMATIC` for so many processes, of which each is our `own_process` or is not.
+
+    `needs` tells the memory of what is no pretraining.
+    """
+    return AUTOMATIC | {
+        "allocator": partial(_allocator, own_process),
+        "shard": partial(_shard, ranks, needs),
+        "checkpoint_activations": partial(_checkpointing, needs),
+    }

@@ -15,9 +15,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig
+from groundup.config.adaptation import LARGER
 from groundup.device.allocator import keep_freed_memory, release_freed_memory
 from groundup.device.threads import cpu_threads
-from groundup.train.automatic import deciders
+from groundup.train.automatic import Needs, deciders
 
 COPIED = ("bf16", "cuda")
 """Where a narrow copy of the model computes the steps (see `narrow`) rather than autocast."""
@@ -108,30 +109,41 @@ def choose(
     rate_share: float = 1.0,
     own_process: bool = False,
     ranks: int = 1,
+    needs: Needs | None = None,
 ) -> Choices:
     """Replace every "auto" of `config` by what suits the device and a model like `model`.
 
     Some are measured, which takes up to a second. `rate_share` is the part of a new model's
     learning rate that a model takes which is not new. What lasts until the process ends is chosen
-    only for one that is our `own_process`. `ranks` processes train together.
+    only for one that is our `own_process`. `ranks` processes train together. `needs` tells the
+    bytes that settings take, of a training that is no pretraining.
     """
     reasons: dict[str, str] = {}
     own_process = own_process or config.allocator in ("keep", "release")
-    for name, decide in deciders(own_process, ranks).items():
+    for name, decide in deciders(own_process, ranks, needs).items():
         if getattr(config, name) in ("auto", 0):
             value, reasons[name] = decide(config, model)
             config = dataclasses.replace(config, **{name: value})
         if name == "device":
             _check_device(config.device)
     if config.learning_rate is None:
-        rate = config.peak_learning_rate(model.emb_dim) * rate_share
-        learnt = "" if rate_share == 1 else f", times {rate_share:g} as it has learnt already"
-        reasons["learning_rate"] = f"for a model {model.emb_dim} wide{learnt}"
+        rate, reasons["learning_rate"] = _learning_rate(config, model, rate_share)
         config = dataclasses.replace(config, learning_rate=rate)
     if config.muon_learning_rate is None and config.optimizer == "muon":
         rate = config.peak_muon_learning_rate * rate_share
         config = dataclasses.replace(config, muon_learning_rate=rate)
     return Choices(config, reasons, own_process, ranks)
+
+
+def _learning_rate(config: TrainConfig, model: GPTConfig, share: float) -> tuple[float, str]:
+    """Return AdamW's peak rate, and why; that of adapters is larger."""
+    reason = f"for a model {model.emb_dim} wide"
+    reason += "" if share == 1 else f", times {share:g} as it has learnt already"
+    if not config.adapts:
+        return config.peak_learning_rate(model.emb_dim) * share, reason
+    # Adapters are matrices that AdamW moves, whatever the optimizer of the rest is.
+    matrices = dataclasses.replace(config, optimizer="adamw").peak_learning_rate(model.emb_dim)
+    return matrices * share * LARGER, f"{reason}, times {LARGER:g} as only adapters learn"
 
 
 def _check_device(device: str) -> None:

@@ -69,6 +69,7 @@ def drive(
         decide = partial(_decide, job, keeper, screen, ranks.size, held)
         tables, saved = ranks.broadcast(decide)
         manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
+        job.take_over(manifest)
         choices, progress = _choices(manifest, job, ranks.size), progress_at(checkpoint)
         was_finished = progress.finished and progress.step >= choices.config.steps
         if not was_finished:
@@ -91,7 +92,10 @@ def drive(
             with explained(plan, choices.device):
                 progress = trainer.fit(requests)
             requests.patient = False
+            del trainer  # what judges the run does so with the model that it has become
         if ranks.rank == 0 and not (was_finished and keeper.folder.report.exists()):
+            if progress.finished:
+                job.finish(keeper.folder, screen)
             # The lock is still held, so that the files alone would tell of a running trainer.
             keeper.report(progress.finished)
     stop = None if was_finished else requests.stop
@@ -106,7 +110,8 @@ def _decide(
     From here on the run's lock is held.
     """
     settings = keeper.decided() or job.settings
-    choices = choose(settings, job.config, job.rate_share, job.own_process, n_processes)
+    how = job.rate_share, job.own_process, n_processes, job.needs
+    choices = choose(settings, job.widest, *how)
     check_fits(job.plan(choices.config))  # before the data is read
     job.prepare(screen)
     identity = _identity(job)
@@ -115,7 +120,8 @@ def _decide(
         manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
     else:
         check_new(keeper.folder, job.extend)
-        manifest = new_manifest(job, choices, identity.request)
+        decided = job.decide(choices, screen)
+        manifest = new_manifest(job, choices, identity.request, decided)
     return manifest.as_table(), keeper.newest(screen.notice)
 
 
@@ -125,7 +131,8 @@ def _identity(job: Job[Any]) -> Identity:
     if job.base is None:
         return identity
     base = {"run": job.base.run, "weights": job.base.sha256}
-    return replace(identity, request={**identity.request, "from": base})
+    origin = {**identity.request.get("from", {}), **base}
+    return replace(identity, request={**identity.request, "from": origin})
 
 
 def _choices(manifest: Manifest, job: Job[Any], n_processes: int) -> Choices:

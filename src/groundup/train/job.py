@@ -15,7 +15,7 @@ from groundup.optim.step import M, Step
 from groundup.plan import Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs import RunFolder
-from groundup.runs.manifest import BaseTable
+from groundup.runs.manifest import BaseTable, Manifest
 from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.records import Between, Validation
@@ -52,13 +52,29 @@ class Job(ABC, Generic[M]):
     def identity(self) -> Identity:
         """Return what makes two requests the same run; the data is prepared."""
 
+    @property
+    def widest(self) -> GPTConfig:
+        """The model as a step sees it: its context as long as the longest row."""
+        return self.config
+
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Return what run.toml is to say of the job, in [job]; asked once, when the run begins."""
+        return {}
+
+    def take_over(self, manifest: Manifest) -> None:
+        """Receive run.toml, with all that was decided when the run began."""
+
     @abstractmethod
     def data_table(self) -> dict[str, Any]:
         """Return what run.toml says of the data, in [data]."""
 
     def plan(self, settings: TrainConfig) -> Plan:
         """Return what the training takes: memory, work, steps."""
-        return make_plan(self.config, replace(settings, epochs=None), train_tokens=self.n_tokens)
+        return make_plan(self.widest, replace(settings, epochs=None), train_tokens=self.n_tokens)
+
+    def needs(self, settings: TrainConfig) -> int:
+        """Return the bytes that it takes with other settings than its own."""
+        return self.plan(settings).memory["total"]
 
     def steps(self, epochs: float, settings: TrainConfig) -> int:
         """Return how many steps make so many passes over the data."""
@@ -83,6 +99,9 @@ class Job(ABC, Generic[M]):
 
     def write(self, folder: RunFolder) -> None:
         """Write what belongs beside the weights, such as a tokenizer."""
+
+    def finish(self, folder: RunFolder, screen: Screen) -> None:
+        """Judge what the finished run in `folder` has become; the first process does so."""
 
     def evaluate(
         self, step: Step[M], choices: Choices, world: Alone, most: int | None, between: Between

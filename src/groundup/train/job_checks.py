@@ -32,7 +32,7 @@ def check_step(step: Step[Any]) -> None:
 
 def check_extra(job: Job[Any], step: Step[Any]) -> None:
     """Refuse what a checkpoint would hold and `load` not know."""
-    if job.kind == PRETRAINING or foreign_parts(job.config):
+    if (job.kind == PRETRAINING and not job.extra) or foreign_parts(job.config):
         return
     known = {p.name: p.shape for p in parameter_shapes(job.config)}
     known |= {name: tuple(shape) for name, shape in job.extra.items()}

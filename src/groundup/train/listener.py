@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from groundup.data import PreparedData
+    from groundup.data.labelled_folder import LabelledData
     from groundup.plan import Plan
     from groundup.runs import RunFolder
     from groundup.train.choices import Choices
@@ -49,6 +50,9 @@ class Screen(Listener):
 
     def prepared(self, data: PreparedData) -> None:
         """Receive what training will read."""
+
+    def prepared_records(self, data: LabelledData) -> None:
+        """Receive the labelled records that training will read."""
 
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
         """Receive what is about to be trained, and where it is written."""

@@ -6,7 +6,8 @@ import math
 from functools import cached_property
 from typing import Any
 
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.adapters import attach
+from groundup.config import GPTConfig, TrainConfig, adapter_shapes, as_table
 from groundup.data import Batches, PreparedData, TokenSplit, open_prepared, prepare
 from groundup.evaluate import Evaluation
 from groundup.model import GPT
@@ -15,7 +16,7 @@ from groundup.processes.alone import Alone
 from groundup.processes.launch import place
 from groundup.runs import RunFolder
 from groundup.runs.generation import with_end_of_text
-from groundup.runs.manifest import PRETRAINING
+from groundup.runs.manifest import PRETRAINING, BaseTable
 from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices
 from groundup.train.job import Job
@@ -98,6 +99,16 @@ class Pretraining(NextToken):
         """Less than 1 for a model that has learnt already."""
         return self.start.rate_share
 
+    @cached_property
+    def base(self) -> BaseTable | None:  # type: ignore[override]
+        """The checkpoint that adapters learn beside; None where every weight learns."""
+        return self.start.base
+
+    @cached_property
+    def extra(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
+        """The tensors of the adapters, if any."""
+        return adapter_shapes(self.config, self.settings.method, self.settings.lora_rank)
+
     def prepare(self, screen: Screen) -> None:
         """Encode the text, or find that this was done before."""
         request = self.request
@@ -146,12 +157,21 @@ class Pretraining(NextToken):
         }
 
     def model(self, seed: int) -> GPT:
-        """Return a new model, or that of the base."""
-        return self.start.model(self.config, seed)
+        """Return a new model, or that of the base, with new adapters if these alone learn."""
+        model, s = self.start.model(self.config, seed), self.settings
+        if s.adapts:
+            attach(model, s.method, s.lora_rank, s.lora_alpha, seed)
+        return model
 
     def skeleton(self) -> GPT:
         """Return a model that is about to be filled from a checkpoint."""
-        return new_model(self.config, 0)
+        return self.model(0) if self.settings.adapts else new_model(self.config, 0)
+
+    def step(self, model: GPT, choices: Choices) -> TrainStep:
+        """Return the model with the loss; what its base has is kept there."""
+        step = super().step(model, choices)
+        step.keeps_frozen = self.base is None
+        return step
 
     def write(self, folder: RunFolder) -> None:
         """Write the tokenizer, and how to talk with the base where it says so."""

@@ -197,8 +197,10 @@ class Recorder(Keeper):
         prune(self.folder.checkpoints, self.config.keep, self.config.keep_every)
 
 
-def new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Manifest:
-    """Return a new run's run.toml."""
+def new_manifest(
+    job: Job[Any], choices: Choices, request: dict[str, Any], decided: Mapping[str, Any]
+) -> Manifest:
+    """Return a new run's run.toml; `decided` is what the job says of itself."""
     settings = choices.config
     if settings.epochs is not None:  # the data has been read, and its length is known
         settings = replace(settings, steps=job.steps(settings.epochs, settings))
@@ -208,7 +210,7 @@ def new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Ma
             "model": as_table(job.config),
             "train": as_table(settings),
             "data": job.data_table(),
-            **_kind(job),
+            **_kind(job, decided),
             "choices": {**taken, "reasons": choices.reasons},
             "request": request,
             **computing(choices),
@@ -216,13 +218,16 @@ def new_manifest(job: Job[Any], choices: Choices, request: dict[str, Any]) -> Ma
     )
 
 
-def _kind(job: Job[Any]) -> dict[str, Any]:
+def _kind(job: Job[Any], decided: Mapping[str, Any]) -> dict[str, Any]:
     """Return what run.toml says of the kind of training; nothing where that goes without saying."""
     tables: dict[str, Any] = {}
-    if job.kind != PRETRAINING:
-        tables["job"] = {"kind": job.kind, "tensors": {k: list(v) for k, v in job.extra.items()}}
+    if job.kind != PRETRAINING or job.extra:
+        tensors = {name: list(shape) for name, shape in job.extra.items()}
+        tables["job"] = {"kind": job.kind, **decided, "tensors": tensors}
     if job.base is not None:
         tables["base"] = job.base.as_table()
+    if (s := job.settings).adapts:
+        tables["adapter"] = {"method": s.method, "rank": s.lora_rank, "alpha": s.lora_alpha}
     return tables
 
 

@@ -24,13 +24,23 @@ from groundup.train.job import Job
 from groundup.train.kept import BATCH, WHY, kept_batch
 from groundup.train.pretraining import Pretraining
 from groundup.train.request import TrainRequest
+from groundup.train.start import CHANGEABLE
 
 
 def recorded_pretraining(folder: RunFolder) -> Pretraining:
     """Return the job of a run, which needs its text no more."""
     manifest = folder.read()
-    model = asdict(folder.model_config(manifest))
-    return Pretraining(TrainRequest(model_changes=model, train=folder.train_config(manifest)))
+    model, base = asdict(folder.model_config(manifest)), manifest.base
+    path = folder.path.resolve()
+    return Pretraining(
+        TrainRequest(
+            base=Path(base.run) if base and base.run else None,
+            model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
+            train=folder.train_config(manifest),
+            run=path.name,
+            runs_folder=path.parent,
+        )
+    )
 
 
 Jobs = Mapping[str, Callable[[RunFolder], Job[Any]]]

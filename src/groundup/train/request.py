@@ -77,14 +77,16 @@ class TrainRequest:
 
     def start(self, own: RunFolder) -> Start:
         """Return what the run in the folder `own` starts from."""
+        self._check_method()
         if self.base is not None:
-            return start_from(self.base, self.model_changes, own)
+            return start_from(self.base, self.model_changes, own, self.train.adapts)
         return new_start(self.preset, self.model_changes, self.tokenizer)
 
     def check(self) -> None:
         """Refuse what can be known to be wrong without torch, which takes seconds to load."""
+        self._check_method()
         if self.base is not None:
-            config = changed_base(self.base, self.model_changes, self.folder)
+            config = changed_base(self.base, self.model_changes, self.folder, self.train.adapts)
         else:
             config = preset(self.preset, **self.model_changes)
         if self.folder.exists():
@@ -93,6 +95,13 @@ class TrainRequest:
             check_new(self.folder, self.extend)
         if self.prepared is None:
             self._check_text(config)
+
+    def _check_method(self) -> None:
+        if self.train.adapts and self.base is None:
+            raise UsageError(
+                f"method = {self.train.method}: a new model has learnt nothing yet that could be "
+                "adapted; give the run to learn beside, with --from RUN, or leave the method out"
+            )
 
     def _check_text(self, config: GPTConfig) -> None:
         """Refuse sources that are not there, and words that no reader and no tokenizer knows."""

@@ -19,6 +19,7 @@ from groundup.base.terminal import INDENT, marked_prompt, print_below, print_lin
 from groundup.base.words import counted
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
+from groundup.data.labelled_folder import LabelledData
 from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration, size
 from groundup.runs import RunFolder
@@ -31,6 +32,8 @@ NARROW = 60
 """In fewer columns the live line has no room for the speed."""
 SPEEDS = 20
 """Records from whose median a speed is told."""
+MOST_CLASSES = 10
+"""Labels that are told one by one."""
 SLOWER = 3
 """A training that has become so many times slower says so, once."""
 
@@ -77,6 +80,23 @@ class ConsoleScreen(Screen):
         tokens = f"{train['tokens']:,} to train on, {val['tokens']:,} to validate"
         self.line("Tokens", f"{tokens} ({data.tokenizer!r})")
         self.line("", data.tokenizer.ending_rule)
+        for line in data.notices:
+            self.notice(line)
+
+    def prepared_records(self, data: LabelledData) -> None:
+        """Say what the records are, what was left out, and how they were split."""
+        self.close()
+        counts = {split: data.counts(split) for split in ("train", "val", "test")}
+        n_train, n_val, n_test = (sum(of.values()) for of in counts.values())
+        self.line(
+            "Records", f"{n_train:,} to learn from, {n_val:,} to validate, {n_test:,} to test"
+        )
+        classes = ", ".join(
+            f"{label} {n:,}" for label, n in [*counts["train"].items()][:MOST_CLASSES]
+        )
+        more = len(data.labels) - MOST_CLASSES
+        self.line("Labels", classes + (f" and {more} more" if more > 0 else ""))
+        self.line("", data.split_rule)
         for line in data.notices:
             self.notice(line)
 
@@ -144,6 +164,8 @@ class ConsoleScreen(Screen):
         words = [f"validation {record['val_loss']:.4f}"]
         if (bits := record.get("val_bits_per_byte")) is not None:
             words.append(f"{bits:.3f} bits/byte")
+        if (accuracy := record.get("val_accuracy")) is not None:
+            words.append(f"accuracy {accuracy:.1%}, macro F1 {record['val_macro_f1']:.3f}")
         if record.get("event") == "finished":
             self.close()
             words[0] += " over the whole split"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
-from groundup.runs.base import check_plain
+from groundup.runs.base import base_of, check_plain
 from groundup.runs.checkpoint import candidates, choose_checkpoint
+from groundup.runs.classifier import origin_of
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
-from groundup.runs.manifest import Manifest
+from groundup.runs.manifest import BaseTable, Manifest
 
 if TYPE_CHECKING:  # what may be refused without torch does not wait for it
     from groundup.model import GPT
@@ -38,6 +40,8 @@ class Start:
     text_options: dict[str, Any] = field(default_factory=dict)
     """What the base tells of the end of a text, as `prepare` takes it."""
     rate_share: float = 1.0
+    base: BaseTable | None = None
+    """The checkpoint that has what adapters leave as it is, where these alone learn."""
 
 
 def new_start(preset_name: str, changes: dict[str, Any], tokenizer: str) -> Start:
@@ -45,27 +49,34 @@ def new_start(preset_name: str, changes: dict[str, Any], tokenizer: str) -> Star
     return Start(config=preset(preset_name, **changes), tokenizer=tokenizer, model=new_model)
 
 
-def start_from(base: Path, changes: dict[str, Any], own: RunFolder) -> Start:
+def start_from(base: Path, changes: dict[str, Any], own: RunFolder, adapts: bool = False) -> Start:
     """Start from the weights of the run `base`, with its tokenizer.
 
-    Once the run is under way in the folder `own`, it goes on without `base`.
+    Once the run is under way in the folder `own`, it goes on without `base`; one that `adapts`
+    needs the checkpoint of it that it began with.
     """
     folder, manifest = _source(base, own)
-    config = _changed(folder.model_config(manifest), changes)
-    identity = _origin(manifest)
-    if folder is not own:
+    config = _changed(folder.model_config(manifest), changes, adapts)
+    identity, table, model = _origin(manifest), None, partial(_learnt_model, base)
+    if adapts:
+        table = base_of(own, base)
+        model = partial(_base_model, own, table)
+        descent = {} if folder is own else _descent(manifest)
+        identity |= descent | {"run": str(base), "weights": table.sha256}
+    elif folder is not own:
         checkpoint, _ = choose_checkpoint(folder, "best")
         identity = _descent(manifest) | {"run": str(base), "weights": checkpoint.fingerprint()}
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
         config=config,
         tokenizer=str(folder.tokenizer),
-        model=lambda config, seed: _learnt_model(base, config),
+        model=model,
         identity={"from": identity},
         chat_template=folder.read_chat_template(),
         generation=generation,
         text_options=_end_of_base(generation),
         rate_share=SLOWER,
+        base=table,
     )
 
 
@@ -76,12 +87,14 @@ def _end_of_base(generation: dict[str, Any]) -> dict[str, Any]:
     return {"known_ends": generation.get("stop_tokens", [])}
 
 
-def changed_base(base: Path, changes: dict[str, Any], own: RunFolder) -> GPTConfig:
+def changed_base(
+    base: Path, changes: dict[str, Any], own: RunFolder, adapts: bool = False
+) -> GPTConfig:
     """Return the model that `start_from` will start from, before its weights are checked."""
     folder, manifest = _source(base, own)
     if folder is not own:
         candidates(folder, "best")
-    return _changed(folder.model_config(manifest), changes)
+    return _changed(folder.model_config(manifest), changes, adapts)
 
 
 def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
@@ -96,14 +109,13 @@ def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
             f"from {made.run}, which it was made from"
         )
     check_own_parts(folder.model_config(manifest), folder.path)
-    check_plain(folder, manifest)
+    check_plain(folder, manifest, f"train on from {origin_of(manifest)}")
     return folder, manifest
 
 
 def _origin(manifest: Manifest) -> dict[str, Any]:
     """Return what run.toml says of the run that this one started from."""
-    origin = manifest.request and manifest.request.from_
-    return origin.as_table() if origin else {}
+    return manifest.origin.as_table() if manifest.origin else {}
 
 
 def _descent(manifest: Manifest) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def new_model(config: GPTConfig, seed: int) -> GPT:
         return GPT(config)
 
 
-def _changed(config: GPTConfig, changes: dict[str, Any]) -> GPTConfig:
+def _changed(config: GPTConfig, changes: dict[str, Any], adapts: bool) -> GPTConfig:
     for key, value in changes.items():
         if key not in CHANGEABLE:
             raise UsageError(
@@ -136,10 +148,25 @@ def _changed(config: GPTConfig, changes: dict[str, Any]) -> GPTConfig:
             f"context_length = {changed.context_length}: this model has learned "
             f"{config.context_length} positions; give at most that"
         )
+    if adapts and config.position == "learned" and changed.context_length < config.context_length:
+        raise UsageError(
+            f"context_length = {changed.context_length}: adapters leave the {config.context_length}"
+            " learned positions of the model as they are; leave it out, or learn all weights with "
+            "method = full"
+        )
     return changed
 
 
-def _learnt_model(base: Path, config: GPTConfig) -> GPT:
+def _base_model(own: RunFolder, base: BaseTable, config: GPTConfig, seed: int) -> GPT:
+    """Return the model of the base of the run `own`, whose weights stay as they are."""
+    from groundup.model import filled_gpt
+    from groundup.runs.load import load_base
+
+    loaded = load_base(own, base).model
+    return filled_gpt(config, {name: p.detach() for name, p in loaded.named_parameters()})
+
+
+def _learnt_model(base: Path, config: GPTConfig, seed: int) -> GPT:
     """Return a copy of the model of `base` that may be trained; fewer positions are the first."""
     from groundup.model import filled_gpt
     from groundup.runs.load import load

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from groundup.weights.adapter_runs import export_adapter as export_adapter
+    from groundup.weights.adapter_runs import import_adapter as import_adapter
     from groundup.weights.convert import Conversion as Conversion
     from groundup.weights.convert import export_model as export_model
     from groundup.weights.convert import import_model as import_model
 
 _MODULES = {
     "Conversion": "convert",
+    "export_adapter": "adapter_runs",
     "export_model": "convert",
+    "import_adapter": "adapter_runs",
     "import_model": "convert",
 }
 

@@ -12,7 +12,9 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.manifest import MachineTable, OriginTable
+from groundup.runs.classification import Interval, read_classification
+from groundup.runs.classifier import CLASSIFIER
+from groundup.runs.manifest import MachineTable
 from groundup.runs.record import RunRecord, number, read_run
 from groundup.weights.pretrained import Exported
 
@@ -40,6 +42,17 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0]))
 )
 
 
+DECIDE = """```python
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+model = AutoModelForSequenceClassification.from_pretrained("PATH")
+tokenizer = PreTrainedTokenizerFast.from_pretrained("PATH")
+inputs = tokenizer("a text", truncation=True, return_tensors="pt")
+probabilities = model(**inputs).logits[0].softmax(-1)
+print(model.config.id2label[int(probabilities.argmax())], float(probabilities.max()))
+```"""
+
+
 def model_card(folder: RunFolder, model: Exported, step: int, licence: str | None) -> str:
     """Return the text of a README.md for the Hub, of measured figures alone.
 
@@ -48,18 +61,22 @@ def model_card(folder: RunFolder, model: Exported, step: int, licence: str | Non
     """
     run = read_run(folder.path)
     sections, source = _sections(run, step), run.manifest.source
+    task, use, decides = "text-generation", ASK if model.chat_template else CONTINUE, ""
+    if model.head is not None:
+        task, use = "text-classification", DECIDE
+        decides = f" It decides about texts: {_line(', '.join(model.head.table.labels))}."
     parts = [
-        _front_matter(licence or _line((source and source.licence) or UNKNOWN)),
-        f"# {model.name}\n\n{_summary(model.config, run)}",
+        _front_matter(licence or _line((source and source.licence) or UNKNOWN), task),
+        f"# {model.name}\n\n{_summary(model.config, run)}{decides}",
         *(f"## {title}\n\n{_list(rows)}" for title, rows in sections if rows),
-        f"## How to use it\n\n{ASK if model.chat_template else CONTINUE}",
+        f"## How to use it\n\n{use}",
         f"## Licence\n\n{_licence(run, licence)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(licence: str) -> str:
-    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+def _front_matter(licence: str, task: str) -> str:
+    lines = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
     plain = re.fullmatch(r"[A-Za-z][\w.+-]*", licence)
     lines += [f"license: {licence if plain else json.dumps(licence)}"]
     return "\n".join([*lines, "tags:", "- groundup", "---"])
@@ -90,14 +107,9 @@ def _origin(run: RunRecord) -> Rows:
     rows = []
     if source := run.manifest.source:
         rows.append(("Imported from", _line(f"{source.name} ({source.format})")))
-    if base := _base(run):
+    if base := run.manifest.origin:
         rows.append(("Trained on from", _line(base.name or base.run or "")))
     return rows
-
-
-def _base(run: RunRecord) -> OriginTable | None:
-    """Return what run.toml says of the run that this one started from, if it did."""
-    return run.manifest.request.from_ if run.manifest.request else None
 
 
 def _line(text: object) -> str:
@@ -108,20 +120,24 @@ def _line(text: object) -> str:
 def _data(run: RunRecord) -> Rows:
     data = run.manifest.data
     rows = [("Texts", ", ".join(map(str, data.sources or [])))]
-    for label, tokens, size in (
-        ("Training text", data.train_tokens, data.train_bytes),
-        ("Validation text", data.val_tokens, data.val_bytes),
+    for label, tokens, size, texts in (
+        ("Training text", data.train_tokens, data.train_bytes, data.train_documents),
+        ("Validation text", data.val_tokens, data.val_bytes, data.val_documents),
     ):
         if tokens is not None:
-            rows.append((label, f"{tokens:,} tokens, {size or 0:,} bytes"))
+            other = counted(texts or 0, "text") if size is None else f"{size:,} bytes"
+            rows.append((label, f"{tokens:,} tokens, {other}"))
     rows.append(("Split", data.split_rule or ""))
     return [row for row in rows if row[1]]
 
 
 def _results(run: RunRecord, step: int) -> Rows:
     """Return the losses of the weights, on the whole validation text where that was measured."""
+    is_classifier = run.manifest.kind == CLASSIFIER
     labels = {
-        "val_loss": "Validation loss, nats a token",
+        "val_loss": f"Validation loss, nats a {'text' if is_classifier else 'token'}",
+        "val_accuracy": "Validation accuracy",
+        "val_macro_f1": "Validation macro F1",
         "val_perplexity": "Validation perplexity",
         "val_bits_per_byte": "Validation bits per byte",
     }
@@ -129,12 +145,37 @@ def _results(run: RunRecord, step: int) -> Rows:
     measured = [run.last_event] if is_end else [row for row in run.rows if row["step"] == step]
     n_tokens, asked = run.manifest.data.val_tokens, (run.manifest.train or {}).get("eval_tokens")
     part = "" if is_end or not asked or asked >= (n_tokens or 0) else f" (about {asked:,} tokens)"
-    return [
+    found = [
         (label + part, f"{row[key]:.4f}")
         for row in measured
         for key, label in labels.items()
         if isinstance(row.get(key), float)
     ]
+    return found + _tested(run, step)
+
+
+def _tested(run: RunRecord, step: int) -> Rows:
+    """Return what the test of a classifier showed, where it was of these weights."""
+    record = read_classification(RunFolder(run.path).classification)
+    if record is None or record.step != step:
+        return []
+    test = record.test
+    rows = [
+        ("Test", counted(test.examples, "text")),
+        ("Test accuracy", _within(test.accuracy, test.accuracy_interval)),
+        ("Test macro F1", _within(test.macro_f1, test.macro_f1_interval)),
+    ]
+    rows += [
+        (f"Beside it, {one.title}", f"accuracy {it.accuracy:.4f}, macro F1 {it.macro_f1:.4f}")
+        for one in record.baselines.values()
+        if (it := one.figures) is not None
+    ]
+    return rows
+
+
+def _within(value: float, interval: Interval) -> str:
+    low, high = interval
+    return f"{value:.4f} (95% interval: {low:.4f} to {high:.4f})"
 
 
 def _training(run: RunRecord, step: int) -> Rows:
@@ -144,6 +185,8 @@ def _training(run: RunRecord, step: int) -> Rows:
     row: dict[str, Any] = next((r for r in reversed(run.rows) if r["step"] <= step), {})
     tokens, rate = row.get("tokens"), number(train.get("learning_rate"))
     sequences = int(train.get("batch_size", 0)) * int(train.get("accumulation", 1))
+    if run.manifest.kind == CLASSIFIER:  # whose texts differ in length
+        sequences = 0
     rows = [
         ("Steps", f"{step:,}" + (f" of a run of {run.step:,}" if run.step > step else "")),
         ("Tokens seen", f"{tokens:,}" if tokens else ""),
@@ -165,7 +208,7 @@ def _hardware(machine: MachineTable) -> str:
 def _licence(run: RunRecord, said: str | None) -> str:
     if said:
         return f"`{_line(said)}`, as stated by whoever exported it."
-    source, base = run.manifest.source, _base(run)
+    source, base = run.manifest.source, run.manifest.origin
     if source and source.licence:
         return f"`{_line(source.licence)}`, as stated by the model it comes from."
     theirs = f" (`{_line(base.licence)}`)" if base and base.licence else ""

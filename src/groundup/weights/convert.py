@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -15,19 +16,23 @@ from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import file_sha256, make_folder, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
-from groundup.runs.base import check_whole
-from groundup.runs.checkpoint import MODEL, choose_checkpoint
+from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
+from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
-from groundup.runs.load import check_shapes, run_tokenizer
+from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors
+from groundup.runs.manifest import JobTable, Manifest
 from groundup.runs.save import write_run
-from groundup.runs.tensor_file import read_safetensors, write_safetensors
+from groundup.runs.tensor_check import check_tensors
+from groundup.runs.tensor_file import Stored, read_safetensors, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
 from groundup.weights.dequantize import dequantized
+from groundup.weights.early_checks import check_exportable
 from groundup.weights.formats import format_named, open_pretrained
-from groundup.weights.pretrained import Exported, Pretrained
+from groundup.weights.pretrained import ClassifierHead, Exported, Pretrained
+from groundup.weights.tensor_names import HEAD as OUTPUT
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
@@ -72,16 +77,17 @@ def import_model(
     try:
         # Two readings of the source at once: one is written, one is asked for its logits.
         with ThreadPoolExecutor(1) as beside:
-            asked = beside.submit(sample_logits, found.config, found.tensors) if verify else None
+            asked = beside.submit(sample_logits, *_computed(found)) if verify else None
             written = _write_run(found, chosen, Path(source), folder)
         difference = None
         if asked is not None:
-            back = sample_logits(found.config, read_safetensors(written))
+            stored = read_safetensors(written)
+            back = sample_logits(found.config, stored, stored.get(HEAD))
             difference = _compared(asked.result(), back, None, Path(source))
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
-    return _conversion(folder.path, found.config, begun, difference, found.notices)
+    return _conversion(folder.path, found, begun, difference, found.notices)
 
 
 def export_model(
@@ -103,7 +109,7 @@ def export_model(
     kind = format_named(form, dtype)
     out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
-    model, step, notices = model_to_export(folder, checkpoint)
+    model, step, notices = model_to_export(folder, checkpoint, form)
     try:
         notices += kind.write(model, out, dtype)
         if kind.has_card:
@@ -111,22 +117,35 @@ def export_model(
         difference = None
         if verify:
             back = kind.read(out)
-            first, second = (sample_logits(m.config, m.tensors) for m in (model, back))
+            first, second = (sample_logits(*_computed(one)) for one in (model, back))
             difference = _compared(first, second, dtype, out)
     except BaseException:
         _remove(out)
         raise
-    return _conversion(out, model.config, begun, difference, notices)
+    return _conversion(out, model, begun, difference, notices)
 
 
-def model_to_export(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, list[str]]:
+def _computed(
+    model: Exported | Pretrained,
+) -> tuple[GPTConfig, dict[str, Stored], Stored | None]:
+    """Return what the logits of a model follow from."""
+    return model.config, model.tensors, model.head.weight if model.head else None
+
+
+def model_to_export(
+    folder: RunFolder, checkpoint: str, form: str
+) -> tuple[Exported, int, list[str]]:
     """Return the model of a run, its step, and a notice for each damaged checkpoint passed over."""
     manifest = folder.read()
-    check_whole(folder, manifest)
+    check_exportable(folder, manifest, form)
     config = folder.model_config(manifest)
     check_own_parts(config, folder.path)
     chosen, notices = choose_checkpoint(folder, checkpoint)
-    tensors = dequantized(read_safetensors(chosen.path / MODEL), chosen.path)
+    tensors = _stored(folder, manifest, chosen)
+    head = None
+    if manifest.kind == CLASSIFIER:
+        head = _taken_head(folder, manifest, tensors, chosen.path)
+        config = _without_output_head(config, tensors)
     check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     model = Exported(
@@ -136,12 +155,38 @@ def model_to_export(folder: RunFolder, checkpoint: str) -> tuple[Exported, int, 
         chat_template=folder.read_chat_template(),
         generation=generation,
         name=folder.path.resolve().name,
+        head=head,
     )
     if (made := manifest.quantization) and made.bits:
         notices.append(
             f"the weights in {made.bits} bits are written as the fp32 numbers they stand for"
         )
     return model, chosen.step, notices
+
+
+def _stored(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> dict[str, Stored]:
+    """Return the tensors of a checkpoint, read one by one; with the base's, where it has one."""
+    if manifest.base is None:
+        return dequantized(read_safetensors(chosen.path / MODEL), chosen.path)
+    whole = cast("dict[str, Tensor]", stored_tensors(folder, manifest, chosen))
+    return {name: Stored.of(tensor) for name, tensor in whole.items()}
+
+
+def _taken_head(
+    folder: RunFolder, manifest: Manifest, tensors: dict[str, Stored], source: Path
+) -> ClassifierHead:
+    """Take the head of a classifier out of its tensors."""
+    table = classifier_table(folder, manifest)
+    head = {HEAD: tensors.pop(HEAD)} if HEAD in tensors else {}
+    width = folder.model_config(manifest).emb_dim
+    check_tensors(head, [(HEAD, (len(table.labels), width))], source, "run.toml's [job]")
+    return ClassifierHead(table=table, weight=head[HEAD])
+
+
+def _without_output_head(config: GPTConfig, tensors: dict[str, Stored]) -> GPTConfig:
+    """Leave out the output head, which a classifier does not use: a tied one is no tensor."""
+    tensors.pop(OUTPUT, None)
+    return config.replace(tie_embeddings=True)
 
 
 def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> float:
@@ -171,16 +216,30 @@ def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> floa
 
 def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
     """Write the run folder of an imported model; return the path of its tensors."""
+    tensors = found.tensors | ({HEAD: found.head.weight} if found.head else {})
     checkpoint = write_run(
         folder,
         found.config,
         tokenizer,
-        lambda path: write_safetensors(path, found.tensors, None),
+        lambda path: write_safetensors(path, tensors, None),
         found.chat_template,
         found.generation,
         source=replace(found.source, files=_hashes(source)),
+        job=_job(found),
     )
     return checkpoint.path / MODEL
+
+
+def _job(found: Pretrained) -> JobTable | None:
+    """Return what run.toml says of an imported classifier."""
+    if (head := found.head) is None:
+        return None
+    return JobTable(
+        kind=CLASSIFIER,
+        labels=list(head.table.labels),
+        settings={"pooling": head.table.pooling, "max_length": head.table.max_length},
+        tensors={HEAD: list(head.weight.shape)},
+    )
 
 
 def _hashes(source: Path) -> dict[str, str]:
@@ -217,12 +276,17 @@ def _remove(path: Path) -> None:
 
 
 def _conversion(
-    path: Path, config: GPTConfig, begun: float, difference: float | None, notices: list[str]
+    path: Path,
+    model: Exported | Pretrained,
+    begun: float,
+    difference: float | None,
+    notices: list[str],
 ) -> Conversion:
+    of_head = math.prod(model.head.weight.shape) if model.head else 0
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Conversion(
         path=path,
-        parameters=sum(parameter.size for parameter in parameter_shapes(config)),
+        parameters=sum(p.size for p in parameter_shapes(model.config)) + of_head,
         size_bytes=sum(file.stat().st_size for file in files),
         seconds=time.perf_counter() - begun,
         difference=difference,

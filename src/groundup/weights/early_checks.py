@@ -7,14 +7,21 @@ from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
 from groundup.base.file_names import RUN_MANIFEST
+from groundup.runs.base import check_plain
+from groundup.runs.classifier import CLASSIFIER, classifier_table, is_classifier
+from groundup.runs.folder import RunFolder
+from groundup.runs.manifest import Manifest
 
 PLAIN = ("F32", "BF16", "F16")
 DTYPES = {
     "hf": PLAIN,
     "gguf": (*PLAIN, "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
     "safetensors": PLAIN,
+    "peft": ("F32",),
 }
 """The formats that a model goes out in, and the number formats that each knows."""
+PEFT_CONFIG = "adapter_config.json"
+"""What a folder with an adapter has that `peft` has saved."""
 CONFIGS = ("config.json", "config.toml")
 """What a folder with a model has, of Hugging Face or of ours."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -34,11 +41,37 @@ def check_format(name: str, dtype: str | None) -> None:
         )
 
 
+def check_exportable(folder: RunFolder, manifest: Manifest, form: str) -> None:
+    """Refuse a run that is more than a GPT in a format that has no place for that."""
+    if manifest.kind != CLASSIFIER:
+        check_plain(folder, manifest)
+        return
+    if form not in ("hf", "peft"):
+        raise is_classifier(
+            folder,
+            manifest,
+            f"--format {form} has no place for its head; export it with --format hf, for "
+            "transformers, or use the run itself",
+        )
+    if classifier_table(folder, manifest).pooling != "last":
+        raise is_classifier(
+            folder,
+            manifest,
+            "it decides by the mean over a text's tokens, and the classes of transformers by the "
+            "last one; train it with --pooling last, or use the run itself",
+        )
+
+
 def check_source(source: str | Path) -> None:
     """Refuse a source that is not there, or is a run already."""
     path = Path(source)
     if (path / RUN_MANIFEST).is_file():
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
+    if (path / PEFT_CONFIG).is_file():
+        raise UsageError(
+            f"{source}: an adapter of peft, which is no model by itself; import its base, and then "
+            "this with --from RUN"
+        )
     if path.is_dir() and not any((path / name).is_file() for name in CONFIGS):
         raise UsageError(
             f"{source}: no {' or '.join(CONFIGS)} in this folder; give a model's folder of Hugging "
@@ -48,4 +81,13 @@ def check_source(source: str | Path) -> None:
         raise UsageError(
             f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
             "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
+        )
+
+
+def check_adapter(source: str | Path) -> None:
+    """Refuse a source that is no adapter which `peft` has saved."""
+    if not (Path(source) / PEFT_CONFIG).is_file():
+        raise UsageError(
+            f"{source}: no {PEFT_CONFIG} in it; --from RUN is for an adapter that peft has saved, "
+            "in a folder; import a model without it"
         )

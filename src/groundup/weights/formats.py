@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, UsageError
 from groundup.runs.tensor_file import Stored
 from groundup.weights.early_checks import check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
@@ -52,6 +52,8 @@ FORMATS = {
 def format_named(name: str, dtype: str | None) -> Format:
     """Return the format called `name`; one that is unknown, or lacks `dtype`, is a UsageError."""
     check_format(name, dtype)
+    if name not in FORMATS:
+        raise UsageError(f"format '{name}' is for adapters alone: call export_adapter(run, dest)")
     return FORMATS[name]
 
 
@@ -94,7 +96,8 @@ def _cast(model: Exported, dtype: str | None) -> Exported:
         return Stored(stored.shape, wanted, lambda: stored.read().to(wanted))
 
     tensors = {name: converted(stored) for name, stored in model.tensors.items()}
-    return replace(model, tensors=tensors)
+    head = model.head and replace(model.head, weight=converted(model.head.weight))
+    return replace(model, tensors=tensors, head=head)
 
 
 def _common(model: Exported) -> str:

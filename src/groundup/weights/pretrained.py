@@ -6,9 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.config import GPTConfig
+from groundup.runs.classifier import ClassifierTable
 from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored
 from groundup.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierHead:
+    """What a classifier has in place of an output head; its config ties that to the embedding."""
+
+    table: ClassifierTable
+    weight: Stored
+    """(labels, emb_dim)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +31,7 @@ class Exported:
     chat_template: str | None
     generation: dict[str, Any]
     name: str
+    head: ClassifierHead | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +45,4 @@ class Pretrained:
     generation: dict[str, Any] = field(default_factory=dict)
     source: SourceTable = field(default_factory=SourceTable)
     notices: list[str] = field(default_factory=list)
+    head: ClassifierHead | None = None

@@ -14,8 +14,12 @@ N_TOKENS = 32
 
 
 @torch.inference_mode()
-def sample_logits(config: GPTConfig, tensors: dict[str, Stored]) -> Tensor:
+def sample_logits(
+    config: GPTConfig, tensors: dict[str, Stored], head: Stored | None = None
+) -> Tensor:
     """Return the logits (1, T, V) of a few tokens from all over the vocabulary, in fp32.
+
+    With the `head` (C, D) of a classifier it is the scores of its labels (1, T, C).
 
     Each part of the model is read when it is called and forgotten afterwards, so that a model
     larger than the memory can be asked too.
@@ -28,6 +32,8 @@ def sample_logits(config: GPTConfig, tensors: dict[str, Stored]) -> Tensor:
             _read_when_called(module, own)
     n_tokens = min(N_TOKENS, config.context_length)
     tokens = torch.arange(n_tokens)[None] * 7919 % config.vocab_size
+    if head is not None:
+        return model.hidden_states(tokens) @ head.read().float().T
     logits: Tensor = model(tokens)
     return logits
 

@@ -84,9 +84,17 @@ def read_template(folder: Path) -> str | None:
 
 
 def write_companions(
-    folder: Path, tokenizer: Tokenizer, generation: Fields, template: str | None, context: int
+    folder: Path,
+    tokenizer: Tokenizer,
+    generation: Fields,
+    template: str | None,
+    max_length: int,
+    others: Fields,
 ) -> Fields:
-    """Write the files beside the weights; return the special ids for config.json."""
+    """Write the files beside the weights; return the special ids for config.json.
+
+    `others` is what tokenizer_config.json says besides.
+    """
     names = _write_tokenizer(folder / TOKENIZER, tokenizer, generation.get("start_token"))
     ends = stop_ids(tokenizer, generation)
     # Only added tokens are named: transformers would cut any other out of the words it stands in.
@@ -94,10 +102,11 @@ def write_companions(
     named = special_names(generation, ends, added)
     settings: Fields = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": context,
+        "model_max_length": max_length,
         "clean_up_tokenization_spaces": False,
         **dict.fromkeys(CLASS_TOKENS),  # as a class that transformers prefers has tokens of its own
         **named,
+        **others,
     }
     if template is not None:
         settings["chat_template"] = template

@@ -107,6 +107,7 @@ def _all_but_each(settings: Settings, layer: int) -> bool:
 FAMILIES = {
     "gpt2": Family(
         architecture="GPT2LMHeadModel",
+        classifier="GPT2ForSequenceClassification",
         names=names.GPT2,
         defaults={
             "n_positions": 1024,
@@ -139,6 +140,7 @@ FAMILIES = {
     ),
     "llama": Family(
         architecture="LlamaForCausalLM",
+        classifier="LlamaForSequenceClassification",
         names=names.LLAMA,
         defaults={**_DEFAULTS, "max_position_embeddings": 2048, "mlp_bias": False},
         aspects=(
@@ -152,6 +154,7 @@ FAMILIES = {
     ),
     "mistral": Family(
         architecture="MistralForCausalLM",
+        classifier="MistralForSequenceClassification",
         names=names.LLAMA,
         defaults={
             **_DEFAULTS,
@@ -163,6 +166,7 @@ FAMILIES = {
     ),
     "qwen2": Family(
         architecture="Qwen2ForCausalLM",
+        classifier="Qwen2ForSequenceClassification",
         names=names.LLAMA,
         defaults={**_QWEN, "num_key_value_heads": 32, "max_window_layers": 28},
         aspects=(
@@ -176,6 +180,7 @@ FAMILIES = {
     ),
     "qwen3": Family(
         architecture="Qwen3ForCausalLM",
+        classifier="Qwen3ForSequenceClassification",
         names=names.LLAMA,
         defaults={**_QWEN, "num_key_value_heads": 32, "head_dim": 128, "max_window_layers": 28},
         aspects=(
@@ -190,6 +195,7 @@ FAMILIES = {
     ),
     "gemma2": Family(
         architecture="Gemma2ForCausalLM",
+        classifier="Gemma2ForSequenceClassification",
         names=names.GEMMA,
         defaults={
             **_GEMMA_DEFAULTS,
@@ -202,6 +208,7 @@ FAMILIES = {
     ),
     "gemma3_text": Family(
         architecture="Gemma3ForCausalLM",
+        classifier="Gemma3TextForSequenceClassification",
         names=names.GEMMA,
         defaults={
             **_GEMMA_DEFAULTS,
@@ -220,6 +227,7 @@ FAMILIES = {
     ),
     "olmo2": Family(
         architecture="Olmo2ForCausalLM",
+        classifier="Olmo2ForSequenceClassification",
         names=names.OLMO2,
         defaults={**_DEFAULTS, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5},
         aspects=(
@@ -233,6 +241,7 @@ FAMILIES = {
     ),
     "mixtral": Family(
         architecture="MixtralForCausalLM",
+        classifier="MixtralForSequenceClassification",
         names=names.MIXTRAL,
         defaults={
             **_DEFAULTS,
@@ -255,6 +264,7 @@ FAMILIES = {
     ),
     "qwen3_moe": Family(
         architecture="Qwen3MoeForCausalLM",
+        classifier="Qwen3MoeForSequenceClassification",
         names=names.QWEN_MOE,
         defaults={
             **_QWEN,

@@ -22,6 +22,8 @@ class Family:
     """
 
     architecture: str
+    classifier: str
+    """The class with a head that scores labels."""
     names: Names
     defaults: Mapping[str, Any]
     aspects: tuple[Aspect, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import torch
@@ -11,6 +12,7 @@ from groundup.base.errors import RunError, shown
 from groundup.base.file_names import WEIGHTS
 from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored, read_safetensors
+from groundup.weights.hf.classifier import read_head, reading_notices
 from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
 from groundup.weights.hf.generation_config import read_generation
@@ -35,10 +37,15 @@ def read_hf(folder: Path) -> Pretrained:
     model_type, family = family_of(values, folder / CONFIG)
     config = family.read(values, folder / CONFIG)
     found, source = _weights(folder)
+    head, told = read_head(values, found, config, folder)
+    if head is not None:  # no file has an output head, which nothing would use
+        config = config.replace(tie_embeddings=True)
     tensors = to_ours(found, config, family.names, source)
     tokenizer, notices = read_tokenizer(folder, config.vocab_size)
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
+    if head is not None:
+        notices += [*told, *reading_notices(values, tokenizer, folder)]
     generation, odd = read_generation(folder, values, tokenizer, config.vocab_size)
     return Pretrained(
         config=config,
@@ -54,6 +61,7 @@ def read_hf(folder: Path) -> Pretrained:
             licence=_licence(folder),
         ),
         notices=notices + odd,
+        head=head and replace(head, weight=_narrowed(head.weight)),
     )
 
 

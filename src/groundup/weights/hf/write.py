@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from groundup.base.file_names import WEIGHTS
-from groundup.base.files import file_error, make_folder, new_path, sync_folder, write_json
+from groundup.base.files import atomic_folder, write_json
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
 from groundup.weights.gguf.pre_tokenizers import pre_tokenizer_name
+from groundup.weights.hf.classifier import (
+    RIGHT,
+    SCORE,
+    head_values,
+    padding_notice,
+    with_padding,
+)
 from groundup.weights.hf.companions import write_companions
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.hf.read import CONFIG
@@ -31,18 +37,14 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
     computes, and a folder that is there already, is a `UsageError`.
     """
     native = native_class(model.config)
-    make_folder(new_path(folder).parent)
-    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
-    try:
-        unfinished.mkdir()
+    notices = native.notices + _read_otherwise(native.model_type, model.tokenizer)
+    if model.head is not None:
+        generation, pad = with_padding(model)
+        model = replace(model, generation=generation)
+        notices.append(padding_notice(pad))
+    with atomic_folder(folder) as unfinished:
         _fill(unfinished, model, native)
-        os.replace(unfinished, folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise file_error(folder, error) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return native.notices + _read_otherwise(native.model_type, model.tokenizer)
+    return notices
 
 
 def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
@@ -61,22 +63,27 @@ def _read_otherwise(model_type: str, tokenizer: Tokenizer) -> list[str]:
 def _fill(folder: Path, model: Exported, native: Native) -> None:
     tensors = _with_zero_biases(model, native)
     dtype = Counter(stored.dtype for stored in tensors.values()).most_common(1)[0][0]
+    head, family = model.head, native.family
     ids = write_companions(
         folder,
         model.tokenizer,
         model.generation,
         model.chat_template,
-        model.config.context_length,
+        head.table.max_length if head else model.config.context_length,
+        RIGHT if head else {},
     )
     values = {
-        "architectures": [native.family.architecture],
+        "architectures": [family.classifier if head else family.architecture],
         "model_type": native.model_type,
         **native.values,
         **ids,
+        **(head_values(head) if head else {}),
         "torch_dtype": str(dtype).removeprefix("torch."),
     }
     write_json(folder / CONFIG, values)
-    theirs = to_theirs(tensors, native.config, native.family.names)
+    theirs = to_theirs(tensors, native.config, family.names)
+    if head is not None:
+        theirs[SCORE] = head.weight
     write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
 
 

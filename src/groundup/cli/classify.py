@@ -1,0 +1,173 @@
+"""`groundup classify`: what texts are, by a classifier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.base.errors import UsageError, shown
+from groundup.cli.app import app, tell, verb
+from groundup.cli.options import AsJSON, Device, Which
+from groundup.cli.printing import print_rows, say
+from groundup.cli.run_names import Run
+from groundup.cli.standard_io import input_lines
+
+if TYPE_CHECKING:
+    from groundup.finetune import Prediction, TextClassifier
+
+AT_ONCE = 512
+"""Texts that are decided about, and shown, together."""
+LONGEST_SHOWN = 60
+"""Characters of a text beside its label."""
+PLAIN = (".txt", ".text", ".md", "")
+
+Named = tuple[str, str]
+"""Where a text stands, and the text."""
+
+
+@verb(app, "classify")
+def classify(
+    run: Run,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts; - reads standard input, a text a line."),
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="Texts in a file: lines, or the records of a CSV, JSONL, Parquet file."
+        ),
+    ] = None,
+    text_field: Annotated[
+        str | None, typer.Option(help="The field of its records with the text.")
+    ] = None,
+    checkpoint: Which = "best",
+    device: Device = "cpu",
+    as_json: AsJSON = False,
+) -> None:
+    """Say what texts are, by a classifier.
+
+    `groundup finetune classify` makes one.
+    """
+    if not texts and not file:
+        raise UsageError(
+            "no text; give one or more, or - for standard input, or --file FILE with a text a line"
+        )
+    from groundup.runs import RunFolder
+    from groundup.runs.checkpoint import candidates
+    from groundup.runs.classifier import classifier_table
+
+    folder = RunFolder(run)
+    classifier_table(folder, folder.read())
+    candidates(folder, checkpoint)
+    for text in texts or ():
+        if text != "-" and len(text) < 256 and Path(text).is_file():
+            tell(f"{text}: taken as a text; --file {text} reads the file of this name")
+    from groundup.finetune import load_classifier
+
+    classifier = load_classifier(run, checkpoint, device)
+    for notice in classifier.notices:
+        tell(f"{notice}; using step {classifier.step}")
+    named = _named(texts or [], file or [], text_field)
+    rows, n_cut = [], 0
+    for part in _parts(named):
+        predictions = _predicted(classifier, part)
+        n_cut += sum(prediction.is_cut for prediction in predictions)
+        rows += [_row(name, text, p) for (name, text), p in zip(part, predictions, strict=True)]
+    if n_cut:
+        tell(
+            f"{n_cut} of {len(rows)} texts are longer than the {classifier.max_length} tokens that "
+            "this classifier reads; their ends were left out"
+        )
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        _show(rows)
+
+
+def _named(texts: list[str], files: list[Path], text_field: str | None) -> Iterator[Named]:
+    """Yield every text and where it stands."""
+    for number, text in enumerate(texts, 1):
+        if text != "-":
+            yield f"text {number}", text
+            continue
+        for line_number, line in enumerate(input_lines(), 1):
+            if line.strip():
+                yield f"standard input, line {line_number}", line
+    if not files:
+        return
+    from groundup.data import read_documents
+    from groundup.data.folders import format_of
+    from groundup.data.record_files import RECORD_FORMATS
+
+    for path in files:
+        is_records = format_of(path) in RECORD_FORMATS
+        if text_field is not None and not is_records:
+            raise UsageError(f"--text-field {text_field}: {path} has no fields; leave it out")
+        for document in read_documents([str(path)], text_field=text_field):
+            text = document.text()
+            if is_records:
+                yield document.name, text
+                continue
+            for number, line in enumerate(text.splitlines(), 1):
+                if line.strip():
+                    yield f"{document.name}, line {number}", line
+
+
+def _parts(named: Iterator[Named]) -> Iterator[list[Named]]:
+    part: list[Named] = []
+    for item in named:
+        part.append(item)
+        if len(part) == AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _predicted(classifier: TextClassifier, part: list[Named]) -> list[Prediction]:
+    for name, text in part:
+        if not text.strip():
+            raise UsageError(f"{name}: an empty text; give one with something to decide about")
+    return classifier.predict([text for _, text in part])
+
+
+def _row(name: str, text: str, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "where": name,
+        "text": text,
+        "label": prediction.label,
+        "probabilities": prediction.probabilities,
+        "cut": prediction.is_cut,
+    }
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """Print one decision with all probabilities, or a table of several."""
+    if len(rows) == 1:
+        likely = sorted(rows[0]["probabilities"].items(), key=lambda item: -item[1])
+        say(rows[0]["label"], ", ".join(f"{label} {_share(p)}" for label, p in likely[:10]))
+        return
+    print_rows(
+        "",
+        ["label", "probability", "text"],
+        [
+            [
+                row["label"],
+                _share(row["probabilities"][row["label"]]),
+                shown(" ".join(row["text"].split()), LONGEST_SHOWN),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _share(probability: float) -> str:
+    """Return a probability in percent; none is shown as certain."""
+    if probability < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if probability >= 0.9995 else f"{probability:.1%}"

@@ -1,0 +1,187 @@
+"""What the verbs share that train: they carry out a request, show it, and say how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from groundup.base.errors import GroundupError, UsageError
+from groundup.base.signals import Requests
+from groundup.base.terminal import print_command
+
+if TYPE_CHECKING:
+    from groundup.finetune.request import ClassifyRequest
+    from groundup.runs import RunFolder
+    from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
+
+
+STARTED = time.perf_counter()
+
+
+class Request(Protocol):
+    """What a user asked for."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is, or will be."""
+
+    def check(self) -> None:
+        """Refuse what can be known to be wrong without torch."""
+
+
+def check_run_name(run: str | None) -> None:
+    """Refuse a name that would lie elsewhere than in the folder of runs."""
+    if run is not None and (run in ("", "..") or Path(run).name != run):
+        raise UsageError(
+            f"--run {shlex.quote(run)}: expected a name without slashes; choose its folder by "
+            "--runs"
+        )
+
+
+def carry_out(
+    request: Request,
+    make_job: Callable[[], Job[Any]],
+    print_finished: Callable[[ConsoleScreen, TrainRun], None],
+    as_json: bool,
+) -> None:
+    """Train as requested, show it, and end the process as a signal asks for.
+
+    `make_job` imports torch, and is called once the request is checked; `print_finished` shows
+    what a finished run has become.
+    """
+    from rich.console import Console
+
+    from groundup.processes.launch import place
+
+    if (own := place()) is None:  # several processes refuse together, once they have met
+        request.check()
+
+    # What torch's C++ warns of is not for users, or said by us; it reads this once.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from groundup.train import ConsoleScreen, Recorder, drive
+
+    screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
+    try:
+        with Requests() as requests:
+            job, keeper = make_job(), Recorder(request.folder)
+            outcome = drive(job, keeper, screen, STARTED, requests)
+    finally:
+        screen.close()
+    if own is None or own.rank == 0:  # the others may be done while the first still writes the run
+        if as_json:
+            print(json.dumps(_result(outcome)))
+        else:
+            _print_end(screen, outcome, print_finished)
+    if outcome.signal is not None and not outcome.progress.finished:
+        raise typer.Exit(128 + outcome.signal)
+
+
+def _result(outcome: TrainRun) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
+
+
+def _print_end(
+    screen: ConsoleScreen,
+    outcome: TrainRun,
+    print_finished: Callable[[ConsoleScreen, TrainRun], None],
+) -> None:
+    """Print how the run ended."""
+    from groundup.runs.record import read_run
+
+    path, progress = outcome.folder.path, outcome.progress
+    if words := read_run(path).verdict:
+        screen.line("Curves", words)
+    if not progress.finished:
+        saved = f"saved at step {progress.step:,}; the same command goes on, or 'groundup resume"
+        saved += f" {path}'"
+        screen.line("Stopped", saved, "yellow")
+        return
+    if outcome.was_finished:
+        screen.line("Finished", f"{path} was finished already, at step {progress.step:,}")
+    print_finished(screen, outcome)
+
+
+def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
+    """Go on with a run of any kind, as its own record tells."""
+    from groundup.finetune.request import recorded_classify
+    from groundup.runs.classifier import CLASSIFIER
+    from groundup.train.request import recorded_request
+
+    if folder.exists() and folder.read().kind == CLASSIFIER:
+        make_classifier(recorded_classify(folder, extend=extend, own_process=True), as_json)
+    else:
+        pretrain(recorded_request(folder, extend=extend, own_process=True), as_json)
+
+
+def pretrain(request: TrainRequest, as_json: bool) -> None:
+    """Train on a text as requested, and show what the model writes."""
+
+    def job() -> Job[Any]:
+        from groundup.train.pretraining import Pretraining
+
+        return Pretraining(request)
+
+    carry_out(request, job, _print_model, as_json)
+
+
+def _print_model(screen: ConsoleScreen, outcome: TrainRun) -> None:
+    """Print a sample of the finished model, and commands that may come next."""
+    from groundup.runs import read_lines
+
+    path = outcome.folder.path
+    prompt = "".join(sample["prompt"] for sample in list(read_lines(outcome.folder.samples))[-1:])
+    if not outcome.was_finished:
+        _print_sample(screen, outcome, prompt or " ")
+    first_words = prompt.partition("\n")[0] or "The"
+    generate = ("generate", str(path), first_words, "--temperature", "0.7")
+    print_command(screen.console, "Next", "groundup", *generate)
+    print_command(screen.console, "", "groundup", "chat", str(path))
+    print_command(screen.console, "", "open", str(outcome.folder.report))
+
+
+def _print_sample(screen: ConsoleScreen, outcome: TrainRun, prompt: str) -> None:
+    from groundup.generate import generate
+    from groundup.runs.load import load
+
+    settings: dict[str, Any] = {"max_tokens": 200, "temperature": 0.7, "top_p": 0.9, "seed": 1}
+    try:
+        loaded = load(outcome.folder.path)
+        text = generate(loaded.model, loaded.tokenizer, prompt, **settings)
+    except GroundupError as error:  # a model that diverged was trained and saved all the same
+        screen.notice(str(error))
+        return
+    screen.line("It writes", "at temperature 0.7 and top-p 0.9, from its best checkpoint:")
+    screen.sample(loaded.step, prompt, text, lines=24)
+
+
+def make_classifier(request: ClassifyRequest, as_json: bool) -> None:
+    """Make the classifier, or go on with it, and show what it is worth."""
+
+    def job() -> Job[Any]:
+        from groundup.finetune.classify_run import ClassifyRun
+
+        return ClassifyRun(request)
+
+    carry_out(request, job, _print_classifier, as_json)
+
+
+def _print_classifier(screen: ConsoleScreen, outcome: TrainRun) -> None:
+    """Print how well the finished classifier decides, and commands that may come next."""
+    from groundup.runs.classification import read_classification
+    from groundup.runs.classification_words import summary_lines
+
+    path = str(outcome.folder.path)
+    if (found := read_classification(outcome.folder.classification)) is not None:
+        for label, text in summary_lines(found):
+            screen.line(label, text)
+    print_command(screen.console, "Next", "groundup", "classify", path, "a text of your own")
+    print_command(screen.console, "", "open", str(outcome.folder.report))

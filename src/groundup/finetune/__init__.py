@@ -1,0 +1,28 @@
+"""Trainings on top of a model that is there: a classifier. Each is a job of the one training loop.
+
+Each name is imported on first use: what is refused without torch does not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from groundup.base.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from groundup.finetune.api import classify as classify
+    from groundup.finetune.classifier import Classifier as Classifier
+    from groundup.finetune.load import load_classifier as load_classifier
+    from groundup.finetune.text_classifier import Prediction as Prediction
+    from groundup.finetune.text_classifier import TextClassifier as TextClassifier
+
+_MODULES = {
+    "classify": "api",
+    "Classifier": "classifier",
+    "load_classifier": "load",
+    "Prediction": "text_classifier",
+    "TextClassifier": "text_classifier",
+}
+
+__all__ = [*_MODULES]
+__getattr__ = on_first_use("groundup.finetune", _MODULES)

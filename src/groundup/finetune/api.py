@@ -1,0 +1,157 @@
+"""A classifier in a few lines of Python: a model, a tokenizer, texts and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from groundup.base.errors import DataError, shown
+from groundup.config import TrainConfig, as_table, build
+from groundup.data.duplicates import without_repeated
+from groundup.data.examples import Example
+from groundup.data.labels import in_order
+from groundup.data.reading_log import ReadingLog
+from groundup.data.stratified import split_by_text
+from groundup.finetune.classifier import Classifier
+from groundup.finetune.classify_job import ClassifyJob
+from groundup.finetune.settings import (
+    DEFAULT_EPOCHS,
+    ClassifierSettings,
+    check_layers,
+    training_defaults,
+)
+from groundup.finetune.text_classifier import TextClassifier, check_texts
+from groundup.model import GPT
+from groundup.processes.alone import ALONE
+from groundup.runs.pair import check_pair
+from groundup.tokenizer import Tokenizer
+from groundup.train.api import InMemory, check_learns, check_listeners
+from groundup.train.driver import drive
+from groundup.train.listener import Listener
+from groundup.train.recorder import Keeper
+from groundup.train.resume import IN_PYTHON, Identity
+
+SPLIT_SEED = 1
+
+
+def classify(
+    model: GPT,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    layers: str = "all",
+    pooling: str = "auto",
+    balance: str = "none",
+    max_length: int | None = None,
+    listeners: Sequence[Listener] = (),
+    show: bool = True,
+    **settings: Any,
+) -> TextClassifier:
+    """Make `model` a classifier of `texts`, whose labels are `labels`, and return it.
+
+    The model learns in place. A tenth of each class validates; repeated texts and those with
+    different labels are left out, which is shown. The four settings after the labels are those of
+    `ClassifierSettings`, `settings` the fields of `TrainConfig`. Nothing is tested: keep texts
+    aside, and compare what `predict` says of them. For a run folder that survives a kill, with a
+    test and a report, see `groundup finetune classify`.
+
+    Raises `DataError` for texts or labels that cannot be learnt from, `UsageError` for a model
+    that cannot learn.
+    """
+    check_pair(model, tokenizer, "classify")
+    check_listeners(listeners)
+    check_learns(model)
+    examples = _examples(texts, labels)
+    own = {"layers": layers, "pooling": pooling, "balance": balance, "max_length": max_length}
+    asked = build(ClassifierSettings, {k: v for k, v in own.items() if v is not None})
+    if not {"steps", "minutes", "epochs"} & settings.keys():
+        settings["epochs"] = DEFAULT_EPOCHS[asked.layers]
+    keeper = Keeper()
+    screen = InMemory(keeper.folder, show)
+    train = build(TrainConfig, training_defaults(asked.layers) | settings)
+    check_layers(asked, train)
+    job = InPython(model, tokenizer, examples, asked, train)
+    try:
+        for line in job.notices:
+            screen.notice(line)
+        drive(
+            job,
+            keeper,
+            screen,
+            ranks=ALONE,
+            listeners=[*([screen.console] if show else []), *listeners],
+        )
+    finally:
+        screen.console.close()
+    return TextClassifier(
+        model=job.made.eval(),
+        tokenizer=tokenizer,
+        labels=job.labels,
+        max_length=job.max_length,
+        metrics=tuple(screen.records),
+    )
+
+
+def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[Example]:
+    check_texts(texts)
+    if len(texts) != len(labels):
+        raise DataError(f"{len(texts):,} texts and {len(labels):,} labels: expected one for each")
+    for number, label in enumerate(labels, 1):
+        if not isinstance(label, str) or not label.strip():
+            raise DataError(
+                f"label {number} = {shown(repr(label), 40)}: expected a string; write "
+                "[str(label) for label in labels]"
+            )
+    pairs = zip(texts, labels, strict=True)
+    return [Example(text, label, None, f"text {n}") for n, (text, label) in enumerate(pairs, 1)]
+
+
+class InPython(ClassifyJob):
+    """A training of a model in memory, on texts in memory."""
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        asked: ClassifierSettings,
+        settings: TrainConfig,
+    ) -> None:
+        self.given, self.tokenizer, self.config = model, tokenizer, model.config
+        self.asked, self.settings = asked, settings
+        log = ReadingLog()
+        kept = without_repeated(examples, log)
+        self.notices = log.lines()
+        self.splits = split_by_text(kept, SPLIT_SEED, ("val",))
+        self.kept = kept
+        self.labels = in_order(example.label for example in kept)
+
+    @property
+    def gpt(self) -> GPT:
+        """The model that was given."""
+        return self.given
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return the texts of a split."""
+        pairs = zip(self.kept, self.splits, strict=True)
+        return [example for example, its in pairs if its == split]
+
+    def model(self, seed: int) -> Classifier:
+        """Return the given model with a new head."""
+        self.made = super().model(seed)
+        return self.made
+
+    def identity(self) -> Identity:
+        """Return the call."""
+        request = {
+            "command": IN_PYTHON,
+            "model": as_table(self.config),
+            "train": as_table(self.settings),
+            "job": as_table(self.asked),
+        }
+        return Identity(request=request)
+
+    def data_table(self) -> dict[str, Any]:
+        """Return what run.toml would say."""
+        return {"tokenizer_fingerprint": self.tokenizer.fingerprint}

@@ -1,0 +1,83 @@
+"""Rows of labelled texts: each once a pass, a pure function, with little padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from groundup import ByteTokenizer
+from groundup.base.errors import DataError
+from groundup.data.examples import Example
+from groundup.finetune.labelled_rows import (
+    LabelledRows,
+    Rows,
+    class_weights,
+    labelled_rows,
+)
+
+
+def rows(n: int = 1000) -> Rows:
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.geometric(0.03, n), 1, 300)
+    return Rows([np.full(m, m, np.int64) for m in lengths], rng.integers(2, size=n))
+
+
+def source(batch_size: int = 8, seed: int = 1, n: int = 1000) -> LabelledRows:
+    return LabelledRows(rows(n), np.ones(2, np.float32), batch_size, seed)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size"), [(1, 1), (1, 8), (7, 8), (64, 8), (1000, 8), (1001, 16)]
+)
+def test_a_pass_has_every_row_once_and_another_pass_another_order(n: int, batch_size: int) -> None:
+    texts = source(batch_size, n=n)
+    passes = [texts.order.rows(k * n, n).tolist() for k in range(3)]
+    assert all(sorted(one) == list(range(n)) for one in passes)
+    assert n < 64 or len({tuple(one) for one in passes}) == 3
+
+
+def test_rows_are_a_pure_function_of_their_numbers() -> None:
+    texts, again = source(), source()
+    again.rows(5000, 3)
+    for first, n in [(0, 8), (996, 8), (12345, 5)]:
+        one, other = texts.rows(first, n), again.rows(first, n)
+        assert all(np.array_equal(one.arrays[k], other.arrays[k]) for k in one.arrays)
+        assert one.n_tokens == one.arrays["lengths"].sum()
+    assert not np.array_equal(source(seed=2).order.rows(0, 50), texts.order.rows(0, 50))
+
+
+def test_sorting_leaves_little_padding() -> None:
+    texts = source(16)
+    order = np.random.default_rng(1).permutation(1000)
+    lengths = texts.texts.lengths[order]
+    parts = np.split(lengths, range(16, 1000, 16))
+    shuffled = 1 - lengths.sum() / sum(part.max() * len(part) for part in parts)
+    assert shuffled > 0.5  # the texts are of very different lengths
+    assert texts.order.padding_share() < 0.1
+
+
+def test_texts_are_cut_at_their_ends_and_counted() -> None:
+    examples = [Example("abcdef", "x", None, "1"), Example("ab", "y", None, "2")]
+    found = labelled_rows(examples, ("x", "y"), ByteTokenizer(), 4, start=7)
+    assert [row.tolist() for row in found.ids] == [[7, 97, 98, 99], [7, 97, 98]]
+    assert (found.n_cut, found.n_lost) == (1, 3)
+    assert found.labels.tolist() == [0, 1]
+
+
+def test_a_text_that_the_tokenizer_cannot_read_is_named() -> None:
+    from groundup import CharTokenizer
+
+    examples = [
+        Example("ab", "x", None, "a.csv, line 2"),
+        Example("aé", "y", None, "a.csv, line 3"),
+    ]
+    with pytest.raises(DataError, match=r"a\.csv, line 3: "):
+        labelled_rows(examples, ("x", "y"), CharTokenizer.train(["abc"]), 4)
+
+
+def test_class_weights_count_classes_alike_and_are_1_in_the_mean() -> None:
+    labels = np.array([0] * 90 + [1] * 9 + [2])
+    weights = class_weights(labels, 3, "weights")
+    assert np.isclose(weights[labels].mean(), 1)
+    assert np.allclose([weights[labels][labels == k].sum() for k in range(3)], 100 / 3)
+    assert class_weights(labels, 3, "none").tolist() == [1, 1, 1]
