@@ -107,7 +107,7 @@ def result(job: Record) -> Record:
     tokens = [source.rows(step * size, size).n_tokens for step in range(n)]
     return speed_of(clock.ticks, clock.losses, tokens) | {
         "planned_mib": made.plan(choices.config).memory["total"] / MIB,
-        "padding": source.order.padding_share(),
+        "padding": source.order.padding_share(n * size),
         "choices": {
             name: getattr(choices.config, name)
             for name in ("precision", "allocator", "checkpoint_activations")

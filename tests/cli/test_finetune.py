@@ -28,7 +28,9 @@ def test_a_classifier_is_made_shown_asked_and_gone_on_with(here: Groundup) -> No
     assert made.status == 0, made.err
     for part in (
         "Records     160 to learn from, 20 to validate, 20 to test",
-        "Labels      a 107, b 53",
+        "Labels      a 107, b 53 (to learn from)",
+        "Pooling     ",
+        " tokens/s",
         "the text is the field 'text', the label 'label'",
         "accuracy",
         "macro F1",
@@ -37,6 +39,7 @@ def test_a_classifier_is_made_shown_asked_and_gone_on_with(here: Groundup) -> No
         "groundup classify runs/c",
     ):
         assert part in made.out, made.out
+    assert "No samples yet" not in Path("runs/c/report.html").read_text()
     one = here("classify", "c", "aaaaaaaaaa")
     assert one.out.startswith(("a         a 9", "a         a >99.9%, b <0.1%")), one.out
     rows = json.loads(here("classify", "c", "aaaaaaaaaa", "bbbbbbbbbb" * 9, "--json").out)
@@ -50,17 +53,50 @@ def test_a_classifier_is_made_shown_asked_and_gone_on_with(here: Groundup) -> No
     assert of_file[0]["where"].startswith("records.csv, ")
     again = here(*MAKE, "--epochs", "8")
     assert "was finished already" in again.out
-    longer = here("resume", "c", "--extend", "90")
-    assert longer.status == 0, longer.err
+    longer = json.loads(here("resume", "c", "--extend", "90", "--json").out)
+    assert (longer["step"], longer["test"]["examples"]) == (90, 20)
     assert json.loads(Path("runs/c/classification.json").read_text())["step"] <= 90
 
 
 def test_a_text_that_is_cut_is_told(here: Groundup) -> None:
-    assert here(*MAKE, "--steps", "2", "--layers", "head", "--max-length", "8").status == 0
+    made = here(*MAKE, "--steps", "2", "--layers", "head", "--max-length", "8")
+    assert made.status == 0
+    assert "tokens/s" not in made.out, "a head on known vectors computes no tokens"
+    assert "Tokens per second" not in Path("runs/c/report.html").read_text()
     told = here("classify", "c", "aaaaaaaaaaaaaaaa")
     assert "1 of 1 texts are longer than the 8 tokens that this classifier reads" in told.err
     Path("hello").write_text("a file of this name")
     assert "--file hello reads the file of this name" in here("classify", "c", "hello").err
+    assert here("classify", "c", "🙂" * 200).status == 0  # no name of a file may be as long
+    lines = "a\x0bb\u2028c\x0cd\n\nb\r\n"  # of which only a newline ends one
+    Path("lines.txt").write_text(lines, newline="")
+    found = [
+        [
+            row["text"]
+            for row in json.loads(here("classify", "c", *words, "--json", stdin=lines).out)
+        ]
+        for words in (("-",), ("--file", "lines.txt"))
+    ]
+    assert found == [["a\x0bb\u2028c\x0cd", "b"]] * 2
+
+
+def test_what_is_left_out_of_a_file_is_told(
+    here: Groundup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here(*MAKE, "--steps", "2", "--layers", "head").status == 0
+    monkeypatch.setattr("groundup.cli.classify.AT_ONCE", 1)
+    assert here("classify", "c", "a", "b\udcff").error.startswith("text 2: ")
+    assert "left out empty lines: 2" in here("classify", "c", "-", stdin="a\n\n \nb\n").err
+    assert (
+        "nothing but empty lines" in here("classify", "c", "-", stdin="\n\n").err.splitlines()[-1]
+    )
+    assert here("classify", "c", "-", stdin="").status == 2
+    Path("in.jsonl").write_text('{"text": "a"}\n{"text": 3}\n{"text": null}\n{"text": "b"}\n')
+    assert "--on-bad-record skip" in here("classify", "c", "--file", "in.jsonl").error
+    some = here("classify", "c", "--file", "in.jsonl", "--on-bad-record", "skip")
+    assert len(some.out.splitlines()) == 3
+    assert "left out records" in some.err
+    assert "leave out one of the two" in here(*MAKE, "--steps", "2", "--epochs", "1").error
 
 
 def test_named_records_tell_what_the_base_has_read(
@@ -73,8 +109,11 @@ def test_named_records_tell_what_the_base_has_read(
     folder = RunFolder(Path("runs/base"))
     manifest = folder.read()
     folder.write(replace(manifest, data=replace(manifest.data, sources=["kjv"])))
-    make = ["finetune", "classify", "base", "--records", "testaments", "--steps", "1"]
+    Path("a.txt").write_text("Of this text it has learnt since. " * 99)
+    more = here("train", "a.txt", "--from", "base", "--run", "on", "--steps", "1", *QUICK)
+    assert more.status == 0, more.err
+    make = ["finetune", "classify", "on", "--records", "testaments", "--steps", "1"]
     done = here(*make, "--pooling", "mean", "--layers", "last", *QUICK)
     assert done.status == 0, done.err
-    assert "runs/base has learnt from kjv already" in " ".join(done.out.split())
+    assert "runs/on has learnt from kjv already" in " ".join(done.out.split())
     assert "by group" in done.out

@@ -25,6 +25,7 @@ def test_a_run_that_learns_on_in_part(groundup: Groundup, trained: Path) -> None
     assert 2 * width < last["learning_parameters"] < whole["parameters"]
     run = planned("--layers", "all", "--set", "max_length=5", "--set", "batch_size=3")["run"]
     assert run["tokens_per_step"] == 15
+    assert run["steps"] is None, "passes over texts that are not known yet"
     assert groundup("plan", trained.name, "--layers", "head", "--json").out
 
 

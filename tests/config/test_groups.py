@@ -71,7 +71,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("one of permutation, random, sliding", "x", "order"),
     ("one of auto, background, foreground", "x", "save"),
     ("one of stop, skip, back", "report", "on_nonfinite"),
-    ("one of report, stop, skip, back", "x", "on_spike"),
+    ("one of report, ignore, stop, skip, back", "x", "on_spike"),
     ("one of auto, cpu, cuda, mps", "x", "device"),
     ("one of auto, fp32, bf16", "x", "precision"),
     ("one of auto, on, off", "x", "compile shard checkpoint_activations"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -179,3 +180,13 @@ def test_what_are_no_probabilities_is_refused(
 def test_labels_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 1"):
         Classification(("a", "b"), np.array([0, 2]), np.full((2, 2), 0.5))
+
+
+def test_an_interval_of_many_classes_takes_little_memory() -> None:
+    confusion = np.eye(150, dtype=np.int64)
+    tracemalloc.start()
+    low, high = macro_f1_interval(confusion)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0 < low < high == 1
+    assert peak < 20e6  # all matrices would take 640 MB with their copy

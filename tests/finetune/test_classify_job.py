@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from groundup import load
-from groundup.base.errors import RunError, UsageError
-from groundup.finetune import TextClassifier, load_classifier
+from groundup import GPT, CharTokenizer, load, save
+from groundup.base.errors import DataError, RunError, UsageError
+from groundup.finetune import TextClassifier, classify_job, judge, load_classifier
 from groundup.finetune.classify_run import ClassifyRun
 from groundup.finetune.labelled_rows import labelled_rows
 from groundup.finetune.text_classifier import scores_of
+from groundup.finetune.vectors import vectors_of
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import newest_intact
-from tests.finetune.making import request, train, with_base, with_records
+from groundup.train import Recorder, drive
+from groundup.train.listener import Screen
+from tests.finetune.making import CONFIG, request, train, with_base, with_records
 from tests.processes import starting
 from tests.train.test_second_job import assert_same_bits, kept
 
@@ -61,6 +65,21 @@ def test_what_learns_is_kept_and_the_loaded_classifier_scores_as_the_trained_one
     assert mean_loss(classifier, ClassifyRun(request(folder / "run", layers))) == pytest.approx(
         last[0], rel=1e-5
     )
+
+
+def test_the_last_validation_is_what_the_classifier_says_whatever_it_learnt_in(
+    folder: Path,
+) -> None:
+    run = train(folder / "run", steps=4, precision="bf16", pooling="last").folder
+    found = mean_loss(load_classifier(run.path, "latest"), ClassifyRun(request(folder / "run")))
+    last = [x for x in starting.lines(run) if x.get("event") == "finished"]
+    assert last[0]["val_loss"] == pytest.approx(found, rel=1e-5)
+
+
+def test_all_texts_validate_a_head_as_their_vectors_are_there(folder: Path) -> None:
+    run = train(folder / "run", "head", steps=4, pooling="last", eval_tokens=50).folder
+    losses = [line["val_loss"] for line in starting.lines(run) if "val_loss" in line]
+    assert losses[-1] == losses[-2]  # of the last step, and of the whole split
 
 
 def mean_loss(classifier: TextClassifier, job: ClassifyRun) -> float:
@@ -115,6 +134,9 @@ def test_it_learns_and_is_judged_once_on_texts_it_has_not_seen(folder: Path) -> 
     before = run.classification.stat().st_mtime_ns
     assert train(folder / "run", steps=150).was_finished
     assert run.classification.stat().st_mtime_ns == before
+    run.classification.unlink()
+    assert train(folder / "run", steps=150).was_finished
+    assert judged(run) == found
 
 
 def test_the_pooling_is_chosen_once_with_its_reason(folder: Path) -> None:
@@ -182,6 +204,56 @@ def test_weights_make_a_rare_class_count_and_the_loss_stays_comparable(folder: P
     assert rows[1]["weights"].mean() == pytest.approx(1, rel=0.05)
     rare = rows[1]["labels"] == 1
     assert rows[1]["weights"][rare].sum() == pytest.approx(rows[1]["weights"][~rare].sum(), rel=0.1)
+
+
+def test_a_test_text_that_cannot_be_read_is_refused_before_training(folder: Path) -> None:
+    tokenizer = CharTokenizer.train(["label,text abcd 0123456789"])
+    save(GPT(CONFIG.replace(vocab_size=tokenizer.vocab_size)), tokenizer, folder / "chars")
+    (folder / "test.csv").write_text("label,text\na,aaaa\nb,bb é\n")
+    reading = {"test_sources": [str(folder / "test.csv")]}
+    asked = replace(request(folder / "run", steps=5), base=folder / "chars", reading=reading)
+    with pytest.raises(DataError, match=r"test\.csv, record 2: "):
+        drive(ClassifyRun(asked), Recorder(asked.folder), Screen())
+    assert not (folder / "run").exists()
+
+
+def test_all_is_computed_with_the_threads_of_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: dict[str, set[int]] = {"vectors": set(), "scores": set()}
+
+    def noted(what: str, function: Any) -> Any:
+        def call(*given: Any) -> Any:
+            used[what].add(torch.get_num_threads())
+            return function(*given)
+
+        return call
+
+    monkeypatch.setattr(classify_job, "vectors_of", noted("vectors", vectors_of))
+    monkeypatch.setattr(judge, "scores_of", noted("scores", scores_of))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = train(folder / "run", "head", steps=5).folder
+        run.report.unlink()  # as if it had been killed before that was written
+        train(folder / "run", "head", steps=5)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert used == {"vectors": {1}, "scores": {1}}
+
+
+def test_weights_count_in_the_validation_that_chooses_as_well(folder: Path) -> None:
+    run = train(folder / "run", "head", steps=4, pooling="last", balance="weights").folder
+    classifier, job = load_classifier(run.path, "latest"), ClassifyRun(request(folder / "run"))
+    rows = job.val_rows
+    scores = torch.from_numpy(scores_of(classifier.model, rows.ids))
+    counts = torch.from_numpy(np.bincount(job.train_rows.labels)).float()
+    truth, weights = torch.from_numpy(rows.labels), counts.sum() / (2 * counts)
+    expected = torch.nn.functional.cross_entropy(scores, truth, weights)
+    last = [x["val_loss"] for x in starting.lines(run) if x.get("event") == "finished"]
+    assert last[0] == pytest.approx(float(expected), rel=1e-5)
+    assert judged(run)["chosen_by"].endswith("every class counts alike")
 
 
 def test_newest_checkpoint_is_whole(folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from groundup import ByteTokenizer
-from groundup.base.errors import DataError
+from groundup.base.errors import DataError, UsageError
 from groundup.data.examples import Example
 from groundup.finetune.labelled_rows import (
     LabelledRows,
@@ -53,7 +53,17 @@ def test_sorting_leaves_little_padding() -> None:
     parts = np.split(lengths, range(16, 1000, 16))
     shuffled = 1 - lengths.sum() / sum(part.max() * len(part) for part in parts)
     assert shuffled > 0.5  # the texts are of very different lengths
-    assert texts.order.padding_share() < 0.1
+    assert texts.order.padding_share(1000) < 0.1
+
+
+@pytest.mark.parametrize("n", [1000, 1003, 1015])
+def test_all_passes_have_little_padding_though_none_ends_with_a_batch(n: int) -> None:
+    texts = source(16, n=n)
+    batches = [texts.rows(first, 16) for first in range(0, 160 * 60, 16)]
+    computed = sum(batch.arrays["tokens"].size for batch in batches)
+    share = 1 - sum(batch.n_tokens for batch in batches) / computed
+    assert share == pytest.approx(texts.order.padding_share(160 * 60))
+    assert share < 0.13  # and a third where batches of two passes run into each other
 
 
 def test_texts_are_cut_at_their_ends_and_counted() -> None:
@@ -62,6 +72,11 @@ def test_texts_are_cut_at_their_ends_and_counted() -> None:
     assert [row.tolist() for row in found.ids] == [[7, 97, 98, 99], [7, 97, 98]]
     assert (found.n_cut, found.n_lost) == (1, 3)
     assert found.labels.tolist() == [0, 1]
+
+
+def test_a_length_that_leaves_nothing_of_the_texts_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"max_length = 1: .* give 2 or more"):
+        labelled_rows([Example("ab", "x", None, "1")], ("x", "y"), ByteTokenizer(), 1, start=7)
 
 
 def test_a_text_that_the_tokenizer_cannot_read_is_named() -> None:

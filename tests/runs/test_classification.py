@@ -59,6 +59,7 @@ def spoilt(*path: Any, value: Any) -> Callable[[Any], None]:
         (spoilt("test", "classes", 0, "label", value=None), r"test.classes\[0\] has no label"),
         (spoilt("test", "confusion", value=[[1]]), "test.confusion is not a square of 2"),
         (spoilt("test", "classes", value=[]), "test.confusion is not a square of 0"),
+        (spoilt("test", "bins", value=[]), "test.bins is empty"),
         (spoilt("baselines", "majority", value=[]), r"baselines.majority is \[\]"),
         (spoilt("errors", value={}), "errors is {}"),
         (spoilt("left_out", "duplicates", value=1.5), "left_out.duplicates is 1.5"),

@@ -98,6 +98,7 @@ def test_a_leap_that_healed_is_said_beside_the_rest() -> None:
     said = verdict(training, curve(settled, every=20))
     assert said.startswith("Flat")
     assert said.endswith("The training loss leapt up once, first at step 300.")
+    assert "leapt" not in verdict(training, curve(settled, every=20), tells_leaps=False)
     assert "leapt" not in verdict(curve(settled, noise=0.3), curve(settled, every=20))
 
 

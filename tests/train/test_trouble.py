@@ -75,6 +75,8 @@ def test_a_leap_is_judged_by_the_median_and_told_once() -> None:
     assert robust_z(9.0, [*LOSSES, 1e9]) == pytest.approx(robust_z(9.0, LOSSES), rel=0.5)
     assert robust_z(2.0001, [2.0] * 60) < 1, "equal losses do not make every change a leap"
     assert examine(9.0, 1.0, [*LOSSES, 9.0], TrainConfig()) is None
+    assert examine(9.0, 1.0, LOSSES, TrainConfig(on_spike="ignore")) is None
+    assert examine(math.nan, 1.0, LOSSES, TrainConfig(on_spike="ignore")) is not None
 
 
 def test_weights_stay_bit_for_bit_and_the_batch_is_kept(

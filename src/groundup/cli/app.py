@@ -208,6 +208,8 @@ def _unparsed(error: Any, words: list[str]) -> str:
         message = unknown_flag(_flag_given(error.option_name, words), context)
     elif expected := next((one for kind, one in NUMBERS.items() if kind in message), None):
         message = f"{_value_given(error.param.opts, words)}: expected {expected}"
+    elif "extra argument" in message and words[:2] == ["finetune", "classify"]:
+        message += "; records are given by --records FILE"
     return f"{message}; see '{context.command_path} --help'" if context else message
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +18,13 @@ from groundup.cli.run_names import Run
 from groundup.cli.standard_io import input_lines
 
 if TYPE_CHECKING:
+    from groundup.data.reading_log import ReadingLog
     from groundup.finetune import Prediction, TextClassifier
 
 AT_ONCE = 512
 """Texts that are decided about, and shown, together."""
 LONGEST_SHOWN = 60
 """Characters of a text beside its label."""
-PLAIN = (".txt", ".text", ".md", "")
 
 Named = tuple[str, str]
 """Where a text stands, and the text."""
@@ -45,6 +46,9 @@ def classify(
     text_field: Annotated[
         str | None, typer.Option(help="The field of its records with the text.")
     ] = None,
+    on_bad_record: Annotated[
+        str, typer.Option(help="stop, or skip records that cannot be used.")
+    ] = "stop",
     checkpoint: Which = "best",
     device: Device = "cpu",
     as_json: AsJSON = False,
@@ -65,19 +69,26 @@ def classify(
     classifier_table(folder, folder.read())
     candidates(folder, checkpoint)
     for text in texts or ():
-        if text != "-" and len(text) < 256 and Path(text).is_file():
+        if text != "-" and _is_file(text):
             tell(f"{text}: taken as a text; --file {text} reads the file of this name")
     from groundup.finetune import load_classifier
 
     classifier = load_classifier(run, checkpoint, device)
     for notice in classifier.notices:
         tell(f"{notice}; using step {classifier.step}")
-    named = _named(texts or [], file or [], text_field)
+    from groundup.data.reading_log import ReadingLog
+
+    log = ReadingLog()
+    named = _named(texts or [], file or [], log, text_field=text_field, on_bad_record=on_bad_record)
     rows, n_cut = [], 0
     for part in _parts(named):
         predictions = _predicted(classifier, part)
         n_cut += sum(prediction.is_cut for prediction in predictions)
         rows += [_row(name, text, p) for (name, text), p in zip(part, predictions, strict=True)]
+    for what, left in log.left_out.items():
+        tell(f"left out {what}: {left['count']}")
+    if not rows:
+        raise UsageError("no text in what was given: nothing but empty lines; give one or more")
     if n_cut:
         tell(
             f"{n_cut} of {len(rows)} texts are longer than the {classifier.max_length} tokens that "
@@ -89,15 +100,19 @@ def classify(
         _show(rows)
 
 
-def _named(texts: list[str], files: list[Path], text_field: str | None) -> Iterator[Named]:
-    """Yield every text and where it stands."""
+def _is_file(text: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # a name too long, or in a closed folder
+        return Path(text).is_file()
+    return False
+
+
+def _named(texts: list[str], files: list[Path], log: ReadingLog, **reading: Any) -> Iterator[Named]:
+    """Yield every text and where it stands; `log` receives what was left out."""
     for number, text in enumerate(texts, 1):
         if text != "-":
             yield f"text {number}", text
             continue
-        for line_number, line in enumerate(input_lines(), 1):
-            if line.strip():
-                yield f"standard input, line {line_number}", line
+        yield from _lines("standard input", input_lines(), log)
     if not files:
         return
     from groundup.data import read_documents
@@ -106,16 +121,25 @@ def _named(texts: list[str], files: list[Path], text_field: str | None) -> Itera
 
     for path in files:
         is_records = format_of(path) in RECORD_FORMATS
-        if text_field is not None and not is_records:
-            raise UsageError(f"--text-field {text_field}: {path} has no fields; leave it out")
-        for document in read_documents([str(path)], text_field=text_field):
+        if reading["text_field"] is not None and not is_records:
+            raise UsageError(
+                f"--text-field {reading['text_field']}: {path} has no fields; leave it out"
+            )
+        for document in read_documents([str(path)], log=log, **reading):
             text = document.text()
             if is_records:
                 yield document.name, text
-                continue
-            for number, line in enumerate(text.splitlines(), 1):
-                if line.strip():
-                    yield f"{document.name}, line {number}", line
+            else:  # only a newline ends a line, as in `input_lines`
+                yield from _lines(document.name, text.removesuffix("\n").split("\n"), log)
+
+
+def _lines(source: str, lines: Iterable[str], log: ReadingLog) -> Iterator[Named]:
+    for number, line in enumerate(lines, 1):
+        where = f"{source}, line {number}"
+        if line.strip():
+            yield where, line
+        else:
+            log.skip("empty lines", where)
 
 
 def _parts(named: Iterator[Named]) -> Iterator[list[Named]]:
@@ -133,7 +157,7 @@ def _predicted(classifier: TextClassifier, part: list[Named]) -> list[Prediction
     for name, text in part:
         if not text.strip():
             raise UsageError(f"{name}: an empty text; give one with something to decide about")
-    return classifier.predict([text for _, text in part])
+    return classifier.predict([text for _, text in part], places=[name for name, _ in part])
 
 
 def _row(name: str, text: str, prediction: Prediction) -> dict[str, Any]:

@@ -147,6 +147,7 @@ def classify(
     stopped.
     """
     from groundup.config import TrainConfig, build, parse_assignments
+    from groundup.config.recipe import check_one_length
     from groundup.finetune.settings import (
         DEFAULT_EPOCHS,
         ClassifierSettings,
@@ -164,6 +165,7 @@ def classify(
     own |= _given(layers=layers, pooling=pooling, balance=balance, max_length=max_length)
     settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= _given(seed=seed, device=device, method=method)
+    check_one_length(settings)
     classifier = build(ClassifierSettings, own)
     if not {"steps", "minutes", "epochs"} & settings.keys() and extend is None:
         settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]

@@ -52,7 +52,12 @@ def plan(
     """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
-    from groundup.finetune.settings import ClassifierSettings, check_layers, training_defaults
+    from groundup.finetune.settings import (
+        DEFAULT_EPOCHS,
+        ClassifierSettings,
+        check_layers,
+        training_defaults,
+    )
 
     classes = GPTConfig, ClassifierSettings, TrainConfig
     changes, own, settings = parse_assignments(set_ or [], *classes)
@@ -62,6 +67,8 @@ def plan(
     if own:
         classifier = build(ClassifierSettings, own)
         settings = training_defaults(classifier.layers) | settings
+        if not {"steps", "minutes", "epochs"} & settings.keys():
+            settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]
         texts = planning.Texts(layers=classifier.layers, longest=classifier.max_length or 0)
     train = build(TrainConfig, settings)
     if own:

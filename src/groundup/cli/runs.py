@@ -89,7 +89,7 @@ def compare(
     rows += [
         [difference.key, *(_figure(value) for value in difference.values)]
         for difference in comparison.differences
-        if difference.key.partition(".")[0] in CAUSES
+        if difference.key.startswith(CAUSES)
     ]
     print_rows("", ["", *names], rows)
     say("Curves", str(write_comparison(runs, out)))

@@ -194,11 +194,9 @@ def _text_options(reading: dict[str, Any]) -> dict[str, Any]:
 
 def _check_length(settings: dict[str, Any], is_lengthened: bool) -> None:
     """Refuse two lengths; a new run without any takes `DEFAULT_MINUTES`."""
-    if {"steps", "epochs"} <= settings.keys():
-        raise UsageError(
-            f"steps = {settings['steps']} with epochs = {settings['epochs']}: passes over the text "
-            "are a number of steps too; leave out one of the two"
-        )
+    from groundup.config.recipe import check_one_length
+
+    check_one_length(settings)
     if not {"steps", "epochs"} & settings.keys() and not is_lengthened:
         settings.setdefault("minutes", DEFAULT_MINUTES)
 

@@ -86,7 +86,12 @@ def carry_out(
 def _result(outcome: TrainRun) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"run": str(outcome.folder.path), **asdict(outcome.progress)}
+    from groundup.runs.classification import read_classification
+
+    result = {"run": str(outcome.folder.path), **asdict(outcome.progress)}
+    if outcome.progress.finished and (found := read_classification(outcome.folder.classification)):
+        result["test"] = asdict(found.test)
+    return result
 
 
 def _print_end(

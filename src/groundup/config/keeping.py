@@ -49,7 +49,7 @@ class Safeguards(Settings):
     """Of a loss or gradient that is no finite number: stop, skip (the step is left out) or back
     (to the last checkpoint, with half the learning rate). The weights stay as they were."""
     on_spike: str = "report"
-    """Of a loss that leaps up: report, stop, skip or back."""
+    """Of a loss that leaps up: report, ignore, stop, skip or back."""
     spike_score: float = 10.0
     """How many deviations above the median of the last 100 losses a leap is."""
     max_skips: int = 10
@@ -60,4 +60,4 @@ class Safeguards(Settings):
         require_at_least(self, 0, "max_skips")
         require(self.spike_score > 0, "spike_score", self.spike_score, "a positive number")
         require_one_of(self, POLICIES, "on_nonfinite")
-        require_one_of(self, ("report", *POLICIES), "on_spike")
+        require_one_of(self, ("report", "ignore", *POLICIES), "on_spike")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from groundup.base.errors import ConfigError
 from groundup.config.fields import Settings, require, require_at_least, require_one_of
 
 OPTIMIZERS = ("muon", "adamw")
@@ -109,3 +112,12 @@ class Recipe(Settings):
     def sequences_per_step(self) -> int:
         """Sequences that one optimizer step learns from."""
         return self.batch_size * self.accumulation
+
+
+def check_one_length(given: Mapping[str, Any]) -> None:
+    """Refuse settings that were given by name and say the length of a training twice."""
+    if {"steps", "epochs"} <= given.keys():
+        raise ConfigError(
+            f"steps = {given['steps']} with epochs = {given['epochs']}: passes over the text are a "
+            "number of steps too; leave out one of the two"
+        )

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.base.errors import RunError
-from groundup.evaluate.calibration import RESAMPLES, SMALLEST, Calibration
+from groundup.evaluate.calibration import (
+    DRAWS,
+    FEWEST_RESAMPLES,
+    RESAMPLES,
+    SMALLEST,
+    Calibration,
+)
 from groundup.evaluate.intervals import ends_of, wilson
 from groundup.runs.classification import (
     ClassFigures,
@@ -120,7 +126,11 @@ def macro_f1(confusion: npt.NDArray[Any]) -> Floats:
     is neither is left out. So does scikit-learn's `f1_score(average="macro", zero_division=0)`.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    return _mean_f1(right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
+
+
+def _mean_f1(right: npt.NDArray[Any], both: npt.NDArray[Any]) -> Floats:
+    """Return the same of the counts (..., k) of each class: right, and true plus predicted."""
     seen = both > 0
     mean = np.sum(2 * right / np.where(seen, both, 1), axis=-1) / seen.sum(axis=-1)
     return np.asarray(mean, dtype=np.float64)
@@ -155,13 +165,15 @@ def macro_f1_interval(confusion: Ints, seed: int = 0, resamples: int = RESAMPLES
     cases of three.
     """
     rng, k = np.random.default_rng(seed), len(confusion)
-    rows = [
-        row.sum() * rng.dirichlet(row + k**-2.0, size=resamples)
-        if row.any()
-        else np.zeros((resamples, k))
-        for row in confusion
-    ]
-    low, high = ends_of(macro_f1(np.stack(rows, axis=1)))
+    resamples = min(resamples, max(FEWEST_RESAMPLES, DRAWS // k**2))
+    # Sums alone are kept: all matrices of 1,000 classes would take gigabytes.
+    right, predicted = np.zeros((resamples, k)), np.zeros((resamples, k))
+    for i, row in enumerate(confusion):
+        if row.any():
+            drawn = row.sum() * rng.dirichlet(row + k**-2.0, size=resamples)
+            right[:, i] = drawn[:, i]
+            predicted += drawn
+    low, high = ends_of(_mean_f1(right, predicted + confusion.sum(axis=1)))
     value = float(macro_f1(confusion))
     return min(low, value), max(high, value)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from groundup.base.errors import DataError, shown
 from groundup.config import TrainConfig, as_table, build
+from groundup.config.recipe import check_one_length
 from groundup.data.duplicates import without_repeated
 from groundup.data.examples import Example
 from groundup.data.labels import in_order
@@ -65,6 +66,7 @@ def classify(
     examples = _examples(texts, labels)
     own = {"layers": layers, "pooling": pooling, "balance": balance, "max_length": max_length}
     asked = build(ClassifierSettings, {k: v for k, v in own.items() if v is not None})
+    check_one_length(settings)
     if not {"steps", "minutes", "epochs"} & settings.keys():
         settings["epochs"] = DEFAULT_EPOCHS[asked.layers]
     keeper = Keeper()
@@ -72,6 +74,8 @@ def classify(
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
     check_layers(asked, train)
     job = InPython(model, tokenizer, examples, asked, train)
+    # What stays as it is here may learn elsewhere; adapters are to be merged before that.
+    learnt = {} if train.adapts else {p: p.requires_grad for p in model.parameters()}
     try:
         for line in job.notices:
             screen.notice(line)
@@ -84,6 +88,8 @@ def classify(
         )
     finally:
         screen.console.close()
+        for parameter, learns in learnt.items():
+            parameter.requires_grad_(learns)
     return TextClassifier(
         model=job.made.eval(),
         tokenizer=tokenizer,
@@ -95,6 +101,8 @@ def classify(
 
 def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[Example]:
     check_texts(texts)
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise DataError(f"labels: expected a list of labels, but got {type(labels).__name__}")
     if len(texts) != len(labels):
         raise DataError(f"{len(texts):,} texts and {len(labels):,} labels: expected one for each")
     for number, label in enumerate(labels, 1):
@@ -104,7 +112,8 @@ def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[Example]:
                 "[str(label) for label in labels]"
             )
     pairs = zip(texts, labels, strict=True)
-    return [Example(text, label, None, f"text {n}") for n, (text, label) in enumerate(pairs, 1)]
+    # Not numpy's strings, which would show as such wherever a label does.
+    return [Example(str(t), str(label), None, f"text {n}") for n, (t, label) in enumerate(pairs, 1)]
 
 
 class InPython(ClassifyJob):

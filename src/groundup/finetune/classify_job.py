@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ class Found:
     """What a validation of a classifier found."""
 
     loss: float
-    """Mean cross entropy of a text, in nats; each text counts alike."""
+    """Mean cross entropy of a text, in nats; texts count as they do in training."""
     tokens: int
     accuracy: float
     macro_f1: float
@@ -123,6 +124,11 @@ class ClassifyJob(Job[Classifier]):
             examples, self.labels, self.tokenizer, self.max_length, self.start_token
         )
 
+    @cached_property
+    def weights(self) -> Floats:
+        """What a text of each label counts."""
+        return class_weights(self.train_rows.labels, len(self.labels), self.asked.balance)
+
     @property
     def widest(self) -> GPTConfig:
         """The model with a context as long as the longest text."""
@@ -154,7 +160,9 @@ class ClassifyJob(Job[Classifier]):
         """Choose what the head sees, where that was left open; return what run.toml says."""
         settings, reasons = as_table(self.asked), dict[str, str]()
         if self.asked.pooling == AUTO:
-            settings["pooling"], reasons["pooling"] = self._better_pooling(screen)
+            better, why = self._better_pooling(screen)
+            settings["pooling"], reasons["pooling"] = better, why
+            screen.decided("Pooling", f"{better}: {why}")
         settings["max_length"] = self.max_length
         return {"labels": list(self.labels), "settings": settings, "reasons": reasons}
 
@@ -213,9 +221,7 @@ class ClassifyJob(Job[Classifier]):
 
     def source(self, settings: TrainConfig) -> Source:
         """Return the texts to learn from; where only a head learns, their vectors."""
-        rows = self.train_rows
-        weights = class_weights(rows.labels, len(self.labels), self.asked.balance)
-        how = weights, settings.batch_size, settings.seed
+        rows, how = self.train_rows, (self.weights, settings.batch_size, settings.seed)
         if self.asked.layers == "head":
             return LabelledVectors(rows, self._vectors("train")[self.pooling], *how)
         return LabelledRows(rows, *how)
@@ -235,23 +241,25 @@ class ClassifyJob(Job[Classifier]):
         rows = self.val_rows
         if not rows.ids:
             return None
-        n = len(rows.ids)
-        if most is not None:
+        n, is_head = len(rows.ids), self.asked.layers == "head"
+        if most is not None and not is_head:  # vectors are there already, and all cost nothing
             n = max(1, int(np.searchsorted(np.cumsum(rows.lengths), most, side="right")))
         n_tokens = int(rows.lengths[:n].sum())
-        if self.asked.layers == "head":
+        if is_head:
             vectors = torch.from_numpy(self._vectors("val")[self.pooling][:n])
             with torch.no_grad():
                 scores = step.model.scores(vectors.to(choices.device)).float().cpu().numpy()
         else:
-            with choices.autocast():
+            # The last one, of all texts, is what `groundup classify` will find: in fp32.
+            with choices.autocast() if most else contextlib.nullcontext():
                 scores = world.within(
                     lambda: scores_of(step.model, rows.ids[:n], lambda *done: between())
                 )
         truth, predicted = rows.labels[:n], scores.argmax(axis=1)
         likely = softmax(scores)[np.arange(n), truth]
+        losses = -np.log(np.maximum(likely, np.finfo(np.float64).tiny))
         return Found(
-            loss=float(-np.log(np.maximum(likely, np.finfo(np.float64).tiny)).mean()),
+            loss=float(np.average(losses, weights=self.weights[truth])),
             tokens=n_tokens,
             accuracy=float((predicted == truth).mean()),
             macro_f1=float(macro_f1(confusion(truth, predicted, len(self.labels)))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from groundup.base.words import counted
@@ -90,19 +91,23 @@ class ClassifyRun(ClassifyJob):
                 f"{self.request.base} has learnt from {source} already, the texts of "
                 "validation and test among it"
             )
-        cut = self.train_rows.n_cut, self.val_rows.n_cut
-        if sum(cut):
-            n = len(self.train_rows.ids) + len(self.val_rows.ids)
-            lost = self.train_rows.n_lost + self.val_rows.n_lost
+        # Those of the test, too: what cannot be read there is refused now, not after training.
+        splits = self.train_rows, self.val_rows, self._rows("test")
+        if n_cut := sum(rows.n_cut for rows in splits):
+            n, n_lost = sum(len(rows.ids) for rows in splits), sum(rows.n_lost for rows in splits)
             screen.notice(
-                f"{sum(cut):,} of {counted(n, 'text')} cut at max_length = {self.max_length}: "
-                f"{counted(lost, 'token')} left out"
+                f"{n_cut:,} of {counted(n, 'text')} cut at max_length = {self.max_length}: "
+                f"{counted(n_lost, 'token')} left out"
             )
 
     def _read_before(self) -> list[str]:
         """Return the texts that named records are made of and that the base was trained on."""
-        folder = RunFolder(self.request.base)
-        learnt = (folder.read().data.sources if folder.exists() else None) or []
+        learnt, seen, base = set[str](), set[str](), str(self.request.base)
+        while base not in seen and (folder := RunFolder(Path(base))).exists():
+            seen.add(base)
+            manifest = folder.read()
+            learnt.update(manifest.data.sources or ())
+            base = str(manifest.origin.run) if manifest.origin else base  # what it came from
         named = (RECORD_SETS[name] for name in self.request.records if name in RECORD_SETS)
         return [one.corpus.name for one in named if one.corpus.name in learnt]
 
@@ -149,9 +154,14 @@ class ClassifyRun(ClassifyJob):
         gc.collect()
         judge(folder, self.data, cut, padding, screen)
 
+    def is_judged(self, folder: RunFolder) -> bool:
+        """Return whether the figures of the test are there."""
+        return folder.classification.exists()
+
     def _padding(self, folder: RunFolder) -> float | None:
         """Return the share of padding in what was computed: nothing where vectors were learnt."""
         if self.asked.layers == "head":
             return None
         settings = folder.train_config(folder.read())
-        return Order(self.train_rows.lengths, settings.batch_size, settings.seed).padding_share()
+        order = Order(self.train_rows.lengths, settings.batch_size, settings.seed)
+        return order.padding_share(settings.steps * settings.sequences_per_step)

@@ -34,7 +34,7 @@ def judge(
     found = Classification(labels, rows.labels, softmax(scores))
     record = ClassificationRecord(
         step=classifier.step,
-        chosen_by="lowest loss on the validation texts",
+        chosen_by="lowest loss on the validation texts" + _weighted(folder),
         split=data.split_rule,
         test=found.figures,
         baselines=baselines(examples, labels, found),
@@ -47,3 +47,9 @@ def judge(
         seconds=read_run(folder.path).last("seconds"),
     )
     write_classification(folder.classification, record)
+
+
+def _weighted(folder: RunFolder) -> str:
+    job = folder.read().job
+    balance = ((job and job.settings) or {}).get("balance")
+    return ", of which every class counts alike" if balance == "weights" else ""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.base.errors import DataError, TokenizerError
+from groundup.base.errors import DataError, TokenizerError, UsageError
 from groundup.data.batch import Batch
 from groundup.data.batches import GOLDEN, mix, permute
 from groundup.data.examples import Example
@@ -64,9 +64,15 @@ def tokenized(
     """Return the tokens of each text, at most `max_length`, how many were cut, and by how much.
 
     `places` are what the texts are called in an error; `start` is the token that begins every
-    text, where the model knows one. Raises `DataError` for a text of which no token is left.
+    text, where the model knows one. Raises `DataError` for a text of which no token is left, and
+    `UsageError` where that is so of all.
     """
     begin = [] if start is None else [start]
+    if max_length <= len(begin):
+        raise UsageError(
+            f"max_length = {max_length}: the token that begins every text takes that, and nothing "
+            "of the text is read; give 2 or more"
+        )
     rows, n_cut, n_lost = [], 0, 0
     for text, where in zip(texts, places, strict=True):
         try:
@@ -126,9 +132,9 @@ class Order:
         places = np.arange(first, first + n)
         return np.array([self.of_pass(p // n_rows)[p % n_rows] for p in places.tolist()], np.int64)
 
-    def padding_share(self) -> float:
-        """Return which part of the places that a first pass computes is padding."""
-        lengths = self.lengths[self.of_pass(0)]
+    def padding_share(self, n_rows: int) -> float:
+        """Return which part of the places that the first so many rows take is padding."""
+        lengths = self.lengths[self.rows(0, n_rows)]
         parts = np.split(lengths, range(self.batch_size, len(lengths), self.batch_size))
         computed = sum(int(part.max()) * len(part) for part in parts)
         return 1 - int(lengths.sum()) / max(1, computed)
@@ -138,17 +144,20 @@ class Order:
         key = np.array([number], np.uint64) + np.uint64(GOLDEN)
         keys = mix(mix(key) ^ self._seed)
         rows = permute(np.arange(n, dtype=np.uint64), n, np.repeat(keys, n)).astype(np.int64)
+        # The first rows fill the batch that the pass before has begun, so that the others are
+        # batches of this pass, and not the end of one with the beginning of the next.
+        fill, rows = np.split(rows, [-number * n % self.batch_size])
         several = self.batch_size * SORTED_BATCHES
-        for begin in range(0, n, several):
+        for begin in range(0, len(rows), several):
             part = rows[begin : begin + several]
             rows[begin : begin + several] = part[np.argsort(self.lengths[part], kind="stable")]
-        whole = n - n % self.batch_size  # a batch that is not full stays the last one
+        whole = len(rows) - len(rows) % self.batch_size  # a batch not full stays the last one
         batches = rows[:whole].reshape(-1, self.batch_size)
         if len(batches) > 1:
             ranks = np.arange(len(batches), dtype=np.uint64)
             shuffled = permute(ranks, len(batches), np.repeat(mix(keys + np.uint64(1)), len(ranks)))
             batches = batches[shuffled.astype(np.int64)]
-        return np.concatenate([batches.ravel(), rows[whole:]])
+        return np.concatenate([fill, batches.ravel(), rows[whole:]])
 
 
 class LabelledRows:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import RunError, UsageError
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.labelled_rows import Ids, padded, tokenized
 from groundup.model import evaluation_mode
@@ -57,17 +57,28 @@ class TextClassifier:
     metrics: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     """What was measured while it was trained, where it has just been."""
 
-    def predict(self, texts: Sequence[str], progress: OnProgress = silent) -> list[Prediction]:
+    def predict(
+        self,
+        texts: Sequence[str],
+        progress: OnProgress = silent,
+        places: Sequence[str] | None = None,
+    ) -> list[Prediction]:
         """Return the label of each text, and the probability of every label.
 
-        Raises `UsageError` for what is no text, and `DataError` for characters that the
-        tokenizer does not know.
+        `places` are what the texts are called in an error, where not "text 1" and so on.
+        Raises `UsageError` for what is no text, `DataError` for characters that the tokenizer
+        does not know, and `RunError` for scores that are no numbers.
         """
         check_texts(texts)
-        places = [f"text {number}" for number in range(1, len(texts) + 1)]
+        places = places or [f"text {number}" for number in range(1, len(texts) + 1)]
         ids, _, _ = tokenized(texts, places, self.tokenizer, self.max_length + 1, self.start)
         cut = [row[: self.max_length] for row in ids]
         probabilities = softmax(scores_of(self.model, cut, progress))
+        if not np.isfinite(probabilities).all():
+            raise RunError(
+                "the classifier's scores are no finite numbers, and decide nothing; train it again "
+                "with a smaller learning_rate"
+            )
         return [
             Prediction(
                 label=self.labels[int(row.argmax())],

@@ -22,6 +22,7 @@ from groundup.report.sections import (
     samples,
 )
 from groundup.runs.classification import read_classification
+from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import RunFolder
 from groundup.runs.record import read_run
 
@@ -36,11 +37,12 @@ def write_report(run: Path, state: str | None = None) -> Path:
     """
     record = read_run(run)
     record = replace(record, state=state or record.state)
+    is_classifier = record.manifest.kind == CLASSIFIER  # which writes nothing
     sections = [
         Section("figures", "Key figures", key_figures(record)),
         *(tested := _classification(RunFolder(run))),
         Section("curves", "Curves", curves(record)),
-        Section("samples", "Samples", samples(record)),
+        *([] if is_classifier else [Section("samples", "Samples", samples(record))]),
         Section("architecture", "Architecture", architecture(record.config, record.stored)),
         Section("plan", "Plan against measured", plan_and_measured(record)),
         Section("repeat", "How to repeat it", repetition(record)),

@@ -23,8 +23,8 @@ from groundup.runs.record import Point, RunRecord, number, read_run
 
 CURVE_POINTS = 1000
 """Points of a curve that `Comparison.as_dict` gives."""
-CAUSES = ("model", "train", "data")
-"""Tables of run.toml that determine a run; the others follow from them or say where it ran."""
+CAUSES = ("model.", "train.", "data.", "job.settings.")
+"""What determines a run in run.toml; the rest follows from it or says where it ran."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _difference_tables(comparison: Comparison) -> str:
         return [
             [esc(d.key), *("–" if value is None else esc(value) for value in d.values)]
             for d in comparison.differences
-            if (d.key.partition(".")[0] in CAUSES) == causes
+            if d.key.startswith(CAUSES) == causes
         ]
 
     causes, rest = rows(True), rows(False)

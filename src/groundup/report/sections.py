@@ -80,9 +80,15 @@ def key_figures(run: RunRecord) -> str:
         wall = run.last("wall_seconds")
         remark = f"{duration(wall)} with validation and samples" if wall else "in training steps"
         facts.append(("Training time", duration(seconds), remark))
-    if seconds and tokens:
+    if seconds and tokens and _computes_tokens(run):
         facts.append(("Speed", f"{short(tokens / seconds)}/s", "tokens, mean over the run"))
     return cards(facts)
+
+
+def _computes_tokens(run: RunRecord) -> bool:
+    """Tell whether steps compute tokens; those of a classifier's head see vectors known before."""
+    job = run.manifest.job
+    return not (job and job.settings) or job.settings.get("layers") != "head"
 
 
 def _labels(run: RunRecord) -> list[str] | None:
@@ -131,12 +137,10 @@ def curves(run: RunRecord) -> str:
             from_zero=True,
         ),
         Chart(title="Gradient norm", series=_with_average("before clipping", norm, 3)),
-        Chart(
-            title="Tokens per second",
-            series=_with_average("as measured", speed, 2),
-            from_zero=True,
-        ),
     ]
+    if _computes_tokens(run):
+        measured = _with_average("as measured", speed, 2)
+        others.append(Chart(title="Tokens per second", series=measured, from_zero=True))
     said = f'<p class="verdict">{esc(run.verdict)}</p>' if run.verdict else ""
     return (
         f'{said}<div class="charts"><div class="first">{chart_figure(loss)}</div>'

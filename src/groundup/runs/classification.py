@@ -174,6 +174,8 @@ def _check_sizes(name: str, figures: Figures) -> None:
     k = len(figures.classes)
     if k < 2 or [len(row) for row in figures.confusion] != [k] * k:
         raise ValueError(f"{name}.confusion is not a square of {k} classes, of two or more")
+    if not figures.bins:
+        raise ValueError(f"{name}.bins is empty")
 
 
 def _built(kind: Any, value: Any, name: str) -> Any:

@@ -120,10 +120,10 @@ def most_confused(test: Figures) -> list[tuple[str, str, int]]:
 def left_out(record: ClassificationRecord) -> str:
     """Say what was not used or cut, "" where nothing was."""
     parts = [f"{count:,} {reason}" for reason, count in record.left_out.items() if count]
-    said = f"Records left out: {', '.join(parts)}. " if parts else ""
     if record.cut:
-        said += f"Texts cut to {counted(record.context_length, 'token')}: {record.cut:,}."
-    return said.strip()
+        longest = counted(record.context_length, "token")
+        parts.append(f"the ends of {counted(record.cut, 'text')} longer than {longest}")
+    return "; ".join(parts)
 
 
 def doubts(record: ClassificationRecord) -> Iterator[str]:

@@ -36,6 +36,7 @@ def classifier_table(folder: RunFolder, manifest: Manifest) -> ClassifierTable:
     labels, settings = manifest.job.labels or [], manifest.job.settings or {}
     pooling, length = settings.get("pooling"), settings.get("max_length")
     known = len(labels) > 1 and all(isinstance(label, str) for label in labels)
+    known = known and len(set(labels)) == len(labels)
     if not known or pooling not in POOLINGS or type(length) is not int or length < 1:
         raise RunError(
             f"{folder.manifest}: expected labels, settings.pooling and settings.max_length in "

@@ -74,7 +74,9 @@ class RunRecord:
     @cached_property
     def verdict(self) -> str:
         """What the curves mean, in words; "" where nothing was trained."""
-        words = verdict(self.points("train_loss"), self.points("val_loss"))
+        told = (self.manifest.train or {}).get("on_spike") != "ignore"
+        losses = self.points("train_loss"), self.points("val_loss")
+        words = verdict(*losses, tells_leaps=told)
         if not words or self.state == "finished":
             return words
         return f"Up to step {self.step:,}: {words[0].lower()}{words[1:]}"

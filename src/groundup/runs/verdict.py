@@ -32,7 +32,7 @@ LEAP = 10.0
 """A line so many median absolute deviations above that median, and by `DIVERGED` of it, leapt."""
 
 
-def verdict(training: Points, validation: Points) -> str:
+def verdict(training: Points, validation: Points, *, tells_leaps: bool = True) -> str:
     """Say whether a run still learns, is done, overfits or diverged, "" before its first line.
 
     Both are (step, loss) in the order of the steps; a loss may be NaN or infinite.
@@ -43,7 +43,8 @@ def verdict(training: Points, validation: Points) -> str:
         return "Diverged: the training loss is no finite number. Try a smaller learning_rate."
     finite = [p for p in training if math.isfinite(p[1])]
     learnt = [p for p in validation if p[0] > 0 and math.isfinite(p[1])]
-    return _divergence(finite) or _course(finite, learnt) + _leaps(finite)
+    leaps = _leaps(finite) if tells_leaps else ""
+    return _divergence(finite) or _course(finite, learnt) + leaps
 
 
 def _course(training: Points, validation: Points) -> str:

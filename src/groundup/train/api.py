@@ -202,6 +202,12 @@ class InMemory(Screen):
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
         """Note how many steps there will be."""
         self.console.steps = choices.config.steps
+        self.console.tells_speed = plan.flops_per_token != 0
+
+    def decided(self, label: str, text: str) -> None:
+        """Show what was chosen."""
+        if self.show:
+            self.console.decided(label, text)
 
     def resumed(self, progress: Progress) -> None:
         """Say where training goes on."""

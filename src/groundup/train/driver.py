@@ -72,13 +72,13 @@ def drive(
         job.take_over(manifest)
         choices, progress = _choices(manifest, job, ranks.size), progress_at(checkpoint)
         was_finished = progress.finished and progress.step >= choices.config.steps
+        held.enter_context(choices.in_force())
         if not was_finished:
             if ranks.rank:
                 job.prepare(screen)  # as the first process has done
             plan = job.plan(choices.config)
             check_fits(plan)
             manifest = with_plan(manifest, plan)
-            held.enter_context(choices.in_force())
             told = [] if ranks.rank else [keeper, screen, *listeners]
             trainer = _trainer(job, keeper, manifest, choices, saved, ranks, told, started)
             if ranks.rank == 0:
@@ -93,7 +93,8 @@ def drive(
                 progress = trainer.fit(requests)
             requests.patient = False
             del trainer  # what judges the run does so with the model that it has become
-        if ranks.rank == 0 and not (was_finished and keeper.folder.report.exists()):
+        is_told = keeper.folder.report.exists() and job.is_judged(keeper.folder)
+        if ranks.rank == 0 and not (was_finished and is_told):
             if progress.finished:
                 job.finish(keeper.folder, screen)
             # The lock is still held, so that the files alone would tell of a running trainer.
@@ -120,7 +121,8 @@ def _decide(
         manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
     else:
         check_new(keeper.folder, job.extend)
-        decided = job.decide(choices, screen)
+        with choices.in_force():  # as it is when the run goes on
+            decided = job.decide(choices, screen)
         manifest = new_manifest(job, choices, identity.request, decided)
     return manifest.as_table(), keeper.newest(screen.notice)
 

@@ -45,6 +45,8 @@ def examine(
     for name, value in (("loss", loss), ("gradient", norm)):
         if not math.isfinite(value):
             return Trouble("not finite", f"the {name} is not finite", config.on_nonfinite)
+    if config.on_spike == "ignore":
+        return None
     score = robust_z(loss, recent)
     # A loss that stays high is told of once.
     if score > config.spike_score >= robust_z(recent[-1], recent[:-1]):

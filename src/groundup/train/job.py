@@ -103,6 +103,10 @@ class Job(ABC, Generic[M]):
     def finish(self, folder: RunFolder, screen: Screen) -> None:
         """Judge what the finished run in `folder` has become; the first process does so."""
 
+    def is_judged(self, folder: RunFolder) -> bool:
+        """Return whether all is there that `finish` leaves; it is called again where not."""
+        return True
+
     def evaluate(
         self, step: Step[M], choices: Choices, world: Alone, most: int | None, between: Between
     ) -> Validation | None:

@@ -54,6 +54,9 @@ class Screen(Listener):
     def prepared_records(self, data: LabelledData) -> None:
         """Receive the labelled records that training will read."""
 
+    def decided(self, label: str, text: str) -> None:
+        """Receive what was chosen for the job itself, and why."""
+
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
         """Receive what is about to be trained, and where it is written."""
 

@@ -50,6 +50,8 @@ class ConsoleScreen(Screen):
         self.console = console
         self.live = console.is_terminal and not console.is_jupyter
         self.steps = 0
+        self.tells_speed = True
+        """Whether steps compute tokens; those of a head on vectors do not."""
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._train_loss = float("nan")
@@ -95,10 +97,16 @@ class ConsoleScreen(Screen):
             f"{label} {n:,}" for label, n in [*counts["train"].items()][:MOST_CLASSES]
         )
         more = len(data.labels) - MOST_CLASSES
-        self.line("Labels", classes + (f" and {more} more" if more > 0 else ""))
         self.line("", data.split_rule)
+        more_labels = f" and {more} more" if more > 0 else ""
+        self.line("Labels", f"{classes}{more_labels} (to learn from)")
         for line in data.notices:
             self.notice(line)
+
+    def decided(self, label: str, text: str) -> None:
+        """Say what was chosen for the job itself, and why."""
+        self.close()
+        self.line(label, text)
 
     def planned(self, plan: Plan, choices: Choices, folder: RunFolder) -> None:
         """Show the plan of the run."""
@@ -108,7 +116,7 @@ class ConsoleScreen(Screen):
         threads = counted(c.threads, "thread")
         self.line("Machine", f"{c.device}, {c.precision}, {threads}, compile {c.compile}")
         self.line("Run", str(folder.path))
-        self.steps = c.steps
+        self.steps, self.tells_speed = c.steps, plan.flops_per_token != 0
 
     def notice(self, text: str) -> None:
         """Show one line the user should know."""
@@ -137,9 +145,10 @@ class ConsoleScreen(Screen):
         if "tokens_per_second" in record:
             self._train_loss = record.get("train_loss", self._train_loss)
             self._tokens_per_second = record["tokens_per_second"]
-            self._watch(self._tokens_per_second)
+            if self.tells_speed:
+                self._watch(self._tokens_per_second)
             if self.live and self.steps:
-                speed = f"  {self._tokens_per_second:,.0f} tokens/s"
+                speed = f"  {self._tokens_per_second:,.0f} tokens/s" * self.tells_speed
                 figures = f"loss {self._train_loss:.3f}" + speed * (self.console.width >= NARROW)
                 self._show("Training", record["step"], self.steps, figures)
         if "val_loss" in record:
@@ -177,7 +186,8 @@ class ConsoleScreen(Screen):
             return
         if record["step"]:
             words.insert(0, f"loss {self._train_loss:.4f}")
-            words.append(f"{self._tokens_per_second:,.0f} tokens/s")
+            if self.tells_speed:
+                words.append(f"{self._tokens_per_second:,.0f} tokens/s")
             left = max(0, self.steps - record["step"]) * record["seconds"] / record["step"]
             if left:
                 words.append(f"{duration(left)} left")
