@@ -48,7 +48,9 @@ def test_a_classifier_is_made_shown_asked_and_gone_on_with(here: Groundup) -> No
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
     piped = here("classify", "c", "-", stdin="aaaaaaaaaa\n\nbbbbbbbbbb\n").out.splitlines()
     assert [line.split()[0] for line in piped] == ["label", "a", "b"]
-    of_file = json.loads(here("classify", "c", "--file", "records.csv", "--json").out)
+    asked = here("classify", "c", "--file", "records.csv", "--json")
+    assert "the text is the field 'text'" in asked.err  # as it was guessed
+    of_file = json.loads(asked.out)
     assert len(of_file) == 200
     assert of_file[0]["where"].startswith("records.csv, ")
     again = here(*MAKE, "--epochs", "8")
@@ -86,7 +88,7 @@ def test_what_is_left_out_of_a_file_is_told(
     assert here(*MAKE, "--steps", "2", "--layers", "head").status == 0
     monkeypatch.setattr("groundup.cli.classify.AT_ONCE", 1)
     assert here("classify", "c", "a", "b\udcff").error.startswith("text 2: ")
-    assert "left out empty lines: 2" in here("classify", "c", "-", stdin="a\n\n \nb\n").err
+    assert "skipped empty lines: 2" in here("classify", "c", "-", stdin="a\n\n \nb\n").err
     assert (
         "nothing but empty lines" in here("classify", "c", "-", stdin="\n\n").err.splitlines()[-1]
     )
@@ -95,7 +97,7 @@ def test_what_is_left_out_of_a_file_is_told(
     assert "--on-bad-record skip" in here("classify", "c", "--file", "in.jsonl").error
     some = here("classify", "c", "--file", "in.jsonl", "--on-bad-record", "skip")
     assert len(some.out.splitlines()) == 3
-    assert "left out records" in some.err
+    assert "skipped records" in some.err
     assert "leave out one of the two" in here(*MAKE, "--steps", "2", "--epochs", "1").error
 
 

@@ -85,8 +85,8 @@ def classify(
         predictions = _predicted(classifier, part)
         n_cut += sum(prediction.is_cut for prediction in predictions)
         rows += [_row(name, text, p) for (name, text), p in zip(part, predictions, strict=True)]
-    for what, left in log.left_out.items():
-        tell(f"left out {what}: {left['count']}")
+    for line in log.lines():  # which field was taken for the text, and what was left out
+        tell(line)
     if not rows:
         raise UsageError("no text in what was given: nothing but empty lines; give one or more")
     if n_cut:
