@@ -12,7 +12,7 @@ from groundup.data.duplicates import without_repeated
 from groundup.data.examples import Example
 from groundup.data.labels import in_order
 from groundup.data.reading_log import ReadingLog
-from groundup.data.stratified import split_by_text
+from groundup.data.stratified import spelling_notices, split_by_text
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.settings import (
@@ -74,6 +74,7 @@ def classify(
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
     check_layers(asked, train)
     job = InPython(model, tokenizer, examples, asked, train)
+    job.screen = screen
     # What stays as it is here may learn elsewhere; adapters are to be merged before that.
     learnt = {} if train.adapts else {p: p.requires_grad for p in model.parameters()}
     try:
@@ -131,7 +132,7 @@ class InPython(ClassifyJob):
         self.asked, self.settings = asked, settings
         log = ReadingLog()
         kept = without_repeated(examples, log)
-        self.notices = log.lines()
+        self.notices = [*log.lines(), *spelling_notices(kept)]
         self.splits = split_by_text(kept, SPLIT_SEED, ("val",))
         self.kept = kept
         self.labels = in_order(example.label for example in kept)
