@@ -137,6 +137,9 @@ def test_decisions_are_shown_as_they_come(here: Groundup, monkeypatch: pytest.Mo
     Path("in.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n{"text": 3}\n')
     cut = here("classify", "c", "--file", "in.jsonl")
     assert "in.jsonl, line 3" in cut.error
+    assert here("classify", "c", "--file", "in.jsonl", "--json").out.endswith("}\n"), (
+        "no whole list"
+    )
     assert len(cut.out.splitlines()) == 3, "what was decided before is shown"
     lost = here("classify", "c", "--file", "in.jsonl", "--file", "nowhere.txt")
     assert "nowhere.txt" in lost.error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.base.errors import UsageError
@@ -77,6 +79,65 @@ def test_fewer_bits_and_few_rows_are_left_to_pytorch() -> None:
     assert relative(found[1].float(), expected[1].float()) < 1e-2
 
 
+@exact_here
+@pytest.mark.parametrize(("weight", "bias"), [((8,), None), ((4, 8), (40, 4))])
+def test_shapes_that_no_layer_has(weight: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
+    x = torch.randn(2, 40, 8) if bias else torch.randn(40, 8)
+    given = x, torch.randn(weight), None if bias is None else torch.randn(bias)
+    expected = F.linear(*given)
+    with linear_products(ONEDNN):
+        assert relative(F.linear(*given), expected) < 1e-5
+
+
+def permission() -> str:
+    return str(torch.backends.mkldnn.matmul.fp32_precision)  # type: ignore[attr-defined]
+
+
+@exact_here
+def test_other_threads_are_left_to_pytorch() -> None:
+    """What one permits, all have, and two that put back what they found may leave it permitted."""
+    layer, x, seen = nn.Linear(64, 64), torch.randn(64, 64), list[str]()
+
+    def other() -> None:
+        with linear_products(ONEDNN), chosen_products():
+            seen.append(permission())
+        y = layer(x)
+        seen.append(type(y.grad_fn).__name__)
+
+    with linear_products(ONEDNN):
+        ours = type(layer(x).grad_fn).__name__
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert type(layer(x).grad_fn).__name__ == ours
+    assert seen[0] == permission()
+    assert seen[1] != ours
+
+
+@exact_here
+def test_a_training_within_another_has_its_own() -> None:
+    layer, x = nn.Linear(64, 64), torch.randn(64, 64)
+
+    def how() -> str:
+        return type(layer(x).grad_fn).__name__
+
+    default = how()
+    with linear_products(ONEDNN):
+        ours = how()
+        with linear_products(DEFAULT):
+            assert how() == default != ours
+            with linear_products(ONEDNN):
+                assert how() == ours
+        assert how() == ours
+    assert how() == default
+
+
+def test_a_run_that_goes_on_where_it_would_round_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with processor(monkeypatch, amd=True, exact=False), linear_products(ONEDNN), chosen_products():
+        assert permission() != "bf16"
+
+
+@exact_here
 def test_it_ends_with_its_context_whatever_happens_there() -> None:
     def permitted() -> str:
         return str(torch.backends.mkldnn.matmul.fp32_precision)  # type: ignore[attr-defined]

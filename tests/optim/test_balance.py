@@ -80,3 +80,13 @@ def test_a_dense_model_has_none() -> None:
     balance = ExpertBalance(model)
     model(TOKENS)
     assert balance.take() == 0.0
+
+
+def test_routers_are_left_as_they_were_when_the_step_is_gone() -> None:
+    model: GPT = random_gpt(**MIXTURE).train()
+    router = model.get_submodule("blocks.0.ffn.router")
+    step = TrainStep(model, "plain", 0.5)
+    step(TOKENS, TOKENS + 1)
+    assert len(router._forward_hooks) == 1
+    del step
+    assert not router._forward_hooks, "it would hold the scores of every later pass"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ class KilledAt(Listener):
     def metrics(self, record: dict[str, Any]) -> None:
         if record["step"] == self.step:
             raise KilledError
+
+
+def test_a_mixture_s_routers_are_left_as_they_were() -> None:
+    model = GPT(replace(CONFIG, n_experts=4, n_active_experts=2))
+    hooked: list[int] = []
+
+    class Counts(Listener):
+        def metrics(self, record: dict[str, Any]) -> None:
+            hooked.append(hooks())
+
+    def hooks() -> int:
+        return sum(len(module._forward_hooks) for module in model.modules())
+
+    trained(model, balance_loss=0.1, listeners=[Counts()])
+    assert hooked[0] > hooks() == 0
 
 
 def test_a_folder_changes_nothing_and_holds_everything(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def test_a_run_goes_on_at_another_place(tmp_path: Path) -> None:
     assert lines(whole) == lines(resumed)
 
 
+def test_a_run_goes_on_where_onednn_would_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its products may not be changed by a setting, so that a refusal would be for good."""
+    asked = request(tmp_path, products="onednn", precision="fp32")
+    for module in ("device.products", "train.choices", "train.driver"):
+        monkeypatch.setattr(f"groundup.{module}.onednn_is_exact", lambda: True)
+    train_run(asked, StopAt(13))
+    for module in ("device.products", "train.choices", "train.driver"):
+        monkeypatch.setattr(f"groundup.{module}.onednn_is_exact", lambda: False)
+    screen = Hears()
+    assert train_run(asked, screen).progress.finished
+    assert "products: oneDNN rounds factors to bf16 on this CPU; goes on with default" in (
+        screen.heard
+    )
+
+
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     outcome = train_run(request(tmp_path), StopAt(13))
     run = outcome.folder

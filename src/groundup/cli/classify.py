@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import AsJSON, Device, Which
 from groundup.cli.printing import print_parts, progress_bar, say
@@ -194,14 +194,19 @@ class _Told:
 
 
 def _show_json(parts: Iterable[list[Row]]) -> None:
-    """Print one list, row by row."""
+    """Print one list, row by row; one that an error ends is left open, which no reader takes."""
     before = "[\n  "
-    for part in parts:
-        for row in part:
-            row_text = json.dumps(row, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-            print(before, row_text, sep="", end="")
-            before = ",\n  "
-        sys.stdout.flush()
+    try:
+        for part in parts:
+            for row in part:
+                row_text = json.dumps(row, ensure_ascii=False, indent=2).replace("\n", "\n  ")
+                print(before, row_text, sep="", end="")
+                before = ",\n  "
+            sys.stdout.flush()
+    except GroundupError:
+        if before.startswith(","):
+            print()  # the error has a line of its own
+        raise
     if before.startswith(","):
         print("\n]")
 

@@ -8,6 +8,7 @@ one without AMX rounds nothing, which is tried before it is relied on.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,9 @@ NARROW = 64
 
 _libraries: list[torch.library.Library] = []
 """What hands linear layers to oneDNN, while that is in force."""
+_threads: list[int] = []
+"""The thread for which that was asked, once for each training within another. No other thread's
+products are handed over: what PyTorch permits, it permits to all threads at once."""
 
 
 def choose_products() -> tuple[str, str]:
@@ -50,18 +54,36 @@ def onednn_is_exact() -> bool:
 
 @contextlib.contextmanager
 def linear_products(library: str) -> Iterator[None]:
-    """Let `library` compute the linear layers, forward and backward, and `chosen_products`."""
-    if library != ONEDNN or _libraries:
+    """Let `library` compute this thread's linear layers, both ways, and `chosen_products`.
+
+    While one thread has asked, others have PyTorch's own choice, whatever they ask for.
+    """
+    if _threads and not _is_ours():
         yield
         return
-    overriding = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    overriding.impl("linear", _linear, "AutogradCPU")  # type: ignore[no-untyped-call]
-    _libraries.append(overriding)
+    before = bool(_libraries)
+    _threads.append(threading.get_ident())
+    # A run may go on on another processor, or on several.
+    _hand_over(library == ONEDNN and onednn_is_exact())
     try:
         yield
     finally:
-        _libraries.remove(overriding)
-        overriding._destroy()  # type: ignore[no-untyped-call]
+        _hand_over(before)
+        _threads.pop()
+
+
+def _hand_over(wanted: bool) -> None:
+    """Register what hands linear layers to oneDNN, or take it away."""
+    if wanted and not _libraries:
+        _libraries.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
+        _libraries[0].impl("linear", _linear, "AutogradCPU")  # type: ignore[no-untyped-call]
+    elif not wanted and _libraries:
+        _libraries.pop()._destroy()  # type: ignore[no-untyped-call]
+
+
+def _is_ours() -> bool:
+    """Return whether this is the thread that asked."""
+    return threading.get_ident() in _threads
 
 
 def chosen_products() -> contextlib.AbstractContextManager[None]:
@@ -69,7 +91,7 @@ def chosen_products() -> contextlib.AbstractContextManager[None]:
 
     Only for plain ones: within it, attention loses more than it gains.
     """
-    return _permitted() if _libraries else contextlib.nullcontext()
+    return _permitted() if _libraries and _is_ours() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -85,12 +107,18 @@ def _permitted() -> Iterator[None]:
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x (..., I) by the transpose of weight (O, I), with the bias added."""
-    if x.dtype != torch.float32 or weight.dtype != torch.float32 or _n_rows(x) < FEWEST_ROWS:
+    if not _is_ours() or _is_special(x, weight, bias) or _n_rows(x) < FEWEST_ROWS:
         product = x.matmul(weight.t())
         return product if bias is None else product + bias
     rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
     y: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
     return y if x.dim() == 2 else y.view(*x.shape[:-1], len(weight))
+
+
+def _is_special(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Return whether these are other numbers than fp32, or shapes that no linear layer has."""
+    plain = x.dtype == weight.dtype == torch.float32 and weight.dim() == 2
+    return not plain or (bias is not None and bias.dim() != 1)
 
 
 def _n_rows(x: Tensor) -> int:

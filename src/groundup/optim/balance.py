@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,11 @@ class ExpertBalance:
     def __init__(self, model: nn.Module) -> None:
         self.scores: list[Tensor] = []
         self.n_active = 0
+        self._hooks = []
         for module in model.modules():
             if isinstance(module, MixtureOfExperts):
                 self.n_active = module.n_active
-                module.router.register_forward_hook(self._collect)
+                self._hooks.append(module.router.register_forward_hook(self._collect))
 
     def attach(
         self, step: nn.Module, weight: float, real: Callable[..., Tensor] | None = None
@@ -35,6 +37,7 @@ class ExpertBalance:
         """Add `weight` times the loss, for each target, to the sum that `step` returns.
 
         `real` takes a batch as `step` does, and returns which of its tokens (B, T) are no padding.
+        The model outlives the step: its routers are left as they were when there is no more step.
         """
         if not self.n_active:
             return
@@ -49,8 +52,15 @@ class ExpertBalance:
                 self.scores = [scores[rows] for scores in self.scores]
             return loss_sum + weight * self.take() * n_targets, n_targets
 
+        weakref.finalize(step, self._leave).atexit = False
         step.register_forward_pre_hook(forget)
         step.register_forward_hook(add, with_kwargs=True)
+
+    def _leave(self) -> None:
+        """Let the routers go: they would fill a list that nobody empties."""
+        for hook in self._hooks:
+            hook.remove()
+        self.scores.clear()
 
     def _collect(self, router: nn.Module, inputs: object, scores: Tensor) -> None:
         if router.training:

@@ -11,6 +11,7 @@ from typing import Any
 
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
+from groundup.device.products import DEFAULT, ONEDNN, onednn_is_exact
 from groundup.plan import check_fits
 from groundup.processes.alone import Alone
 from groundup.processes.together import arranged, joined
@@ -113,7 +114,7 @@ def _decide(
 
     From here on the run's lock is held.
     """
-    settings = keeper.decided() or job.settings
+    settings = _possible(keeper.decided(), screen) or job.settings
     how = job.rate_share, job.own_process, n_processes, job.needs
     choices = choose(settings, job.widest, *how)
     check_fits(job.plan(choices.config))  # before the data is read
@@ -128,6 +129,14 @@ def _decide(
             decided = job.decide(choices, screen)
         manifest = new_manifest(job, choices, identity.request, decided)
     return manifest.as_table(), keeper.newest(screen.notice)
+
+
+def _possible(decided: TrainConfig | None, screen: Screen) -> TrainConfig | None:
+    """Return what a run has decided, as far as it can be done on this CPU."""
+    if decided is None or decided.products != ONEDNN or onednn_is_exact():
+        return decided
+    screen.notice("products: oneDNN rounds factors to bf16 on this CPU; goes on with default")
+    return replace(decided, products=DEFAULT)
 
 
 def _identity(job: Job[Any]) -> Identity:

@@ -59,6 +59,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.model: nn.Module = self.step.model
         config, batches, device = self.choices.config, self.batches, self.choices.device
+        world = self.world
         check_data(batches)
         tokens_per_step = config.sequences_per_step * batches.n_tokens // batches.n_rows
         self.clock = Clock(
@@ -66,7 +67,7 @@ class Trainer:
             tokens_per_step,
             self.started,
             self.timed,
-            lambda wish: self.world.agree(wish)[0],
+            lambda wish: world.agree(wish)[0],
         )
         self.learner = Learner(self.step, batches, self.choices, self.world)
         figures = device, self.flops_per_token, self.peak_flops
