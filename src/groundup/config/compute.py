@@ -61,6 +61,7 @@ class Compute(Settings):
 
     def _check_exact(self) -> None:
         if self.exact == "on":
-            for name, can in (("device", "cpu"), ("precision", "fp32"), ("shard", "off")):
+            possible = {"device": "cpu", "precision": "fp32", "products": "default", "shard": "off"}
+            for name, can in possible.items():
                 value = getattr(self, name)
                 require(value in ("auto", can), name, value, f"{can} with exact = on")
