@@ -76,7 +76,7 @@ def test_every_chapter_has_its_five_things(article: Any) -> None:
     first, *chapters, last = chapters
     assert first.startswith("How to read")
     assert last.startswith("Where to go on")
-    assert len(chapters) == 10
+    assert len(chapters) == 11
     for chapter in chapters:
         name = chapter.splitlines()[0]
         for thing in ("source(", "assert ", "](figures/", "<details>\n<summary>"):
