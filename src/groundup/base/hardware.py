@@ -20,6 +20,13 @@ def cpu_model_line() -> str:
     return platform.processor() or platform.machine()
 
 
+def is_amd_cpu() -> bool:
+    """Return whether Linux says that the processor is AMD's."""
+    with contextlib.suppress(OSError):
+        return "AuthenticAMD" in (PROC / "cpuinfo").read_text("utf-8", errors="replace")
+    return False
+
+
 def usable_cores() -> int:
     """Return the CPUs this process may use, by its affinity and its container's quota."""
     affinity = getattr(os, "sched_getaffinity", None)

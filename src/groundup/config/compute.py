@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from groundup.config.fields import Settings, require, require_at_least, require_one_of
+from groundup.config.fields import LATER, Settings, require, require_at_least, require_one_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
+PRODUCTS = ("auto", "default", "onednn")
 ALLOCATORS = ("auto", "keep", "release", "system")
 
 
@@ -19,6 +20,8 @@ class Compute(Settings):
     """auto, cpu, cuda or mps."""
     precision: str = "auto"
     """auto, fp32 or bf16: the arithmetic of matrix products; weights stay in fp32."""
+    products: str = field(default="auto", metadata={LATER: True})
+    """auto, default or onednn: the library of a CPU's matrix products in fp32."""
     compile: str = "auto"
     """auto, on or off: torch.compile each block."""
     deterministic: str = "off"
@@ -50,6 +53,7 @@ class Compute(Settings):
         self._check_exact()
         require_one_of(self, DEVICES, "device")
         require_one_of(self, PRECISIONS, "precision")
+        require_one_of(self, PRODUCTS, "products")
         require_one_of(self, ("auto", "on", "off"), "compile", "checkpoint_activations", "shard")
         require_one_of(self, ALLOCATORS, "allocator")
         require_one_of(self, ("fused", "plain"), "loss")

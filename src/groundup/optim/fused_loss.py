@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from groundup.data.batch import IGNORED
+from groundup.device.products import chosen_products
 
 CHUNK_VALUES = 1 << 24
 """Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
@@ -82,13 +83,17 @@ class _FusedLoss(torch.autograd.Function):
         for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
             inputs, counts = hidden[chunk].to(matrix.dtype), targets[chunk] != IGNORED
             labels = targets[chunk].clamp(min=0)
-            losses, gradient = row_losses(inputs @ matrix.T, labels, softcap, vocab_size)
+            with chosen_products():
+                logits = inputs @ matrix.T
+            losses, gradient = row_losses(logits, labels, softcap, vocab_size)
+            del logits
             total += (losses * counts).sum()
             counted = counts[:, None].to(matrix.dtype)
-            if grad_hidden is not None:
-                grad_hidden[chunk] = (gradient @ matrix) * counted
-            if wants_weight:
-                grad_weight = _add_product(grad_weight, gradient.T, inputs * counted)
+            with chosen_products():
+                if grad_hidden is not None:
+                    grad_hidden[chunk] = (gradient @ matrix) * counted
+                if wants_weight:
+                    grad_weight = _add_product(grad_weight, gradient.T, inputs * counted)
             del losses, gradient  # before the next chunk's are made
         if grad_weight is not None:
             grad_weight = grad_weight[:vocab_size]

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.device.products import chosen_products
 from groundup.processes.alone import ALONE, Alone
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -73,9 +74,10 @@ def orthogonalise_(x: Float[Tensor, "M A B"]) -> Float[Tensor, "M A B"]:
     """
     a, b, c = NEWTON_SCHULZ
     x /= torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=LEAST_NORM)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT  # (M, A, A)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    with chosen_products():
+        for _ in range(NEWTON_SCHULZ_STEPS):
+            gram = x @ x.mT  # (M, A, A)
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
 
 

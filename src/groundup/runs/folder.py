@@ -111,6 +111,8 @@ class RunFolder:
     def train_config(self, tables: Manifest | RequestTable) -> TrainConfig:
         """Return the settings in run.toml, or in its [request]; or raise `RunError`."""
         table = tables.as_table().get("train")
+        if isinstance(tables, Manifest) and isinstance(table, dict):
+            table = {"products": "default"} | table  # before there was a choice
         return self._config(TrainConfig, table, "the settings of a training")
 
     def _config(self, kind: type[Config], table: object, what: str) -> Config:

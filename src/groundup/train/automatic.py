@@ -12,6 +12,7 @@ import torch
 from groundup.base.hardware import available_memory, usable_cores
 from groundup.config import GPTConfig, TrainConfig, foreign_parts
 from groundup.device.allocator import can_keep_freed_memory
+from groundup.device.products import DEFAULT, choose_products, linear_products
 from groundup.device.threads import choose_threads, cpu_threads
 from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
@@ -60,11 +61,20 @@ def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
     if foreign_parts(model):
         return "fp32", "nobody knows what a part of your own computes in fewer bits"
     if config.device == "cpu":
-        with cpu_threads(config.threads):
+        library = config.products if config.products != "auto" else choose_products()[0]
+        with cpu_threads(config.threads), linear_products(library):
             return cpu_precision(model, config.batch_size)
     if config.device == "cuda" and torch.cuda.is_bf16_supported():
         return "bf16", "this GPU multiplies bf16 faster"
     return "fp32", "no narrower format is known faster here"
+
+
+def _products(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.device != "cpu" or config.precision != "fp32":
+        return DEFAULT, "there is a choice on a CPU in fp32 only"
+    if config.exact == "on" or config.compile == "on":
+        return DEFAULT, "exact sums and compiled blocks have products of their own"
+    return choose_products()
 
 
 def _compile(config: TrainConfig, model: GPTConfig) -> Decision:
@@ -139,6 +149,7 @@ AUTOMATIC: dict[str, Decide] = {
     "threads": _threads,
     "precision": _precision,
     "compile": _compile,
+    "products": _products,
     "loss_chunk": _loss_chunk,
     "checkpoint_activations": partial(_checkpointing, None),
     "allocator": partial(_allocator, False),

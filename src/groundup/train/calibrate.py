@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from groundup.device.products import choose_products, linear_products
 from groundup.device.rates import matmul_rate, memory_bandwidth
 from groundup.device.threads import cpu_threads, usable_threads
 from groundup.plan import Calibration
@@ -16,7 +17,7 @@ def calibrate() -> Calibration:
     cpu, most = torch.device("cpu"), usable_threads()
     rates = {}
     for threads in sorted({1, most}):
-        with cpu_threads(threads):
+        with cpu_threads(threads), linear_products(choose_products()[0]):
             rates[threads] = matmul_rate(cpu, torch.float32) / 1e9
     with cpu_threads(most):
         bandwidth = memory_bandwidth()

@@ -17,6 +17,7 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig
 from groundup.config.adaptation import LARGER
 from groundup.device.allocator import keep_freed_memory, release_freed_memory
+from groundup.device.products import ONEDNN, linear_products, onednn_is_exact
 from groundup.device.threads import cpu_threads
 from groundup.train.automatic import Needs, deciders
 
@@ -73,12 +74,13 @@ class Choices:
 
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:
-        """Run with the chosen threads and, in a process of our own, the chosen allocator."""
+        """Run with the chosen threads and products, and an own process's chosen allocator."""
         if self.own_process and self.config.allocator == "keep":
             keep_freed_memory()
         if self.own_process and self.config.allocator == "release":
             release_freed_memory()
-        with cpu_threads(self.config.threads), self._deterministic():
+        products = linear_products(self.config.products)
+        with cpu_threads(self.config.threads), products, self._deterministic():
             yield
 
     @contextlib.contextmanager
@@ -126,6 +128,10 @@ def choose(
             config = dataclasses.replace(config, **{name: value})
         if name == "device":
             _check_device(config.device)
+    if config.products == ONEDNN and not onednn_is_exact():
+        raise UsageError(
+            "products = 'onednn': oneDNN rounds factors to bf16 on this CPU; use 'default'"
+        )
     if config.learning_rate is None:
         rate, reasons["learning_rate"] = _learning_rate(config, model, rate_share)
         config = dataclasses.replace(config, learning_rate=rate)

@@ -1,0 +1,123 @@
+"""Which library computes a CPU's matrix products: PyTorch's own choice (MKL), or oneDNN.
+
+On processors that are not Intel's, oneDNN multiplies fp32 faster than MKL. PyTorch hands it such
+products only where they may be rounded to bf16. What oneDNN then does depends on the processor:
+one without AMX rounds nothing, which is tried before it is relied on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.base.hardware import is_amd_cpu
+
+DEFAULT, ONEDNN = "default", "onednn"
+FEWEST_ROWS = 16
+"""Products of fewer rows are left to PyTorch: they wait for memory, and no library is faster."""
+NARROW = 64
+"""The gradient of a matrix with fewer columns is left to MKL, which is faster there."""
+
+_libraries: list[torch.library.Library] = []
+"""What hands linear layers to oneDNN, while that is in force."""
+
+
+def choose_products() -> tuple[str, str]:
+    """Return the library for fp32 products on this CPU, and why."""
+    if not (is_amd_cpu() and torch.backends.cpu.get_cpu_capability() == "AVX512"):
+        return DEFAULT, "known to be faster only on AMD's processors with AVX-512"
+    if not onednn_is_exact():
+        return DEFAULT, "oneDNN rounds factors to bf16 here"
+    return ONEDNN, "faster than MKL on AMD's processors with AVX-512"
+
+
+@lru_cache(maxsize=1)
+def onednn_is_exact() -> bool:
+    """Return whether oneDNN multiplies fp32 here without rounding the factors to fewer bits."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    factors = torch.linspace(1, 2, 64 * 64).view(64, 64)
+    with _permitted():
+        product = factors @ factors
+    exact = factors.double() @ factors.double()
+    return bool((product / exact - 1).abs().max() < 1e-5)  # bf16 keeps 8 bits: 4e-3
+
+
+@contextlib.contextmanager
+def linear_products(library: str) -> Iterator[None]:
+    """Let `library` compute the linear layers, forward and backward, and `chosen_products`."""
+    if library != ONEDNN or _libraries:
+        yield
+        return
+    overriding = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    overriding.impl("linear", _linear, "AutogradCPU")  # type: ignore[no-untyped-call]
+    _libraries.append(overriding)
+    try:
+        yield
+    finally:
+        _libraries.remove(overriding)
+        overriding._destroy()  # type: ignore[no-untyped-call]
+
+
+def chosen_products() -> contextlib.AbstractContextManager[None]:
+    """Return the context in which the library in force computes all products.
+
+    Only for plain ones: within it, attention loses more than it gains.
+    """
+    return _permitted() if _libraries else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _permitted() -> Iterator[None]:
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x (..., I) by the transpose of weight (O, I), with the bias added."""
+    if x.dtype != torch.float32 or weight.dtype != torch.float32 or _n_rows(x) < FEWEST_ROWS:
+        product = x.matmul(weight.t())
+        return product if bias is None else product + bias
+    y: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return y
+
+
+def _n_rows(x: Tensor) -> int:
+    return x.numel() // max(1, x.shape[-1])
+
+
+class _Linear(torch.autograd.Function):
+    """The linear layer, by oneDNN."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])  # (M, I)
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if needs_weight else None, weight if needs_x else None)
+        ctx.width = weight.shape[1]
+        with _permitted():
+            y = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
+        return y.view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        gradients = gradient.reshape(-1, gradient.shape[-1])  # (M, O)
+        grad_x = grad_weight = None
+        if weight is not None:
+            with _permitted():
+                grad_x = gradients.mm(weight).view(*gradient.shape[:-1], ctx.width)
+        if rows is not None:
+            with _permitted() if ctx.width >= NARROW else contextlib.nullcontext():
+                grad_weight = gradients.t().mm(rows)
+        return grad_x, grad_weight, gradients.sum(0) if ctx.needs_input_grad[2] else None
