@@ -101,6 +101,33 @@ def test_what_is_left_out_of_a_file_is_told(
     assert "leave out one of the two" in here(*MAKE, "--steps", "2", "--epochs", "1").error
 
 
+def test_decisions_are_shown_as_they_come(here: Groundup, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert here(*MAKE, "--steps", "2", "--layers", "head").status == 0
+    monkeypatch.setattr("groundup.cli.classify.AT_ONCE", 2)
+    asked = ("classify", "c", "a", "\u5b57" * 60, "--file", "lines.txt")
+    Path("lines.txt").write_text("abba\nb\nab\n")
+    table = here(*asked)
+    assert "1 of 5 texts are longer" in table.error
+    rows = table.out.splitlines()
+    assert rows[0].split() == ["label", "probability", "text"]
+    assert [row.split()[2] for row in rows[1:]] == ["a", "\u5b57" * 60, "abba", "b", "ab"]
+    assert {row.index(row.split()[2], 5) for row in rows} == {rows[0].index("text")}
+    assert [row["text"] for row in json.loads(here(*asked, "--json").out)][2:] == [
+        "abba",
+        "b",
+        "ab",
+    ]
+    Path("in.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n{"text": 3}\n')
+    cut = here("classify", "c", "--file", "in.jsonl")
+    assert "in.jsonl, line 3" in cut.error
+    assert len(cut.out.splitlines()) == 3, "what was decided before is shown"
+    lost = here("classify", "c", "--file", "in.jsonl", "--file", "nowhere.txt")
+    assert "nowhere.txt" in lost.error
+    assert lost.out == "", "files are looked for first"
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as at a terminal
+    assert "Texts 3 to 4" in here(*asked).err
+
+
 def test_named_records_tell_what_the_base_has_read(
     here: Groundup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
