@@ -70,6 +70,7 @@ CASES: dict[str, Case] = {
         {},
     ),
     "class written in two ways": ({"a.csv": with_row("Ham", "a text")}, {}),
+    "number written in two ways": ({"a.csv": csv_rows(*messages(9, ["1", "2"]), ("01", "x"))}, {}),
     "numbers and text in CSV": ({"a.csv": with_row("7", "a text")}, {}),
     "numbers and text in JSON": ({"a.jsonl": records(label="spam")}, {}),
     "numbers and booleans": ({"a.jsonl": records(label=True)}, {}),
@@ -214,6 +215,7 @@ one class | a.csv: all 9 examples have the label 'ham'; a classifier needs two d
 class with one example | a.csv: too few examples of the class 'eggs' (1): expected 3 at least, one for each split; add some, or leave the class out
 classes with few examples | a.csv: too few examples of the classes 'Ham' (1), 'eggs' (1), 'tea' (1), … (4 of 6 classes): expected 3 at least, one for each split; add some, or leave the class out; are 'Ham' and 'ham' one class?; do the labels hold texts or ids?
 class written in two ways | a.csv: too few examples of the class 'Ham' (1): expected 3 at least, one for each split; add some, or leave the class out; are 'Ham' and 'ham' one class?
+number written in two ways | a.csv: too few examples of the class '01' (1): expected 3 at least, one for each split; add some, or leave the class out; are '01' and '1' one class?
 numbers and text in CSV | a.csv, record 31: the label '7' is a number, but 'ham' in a.csv, record 1 is text; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
 numbers and text in JSON | a.jsonl, line 13: the label 'spam' is text, but '0' in a.jsonl, line 1 is a number; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
 numbers and booleans | a.jsonl, line 13: the label 'true' is a boolean, but '0' in a.jsonl, line 1 is a number; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
