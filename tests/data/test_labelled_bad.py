@@ -236,7 +236,7 @@ strings, not records | a.json: expected records with fields, such as 'text' and 
 numbers, not records | a.json: expected records with fields, such as 'text' and 'label', but found single values; write each as an object or a row
 duplicate header | a.csv: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), text (column 2) (text), text (column 3) (text); choose, as with --text-field text (column 3), or write each text as a string into a field 'text'
 columns, not records | a.json: which field is the text? expected a field 'text', or one only that holds texts, but found text[] (text), label[] (int); choose, as with --text-field NAME, or write each text as a string into a field 'text'
-chats | a.jsonl: its records are chats (messages[].role (text), messages[].content (text), label (labels)), but training takes plain text; write each as one string in a field 'text', or name a field that is plain text with --text-field
+chats | a.jsonl: its records are chats (messages[].role (text), messages[].content (text), label (labels)), but plain text is expected; write each as one string in a field 'text', or name a field that is plain text with --text-field
 no text field | a.jsonl: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), n (int); choose, as with --text-field NAME, or write each text as a string into a field 'text'
 two text fields | a.csv: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), title (text), body (text); choose, as with --text-field body, or write each text as a string into a field 'text'
 no label field | a.csv: which field is the label? expected a field 'label', or one only with few different values, but found id (numbers), text (text) (none looks so); choose, as with --label-field NAME
@@ -252,7 +252,7 @@ label and group the same | --label-field and --group-field are both 'label'; exp
 labels that are ids | a.csv: too few examples of the classes 'name0' (1), 'name1' (1), 'name10' (1), … (100 of 100 classes): expected 3 at least, one for each split; add some, or leave the class out; do the labels hold texts or ids?
 conflicts leave nothing | a.csv: no example is left to learn from of 4 (4 texts with different labels (all of them)); give others
 conflicts leave one class | a.csv: all 9 examples have the label 'x'; a classifier needs two different ones; is --label-field the right one? (left out: 4 texts with different labels (all of them))
-binary | a.csv: looks like a binary file (a NUL at offset 11); leave it out; only text can be learnt from
+binary | a.csv: looks like a binary file (a NUL at offset 11); leave it out; only text can be read
 latin-1 | a.csv: byte 0xe9 at offset 923 is not utf-8; give the encoding of the file, as with --encoding latin-1, or convert the file with iconv
 a PDF by another name | a.csv: a PDF, not text; convert it, as with pdftotext, and give the text
 Excel | a.xlsx: an Office file, not records; expected a file ending in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, or one of these and .gz, .bz2, .xz, .zst
