@@ -101,3 +101,17 @@ def test_it_decides_alike_wherever_it_is(here: Groundup) -> None:
     ]
     for other in said[1:]:
         assert other == pytest.approx(said[0], abs=1e-6)
+
+
+def test_the_list_says_which_losses_are_of_labels(here: Groundup) -> None:
+    listed = here("runs")
+    assert listed.out.splitlines()[0].split()[:3] == ["run", "state", "kind"]
+    rows = {line.split()[0]: line.split()[2] for line in listed.out.splitlines()[1:]}
+    assert rows == {"base": "pretraining", "c": "classifier", "in": "classifier"}
+    kinds = {row["name"]: row["kind"] for row in json.loads(here("runs", "--json").out)}
+    assert kinds == rows
+    shutil.rmtree("runs/c")
+    shutil.rmtree("runs/in")
+    assert "kind" not in here("runs").out  # of one, it says nothing
+    compared = here("compare", "base", "base").out
+    assert "pretraining" in compared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,22 @@ def here(groundup: Groundup) -> Groundup:
     with_base(Path("runs"))
     with_records(Path())
     return groundup
+
+
+@pytest.fixture
+def classifier(here: Groundup, once: Path) -> Groundup:
+    """Calls a verb beside the classifier runs/c, which is made once."""
+    kept = once / "runs"
+    if not kept.exists():
+        assert here(*MAKE, "--steps", "2", "--layers", "head").status == 0
+        shutil.copytree("runs", kept)
+    shutil.copytree(kept, "runs", dirs_exist_ok=True)
+    return here
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("classifier")
 
 
 def test_a_classifier_is_made_shown_asked_and_gone_on_with(here: Groundup) -> None:
@@ -99,6 +116,73 @@ def test_what_is_left_out_of_a_file_is_told(
     assert len(some.out.splitlines()) == 3
     assert "skipped records" in some.err
     assert "leave out one of the two" in here(*MAKE, "--steps", "2", "--epochs", "1").error
+
+
+def test_decisions_are_shown_as_they_come(here: Groundup, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert here(*MAKE, "--steps", "2", "--layers", "head").status == 0
+    monkeypatch.setattr("groundup.cli.classify.AT_ONCE", 2)
+    asked = ("classify", "c", "a", "\u5b57" * 60, "--file", "lines.txt")
+    Path("lines.txt").write_text("abba\nb\nab\n")
+    table = here(*asked)
+    assert "1 of 5 texts are longer" in table.error
+    rows = table.out.splitlines()
+    assert rows[0].split() == ["label", "probability", "text"]
+    assert [row.split()[2] for row in rows[1:]] == ["a", "\u5b57" * 60, "abba", "b", "ab"]
+    assert {row.index(row.split()[2], 5) for row in rows} == {rows[0].index("text")}
+    assert [row["text"] for row in json.loads(here(*asked, "--json").out)][2:] == [
+        "abba",
+        "b",
+        "ab",
+    ]
+    Path("in.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n{"text": 3}\n')
+    cut = here("classify", "c", "--file", "in.jsonl")
+    assert "in.jsonl, line 3" in cut.error
+    assert len(cut.out.splitlines()) == 3, "what was decided before is shown"
+    lost = here("classify", "c", "--file", "in.jsonl", "--file", "nowhere.txt")
+    assert "nowhere.txt" in lost.error
+    assert lost.out == "", "files are looked for first"
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as at a terminal
+    assert "Texts 3 to 4" in here(*asked).err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("chats.jsonl", b'{"messages": [{"role": "user", "content": "hi you"}]}\n', "are chats"),
+        ("pairs.jsonl", b'{"chosen": "a text", "rejected": "another"}\n', "are preferences"),
+        ("ids.jsonl", b'{"input_ids": [1, 2, 3]}\n', "records are tokens"),
+        ("a.zip.txt", b"PK\x03\x04" + bytes(40), "not text"),
+        ("a.txt", b"some text\0" + bytes(range(40)), "binary"),
+        ("words.jsonl", b'{"tokens": ["a", "text"]}\n', "records are texts cut into words"),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_refused_without_a_word_of_training(
+    classifier: Groundup, name: str, content: bytes, says: str
+) -> None:
+    Path(name).write_bytes(content)
+    error = classifier("classify", "c", "--file", name).error
+    assert says in error
+    assert "train" not in error
+    assert "learn" not in error
+
+
+def test_a_quantised_base_is_refused_in_words_that_fit_every_verb(here: Groundup) -> None:
+    from dataclasses import replace
+
+    from groundup.runs import RunFolder
+    from groundup.runs.manifest import QuantizationTable
+
+    folder = RunFolder(Path("runs/base"))
+    made = QuantizationTable(bits=8, run="runs/whole")
+    folder.write(replace(folder.read(), quantization=made))
+    says = "runs/base holds weights in 8 bits, which do not learn; take runs/whole, which it was"
+    assert here(*MAKE).error.startswith(says)
+    assert here("train", "records.csv", "--from", "base").error.startswith(says)
+
+
+def test_a_run_of_another_kind_is_not_gone_on_with(here: Groundup) -> None:
+    error = here(*MAKE, "--run", "base").error
+    assert error.endswith("not a run; choose another --run name")
 
 
 def test_named_records_tell_what_the_base_has_read(

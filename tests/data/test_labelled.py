@@ -140,6 +140,17 @@ def test_several_files_are_read_as_one(tmp_path: Path) -> None:
     }
 
 
+def test_a_number_written_in_several_ways_is_told(tmp_path: Path) -> None:
+    data = prepared(tmp_path, csv_rows(*messages(40, ["1", "01", "+1", "2", "1.0"])))
+    assert data.labels == ("+1", "01", "1", "2")
+    *_, changed, alike = [line.replace(f"{tmp_path}/", "") for line in data.notices]
+    assert changed == "labels such as 1.0 are read as 1: 8 (a.csv, record 5, …)"
+    assert alike == (
+        "'+1' (a.csv, record 3) and '01' (a.csv, record 2) and '1' (a.csv, record 1) differ only "
+        "in how they are written, and are different classes"
+    )
+
+
 def test_other_encodings(tmp_path: Path) -> None:
     Path("a.csv").write_bytes(csv_rows(*ROWS, ("ham", "café")).encode("latin-1"))
     data = prepare_labelled(["a.csv"], "data", encoding="latin-1")

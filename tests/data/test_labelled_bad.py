@@ -70,6 +70,7 @@ CASES: dict[str, Case] = {
         {},
     ),
     "class written in two ways": ({"a.csv": with_row("Ham", "a text")}, {}),
+    "number written in two ways": ({"a.csv": csv_rows(*messages(9, ["1", "2"]), ("01", "x"))}, {}),
     "numbers and text in CSV": ({"a.csv": with_row("7", "a text")}, {}),
     "numbers and text in JSON": ({"a.jsonl": records(label="spam")}, {}),
     "numbers and booleans": ({"a.jsonl": records(label=True)}, {}),
@@ -214,6 +215,7 @@ one class | a.csv: all 9 examples have the label 'ham'; a classifier needs two d
 class with one example | a.csv: too few examples of the class 'eggs' (1): expected 3 at least, one for each split; add some, or leave the class out
 classes with few examples | a.csv: too few examples of the classes 'Ham' (1), 'eggs' (1), 'tea' (1), … (4 of 6 classes): expected 3 at least, one for each split; add some, or leave the class out; are 'Ham' and 'ham' one class?; do the labels hold texts or ids?
 class written in two ways | a.csv: too few examples of the class 'Ham' (1): expected 3 at least, one for each split; add some, or leave the class out; are 'Ham' and 'ham' one class?
+number written in two ways | a.csv: too few examples of the class '01' (1): expected 3 at least, one for each split; add some, or leave the class out; are '01' and '1' one class?
 numbers and text in CSV | a.csv, record 31: the label '7' is a number, but 'ham' in a.csv, record 1 is text; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
 numbers and text in JSON | a.jsonl, line 13: the label 'spam' is text, but '0' in a.jsonl, line 1 is a number; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
 numbers and booleans | a.jsonl, line 13: the label 'true' is a boolean, but '0' in a.jsonl, line 1 is a number; expected labels of one kind; mend the one that is wrong, or write all as strings into a .jsonl
@@ -234,7 +236,7 @@ strings, not records | a.json: expected records with fields, such as 'text' and 
 numbers, not records | a.json: expected records with fields, such as 'text' and 'label', but found single values; write each as an object or a row
 duplicate header | a.csv: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), text (column 2) (text), text (column 3) (text); choose, as with --text-field text (column 3), or write each text as a string into a field 'text'
 columns, not records | a.json: which field is the text? expected a field 'text', or one only that holds texts, but found text[] (text), label[] (int); choose, as with --text-field NAME, or write each text as a string into a field 'text'
-chats | a.jsonl: its records are chats (messages[].role (text), messages[].content (text), label (labels)), but training takes plain text; write each as one string in a field 'text', or name a field that is plain text with --text-field
+chats | a.jsonl: its records are chats (messages[].role (text), messages[].content (text), label (labels)), but plain text is expected; write each as one string in a field 'text', or name a field that is plain text with --text-field
 no text field | a.jsonl: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), n (int); choose, as with --text-field NAME, or write each text as a string into a field 'text'
 two text fields | a.csv: which field is the text? expected a field 'text', or one only that holds texts, but found label (labels), title (text), body (text); choose, as with --text-field body, or write each text as a string into a field 'text'
 no label field | a.csv: which field is the label? expected a field 'label', or one only with few different values, but found id (numbers), text (text) (none looks so); choose, as with --label-field NAME
@@ -250,7 +252,7 @@ label and group the same | --label-field and --group-field are both 'label'; exp
 labels that are ids | a.csv: too few examples of the classes 'name0' (1), 'name1' (1), 'name10' (1), … (100 of 100 classes): expected 3 at least, one for each split; add some, or leave the class out; do the labels hold texts or ids?
 conflicts leave nothing | a.csv: no example is left to learn from of 4 (4 texts with different labels (all of them)); give others
 conflicts leave one class | a.csv: all 9 examples have the label 'x'; a classifier needs two different ones; is --label-field the right one? (left out: 4 texts with different labels (all of them))
-binary | a.csv: looks like a binary file (a NUL at offset 11); leave it out; only text can be learnt from
+binary | a.csv: looks like a binary file (a NUL at offset 11); leave it out; only text can be read
 latin-1 | a.csv: byte 0xe9 at offset 923 is not utf-8; give the encoding of the file, as with --encoding latin-1, or convert the file with iconv
 a PDF by another name | a.csv: a PDF, not text; convert it, as with pdftotext, and give the text
 Excel | a.xlsx: an Office file, not records; expected a file ending in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, or one of these and .gz, .bz2, .xz, .zst

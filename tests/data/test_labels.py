@@ -87,3 +87,9 @@ def test_nearly_equal() -> None:
         ("Ham", "ham", "ham "),
         ("not spam", "notspam"),
     ]
+
+
+def test_one_number_written_differently() -> None:
+    written = ["1", "01", "+1", "1.0", "2", "-1", "10", "0", "-0", "v1", "v01"]
+    assert sorted(map(sorted, nearly_equal(written))) == [["+1", "01", "1", "1.0"], ["-0", "0"]]
+    assert nearly_equal(["1", "2", "3"]) == []

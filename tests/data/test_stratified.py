@@ -102,7 +102,9 @@ class TestByGroup:
             split_by_group(given, 1, HELD_OUT)
 
 
-def test_labels_that_differ_by_case_are_named() -> None:
-    assert spelling_notices(["Spam", "spam", "ham"]) == [
-        "'Spam' and 'spam' differ by case or white space only, and are different classes"
+def test_labels_that_are_written_differently_are_named_with_their_records() -> None:
+    given = examples(*((f"text {n}", label) for n, label in enumerate(["spam", "Spam", "ham"] * 2)))
+    assert spelling_notices(given) == [
+        f"'Spam' ({given[1].where}) and 'spam' ({given[0].where}) differ only in how they are "
+        "written, and are different classes"
     ]

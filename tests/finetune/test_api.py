@@ -75,3 +75,12 @@ def test_labels_of_numpy_are_strings() -> None:
     found = classify(GPT(CONFIG), ByteTokenizer(), given, np.array(labels), **quick)  # type: ignore[arg-type]
     assert found.labels == ("a", "b")
     assert type(found.predict(["aaa"])[0].label) is str
+
+
+def test_labels_written_differently_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    given, labels = texts()
+    labels[::4] = [label.upper() for label in labels[::4]]
+    model = GPT(CONFIG)
+    classify(model, ByteTokenizer(), given, labels, layers="head", steps=1, pooling="last", **HERE)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "differ only in how they are written, and are different classes" in told

@@ -12,6 +12,7 @@ from groundup import GPT, GPTConfig
 from groundup.finetune import Classifier
 from groundup.finetune.classify_step import ClassifyStep
 from groundup.finetune.settings import LAYERS
+from groundup.optim.balance import ExpertBalance
 from groundup.runs.classifier import POOLINGS
 
 SMALL = {"vocab_size": 61, "context_length": 256, "emb_dim": 32, "n_heads": 4, "n_layers": 3}
@@ -104,3 +105,27 @@ def test_the_gradient_is_the_same_however_a_batch_is_split(dtype: torch.dtype, m
         split = gradients(classifier("mean", dtype), parts)
         for name, gradient in whole.items():
             assert (split[name] - gradient).abs().max() <= most * largest, name
+
+
+@pytest.mark.parametrize("pad", [0, 9])
+def test_experts_are_kept_busy_by_what_is_read_and_not_by_padding(pad: int) -> None:
+    model = classifier(**VARIANTS["experts"]).train()
+    tokens, lengths, labels, weights = batch()
+    plain, count = ClassifyStep(model)(tokens, lengths, labels, weights)
+    step, balance = ClassifyStep(model, balance_loss=0.5), ExpertBalance(model)
+    scores: list[list[Tensor]] = [[] for _ in model.gpt.blocks]
+    for row, length in zip(tokens, lengths, strict=True):  # each text alone, without padding
+        model(row[None, :length], length[None])
+        for of_block, found in zip(scores, balance.scores, strict=True):
+            of_block.append(found)
+        balance.scores.clear()
+    balance.scores = [torch.cat(of_block) for of_block in scores]
+    expected = plain + 0.5 * balance.take() * count
+    padded = torch.cat([tokens, torch.full((len(tokens), pad), 7)], dim=1)
+    torch.testing.assert_close(step(padded, lengths, labels, weights)[0], expected)
+    model.zero_grad()
+    step(tokens=padded, lengths=lengths, labels=labels, weights=weights * 0)[0].backward()
+    router = model.gpt.get_submodule("blocks.2.ffn.router")
+    assert all(p.grad is not None and p.grad.any() for p in router.parameters())
+    step.eval()
+    torch.testing.assert_close(step(padded, lengths, labels, weights)[0], plain)

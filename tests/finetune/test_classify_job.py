@@ -82,6 +82,22 @@ def test_all_texts_validate_a_head_as_their_vectors_are_there(folder: Path) -> N
     assert losses[-1] == losses[-2]  # of the last step, and of the whole split
 
 
+@pytest.mark.parametrize(("layers", "differs"), [("last", True), ("head", False)])
+def test_balance_loss_moves_the_routers_that_learn(
+    tmp_path: Path, layers: str, differs: bool
+) -> None:
+    folder = with_records(with_base(tmp_path, n_experts=3, n_active_experts=1, drop_rate=0.0))
+    own = {"pooling": "last", "steps": 2}
+    with_it, without = (
+        kept(train(folder / f"run-{weight}", layers, balance_loss=weight, **own).folder.path)
+        for weight in (5.0, 0.0)
+    )
+    name = "blocks.1.ffn.router.weight"
+    assert (name in with_it) == differs
+    assert with_it.keys() == without.keys()
+    assert differs == any(not torch.equal(with_it[name], without[name]) for name in with_it)
+
+
 def mean_loss(classifier: TextClassifier, job: ClassifyRun) -> float:
     examples = job.examples("val")
     rows = labelled_rows(examples, classifier.labels, classifier.tokenizer, classifier.max_length)

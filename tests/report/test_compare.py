@@ -105,3 +105,33 @@ def test_what_cannot_be_compared(make_run: MakeRun, tmp_path: Path) -> None:
         write_comparison([run], tmp_path / "x.html")
     with pytest.raises(RunError, match="not a run folder"):
         compare_runs(run, tmp_path / "absent")
+
+
+CLASSIFIER = {"job": {"kind": "classifier", "labels": ["a", "b"]}}
+
+
+def of_texts(make_run: MakeRun, name: str, **changes: Any) -> Path:
+    """A classifier, which measures no bits per byte."""
+    lines = [{"step": step, "tokens": 9 * step, "val_loss": 1 / (1 + step)} for step in range(3)]
+    return make_run(name, lines=lines, finished=False, **CLASSIFIER, **changes)
+
+
+def test_a_loss_per_text_and_one_per_token(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("a"), of_texts(make_run, "c")]
+    comparison = compare_runs(*runs)
+    assert [outcome.kind for outcome in comparison.outcomes] == ["pretraining", "classifier"]
+    (note,) = comparison.notes
+    assert "(classifier, pretraining): their losses are of different things" in note
+    page = write_comparison(runs, tmp_path / "out.html").read_text()
+    assert page.count("of different things") == 1
+    assert "No bits per byte: c." in page
+
+
+def test_classifiers_of_different_records_have_no_curve_to_compare(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    runs = [of_texts(make_run, "c"), of_texts(make_run, "d", data={"fingerprint": "x"})]
+    page = write_comparison(runs, tmp_path / "out.html").read_text()
+    assert "learnt from different records" in page
+    assert "bits per byte they have none" in page
+    assert "No figures yet" not in page

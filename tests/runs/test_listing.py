@@ -19,14 +19,16 @@ def test_the_list_of_runs(make_run: MakeRun) -> None:
     held = make_run("c-running", finished=False, steps=10)
     make_run("d-interrupted", finished=False, lines=[{"step": 7, "val_loss": 4.5}])
     (make_run("e-damaged") / "run.toml").write_text("format = ")
+    make_run("f-classifier", job={"kind": "classifier"})
     (root / "no-run").mkdir()
     (root / "a-file").touch()
     with run_lock(held / "lock"):
         runs = {run.name: run for run in list_runs(root)}
-    assert list(runs) == ["a-empty", "b-finished", "c-running", "d-interrupted", "e-damaged"]
+    assert [name.partition("-")[0] for name in runs] == list("abcdef")
     assert [run.state for run in runs.values()] == [
-        *("empty", "finished", "running", "interrupted", "damaged"),
+        *("empty", "finished", "running", "interrupted", "damaged", "finished"),
     ]
+    assert [run.kind for run in runs.values()] == [*["pretraining"] * 4, "", "classifier"]
     cut = runs["d-interrupted"]
     assert (cut.step, cut.steps, cut.best_val_loss, cut.parameters) == (7, 2000, 4.5, 3_713_536)
     files = [path for path in cut.path.rglob("*") if path.is_file()]

@@ -121,6 +121,30 @@ def test_a_classifier_that_is_merged_stays_one(folder: Path, tmp_path: Path) -> 
         assert other.probabilities == pytest.approx(one.probabilities, abs=1e-6)
 
 
+def test_what_the_test_showed_goes_along_with_the_weights_that_it_was_of(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = made(folder, "lora", **HOW["lora"])
+    whole = merge_run(run, tmp_path / "whole").path
+    cards = []
+    for name, path in (("apart", run), ("merged", whole)):
+        export_model(path, tmp_path / name, verify=False)
+        text = (tmp_path / name / "README.md").read_text()
+        cards.append(
+            [line for line in text.splitlines() if line.startswith(("- Test", "- Beside"))]
+        )
+    before = [line.replace(", before it was merged with its base", "") for line in cards[1]]
+    assert before == cards[0] != cards[1]
+    assert len(before) > 3
+    told = json.loads((whole / "classification.json").read_text())["chosen_by"]
+    assert told.endswith(f"tested as {run}, before it was merged")
+    record = json.loads((run / "classification.json").read_text())
+    (run / "classification.json").write_text(json.dumps(record | {"step": record["step"] + 1}))
+    other = merge_run(run, tmp_path / "other").path
+    assert not (other / "classification.json").exists()
+    (run / "classification.json").write_text(json.dumps(record))
+
+
 def test_what_transformers_would_decide_otherwise_stays_here(folder: Path, tmp_path: Path) -> None:
     run = made(folder, "mean", pooling="mean", layers="head")
     with pytest.raises(UsageError, match=r"mean over a text's tokens.*--pooling last"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,7 @@ import typer
 from groundup.base.errors import UsageError, shown
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import AsJSON, Device, Which
-from groundup.cli.printing import print_rows, say
+from groundup.cli.printing import print_parts, progress_bar, say
 from groundup.cli.run_names import Run
 from groundup.cli.standard_io import input_lines
 
@@ -28,6 +30,8 @@ LONGEST_SHOWN = 60
 
 Named = tuple[str, str]
 """Where a text stands, and the text."""
+Row = dict[str, Any]
+"""What --json prints of a text."""
 
 
 @verb(app, "classify")
@@ -80,24 +84,21 @@ def classify(
 
     log = ReadingLog()
     named = _named(texts or [], file or [], log, text_field=text_field, on_bad_record=on_bad_record)
-    rows, n_cut = [], 0
-    for part in _parts(named):
-        predictions = _predicted(classifier, part)
-        n_cut += sum(prediction.is_cut for prediction in predictions)
-        rows += [_row(name, text, p) for (name, text), p in zip(part, predictions, strict=True)]
+    told = _Told()
+    parts = told.of(_decided(classifier, named))
+    if as_json:
+        _show_json(parts)
+    else:
+        _show(parts, classifier.labels)
     for line in log.lines():  # which field was taken for the text, and what was left out
         tell(line)
-    if not rows:
+    if not told.n_rows:
         raise UsageError("no text in what was given: nothing but empty lines; give one or more")
-    if n_cut:
+    if told.n_cut:
         tell(
-            f"{n_cut} of {len(rows)} texts are longer than the {classifier.max_length} tokens that "
-            "this classifier reads; their ends were left out"
+            f"{told.n_cut:,} of {told.n_rows:,} texts are longer than the {classifier.max_length} "
+            "tokens that this classifier reads; their ends were left out"
         )
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
-    else:
-        _show(rows)
 
 
 def _is_file(text: str) -> bool:
@@ -108,29 +109,30 @@ def _is_file(text: str) -> bool:
 
 def _named(texts: list[str], files: list[Path], log: ReadingLog, **reading: Any) -> Iterator[Named]:
     """Yield every text and where it stands; `log` receives what was left out."""
-    for number, text in enumerate(texts, 1):
-        if text != "-":
-            yield f"text {number}", text
-            continue
-        yield from _lines("standard input", input_lines(), log)
-    if not files:
-        return
     from groundup.data import read_documents
     from groundup.data.folders import format_of
     from groundup.data.record_files import RECORD_FORMATS
+    from groundup.data.streams import lines
 
-    for path in files:
+    documents = []
+    for path in files:  # each is looked for before anything is decided
         is_records = format_of(path) in RECORD_FORMATS
         if reading["text_field"] is not None and not is_records:
             raise UsageError(
                 f"--text-field {reading['text_field']}: {path} has no fields; leave it out"
             )
-        for document in read_documents([str(path)], log=log, **reading):
-            text = document.text()
+        documents.append((is_records, read_documents([str(path)], log=log, **reading)))
+    for number, text in enumerate(texts, 1):
+        if text != "-":
+            yield f"text {number}", text
+            continue
+        yield from _lines("standard input", input_lines(), log)
+    for is_records, found in documents:
+        for document in found:
             if is_records:
-                yield document.name, text
+                yield document.name, document.text()
             else:  # only a newline ends a line, as in `input_lines`
-                yield from _lines(document.name, text.removesuffix("\n").split("\n"), log)
+                yield from _lines(document.name, lines(document.chunks, document.name), log)
 
 
 def _lines(source: str, lines: Iterable[str], log: ReadingLog) -> Iterator[Named]:
@@ -153,14 +155,21 @@ def _parts(named: Iterator[Named]) -> Iterator[list[Named]]:
         yield part
 
 
-def _predicted(classifier: TextClassifier, part: list[Named]) -> list[Prediction]:
-    for name, text in part:
-        if not text.strip():
-            raise UsageError(f"{name}: an empty text; give one with something to decide about")
-    return classifier.predict([text for _, text in part], places=[name for name, _ in part])
+def _decided(classifier: TextClassifier, named: Iterator[Named]) -> Iterator[list[Row]]:
+    """Yield a row for each text, part by part; a bar shows how far a part is."""
+    first = 1
+    for part in _parts(named):
+        for name, text in part:
+            if not text.strip():
+                raise UsageError(f"{name}: an empty text; give one with something to decide about")
+        places, texts = zip(*part, strict=True)
+        with progress_bar(f"Texts {first:,} to {first + len(part) - 1:,}") as bar:
+            predictions = classifier.predict(texts, bar, places)
+        yield [_row(name, text, p) for (name, text), p in zip(part, predictions, strict=True)]
+        first += len(part)
 
 
-def _row(name: str, text: str, prediction: Prediction) -> dict[str, Any]:
+def _row(name: str, text: str, prediction: Prediction) -> Row:
     return {
         "where": name,
         "text": text,
@@ -170,24 +179,49 @@ def _row(name: str, text: str, prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
-    """Print one decision with all probabilities, or a table of several."""
-    if len(rows) == 1:
-        likely = sorted(rows[0]["probabilities"].items(), key=lambda item: -item[1])
-        say(rows[0]["label"], ", ".join(f"{label} {_share(p)}" for label, p in likely[:10]))
+class _Told:
+    """Counts what there is to tell of rows that pass by."""
+
+    def __init__(self) -> None:
+        self.n_rows = self.n_cut = 0
+
+    def of(self, parts: Iterable[list[Row]]) -> Iterator[list[Row]]:
+        """Yield the parts as they are."""
+        for part in parts:
+            self.n_rows += len(part)
+            self.n_cut += sum(row["cut"] for row in part)
+            yield part
+
+
+def _show_json(parts: Iterable[list[Row]]) -> None:
+    """Print one list, row by row."""
+    before = "[\n  "
+    for part in parts:
+        for row in part:
+            row_text = json.dumps(row, ensure_ascii=False, indent=2).replace("\n", "\n  ")
+            print(before, row_text, sep="", end="")
+            before = ",\n  "
+        sys.stdout.flush()
+    if before.startswith(","):
+        print("\n]")
+
+
+def _show(parts: Iterator[list[Row]], labels: Sequence[str]) -> None:
+    """Print one decision with all probabilities, or a table of several, as they come."""
+    first = next(parts, [])
+    if len(first) == 1 < AT_ONCE:  # more would have come with it
+        likely = sorted(first[0]["probabilities"].items(), key=lambda item: -item[1])
+        say(first[0]["label"], ", ".join(f"{label} {_share(p)}" for label, p in likely[:10]))
         return
-    print_rows(
-        "",
-        ["label", "probability", "text"],
-        [
-            [
-                row["label"],
-                _share(row["probabilities"][row["label"]]),
-                shown(" ".join(row["text"].split()), LONGEST_SHOWN),
-            ]
-            for row in rows
-        ],
-    )
+    widest = "x" * 2 * LONGEST_SHOWN  # a letter takes up to two places
+    likely_cells = {"label": labels, "probability": [_share(0.5)], "text": [widest]}
+    rest = itertools.chain([first] if first else [], parts)
+    print_parts(likely_cells, (list(map(_cells, part)) for part in rest))
+
+
+def _cells(row: Row) -> list[str]:
+    text = shown(" ".join(row["text"].split()), LONGEST_SHOWN)
+    return [row["label"], _share(row["probabilities"][row["label"]]), text]
 
 
 def _share(probability: float) -> str:

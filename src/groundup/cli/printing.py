@@ -6,7 +6,7 @@ Save where sentences are to be read: a table of these keeps to the width of a pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from groundup.base.output import harmless
@@ -79,19 +79,38 @@ def print_rows(
     ]
     if not (console.is_terminal or to_read):
         console.width = _room(column.widest for column in table)
-        _print_table(console, table)
+        _print_table(console, table, rows)
         return
     left_out: list[str] = []
     for name in ("", *dispensable):
         if name:
             left_out.append(name)
-            table = [column for column in table if column.cells[0] != name]
+            table = [column for column in table if column.name != name]
         if _room(column.least for column in table) <= console.width:
-            _print_table(console, table)
+            _print_table(console, table, zip(*(column.cells for column in table), strict=True))
             if left_out:
                 print_text(f"No room here for: {', '.join(left_out)}")
             return
     _print_records(console, columns, rows)
+
+
+def print_parts(likely: Mapping[str, Sequence[str]], parts: Iterable[Sequence[Row]]) -> None:
+    """Print rows as they come: those of all parts under one line of column names.
+
+    `likely` has for each column some cells that are as wide as any may be.
+    """
+    console = _console()
+    table = [
+        _Column([name, *cells], is_first=i == 0) for i, (name, cells) in enumerate(likely.items())
+    ]
+    if not console.is_terminal:
+        console.width = _room(column.widest for column in table)
+    fits = _room(column.least for column in table) <= console.width
+    for number, rows in enumerate(parts):
+        if fits:
+            _print_table(console, table, rows, named=number == 0)
+        else:
+            _print_records(console, list(likely), rows)
 
 
 @contextlib.contextmanager
@@ -131,8 +150,8 @@ class _Column:
     """A column of cells under its name, as wide as it is, and as narrow as it may become."""
 
     def __init__(self, cells: Row, is_first: bool) -> None:
-        self.cells = cells
-        self.numeric = not is_first and all(map(_is_figure, cells[1:]))
+        self.name, *self.cells = cells
+        self.numeric = not is_first and all(map(_is_figure, self.cells))
         self.widest = max(map(_width, cells))
         longest = max((_width(word) for cell in cells for word in cell.split()), default=0)
         words = longest if is_first else min(longest, LONGEST_WORD)
@@ -157,20 +176,22 @@ def _fitted(table: Sequence[_Column], room: int) -> list[int]:
     return widths
 
 
-def _print_table(console: Console, columns: Sequence[_Column]) -> None:
-    """Print columns side by side."""
+def _print_table(
+    console: Console, columns: Sequence[_Column], rows: Iterable[Row], named: bool = True
+) -> None:
+    """Print rows of cells side by side, under the names of their columns."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=named)
     for column, width in zip(columns, _fitted(columns, console.width), strict=True):
         table.add_column(
-            Text(column.cells[0]),
+            Text(column.name),
             justify="right" if column.numeric else "left",
             width=width,
             overflow="fold",
         )
-    for row in zip(*(column.cells[1:] for column in columns), strict=True):
+    for row in rows:
         table.add_row(*(Text(harmless(cell, console.file)) for cell in row))
     console.print(table)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from groundup.cli.options import AsJSON
 from groundup.cli.printing import print_rows, print_text, say
 from groundup.cli.run_names import Run, Runs
 
+if TYPE_CHECKING:
+    from groundup.runs.listing import RunSummary
+
 
 @verb(app, "runs")
 def runs(
@@ -21,8 +24,8 @@ def runs(
     as_json: AsJSON = False,
 ) -> None:
     """List runs with their state, size and best loss."""
-    from groundup.plan.units import mib
     from groundup.runs.listing import list_runs
+    from groundup.runs.manifest import PRETRAINING
 
     found = list_runs(runs_folder)
     if as_json:
@@ -32,26 +35,33 @@ def runs(
     if not found:
         print_text(f"no runs in {runs_folder}; 'groundup train' makes one")
         return
+    several = any(run.kind not in ("", PRETRAINING) for run in found)  # their losses do not compare
+    rows = [_cells(run) for run in found]
+    columns = [name for name in rows[0] if name != "kind" or several]
     print_rows(
         "",
-        ["run", "state", "parameters", "step", "best loss", "on disk", "updated"],
-        [
-            [
-                run.name,
-                run.state,
-                f"{run.parameters:,}" if run.parameters else "",
-                f"{run.step:,}" + (f" of {run.steps:,}" if run.steps else ""),
-                f"{run.best_val_loss:.4f}" if run.best_val_loss is not None else "",
-                mib(run.size_bytes),
-                f"{run.updated.astimezone():%Y-%m-%d %H:%M}" if run.updated else "",
-            ]
-            for run in found
-        ],
+        columns,
+        [[cells[name] for name in columns] for cells in rows],
         dispensable=("updated", "on disk"),
     )
     for run in found:
         if run.error:
             print_text(run.error)
+
+
+def _cells(run: RunSummary) -> dict[str, str]:
+    from groundup.plan.units import mib
+
+    return {
+        "run": run.name,
+        "state": run.state,
+        "kind": run.kind,
+        "parameters": f"{run.parameters:,}" if run.parameters else "",
+        "step": f"{run.step:,}" + (f" of {run.steps:,}" if run.steps else ""),
+        "best loss": f"{run.best_val_loss:.4f}" if run.best_val_loss is not None else "",
+        "on disk": mib(run.size_bytes),
+        "updated": f"{run.updated.astimezone():%Y-%m-%d %H:%M}" if run.updated else "",
+    }
 
 
 @verb(app, "compare")
@@ -75,6 +85,7 @@ def compare(
         print_text(note)
     figures = [
         ("state", "state"),
+        ("kind", "kind"),
         ("parameters", "parameters"),
         ("step", "step"),
         ("best loss", "best_val_loss"),

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,20 +20,10 @@ if TYPE_CHECKING:
     from groundup.finetune.request import ClassifyRequest
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
+    from groundup.train.run_request import RunRequest
 
 
 STARTED = time.perf_counter()
-
-
-class Request(Protocol):
-    """What a user asked for."""
-
-    @property
-    def folder(self) -> RunFolder:
-        """Where the run is, or will be."""
-
-    def check(self) -> None:
-        """Refuse what can be known to be wrong without torch."""
 
 
 def check_run_name(run: str | None) -> None:
@@ -46,7 +36,7 @@ def check_run_name(run: str | None) -> None:
 
 
 def carry_out(
-    request: Request,
+    request: RunRequest,
     make_job: Callable[[], Job[Any]],
     print_finished: Callable[[ConsoleScreen, TrainRun], None],
     as_json: bool,

@@ -19,7 +19,7 @@ class Kind(NamedTuple):
 
 UNPACK = "unpack it and name what was inside, or give it the ending of what it is"
 CONVERT = "save it as plain text, and give that"
-LEAVE = "leave it out; only text can be learnt from"
+LEAVE = "leave it out; only text can be read"
 
 _ZIPS = (  # what a zip archive starts with tells what it is used for
     (b"mimetypeapplication/epub", "an EPUB book", "rename it to end in .epub"),

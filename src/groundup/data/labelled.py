@@ -115,7 +115,7 @@ class _Division:
             splits=[*splits, *["test"] * len(test)],
             labels=labels,
             rule=_rule(held_out, grouped, seed),
-            notices=[*spelling_notices(labels), *_absent(labels, test)],
+            notices=[*spelling_notices(rest), *_absent(labels, test)],
         )
 
     def manifest(

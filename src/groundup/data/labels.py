@@ -6,6 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from groundup.base.errors import DataError, shown
@@ -13,6 +14,7 @@ from groundup.data.text_fields import decoded
 
 NUMBER, TEXT, TRUTH = "a number", "text", "a boolean"
 DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+NUMERAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 WHOLE = re.compile(r"([-+]?\d+)\.0*")
 MISSING = frozenset(("nan", "null"))
 """What programs write into a cell where there is no value."""
@@ -126,8 +128,12 @@ def in_order(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def nearly_equal(labels: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the labels that differ only by case or white space, together."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    """Return the labels that differ only in how they are written, together.
+
+    That is by case or white space, or as 1, 01 and +1, which are one number.
+    """
+    alike: dict[str | Decimal, list[str]] = defaultdict(list)
     for label in in_order(labels):
-        alike["".join(label.casefold().split())].append(label)
+        letters = "".join(label.casefold().split())
+        alike[Decimal(letters) if NUMERAL.fullmatch(letters) else letters].append(label)
     return [tuple(group) for group in alike.values() if len(group) > 1]

@@ -150,11 +150,13 @@ def _differently(labels: Iterable[str]) -> str:
     return " and ".join(f"'{shown(label, 40)}'" for label in labels)
 
 
-def spelling_notices(labels: Iterable[str]) -> list[str]:
-    """Return a line for labels that differ by case or white space only, as by a slip."""
+def spelling_notices(examples: Sequence[Example]) -> list[str]:
+    """Return a line for labels that differ only in how they are written, as by a slip."""
+    first = {example.label: example.where for example in reversed(examples)}
     return [
-        f"{_differently(group)} differ by case or white space only, and are different classes"
-        for group in nearly_equal(labels)
+        " and ".join(f"'{shown(label, 40)}' ({first[label]})" for label in group)
+        + " differ only in how they are written, and are different classes"
+        for group in nearly_equal(first)
     ]
 
 

@@ -258,7 +258,7 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
     cut = any(survey.has_text(f"{words}[]") for words in WORDS)
     if kind := record_format(survey) or ("texts cut into words" if cut else None):
         raise DataError(
-            f"{name}: its records are {kind} ({listed}), but training takes plain text; write each "
+            f"{name}: its records are {kind} ({listed}), but plain text is expected; write each "
             "as one string in a field 'text', or name a field that is plain text with --text-field"
         )
     texts = [n for n, f in survey.fields.items() if f.holds(n) == "text" and "[]" not in n]

@@ -12,7 +12,7 @@ from groundup.data.duplicates import without_repeated
 from groundup.data.examples import Example
 from groundup.data.labels import in_order
 from groundup.data.reading_log import ReadingLog
-from groundup.data.stratified import split_by_text
+from groundup.data.stratified import spelling_notices, split_by_text
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.settings import (
@@ -131,7 +131,7 @@ class InPython(ClassifyJob):
         self.asked, self.settings = asked, settings
         log = ReadingLog()
         kept = without_repeated(examples, log)
-        self.notices = log.lines()
+        self.notices = [*log.lines(), *spelling_notices(kept)]
         self.splits = split_by_text(kept, SPLIT_SEED, ("val",))
         self.kept = kept
         self.labels = in_order(example.label for example in kept)

@@ -228,8 +228,10 @@ class ClassifyJob(Job[Classifier]):
 
     def step(self, model: Classifier, choices: Choices) -> ClassifyStep:
         """Return the model with the loss of its decisions."""
-        kind = HeadStep if self.asked.layers == "head" else ClassifyStep
-        step = kind(model, choices.copy_dtype)
+        if self.asked.layers == "head":
+            step: ClassifyStep = HeadStep(model, choices.copy_dtype)
+        else:
+            step = ClassifyStep(model, choices.copy_dtype, choices.config.balance_loss)
         step.keeps_frozen = self.base is None
         return step
 

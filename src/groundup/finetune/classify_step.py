@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.finetune.classifier import Classifier
+from groundup.optim.balance import ExpertBalance
 from groundup.optim.step import Step
 
 
 class ClassifyStep(Step[Classifier]):
-    """Decide about texts: a batch is `tokens` (B, T), `lengths`, `labels` and `weights` (B)."""
+    """Decide about texts: a batch is `tokens` (B, T), `lengths`, `labels` and `weights` (B).
+
+    While training, a mixture of experts adds `balance_loss` times its `ExpertBalance` for each
+    text.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        copy_dtype: torch.dtype | None = None,
+        balance_loss: float = 0.0,
+    ) -> None:
+        super().__init__(model, copy_dtype)
+        if balance_loss:
+            ExpertBalance(self.worker).attach(self, balance_loss, real_tokens)
 
     def forward(
         self,
@@ -44,6 +59,13 @@ class HeadStep(ClassifyStep):
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_texts)."""
         return summed_loss(self.worker.scores(vectors), labels, weights)
+
+
+def real_tokens(
+    tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], *others: Tensor, **named: Tensor
+) -> Bool[Tensor, "B T"]:
+    """Return which tokens of a batch belong to its texts, and are no padding."""
+    return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
 def summed_loss(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError
-from groundup.base.file_names import DATA, RUNS
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.config import GPTConfig, as_table
 from groundup.data.labelled import prepare_labelled
 from groundup.data.labelled_folder import LabelledData, open_labelled
 from groundup.data.record_sources import check_record_sources
 from groundup.finetune.settings import ClassifierSettings, learns_all
 from groundup.runs import RunFolder
 from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier, origin_of
-from groundup.train.resume import Identity, as_made, check_new, compatible, trained_run
+from groundup.train.resume import Identity, as_made, trained_run
+from groundup.train.run_request import RunRequest
 from groundup.train.start import Start, changed_base, start_from
 
 COUNTED = ("model", "train", "job", "data.fingerprint", "from.weights")
@@ -26,35 +25,19 @@ UNKNOWN = ("data.fingerprint", "from.weights", "from.name", "from.licence", "mod
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyRequest:
-    """What the user asked for, before anything was decided."""
+class ClassifyRequest(RunRequest):
+    """What the user asked for of a classifier; `prepared` are its examples."""
 
     base: Path
     records: tuple[str, ...]
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the records are read: the arguments of `prepare_labelled`."""
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    run: str | None = None
-    extend: int | None = None
-    command: str = ""
-    own_process: bool = False
-    runs_folder: Path = RUNS
-    data_folder: Path = DATA
-    prepared: Path | None = None
-    """The examples of an earlier preparation, read in place of the records."""
 
-    @property
-    def folder(self) -> RunFolder:
-        """Where the run is, or will be."""
-        return RunFolder(self.runs_folder / self.name())
-
-    def name(self) -> str:
-        """Return the run's name: as given, else made of the records and the base."""
-        if self.run:
-            return self.run
+    def made_name(self) -> str:
+        """Return a name made of the records and the base."""
         stem = Path(self.records[0]).name.partition(".")[0] or "records"
-        return re.sub(r"[^\w.-]+", "_", f"{stem}-{self.base.resolve().name}")
+        return f"{stem}-{self.base.resolve().name}"
 
     @property
     def _needs_base(self) -> bool:
@@ -78,10 +61,7 @@ class ClassifyRequest:
         if self.prepared is None:
             tests = self.reading.get("test_sources") or ()
             check_record_sources([*self.records, *tests])
-        if self.folder.exists():
-            compatible(self.folder, self.identity(config), self.extend, unknown=UNKNOWN)
-        else:
-            check_new(self.folder, self.extend)
+        self.check_folder(self.identity(config), UNKNOWN)
 
     def _check_length(self, config: GPTConfig) -> None:
         length = self.classifier.max_length

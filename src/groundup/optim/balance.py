@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,20 +29,28 @@ class ExpertBalance:
                 self.n_active = module.n_active
                 module.router.register_forward_hook(self._collect)
 
-    def attach(self, step: nn.Module, weight: float) -> None:
-        """Add `weight` times the loss, for each target, to the sum that `step` returns."""
+    def attach(
+        self, step: nn.Module, weight: float, real: Callable[..., Tensor] | None = None
+    ) -> None:
+        """Add `weight` times the loss, for each target, to the sum that `step` returns.
+
+        `real` takes a batch as `step` does, and returns which of its tokens (B, T) are no padding.
+        """
         if not self.n_active:
             return
 
         def forget(step: nn.Module, given: object) -> None:
             self.scores.clear()  # checkpointed blocks have asked their routers twice
 
-        def add(step: nn.Module, given: object, result: tuple[Tensor, Tensor]) -> Any:
+        def add(step: nn.Module, given: Any, named: Any, result: tuple[Tensor, Tensor]) -> Any:
             loss_sum, n_targets = result
+            if real is not None:
+                rows = real(*given, **named).flatten()
+                self.scores = [scores[rows] for scores in self.scores]
             return loss_sum + weight * self.take() * n_targets, n_targets
 
         step.register_forward_pre_hook(forget)
-        step.register_forward_hook(add)
+        step.register_forward_hook(add, with_kwargs=True)
 
     def _collect(self, router: nn.Module, inputs: object, scores: Tensor) -> None:
         if router.training:

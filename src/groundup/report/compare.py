@@ -33,6 +33,7 @@ class ComparedRun:
 
     name: str
     state: str
+    kind: str
     parameters: int
     step: int
     tokens: float | None
@@ -125,6 +126,7 @@ def _outcome(run: RunRecord, name: str) -> ComparedRun:
     return ComparedRun(
         name=name,
         state=run.state,
+        kind=run.manifest.kind,
         parameters=run.parameters,
         step=run.step,
         tokens=run.last("tokens"),
@@ -156,7 +158,7 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     if len(kinds) > 1:
         return [
             f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
-            "do not compare."
+            "are of different things, and do not compare."
         ]
     if not differ("fingerprint"):
         return []
@@ -178,6 +180,7 @@ def _outcome_table(comparison: Comparison) -> str:
         (label, [write(getattr(outcome, field)) for outcome in comparison.outcomes])
         for label, field, write in (
             ("state", "state", esc),
+            ("kind", "kind", esc),
             ("parameters", "parameters", short),
             ("steps", "step", lambda step: f"{step:,}"),
             ("tokens learnt from", "tokens", lambda tokens: short(tokens or 0)),
@@ -198,6 +201,10 @@ def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: boo
     per = "text" if records[0].manifest.kind == CLASSIFIER else "token"
     key, unit = ("val_loss", f"nats per {per}") if same_losses else ("val_bits_per_byte", "bits")
     what = "Validation loss" if same_losses else "Bits per byte"
+    without = [n for run, n in zip(records, names, strict=True) if not run.points(key)]
+    if not same_losses and len(without) == len(records):  # they are classifiers
+        return '<p class="none">Their losses do not compare, and bits per byte they have none.</p>'
+    remark = f"No {what.lower()}: {', '.join(without)}." if without else ""
     charts = []
     for x, over, label, scale in (
         ("tokens", "tokens", "tokens", 1.0),
@@ -213,7 +220,13 @@ def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: boo
                     Series(name=f"{name}, training", points=training, colour=i, faint=True)
                 )
         charts.append(
-            Chart(title=f"{what} over {over}", series=series, x_label=label, y_label=unit)
+            Chart(
+                title=f"{what} over {over}",
+                series=series,
+                x_label=label,
+                y_label=unit,
+                remark=remark,
+            )
         )
     return f'<div class="charts">{"".join(map(chart_figure, charts))}</div>'
 

@@ -19,6 +19,8 @@ class RunSummary:
     name: str
     path: Path
     state: str
+    kind: str = ""
+    """Of its training, and so what its losses are of; "" where it could not be read."""
     parameters: int | None = None
     size_bytes: int = 0
     step: int = 0
@@ -45,6 +47,7 @@ def _summary(folder: RunFolder) -> RunSummary:
         return replace(
             summary,
             state=run.state,
+            kind=run.manifest.kind,
             parameters=run.parameters,
             step=run.step,
             steps=run.steps,

@@ -18,6 +18,7 @@ from groundup.runs.checkpoint import (
     save_files,
     write_tensors,
 )
+from groundup.runs.classification import read_classification, write_classification
 from groundup.runs.folder import RunFolder
 from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors, take_extra
 from groundup.runs.manifest import JobTable, Manifest, OriginTable, SavedTable
@@ -41,9 +42,9 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
     """Write the model of `run`, merged with its base, to the run folder `dest`, whole or absent.
 
     Merged matrices are in fp32, the others as the base has them. Tokenizer, chat template and
-    settings of generation come along; a classifier stays one. Raises `UsageError` for a run that
-    has no base, or has learnt what neither a GPT nor a classifier has, and `RunError` where its
-    base is gone.
+    settings of generation come along; a classifier stays one, with the figures of its test. Raises
+    `UsageError` for a run that has no base, or has learnt what neither a GPT nor a classifier has,
+    and `RunError` where its base is gone.
     """
     folder, out = RunFolder(Path(run)), Path(dest)
     manifest = check_mergeable(folder, out)
@@ -66,6 +67,7 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
         tokenizer.save(made.tokenizer)
         made.write_chat_settings(folder.read_chat_template(), folder.read_generation())
         made.write(_settings(folder, manifest, chosen))
+        _carry_over_test(folder, made, chosen.step)
         size = (written.path / MODEL).stat().st_size
     return Merged(
         path=out,
@@ -75,6 +77,14 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
         size_bytes=size,
         notices=tuple(notices),
     )
+
+
+def _carry_over_test(folder: RunFolder, made: RunFolder, step: int) -> None:
+    """Keep what the test of a classifier showed, if it was of this step: merging only rounds."""
+    record = read_classification(folder.classification)
+    if record is not None and record.step == step:
+        told = f"{record.chosen_by}; tested as {folder.path}, before it was merged"
+        write_classification(made.classification, replace(record, chosen_by=told))
 
 
 def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Manifest:

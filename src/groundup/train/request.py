@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError, quoted
-from groundup.base.file_names import DATA, RUNS
-from groundup.config import GPTConfig, TrainConfig, as_table, foreign_parts, preset
+from groundup.config import GPTConfig, as_table, foreign_parts, preset
 from groundup.data import read_documents
 from groundup.data.folders import STANDARD_INPUT
 from groundup.data.tokens import MANIFEST
 from groundup.runs import RunFolder
 from groundup.runs.find import find_run
 from groundup.tokenizer.build import check_tokenizer
-from groundup.train.resume import (
-    IN_PYTHON,
-    Identity,
-    as_made,
-    check_new,
-    compatible,
-    trained_run,
-)
+from groundup.train.resume import IN_PYTHON, Identity, as_made, trained_run
+from groundup.train.run_request import RunRequest
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
 
 DEFAULT_CORPUS = "shakespeare"
@@ -41,39 +33,22 @@ UNKNOWN = ("model.vocab_size", "data.fingerprint", "from.weights")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest:
-    """What the user asked for, before anything was decided."""
+class TrainRequest(RunRequest):
+    """What the user asked for of a language model; `prepared` are the shards of its text."""
 
     sources: tuple[str, ...] = (DEFAULT_CORPUS,)
     preset: str = DEFAULT_PRESET
     base: Path | None = None
     model_changes: dict[str, Any] = field(default_factory=dict)
-    train: TrainConfig = field(default_factory=TrainConfig)
     tokenizer: str = DEFAULT_TOKENIZER
     text_options: dict[str, Any] = field(default_factory=dict)
-    run: str | None = None
-    extend: int | None = None
-    command: str = ""
-    own_process: bool = False
-    """Whether nothing else runs in this process, so that its allocator may be set."""
-    runs_folder: Path = RUNS
-    data_folder: Path = DATA
-    prepared: Path | None = None
-    """Shards of an earlier preparation, read in place of the text as long as they are there."""
 
-    @property
-    def folder(self) -> RunFolder:
-        """Where the run is, or will be."""
-        return RunFolder(self.runs_folder / self.name())
-
-    def name(self) -> str:
-        """Return the run's name: as given, else made of the text and the preset or the base."""
-        if self.run:
-            return self.run
+    def made_name(self) -> str:
+        """Return a name made of the text and the preset or the base."""
         stems = [Path(source).name.partition(".")[0] for source in self.sources]
         text = "-".join(stem if stem.strip("-*") else "text" for stem in stems[:2])
         model = self.base.resolve().name if self.base else self.preset
-        return re.sub(r"[^\w.-]+", "_", f"{text}-{model}")
+        return f"{text}-{model}"
 
     def start(self, own: RunFolder) -> Start:
         """Return what the run in the folder `own` starts from."""
@@ -89,10 +64,7 @@ class TrainRequest:
             config = changed_base(self.base, self.model_changes, self.folder, self.train.adapts)
         else:
             config = preset(self.preset, **self.model_changes)
-        if self.folder.exists():
-            compatible(self.folder, self.identity(config), self.extend, unknown=UNKNOWN)
-        else:
-            check_new(self.folder, self.extend)
+        self.check_folder(self.identity(config), UNKNOWN)
         if self.prepared is None:
             self._check_text(config)
 

@@ -78,9 +78,10 @@ def trained_run(folder: RunFolder, kind: str = PRETRAINING) -> tuple[Manifest, R
     if manifest.quantization:
         raise UsageError(f"{folder.path} holds a quantised model; choose another --run name")
     if manifest.request is None:
+        train_on = f", and train on from it with --from {folder.path}"
         raise UsageError(
             f"{folder.path} holds a model that was imported or saved, not a run; choose another "
-            f"--run name, and train on from it with --from {folder.path}"
+            f"--run name{train_on if kind == PRETRAINING else ''}"
         )
     if manifest.kind != kind:
         raise UsageError(

@@ -105,8 +105,8 @@ def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
     manifest = folder.read()
     if made := manifest.quantization:
         raise UsageError(
-            f"--from {base}: it holds weights in {made.bits} bits, which do not learn; train on "
-            f"from {made.run}, which it was made from"
+            f"{base} holds weights in {made.bits} bits, which do not learn; take {made.run}, which "
+            "it was made from"
         )
     check_own_parts(folder.model_config(manifest), folder.path)
     check_plain(folder, manifest, f"train on from {origin_of(manifest)}")

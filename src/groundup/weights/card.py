@@ -159,9 +159,10 @@ def _tested(run: RunRecord, step: int) -> Rows:
     record = read_classification(RunFolder(run.path).classification)
     if record is None or record.step != step:
         return []
-    test = record.test
+    test, saved = record.test, run.manifest.saved
+    before = ", before it was merged with its base" if saved and saved.from_ else ""
     rows = [
-        ("Test", counted(test.examples, "text")),
+        ("Test", counted(test.examples, "text") + before),
         ("Test accuracy", _within(test.accuracy, test.accuracy_interval)),
         ("Test macro F1", _within(test.macro_f1, test.macro_f1_interval)),
     ]
