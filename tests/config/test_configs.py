@@ -28,7 +28,13 @@ from groundup.runs.manifest import DataTable, Manifest
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_model_comes_back_from_a_run_folder(tmp_path: Path, name: str) -> None:
     config = preset(name, drop_rate=0.125, norm_eps=1e-6)
-    train = TrainConfig(minutes=4.5, eval_every=7, learning_rate=3e-4, sample_prompt='"é"\n')
+    train = TrainConfig(
+        minutes=4.5,
+        eval_every=7,
+        learning_rate=3e-4,
+        sample_prompt='"é"\n',
+        products="onednn",
+    )
     folder = RunFolder(tmp_path)
     made = Manifest(model=as_table(config), train=as_table(train), data=DataTable())
     folder.write(made)
