@@ -224,7 +224,7 @@ class ClassifyJob(Job[Classifier]):
         rows, how = self.train_rows, (self.weights, settings.batch_size, settings.seed)
         if self.asked.layers == "head":
             return LabelledVectors(rows, self._vectors("train")[self.pooling], *how)
-        return LabelledRows(rows, *how)
+        return LabelledRows(rows, *how, settings.accumulation)
 
     def step(self, model: Classifier, choices: Choices) -> ClassifyStep:
         """Return the model with the loss of its decisions."""

@@ -163,5 +163,6 @@ class ClassifyRun(ClassifyJob):
         if self.asked.layers == "head":
             return None
         settings = folder.train_config(folder.read())
-        order = Order(self.train_rows.lengths, settings.batch_size, settings.seed)
+        how = settings.batch_size, settings.seed, settings.accumulation
+        order = Order(self.train_rows.lengths, *how)
         return order.padding_share(settings.steps * settings.sequences_per_step)
