@@ -13,6 +13,7 @@ from groundup.config import GPTConfig
 from groundup.data.examples import Example
 from groundup.data.labelled_folder import LabelledData
 from groundup.data.record_sets import RECORD_SETS
+from groundup.device.allocator import give_back
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.judge import judge
@@ -152,6 +153,7 @@ class ClassifyRun(ClassifyJob):
         # What is judged is the best checkpoint: what has learnt makes room for it.
         self.__dict__.pop("gpt", None)
         gc.collect()
+        give_back()
         judge(folder, self.data, cut, padding, screen)
 
     def is_judged(self, folder: RunFolder) -> bool:
