@@ -83,6 +83,29 @@ def test_all_texts_validate_a_head_as_their_vectors_are_there(folder: Path) -> N
     assert losses[-1] == losses[-2]  # of the last step, and of the whole split
 
 
+def test_that_a_head_s_texts_are_read_is_told_also_where_the_run_goes_on(folder: Path) -> None:
+    class Told(Screen):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+            self.stages = set[str]()
+
+        def decided(self, label: str, text: str) -> None:
+            self.lines.append(f"{label}: {text}")
+
+        def preparing(self, stage: str, done: int, total: int) -> None:
+            self.stages.add(stage)
+
+    for steps in (4, 6):
+        told = Told()
+        asked = request(folder / "run", "head", steps=4, pooling="last")
+        asked = replace(asked, extend=steps if steps > 4 else None)
+        drive(ClassifyRun(asked), Recorder(asked.folder), told)
+        assert told.lines == [
+            "Vectors: of 180 texts, read now; a run that goes on reads them again"
+        ]
+        assert "vectors" in told.stages
+
+
 def mean_loss(classifier: TextClassifier, job: ClassifyRun) -> float:
     examples = job.examples("val")
     rows = labelled_rows(examples, classifier.labels, classifier.tokenizer, classifier.max_length)
@@ -144,7 +167,7 @@ def test_it_learns_and_is_judged_once_on_texts_it_has_not_seen(folder: Path) -> 
 def test_what_has_learnt_is_gone_while_the_run_is_judged(
     folder: Path, method: str, layers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, held = set(map(id, tensors())), []
+    before, held = set(map(id, tensors())), list[tuple[int, ...]]()
 
     def judge(*given: object) -> None:
         held.extend(tuple(t.shape) for t in tensors() if id(t) not in before and t.numel() > 256)

@@ -86,6 +86,7 @@ class ClassifyRun(ClassifyJob):
 
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
+        self.screen = screen
         screen.prepared_records(self.data)
         for source in self._read_before():
             screen.notice(
