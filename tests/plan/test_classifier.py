@@ -168,6 +168,18 @@ def test_less_learns_in_less_memory_and_with_less_work() -> None:
     assert saved == 3 * 4 * learning, "what learns and its moments, nothing of the base"
 
 
+@pytest.mark.parametrize(("precision", "share"), [("fp32", 0.27), ("bf16", 0.6)])
+def test_the_heap_s_holes_are_counted_where_freed_memory_is_kept(
+    precision: str, share: float
+) -> None:
+    train = training("lora", precision=precision, allocator="keep")
+    terms = classifier_memory(SMOLLM2, train, Texts(layers="all")).terms
+    assert terms["heap"] == int(share * terms["activations"]) > 0
+    for given_back in ({"allocator": "release"}, {"checkpoint_activations": "on"}):
+        other = training("lora", precision=precision, **given_back)
+        assert classifier_memory(SMOLLM2, other, Texts(layers="all")).terms["heap"] == 0
+
+
 def test_lora_of_smollm2_is_planned_within_two_gibibytes() -> None:
     train = TrainConfig(method="lora", batch_size=1, precision="fp32", optimizer="adamw")
     assert classifier_memory(SMOLLM2, train, Texts(layers="all")).total < 2 << 30
@@ -292,7 +304,8 @@ print(peak_memory_mib(torch.device("cpu")))
 def test_peak_of_a_real_process(layers: str, settings: dict[str, Any]) -> None:
     """Without a tokenizer; large blocks are given back at once, so that this is what is held."""
     model: dict[str, Any] = {**LLAMA, "context_length": 128, "tie_embeddings": True}
-    train: dict[str, Any] = {"batch_size": 16, "optimizer": "adamw", "precision": "fp32"} | settings
+    train: dict[str, Any] = {"batch_size": 16, "optimizer": "adamw", "precision": "fp32"}
+    train |= {"allocator": "release", **settings}
     memory = classifier_memory(GPTConfig(**model), TrainConfig(**train), Texts(layers=layers))
     planned = memory.total - memory.terms["process"] - memory.terms["tokenizer"]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 18)}
