@@ -13,24 +13,27 @@ RESIDENT = """
 import groundup.train
 import sys
 import torch
-from groundup.device.allocator import keep_freed_memory
+from groundup.device.allocator import give_back, keep_freed_memory
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
-if sys.argv[1] == "keep":
+if sys.argv[1] != "leave":
     assert keep_freed_memory()
 block = torch.ones(50 << 20)
 block = None
+if sys.argv[1] == "give back":
+    assert give_back()
 print(resident() >> 20)
 """
 
 
 @pytest.mark.skipif(not can_keep_freed_memory(), reason="glibc only")
 def test_freed_memory_stays_only_where_it_was_asked_for() -> None:
-    kept, freed = (
+    kept, freed, given_back = (
         int(subprocess.check_output([sys.executable, "-c", RESIDENT, way]))
-        for way in ("keep", "leave")
+        for way in ("keep", "leave", "give back")
     )
     assert kept - freed > 190  # MiB, of a freed block of 200
+    assert kept - given_back > 190
 
 
 HOLES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import signal
@@ -15,7 +16,7 @@ import torch
 
 from groundup import GPT, CharTokenizer, load, save
 from groundup.base.errors import DataError, RunError, UsageError
-from groundup.finetune import TextClassifier, classify_job, judge, load_classifier
+from groundup.finetune import TextClassifier, classify_job, classify_run, judge, load_classifier
 from groundup.finetune.classify_run import ClassifyRun
 from groundup.finetune.labelled_rows import labelled_rows
 from groundup.finetune.text_classifier import scores_of
@@ -98,6 +99,29 @@ def test_balance_loss_moves_the_routers_that_learn(
     assert differs == any(not torch.equal(with_it[name], without[name]) for name in with_it)
 
 
+def test_that_a_head_s_texts_are_read_is_told_also_where_the_run_goes_on(folder: Path) -> None:
+    class Told(Screen):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+            self.stages = set[str]()
+
+        def decided(self, label: str, text: str) -> None:
+            self.lines.append(f"{label}: {text}")
+
+        def preparing(self, stage: str, done: int, total: int) -> None:
+            self.stages.add(stage)
+
+    for steps in (4, 6):
+        told = Told()
+        asked = request(folder / "run", "head", steps=4, pooling="last")
+        asked = replace(asked, extend=steps if steps > 4 else None)
+        drive(ClassifyRun(asked), Recorder(asked.folder), told)
+        assert told.lines == [
+            "Vectors: of 180 texts, read now; a run that goes on reads them again"
+        ]
+        assert "vectors" in told.stages
+
+
 def mean_loss(classifier: TextClassifier, job: ClassifyRun) -> float:
     examples = job.examples("val")
     rows = labelled_rows(examples, classifier.labels, classifier.tokenizer, classifier.max_length)
@@ -153,6 +177,27 @@ def test_it_learns_and_is_judged_once_on_texts_it_has_not_seen(folder: Path) -> 
     run.classification.unlink()
     assert train(folder / "run", steps=150).was_finished
     assert judged(run) == found
+
+
+@pytest.mark.parametrize(("method", "layers"), WAYS)
+def test_what_has_learnt_is_gone_while_the_run_is_judged(
+    folder: Path, method: str, layers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, held = set(map(id, tensors())), list[tuple[int, ...]]()
+
+    def judge(*given: object) -> None:
+        held.extend(tuple(t.shape) for t in tensors() if id(t) not in before and t.numel() > 256)
+
+    monkeypatch.setattr(classify_run, "judge", judge)
+    train(folder / "run", layers, method=method, steps=2)
+    assert held == [], "neither weights nor gradients nor the optimizer's averages"
+
+
+def tensors() -> list[torch.Tensor]:
+    gc.collect()
+    # By their types: asking others what they are may warn.
+    kinds = torch.Tensor, torch.nn.Parameter
+    return [found for found in gc.get_objects() if type(found) in kinds]
 
 
 def test_the_pooling_is_chosen_once_with_its_reason(folder: Path) -> None:

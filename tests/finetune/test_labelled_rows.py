@@ -22,8 +22,10 @@ def rows(n: int = 1000) -> Rows:
     return Rows([np.full(m, m, np.int64) for m in lengths], rng.integers(2, size=n))
 
 
-def source(batch_size: int = 8, seed: int = 1, n: int = 1000) -> LabelledRows:
-    return LabelledRows(rows(n), np.ones(2, np.float32), batch_size, seed)
+def source(
+    batch_size: int = 8, seed: int = 1, n: int = 1000, accumulation: int = 1
+) -> LabelledRows:
+    return LabelledRows(rows(n), np.ones(2, np.float32), batch_size, seed, accumulation)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,28 @@ def test_rows_are_a_pure_function_of_their_numbers() -> None:
         assert all(np.array_equal(one.arrays[k], other.arrays[k]) for k in one.arrays)
         assert one.n_tokens == one.arrays["lengths"].sum()
     assert not np.array_equal(source(seed=2).order.rows(0, 50), texts.order.rows(0, 50))
+
+
+@pytest.mark.parametrize("n", [1000, 1003, 1015, 17, 33])
+@pytest.mark.parametrize("accumulation", [1, 2, 5])
+def test_what_takes_most_memory_comes_in_the_first_two_steps(n: int, accumulation: int) -> None:
+    texts = source(16, n=n, accumulation=accumulation)
+    lengths = texts.texts.lengths
+    batches = np.split(texts.order.rows(0, n), range(16, n, 16))
+    longest = [int(lengths[batch].max()) for batch in batches]
+    assert longest[0] == lengths.max(), "what does not fit fails in the first step"
+    last_of_step_2 = min(2 * accumulation, n // 16) - 1
+    assert longest[last_of_step_2] == max(longest[1:-1], default=longest[0])
+    others = [*longest[1:last_of_step_2], *longest[last_of_step_2 + 1 :]]
+    assert len(others) < 9 or others not in (sorted(others), sorted(others)[::-1])
+
+
+def test_other_passes_begin_with_any_batch() -> None:
+    firsts = set()
+    for seed in range(10):
+        texts = source(8, seed, 400)
+        firsts.add(int(texts.texts.lengths[texts.order.rows(400, 8)].max()))
+    assert len(firsts) > 5
 
 
 def test_sorting_leaves_little_padding() -> None:

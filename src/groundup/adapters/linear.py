@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundup.device.products import chosen_products
+
 
 class LoRALinear(nn.Linear):
     """A linear layer with the thin matrices of LoRA; its weight and bias keep their names.
@@ -36,11 +38,20 @@ class LoRALinear(nn.Linear):
 
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
         """Return the product with W, and what the thin matrices add."""
-        return super().forward(x) + self.added(x)
+        return self.product(x, self.bias)
 
-    def added(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
-        """Return x (s B A)^T, by way of r numbers."""
-        return F.linear(F.linear(x, self.lora_a) * self.scale, self.lora_b)
+    def product(self, x: Float[Tensor, "*B I"], bias: Tensor | None) -> Float[Tensor, "*B O"]:
+        """Return x (W + s B A)^T + bias, the second part by way of r numbers.
+
+        It is added where the first part stands. Two outputs that are summed would leave holes of
+        their size on the heap, which what is kept of the r numbers makes too small for the next.
+        """
+        rows = x.reshape(-1, self.in_features)
+        thin = F.linear(rows, self.lora_a) * self.scale
+        out = F.linear(rows, self.weight, bias)
+        with chosen_products():
+            out.addmm_(thin.to(out.dtype), self.lora_b.T.to(out.dtype))
+        return out.view(*x.shape[:-1], self.out_features)
 
     def merged_weight(self) -> Float[Tensor, "O I"]:
         """Return the one matrix that computes the same."""
@@ -75,9 +86,10 @@ class DoRALinear(LoRALinear):
         """Return the product with rows of the learnt magnitudes."""
         with torch.no_grad():
             norms = row_norms(super().merged_weight())
-        product = F.linear(x, self.weight) + self.added(x)
-        product = product * (self.magnitude / norms)
-        return product if self.bias is None else product + self.bias
+        product = self.product(x, None)
+        # By numbers of fp32, which are all near 1, to as many bits as the product has.
+        product = (product * (self.magnitude / norms)).to(product.dtype)
+        return product if self.bias is None else product + self.bias.to(product.dtype)
 
     def merged_weight(self) -> Float[Tensor, "O I"]:
         """Return the one matrix that computes the same."""

@@ -41,6 +41,17 @@ def release_freed_memory() -> bool:
     return can_keep_freed_memory() and _set((M_MMAP_THRESHOLD, LARGE))
 
 
+def give_back() -> bool:
+    """Give all freed memory back to the system now; return whether there was a way to.
+
+    For the end of what needed most, whatever the process does with freed memory otherwise.
+    """
+    if not can_keep_freed_memory():
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True
+
+
 def _set(*settings: tuple[int, int]) -> bool:
     libc = ctypes.CDLL(None)
     return all(libc.mallopt(name, value) == 1 for name, value in settings)

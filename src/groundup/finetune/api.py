@@ -74,6 +74,7 @@ def classify(
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
     check_layers(asked, train)
     job = InPython(model, tokenizer, examples, asked, train)
+    job.screen = screen
     # What stays as it is here may learn elsewhere; adapters are to be merged before that.
     learnt = {} if train.adapts else {p: p.requires_grad for p in model.parameters()}
     try:

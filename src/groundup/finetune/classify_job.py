@@ -81,6 +81,8 @@ class ClassifyJob(Job[Classifier]):
     """The token that begins every text, where the model knows one."""
     labels: tuple[str, ...]
     pooling: str = AUTO
+    screen: Screen | None = None
+    """Where it is told that texts are read, where only a head learns."""
 
     @property
     @abstractmethod
@@ -191,9 +193,17 @@ class ClassifyJob(Job[Classifier]):
         )
 
     def _vectors(self, split: str, screen: Screen | None = None) -> dict[str, Floats]:
-        """Return the vectors of a split by the model as it was, computed once."""
+        """Return the vectors of a split by the model as it was, computed once in a process.
+
+        They are not kept on disk: a run that goes on computes them again, with the same bits, and
+        says so, as that may take minutes.
+        """
+        screen = screen or self.screen
         if split not in self._known_vectors:
             rows = self.train_rows if split == "train" else self.val_rows
+            if screen and split == "train":
+                n = counted(len(rows.ids) + len(self.val_rows.ids), "text")
+                screen.decided("Vectors", f"of {n}, read now; a run that goes on reads them again")
             progress = self._progress(screen)
             self._known_vectors[split] = vectors_of(self.gpt, rows.ids, progress)
         return self._known_vectors[split]
@@ -224,7 +234,7 @@ class ClassifyJob(Job[Classifier]):
         rows, how = self.train_rows, (self.weights, settings.batch_size, settings.seed)
         if self.asked.layers == "head":
             return LabelledVectors(rows, self._vectors("train")[self.pooling], *how)
-        return LabelledRows(rows, *how)
+        return LabelledRows(rows, *how, settings.accumulation)
 
     def step(self, model: Classifier, choices: Choices) -> ClassifyStep:
         """Return the model with the loss of its decisions."""

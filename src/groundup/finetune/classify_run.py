@@ -13,6 +13,7 @@ from groundup.config import GPTConfig
 from groundup.data.examples import Example
 from groundup.data.labelled_folder import LabelledData
 from groundup.data.record_sets import RECORD_SETS
+from groundup.device.allocator import give_back
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.judge import judge
@@ -85,6 +86,7 @@ class ClassifyRun(ClassifyJob):
 
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
+        self.screen = screen
         screen.prepared_records(self.data)
         for source in self._read_before():
             screen.notice(
@@ -152,6 +154,7 @@ class ClassifyRun(ClassifyJob):
         # What is judged is the best checkpoint: what has learnt makes room for it.
         self.__dict__.pop("gpt", None)
         gc.collect()
+        give_back()
         judge(folder, self.data, cut, padding, screen)
 
     def is_judged(self, folder: RunFolder) -> bool:
@@ -163,5 +166,6 @@ class ClassifyRun(ClassifyJob):
         if self.asked.layers == "head":
             return None
         settings = folder.train_config(folder.read())
-        order = Order(self.train_rows.lengths, settings.batch_size, settings.seed)
+        how = settings.batch_size, settings.seed, settings.accumulation
+        order = Order(self.train_rows.lengths, *how)
         return order.padding_share(settings.steps * settings.sequences_per_step)

@@ -118,11 +118,12 @@ class Order:
     """The order of the rows, another in each pass, those of about the same length side by side.
 
     A pass is a permutation, of which `SORTED_BATCHES` batches at a time are sorted by length; then
-    these batches are shuffled.
+    these batches are shuffled. The first pass begins with those that take most memory, so that what
+    does not fit fails at once: `_longest_soon`.
     """
 
-    def __init__(self, lengths: Ids, batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size = lengths, batch_size
+    def __init__(self, lengths: Ids, batch_size: int, seed: int, accumulation: int = 1) -> None:
+        self.lengths, self.batch_size, self.accumulation = lengths, batch_size, accumulation
         self._seed = int(mix(np.array([seed % 2**64], dtype=np.uint64))[0])
         self.of_pass = lru_cache(maxsize=2)(self._of_pass)
 
@@ -150,22 +151,37 @@ class Order:
         several = self.batch_size * SORTED_BATCHES
         for begin in range(0, len(rows), several):
             part = rows[begin : begin + several]
-            rows[begin : begin + several] = part[np.argsort(self.lengths[part], kind="stable")]
+            # Falling: what is left over for a batch that is not full are short texts.
+            rows[begin : begin + several] = part[np.argsort(-self.lengths[part], kind="stable")]
         whole = len(rows) - len(rows) % self.batch_size  # a batch not full stays the last one
         batches = rows[:whole].reshape(-1, self.batch_size)
         if len(batches) > 1:
             ranks = np.arange(len(batches), dtype=np.uint64)
             shuffled = permute(ranks, len(batches), np.repeat(mix(keys + np.uint64(1)), len(ranks)))
             batches = batches[shuffled.astype(np.int64)]
+            batches = batches if number else self._longest_soon(batches)
         return np.concatenate([fill, batches.ravel(), rows[whole:]])
+
+    def _longest_soon(self, batches: Ids) -> Ids:
+        """Return the batches with that of the longest text first, and the next at step 2's end.
+
+        By then all is held that a step finds: the optimizer's averages, which the first step made,
+        and the gradients of the passes before the last.
+        """
+        longest = np.argsort(-self.lengths[batches].max(axis=1), kind="stable")[:2]
+        rest = np.delete(batches, longest, axis=0)
+        places = [0, min(2 * self.accumulation - 2, len(rest))]
+        return np.insert(rest, places, batches[longest], axis=0)
 
 
 class LabelledRows:
     """Labelled texts to learn from: a batch is what `ClassifyStep` takes."""
 
-    def __init__(self, rows: Rows, weights: Floats, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, rows: Rows, weights: Floats, batch_size: int, seed: int, accumulation: int = 1
+    ) -> None:
         self.texts, self.weights = rows, weights
-        self.order = Order(rows.lengths, batch_size, seed)
+        self.order = Order(rows.lengths, batch_size, seed, accumulation)
 
     @property
     def n_rows(self) -> int:

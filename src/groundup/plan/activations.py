@@ -33,8 +33,10 @@ above is then of 2 bytes, one copy of an input is enough, and the matrices' copi
 
 from __future__ import annotations
 
-from groundup.config import GPTConfig, TrainConfig
-from groundup.config.adaptation import DORA
+import math
+
+from groundup.config import GPTConfig, TrainConfig, adapter_shapes
+from groundup.config.adaptation import DORA, LORA
 from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
 
 FP32 = 4
@@ -156,7 +158,7 @@ def _row_norms(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes of what DoRA keeps of all rows: their norms, and the magnitudes by these."""
     if train.method != DORA:
         return 0
-    return 2 * product_bytes(train) * config.n_layers * _outputs(config, max(1, config.n_experts))
+    return 2 * flowing_bytes(train) * config.n_layers * _outputs(config, max(1, config.n_experts))
 
 
 def _outputs(config: GPTConfig, n_networks: int) -> int:
@@ -217,8 +219,10 @@ def _table_bytes(config: GPTConfig, train: TrainConfig) -> int:
 
 
 def _copies(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes of the matrices' 16-bit copies."""
+    """Return the bytes of the 16-bit copies of the matrices, and of adapters' thin ones."""
     number = product_bytes(train)
     if number == flowing_bytes(train):
         return 0
-    return number * config.n_layers * matrix_weights(config, config.n_experts)
+    thin = adapter_shapes(config, LORA, train.lora_rank).values() if train.adapts else ()
+    weights = config.n_layers * matrix_weights(config, config.n_experts)
+    return number * (weights + sum(map(math.prod, thin)))

@@ -92,7 +92,10 @@ def drive(
             with explained(plan, choices.device):
                 progress = trainer.fit(requests)
             requests.patient = False
-            del trainer  # what judges the run does so with the model that it has become
+            # What judges the run does so with the model that it has become: none holds this one.
+            ended = progress.step, trainer.clock.step_seconds
+            trainer.world.watch(lambda: ended)
+            del trainer
         is_told = keeper.folder.report.exists() and job.is_judged(keeper.folder)
         if ranks.rank == 0 and not (was_finished and is_told):
             if progress.finished:
