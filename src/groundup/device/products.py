@@ -88,8 +88,9 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.dtype != torch.float32 or weight.dtype != torch.float32 or _n_rows(x) < FEWEST_ROWS:
         product = x.matmul(weight.t())
         return product if bias is None else product + bias
-    y: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-    return y
+    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+    y: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return y if x.dim() == 2 else y.view(*x.shape[:-1], len(weight))
 
 
 def _n_rows(x: Tensor) -> int:
@@ -100,24 +101,21 @@ class _Linear(torch.autograd.Function):
     """The linear layer, by oneDNN."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])  # (M, I)
-        needs_x, needs_weight, _ = ctx.needs_input_grad
-        ctx.save_for_backward(rows if needs_weight else None, weight if needs_x else None)
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        needs_rows, needs_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if needs_weight else None, weight if needs_rows else None)
         ctx.width = weight.shape[1]
         with _permitted():
-            y = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
-        return y.view(*x.shape[:-1], len(weight))
+            return rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
-        gradients = gradient.reshape(-1, gradient.shape[-1])  # (M, O)
-        grad_x = grad_weight = None
+        grad_rows = grad_weight = None
         if weight is not None:
             with _permitted():
-                grad_x = gradients.mm(weight).view(*gradient.shape[:-1], ctx.width)
+                grad_rows = gradient.mm(weight)
         if rows is not None:
             with _permitted() if ctx.width >= NARROW else contextlib.nullcontext():
-                grad_weight = gradients.t().mm(rows)
-        return grad_x, grad_weight, gradients.sum(0) if ctx.needs_input_grad[2] else None
+                grad_weight = gradient.t().mm(rows)
+        return grad_rows, grad_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None
