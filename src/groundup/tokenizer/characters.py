@@ -17,6 +17,7 @@ from groundup.tokenizer.interface import (
     to_utf8,
     tokenizer_json,
 )
+from groundup.tokenizer.spans import Spans
 
 UNKNOWN = ("error", "skip")
 _MISSING = np.uint32(0xFFFFFFFF)
@@ -62,11 +63,7 @@ class CharTokenizer(Tokenizer):
 
     def encode_array(self, text: str) -> Ids:
         """Encode `text` to ids (n,) uint32; an unknown character is a TokenizerError or skipped."""
-        try:
-            codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        except UnicodeEncodeError as error:
-            raise lone_surrogate(error) from None
-        ids: Ids = self._table[np.minimum(codes, len(self._table) - 1)]
+        ids = self._looked_up(text)
         missing = ids == _MISSING
         if not missing.any():
             return ids
@@ -80,6 +77,21 @@ class CharTokenizer(Tokenizer):
             f"{self.vocab_size} characters of this tokenizer; remove it, train on a text that has "
             "it, or choose unknown 'skip'"
         )
+
+    def encode_spans(self, text: str) -> tuple[Ids, Spans]:
+        """Return the ids (n,) of `text`, and the one character that each is of (n, 2)."""
+        ids = self.encode_array(text)
+        at = np.flatnonzero(self._looked_up(text) != _MISSING)
+        return ids, np.stack([at, at + 1], axis=1)
+
+    def _looked_up(self, text: str) -> Ids:
+        """Return the id of each character (len(text),), `_MISSING` where there is none."""
+        try:
+            codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        except UnicodeEncodeError as error:
+            raise lone_surrogate(error) from None
+        ids: Ids = self._table[np.minimum(codes, len(self._table) - 1)]
+        return ids
 
     def token_bytes(self, token: int) -> bytes:
         """Return the UTF-8 of the character that `token` stands for."""
