@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
     "bytes": ByteTokenizer,
     "chars": lambda: CharTokenizer.train([SPEECH, "<|>_"]),
     "skipping": lambda: CharTokenizer("aehst ", "skip"),
-    **{name: lambda make=make: ours(make()) for name, make in FAMILIES.items()},
+    **{name: partial(lambda make: ours(make()), make) for name, make in FAMILIES.items()},
     "llama2": lambda: ours(llama2()),
     "metaspace": lambda: ours(metaspace()),
 }
@@ -62,7 +64,7 @@ def test_markup_finds_them_whole_and_they_decode_to_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_they_are_there_after_saving(kind: str, tmp_path) -> None:
+def test_they_are_there_after_saving(kind: str, tmp_path: Path) -> None:
     more = with_special_tokens(KINDS[kind](), NAMES)
     more.save(tmp_path / "tokenizer.json")
     again = load_tokenizer(tmp_path / "tokenizer.json")

@@ -22,7 +22,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import TokenizerError, UsageError
 from groundup.generate.template import (
     ChatTemplate,
     Dialogue,
@@ -33,6 +33,9 @@ from groundup.generate.template import (
 )
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import Ids
+from groundup.tokenizer.spans import Spans
+
+Bools = npt.NDArray[np.bool_]
 
 ASSISTANT = "assistant"
 STEM = "Reply4b1d"
@@ -58,7 +61,7 @@ class DialogueIds:
 
     ids: Ids
     """All of it (n,), uint32."""
-    counts: npt.NDArray[np.bool_]
+    counts: Bools
     """Whether each id is part of a reply, or ends one (n,)."""
     n_straddling: int
     """Ids that count and reach beyond their reply."""
@@ -80,8 +83,17 @@ def encode_dialogues(
     Raises `UsageError`, with what `name` calls the dialogue, where the template refuses it, drops a
     reply or changes more than the white space around it, or where no token could end a reply.
     """
-    for located in locate_replies(template, tokenizer, dialogues, name):
-        yield _encoded(located, tokenizer)
+    added = list(tokenizer.added_tokens.values())
+    for n, located in enumerate(locate_replies(template, tokenizer, dialogues, name)):
+        try:
+            ids, spans = tokenizer.markup_spans(located.text)
+        except TokenizerError as error:
+            raise TokenizerError(f"{name(n)}: {error}") from None
+        counts, n_straddling = _counted(located.replies, spans, np.isin(ids, added))
+        if located.replies and not located.has_end:
+            ids = np.append(ids, np.uint32(tokenizer.end_of_text or 0))
+            counts = np.append(counts, True)
+        yield DialogueIds(ids, counts, n_straddling)
 
 
 def locate_replies(
@@ -188,18 +200,13 @@ def _white_until(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _encoded(located: LocatedText, tokenizer: Tokenizer) -> DialogueIds:
-    ids, spans = tokenizer.markup_spans(located.text)
+def _counted(replies: list[tuple[int, int]], spans: Spans, is_added: Bools) -> tuple[Bools, int]:
+    """Return which ids count (n,), and how many of them reach beyond their reply."""
     begins, ends = spans[:, 0], spans[:, 1]
-    is_added = np.isin(ids, list(tokenizer.added_tokens.values()))
-    counts = np.zeros(len(ids), dtype=bool)
-    straddles = np.zeros(len(ids), dtype=bool)
-    for begin, end in located.replies:
-        # A special token may take the space around it, which is not what it stands for.
+    counts, straddles = np.zeros_like(is_added), np.zeros_like(is_added)
+    for begin, end in replies:
+        # A special token may take the space behind it, which is not what it stands for.
         held = (begins < end) & (ends > begin) & ~(is_added & (begins < begin))
         counts |= held
         straddles |= held & ~is_added & ((begins < begin) | (ends > end))
-    if located.replies and not located.has_end:
-        ids = np.append(ids, np.uint32(tokenizer.end_of_text or 0))
-        counts = np.append(counts, True)
-    return DialogueIds(ids, counts, int(straddles.sum()))
+    return counts, int(straddles.sum())

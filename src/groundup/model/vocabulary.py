@@ -28,8 +28,8 @@ def grown(model: GPT, n: int, *, known: int | None = None, seed: int = 0) -> GPT
     `known` is how many tokens its tokenizer had, at most (and by default) vocab_size; rows beyond,
     which only fill the vocabulary to a round size, are the first to be used for new tokens. All
     other tensors are the model's own, not copies. The logits of the tokens that there were stay as
-    they are. Weights of a model in several number formats, adapters or codes are not for this:
-    grow the model before it is given any. Raises `ValueError` for a count that makes no sense.
+    they are. Raises `ValueError` for a count that makes no sense, and for a model with adapters or
+    quantised weights.
     """
     config = model.config
     known = config.vocab_size if known is None else known
@@ -44,6 +44,11 @@ def grown(model: GPT, n: int, *, known: int | None = None, seed: int = 0) -> GPT
         if name in tensors and n:
             tensors[name] = _with_rows(tensors[name], known, n, size, generator)
     other = filled_gpt(replace(config, vocab_size=size), tensors, model.parts)
+    if others := tensors.keys() ^ dict(other.named_parameters()).keys():
+        raise ValueError(
+            f"{min(others)} is not what the model's config makes: adapters and quantised weights "
+            "do not grow; take the model as it was before it had any"
+        )
     return other.train(model.training)
 
 
