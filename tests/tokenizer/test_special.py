@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from tokenizers import Tokenizer as Library
 
 from groundup.base.errors import TokenizerError
 from groundup.tokenizer import (
@@ -17,11 +18,12 @@ from groundup.tokenizer import (
     CharTokenizer,
     JSONTokenizer,
     Tokenizer,
+    build_tokenizer,
     load_tokenizer,
     with_special_tokens,
 )
 from tests.tokenizer.families import FAMILIES, llama2, metaspace, ours
-from tests.tokenizer.helpers import SPEECH, small_bpe, texts
+from tests.tokenizer.helpers import SPEECH, by_library, small_bpe, texts
 
 NAMES = ["<|turn|>", "<|im_end|>"]
 KINDS: dict[str, Callable[[], Tokenizer]] = {
@@ -109,6 +111,31 @@ def test_one_special_token_is_all_that_a_plain_bpe_can_hold() -> None:
     assert len(words) == 699
     assert isinstance(small_bpe(), BPETokenizer)
     assert isinstance(with_special_tokens(small_bpe(), NAMES), JSONTokenizer)
+
+
+def test_characters_stay_characters(tmp_path: Path) -> None:
+    for unknown in ("error", "skip"):
+        more = with_special_tokens(CharTokenizer("abc", unknown), NAMES)
+        more.save(tmp_path / "tokenizer.json")
+        for tokenizer in (more, load_tokenizer(tmp_path / "tokenizer.json")):
+            assert isinstance(tokenizer, CharTokenizer)
+            assert (tokenizer.unknown, tokenizer.vocab_size) == (unknown, 5)
+            assert tokenizer.decode([0, 3, 2, 4]) == "ac"
+            assert tokenizer.token_bytes(4) == b""
+            library = by_library(tokenizer)
+            assert library.encode("cab").ids == tokenizer.encode("cab")
+            assert Library.from_str(tokenizer.to_json()).encode("a<|turn|>b").ids == [0, 3, 1]
+        skipping = build_tokenizer(str(tmp_path / "tokenizer.json"), list, 300, "skip")
+        assert skipping.special_tokens == more.special_tokens
+        assert skipping.encode("axb") == [0, 1]
+    with pytest.raises(TokenizerError, match="among the 3 characters"):
+        with_special_tokens(CharTokenizer("abc"), NAMES).encode("abx")
+
+    for twice in (["<a>", "<a>"], ["b"]):
+        with pytest.raises(TokenizerError, match="named twice"):
+            CharTokenizer("abc", special=twice)
+    ordinary = with_special_tokens(CharTokenizer("abc"), ["b"])
+    assert ordinary.special_tokens == {"b": 1}
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 2000, 3])

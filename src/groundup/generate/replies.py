@@ -14,9 +14,8 @@ template writes there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -40,7 +39,6 @@ Bools = npt.NDArray[np.bool_]
 ASSISTANT = "assistant"
 STEM = "Reply4b1d"
 """How a placeholder begins; letters are added where a dialogue has it."""
-_WHITE = re.compile(r"\s*")
 
 
 @dataclass(frozen=True)
@@ -105,9 +103,9 @@ def locate_replies(
     """Yield each dialogue as text, and where its replies stand; see `encode_dialogues`."""
     twice = chain.from_iterable(_twice(dialogue, tokenizer) for dialogue in dialogues)
     texts = template.rendered(twice, lambda n: name(n // 2))
-    end_in = cache(lambda behind: leading_token(behind, tokenizer))  # nearly always the same
+    endings = leading_token(tokenizer)
     for n, (dialogue, around) in enumerate(zip(dialogues, texts, strict=True)):
-        found = _located(plain_dialogue(dialogue, tokenizer), around, next(texts), end_in)
+        found = _located(plain_dialogue(dialogue, tokenizer), around, next(texts), endings)
         if isinstance(found, int):
             raise UsageError(
                 f"{name(n)}: the chat template drops reply {found}, or changes more of it than the "
@@ -143,12 +141,12 @@ def _replies(dialogue: Dialogue) -> list[str]:
 
 
 def _located(
-    dialogue: Dialogue, around: str, text: str, end_in: Callable[[str], str]
+    dialogue: Dialogue, around: str, text: str, endings: re.Pattern[str]
 ) -> LocatedText | int:
     """Find the replies in `text`, which is `around` with replies for placeholders.
 
-    `end_in` returns the special token that ends a reply, of what stands behind it.
-    What comes back where one cannot be found is the number of the reply, from 1.
+    `endings` finds what ends a reply in what stands behind it. What comes back where a reply cannot
+    be found is its number, from 1.
     """
     held = _placeholders(dialogue)
     places = [around.find(one) for one in held]
@@ -159,13 +157,13 @@ def _located(
     parts = [around[b:e] for b, e in zip(begins, [*places, len(around)], strict=True)]
     found: list[tuple[int, int]] = []
     at = len(parts[0]) if text.startswith(parts[0]) else -1
-    end = ""
+    end = None
     for reply, behind in zip(_replies(dialogue), parts[1:], strict=True):
         span = _reply_at(text, at, reply, behind) if at >= 0 else None
         if span is None:
             return len(found) + 1
-        end = end_in(behind)
-        found.append((span[0], span[1] + (behind.index(end) + len(end) if end else 0)))
+        end = endings.match(behind)
+        found.append((span[0], span[1] + (end.end() if end else 0)))
         at = span[1] + len(behind)
     if at != len(text):
         return len(found)
@@ -182,9 +180,9 @@ def _reply_at(text: str, at: int, reply: str, behind: str) -> tuple[int, int] | 
     core = reply.strip()
     end = at
     if core:
-        start = _white_until(text, at)
         n_lead = len(reply) - len(reply.lstrip())
-        if not (reply[:n_lead].endswith(text[at:start]) and text.startswith(core, start)):
+        start = text.find(core, at, at + n_lead + len(core))
+        if start < 0 or not reply[:n_lead].endswith(text[at:start]):
             return None
         end = start + len(core)
     trail = reply[len(reply.rstrip()) :]
@@ -192,12 +190,6 @@ def _reply_at(text: str, at: int, reply: str, behind: str) -> tuple[int, int] | 
         if text.startswith(trail[:n] + behind, end):
             return at, end + n
     return None
-
-
-def _white_until(text: str, at: int) -> int:
-    """Return where the white space that begins at `at` ends."""
-    found = _WHITE.match(text, at)
-    return found.end() if found else at
 
 
 def _counted(replies: list[tuple[int, int]], spans: Spans, is_added: Bools) -> tuple[Bools, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import tempfile
@@ -120,8 +121,8 @@ class ChatTemplate:
             text = self.render(talk)
         except (RunError, UsageError):  # said as soon as it has to render what the user says
             return []
-        name = leading_token(text.partition(ANSWER)[2], tokenizer)
-        return [tokenizer.added_tokens[name]] if name else []
+        found = leading_token(tokenizer).match(text.partition(ANSWER)[2])
+        return [tokenizer.added_tokens[found[1]]] if found else []
 
     def _answered(self, requests: Iterable[dict[str, Any]], name: Name) -> Iterator[dict[str, str]]:
         """Yield what the program answers to each request behind the first, in its process."""
@@ -178,10 +179,10 @@ def plain_dialogue(messages: Dialogue, tokenizer: Tokenizer) -> list[Message]:
     return [message | {"content": tokenizer.defuse(message["content"])} for message in messages]
 
 
-def leading_token(text: str, tokenizer: Tokenizer) -> str:
-    """Return the special token that `text` begins with, white space aside; "" if none."""
-    behind = text.lstrip()
-    return max((n for n in tokenizer.added_tokens if behind.startswith(n)), key=len, default="")
+def leading_token(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """Return what finds the special token that a text begins with, behind white space or not."""
+    names = sorted(tokenizer.added_tokens, key=len, reverse=True)
+    return re.compile(rf"\s*({'|'.join(map(re.escape, names)) or '(?!)'})")
 
 
 def _plain(reason: str) -> str:

@@ -15,10 +15,10 @@ def with_special_tokens(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer
 
     Their ids are `vocab_size`, `vocab_size + 1` … of the tokenizer given. A name that is a special
     token there stays as it is; one that is another token becomes special with the id it has, so
-    that a text no longer encodes to it. What comes back is a `JSONTokenizer`, where the one given
-    cannot hold more (characters, bytes, byte-pair encoding with one special token): it encodes the
-    same by the `tokenizers` library. An end of text that there was stays; where there was none, a
-    new token that is called like one is it. A name that no file can hold is a `TokenizerError`.
+    that a text no longer encodes to it. What comes back is a `JSONTokenizer`, where the kind given
+    cannot hold more (bytes, byte-pair encoding with one special token): it encodes the same. An end
+    of text that there was stays; where there was none, a new token that is called like one is it.
+    A name that no file can hold is a `TokenizerError`.
     """
     for name in names:
         if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_TOKEN:
