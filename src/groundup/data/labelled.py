@@ -22,11 +22,11 @@ from groundup.data.labelled_folder import (
     FORMAT,
     MOST_CLASSES,
     LabelledData,
-    keep,
+    keep_labelled,
     open_labelled,
 )
 from groundup.data.labels import in_order
-from groundup.data.own_folders import LABELLED_KIND
+from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
 from groundup.data.record_sources import check_record_sources
 from groundup.data.stratified import SPLITS, spelling_notices, split_by_group, split_by_text
@@ -81,7 +81,7 @@ def prepare_labelled(
         raise DataError(f"{shown(' '.join(reader.chosen), 200)}: {error}{more}") from error
     manifest = division.manifest(sources, test_sources, reader, split_seed)
     folder = Path(data_folder) / division.fingerprint
-    keep(folder, zip(division.examples, division.splits, strict=True), manifest, told)
+    keep_labelled(folder, zip(division.examples, division.splits, strict=True), manifest, told)
     notices = (*reader.log.lines(), *reader.labels.notices(), *division.notices)
     return replace(open_labelled(folder), notices=notices)
 
@@ -133,7 +133,7 @@ class _Division:
             groups[split].update({example.group} - {None})  # type: ignore[arg-type]
         return {
             "format": FORMAT,
-            "kind": LABELLED_KIND,
+            "kind": LABELLED.kind,
             "fingerprint": self.fingerprint,
             "sources": list(sources),
             "test_sources": list(test_sources),
