@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from groundup.base.errors import DataError
 from groundup.base.words import counted
+from groundup.data.duplicates import same_text
 from groundup.data.label_fields import Chosen, Fields, choose_fields
 from groundup.data.labels import Labels
 from groundup.data.reading_log import ReadingLog
@@ -37,13 +37,13 @@ class Example:
 
     @cached_property
     def normalised(self) -> bytes:
-        """The SHA-256 of the text in which case and white space make no difference.
+        """The SHA-256 of the text in which case and white space make no difference."""
+        return hashlib.sha256(same_text(self.text).encode()).digest()
 
-        In Unicode's composed form (NFC), case folded, each run of white space one space.
-        """
-        folded = unicodedata.normalize("NFC", self.text).casefold()
-        words = " ".join(unicodedata.normalize("NFC", folded).split())
-        return hashlib.sha256(words.encode()).digest()
+    @property
+    def judgement(self) -> str:
+        """What is said of the text."""
+        return self.label
 
 
 @dataclass(kw_only=True)
