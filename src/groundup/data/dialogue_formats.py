@@ -145,9 +145,16 @@ def format_name(record: Any) -> str | None:
     if isinstance(record, DataError | str) or record is None:
         return None
     survey = Survey()
-    survey.add(record)
+    survey.add(_begun(record))
     kind = record_format(survey)
     return chat_format(record) if kind == CHAT else KINDS.get(kind or "")
+
+
+def _begun(record: Any) -> Any:
+    """Return a record in which of each list only the first element is left: that is enough."""
+    if isinstance(record, dict):
+        return {key: v[:1] if isinstance(v, list) else v for key, v in record.items()}
+    return record[:1] if isinstance(record, list) else record
 
 
 def chat_format(record: Any) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.base.errors import DataError, quoted
+from groundup.base.errors import DataError, shown
 from groundup.data.dialogue import Entry
 from groundup.data.dialogue_formats import PREFERENCE, SIDES, SPLIT, Chosen, choose_format
 from groundup.data.dialogue_records import entry_of
@@ -58,7 +58,9 @@ class DialogueReader:
         return tests
 
     def _source(self, source: str) -> Read:
-        reading = Reading(on_bad_record=self.on_bad_record, header=HEADER, log=self.log)
+        reading = Reading(
+            on_bad_record=self.on_bad_record, header=HEADER, or_choose="", log=self.log
+        )
         records = source_records(source, reading, self.encoding)
         survey = Survey()
         held = survey.add_until(records)
@@ -118,9 +120,10 @@ def _side(record: Any, where: str) -> str:
     said = record.get(SPLIT) if isinstance(record, dict) else None
     if isinstance(said, str) and said in SIDES:
         return SIDES[said]
+    said_so = shown(said, 40) if isinstance(said, str) and said else "missing"
     raise RecordError(
         where,
-        f"the field '{SPLIT}' is {quoted(said, 40)}; expected train, val or test, as in others",
+        f"the field '{SPLIT}' is {said_so}; expected train, val or test, as in others",
         "records that do not say their split",
         "fill it in, or remove it",
     )

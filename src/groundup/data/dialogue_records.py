@@ -64,7 +64,7 @@ class _Record:
 
     def other_format(self, what: str) -> RecordError:
         """Return the error for a record that lacks what its format needs."""
-        found = format_name(self._record)
+        found = format_name(self._record) or (TEXT if self._may_be_text() else None)
         if found is not None and found != self.format:
             return RecordError(
                 self.where,
@@ -77,6 +77,12 @@ class _Record:
             f"{what}; expected {EXAMPLES[self.format]}",
             f"records without what {self.format} needs",
         )
+
+    def _may_be_text(self) -> bool:
+        if isinstance(self._record, dict):
+            fields = {*self.fields.values()} & self._record.keys()
+            return not fields and isinstance(self._record.get("text"), str)
+        return isinstance(self._record, str)
 
     def plain_text(self) -> str:
         """Return the text of a record of a text."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.base.errors import DataError, shown
-from groundup.base.words import counted
 from groundup.data.dialogue import Message
 from groundup.data.reading_log import ReadingLog
 from groundup.data.text_fields import TURNS, decoded
@@ -97,7 +96,7 @@ def _turn(message: Any, place: str, where: str) -> Turn:
         found = shown(", ".join(map(str, message)) or "nothing", 60)
         raise RecordError(
             where,
-            f"{place} has {found}; expected 'role' and 'content', or 'from' and 'value'",
+            f"{place} has only {found}; expected 'role' and 'content', or 'from' and 'value'",
             "records whose messages are of another form",
         )
     role = _role(message[keys[0]], place, where)
@@ -115,13 +114,13 @@ def _role(name: Any, place: str, where: str) -> str:
     if isinstance(name, str) and (role := ROLES.get(name.strip().casefold())):
         return role
     if isinstance(name, str) and name.strip().casefold() in TOOLS:
-        raise _calls_tool(where, f"{place} is of the role '{name.strip()}'")
+        raise _calls_tool(where, f"{place} has the role {name.strip()}")
     known = ", ".join(names.split()[0] for names in NAMES.values())
     aliases = ", ".join(name for names in NAMES.values() for name in names.split()[1:])
     raise RecordError(
         where,
-        f"{place} is of the role {shown(name, 40) if name else 'that is empty'}; expected {known} "
-        f"(or {aliases})",
+        f"{place} has {f'the role {shown(name, 40)}' if name else 'no role'}; expected {known} (or "
+        f"{aliases})",
         "records with an unknown role",
     )
 
@@ -137,7 +136,7 @@ def _calls_tool(where: str, what: str) -> RecordError:
 
 def content_text(value: Any, place: str, where: str) -> str:
     """Return the content of a message: a string, or the joined text of a list of parts."""
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(part, dict) for part in value):
         return "".join(_part(part, place, where) for part in value)
     text = decoded(value) if isinstance(value, bytes) else value
     if text is None or text != text:  # NaN differs from itself
@@ -149,22 +148,16 @@ def content_text(value: Any, place: str, where: str) -> str:
             "records with something else than a string",
             "write it as a string, or remove it",
         )
-    try:
-        return clean(text, where)
-    except DataError as error:
-        raise DataError(f"{error} ({place})") from error
+    return clean(text, f"{where}, {place}")
 
 
-def _part(part: Any, place: str, where: str) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text":
+def _part(part: dict[str, Any], place: str, where: str) -> str:
+    if part.get("type") == "text":
         return content_text(part.get("text"), place, where)
-    found = (
-        f"a part of the type '{shown(kind, 40)}'" if kind else f"a part that is {type_name(part)}"
-    )
     raise RecordError(
         where,
-        f"{place} has {found}; only parts of the type 'text' can be learnt",
+        f"{place} has a part of the type {shown(part.get('type'), 40)}; only parts of the type "
+        "'text' can be learnt",
         "records with images or other parts that are no text",
         "remove it",
     )
@@ -211,10 +204,10 @@ def _check_order(turns: list[Turn], where: str) -> None:
             )
         before = turn.role
     if before != ASSISTANT:
-        said = counted(len(turns), "message") if turns else "no messages"
+        only = "a question, but no reply" if turns else "no question and no reply"
         raise RecordError(
             where,
-            f"{said}, but no reply of the assistant; expected one to learn from",
+            f"{only}; expected both",
             "records without a reply",
             "add it, or remove it",
         )
