@@ -48,6 +48,8 @@ def read(record: Any) -> Dialogue | PlainText | Preference:
          "s:Be brief. u:a a:b"),
         ({"prompt": said("a", "b", "c"), "completion": "d"}, "u:a a:b u:c a:d"),
         ({"prompt": json.dumps(said("a")), "completion": "b"}, "u:a a:b"),
+        ({"prompt": "Human: a\n\nAssistant:", "completion": "b"}, "u:a a:b"),
+        ({"prompt": "Go on.\n\nHuman: a", "completion": "b"}, "u:Go on.\n\nHuman: a a:b"),
         ({"question": "a", "answer": "b", "context": "x"}, "u:a\n\nx a:b"),
     ],
 )  # fmt: skip
@@ -98,6 +100,7 @@ def test_texts(record: Any) -> None:
             {"chosen": f"{TALK} three", "rejected": f"{TALK} 3\n\nand more"},
             "u:Two? a:2 u:Three? | three | 3\n\nand more",
         ),
+        ({"prompt": TALK, "chosen": "three", "rejected": "3"}, "u:Two? a:2 u:Three? | three | 3"),
     ],
 )  # fmt: skip
 def test_preferences(record: Any, expected: str) -> None:

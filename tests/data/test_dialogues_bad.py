@@ -138,6 +138,26 @@ CASES: dict[str, str | Case] = {
         {"prompt": "Two?", "chosen": "no", "rejected": "yes"},
     ),
     "test takes all": ({"a.jsonl": after("alpaca"), "test.jsonl": after("messages")}, {}),
+    "no test in the test file": (
+        {
+            "a.jsonl": after("alpaca"),
+            "test.jsonl": jsonl(*(record | {"split": "train"} for record in records("alpaca"))),
+        },
+        {},
+    ),
+    "test chosen either way": (
+        {
+            "a.jsonl": after("preferences"),
+            "test.jsonl": jsonl(
+                {"prompt": "Two?", "chosen": "yes", "rejected": "no"},
+                {"prompt": "Two?", "chosen": "no", "rejected": "yes"},
+            ),
+        },
+        {},
+    ),
+    "chosen with a preamble": jsonl(
+        {"chosen": "Once.\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}
+    ),
     "labels, not dialogues": ({"a.csv": csv_rows(*messages(9), header="label,message")}, {}),
     "empty file": "",
     "no header": ({"a.csv": "What is 2 and 2?,4\nWhat is 3?,3\n"}, {}),
@@ -226,8 +246,11 @@ split unsaid | a.jsonl, line 13: the field 'split' is missing; expected train, v
 none left by skip | a.jsonl: none of 2 records can be used (first: a.jsonl, line 1: a question, but no reply; expected both; add it, or remove it); mend them, or choose another format
 two records | a.jsonl: 2 records of 2 left to learn from; expected 3 at least, one for each of train, test, val; give more
 one record thrice | a.jsonl: 1 record of 3 left to learn from (left out: 2 repeated records (the first stays)); expected 3 at least, one for each of train, test, val; give more
-chosen either way | a.jsonl: 0 records of 3 left to learn from (left out: 3 pairs that were chosen either way (all of them)); expected 3 at least, one for each of train, test, val; give more
-test takes all | a.jsonl test.jsonl: 0 records of 24 left to learn from (left out: 12 training records that are among those held out); expected 2 at least, one for each of train, val; give more
+chosen either way | a.jsonl: no record of 3 left to learn from (left out: 3 pairs that were chosen either way (all of them)); expected 3 at least, one for each of train, test, val; give more
+test takes all | a.jsonl test.jsonl: no record of 24 left to learn from (left out: 12 training records that are among those held out); expected 2 at least, one for each of train, val; give more
+no test in the test file | test.jsonl: to test on, but the field 'split' of no record is test; expected some; mend it, or name another file
+test chosen either way | a.jsonl test.jsonl: no record of 2 is left to test on (left out: 2 pairs that were chosen either way (all of them)); give others
+chosen with a preamble | a.jsonl, line 1: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it, or leave such records out with --on-bad-record skip
 labels, not dialogues | a.csv: records of no known format (label (labels), message (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 empty file | a.jsonl: no records; expected some, such as prompt and completion
 no header | a.csv: the first row should name the columns, but found '4'; put a header above it, such as 'prompt,completion'

@@ -55,6 +55,11 @@ class DialogueReader:
                 tests.append(entry)
             else:
                 self.log.skip(OTHER_SPLIT, entry.where)
+        if sources and not tests:
+            raise DataError(
+                f"{shown(' '.join(sources), 200)}: to test on, but the field '{SPLIT}' of no "
+                "record is test; expected some; mend it, or name another file"
+            )
         return tests
 
     def _source(self, source: str) -> Read:

@@ -32,7 +32,8 @@ from groundup.data.messages import (
 )
 from groundup.data.reading_log import ReadingLog
 
-SPOKEN = re.compile(r"\n\n(Human|Assistant):")
+SPEAKERS = {"Human": USER, "Assistant": ASSISTANT}
+SPOKEN = re.compile(rf"(?:^|\n\n)({'|'.join(SPEAKERS)}):")
 """How Anthropic's records of preferences (HH-RLHF) say who speaks, in one string."""
 
 
@@ -62,7 +63,7 @@ class _Record:
         field = self.fields.get(part)
         return None if field is None or isinstance(self._record, list) else self._record.get(field)
 
-    def other_format(self, what: str) -> RecordError:
+    def other_format(self, what: str, kind: str = "records of another form") -> RecordError:
         """Return the error for a record that lacks what its format needs."""
         found = format_name(self._record) or (TEXT if self._may_be_text() else None)
         if found is not None and found != self.format:
@@ -75,8 +76,12 @@ class _Record:
         return RecordError(
             self.where,
             f"{what}; expected {EXAMPLES[self.format]}",
-            f"records without what {self.format} needs",
+            kind,
         )
+
+    def _without(self, field: str) -> RecordError:
+        what = f"the field '{field}' is missing or null"
+        return self.other_format(what, f"records without '{field}'")
 
     def _may_be_text(self) -> bool:
         if isinstance(self._record, dict):
@@ -99,7 +104,7 @@ class _Record:
     def _text(self, part: str) -> str:
         """Return the string in a field that the format needs."""
         if self.value(part) is None:
-            raise self.other_format(f"the field '{self.fields[part]}' is missing or null")
+            raise self._without(self.fields[part])
         return content_text(self.value(part), self._place(part), self.where)
 
     def _place(self, part: str) -> str:
@@ -139,8 +144,7 @@ class _Record:
             return turns_of(self._record, self.where)
         value = self.value("messages")
         if value is None:
-            field = self.fields.get("messages", "messages")
-            raise self.other_format(f"the field '{field}' is missing or null")
+            raise self._without(self.fields.get("messages", MESSAGES))
         if (messages := listed(value)) is None or isinstance(value, dict):
             raise RecordError(
                 self.where,
@@ -154,6 +158,8 @@ class _Record:
         if self.format in (PROMPT, PREFERENCE) and (messages := listed(value)) is not None:
             return turns_of(messages, self.where, f" of {self._place('question')}")
         question = self._text("question")
+        if self.format in (PROMPT, PREFERENCE) and (turns := self._spoken("question")):
+            return turns[:-1] if turns[-1] == Turn(ASSISTANT, "", turns[-1].place) else turns
         if self.value("input") is not None and question.strip():
             context = self._text("input")
             question += f"\n\n{context}" if context.strip() else ""
@@ -180,21 +186,26 @@ class _Record:
         return self.value("question") is not None or self.value("messages") is not None
 
     def spoken(self, part: str) -> list[Turn]:
-        """Return the turns in a string that says who speaks, as HH-RLHF has it."""
+        """Return the turns of a whole dialogue: a list of messages, or a string of HH-RLHF."""
         if listed(self.value(part)) is not None:
             return self.reply(part)
-        _, *pieces = SPOKEN.split(self._text(part))
-        if not pieces:
-            raise RecordError(
-                self.where,
-                f"no prompt, and {self._place(part)} is no dialogue; expected a prompt, or chosen "
-                "and rejected as lists of messages with a common beginning",
-                "records without a prompt",
-                "add it, or remove it",
-            )
-        roles = {"Human": USER, "Assistant": ASSISTANT}
+        if turns := self._spoken(part):
+            return turns
+        raise RecordError(
+            self.where,
+            f"no prompt, and {self._place(part)} is no dialogue; expected a prompt, or chosen "
+            "and rejected as lists of messages with a common beginning",
+            "records without a prompt",
+            "add it, or remove it",
+        )
+
+    def _spoken(self, part: str) -> list[Turn]:
+        """Return the turns in a string that names before each who speaks, else none."""
+        before, *pieces = SPOKEN.split(self._text(part))
+        if before.strip():
+            return []
         return [
-            Turn(roles[who], said.strip(), f"message {n} of {self._place(part)}")
+            Turn(SPEAKERS[who], said.strip(), f"message {n} of {self._place(part)}")
             for n, (who, said) in enumerate(zip(pieces[::2], pieces[1::2], strict=True), 1)
         ]
 

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from groundup.base.errors import DataError, UsageError, shown
+from groundup.base.errors import DataError, shown
 from groundup.base.words import counted as in_words
 from groundup.data.dialogue import LEFT_OUT, Entry
 from groundup.data.dialogue_folder import (
@@ -29,10 +30,8 @@ from groundup.data.dialogue_reader import HEADER, DialogueReader, Read
 from groundup.data.duplicates import without_repeated, without_those_of
 from groundup.data.own_folders import DIALOGUES
 from groundup.data.prepare import OnProgress
-from groundup.data.record_sources import check_record_sources
+from groundup.data.record_sources import check_reading
 from groundup.data.stratified import HELD_OUT, SPLITS
-from groundup.data.streams import incremental_decoder
-from groundup.data.texts import ON_BAD_RECORD
 
 
 def prepare_dialogues(
@@ -54,14 +53,7 @@ def prepare_dialogues(
     were read. Raises `UsageError` and `DataError`, in one line.
     """
     check_format(format)
-    if on_bad_record not in ON_BAD_RECORD:
-        raise UsageError(
-            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
-        )
-    incremental_decoder(encoding)  # refuses one that is unknown before anything is read
-    check_record_sources([*sources, *test_sources] if sources else [], HEADER)
-    if both := set(sources) & set(test_sources):
-        raise UsageError(f"{min(both)}: to train and to test on; name a file of its own for one")
+    check_reading(sources, test_sources, on_bad_record, encoding, HEADER)
     told = progress or (lambda stage, done, total: None)
     reader = DialogueReader(
         format=format,
@@ -76,21 +68,9 @@ def prepare_dialogues(
         division = _Division.of(read, test, reader, split_seed)
     except DataError as error:  # about all sources together
         raise DataError(f"{shown(' '.join(reader.chosen), 200)}: {error}") from error
-    manifest = {
-        "format": FORMAT,
-        "kind": DIALOGUES.kind,
-        "fingerprint": fingerprint,
-        "sources": list(sources),
-        "test_sources": list(test_sources),
-        "formats": {source: vars(chosen) for source, chosen in reader.chosen.items()},
-        "on_bad_record": on_bad_record,
-        "records": reader.n_records,
-        "left_out": reader.log.left_out,
-        "split_rule": division.rule,
-        "split_seed": split_seed,
-        "splits": {split: counted(division.on(split)) for split in SPLITS},
-    }
+    asked = {"sources": list(sources), "test_sources": list(test_sources), "split_seed": split_seed}
     folder = Path(data_folder) / fingerprint
+    manifest = {"fingerprint": fingerprint, **asked, **division.manifest(reader)}
     keep_dialogues(folder, division.entries, manifest, told)
     return replace(open_dialogues(folder), notices=tuple(reader.log.lines()))
 
@@ -102,9 +82,19 @@ class _Division:
     entries: list[tuple[Entry, str]]
     rule: str
 
-    def on(self, split: str) -> list[Entry]:
-        """Return the entries of one split."""
-        return [entry for entry, side in self.entries if side == split]
+    def manifest(self, reader: DialogueReader) -> dict[str, Any]:
+        """Return what the manifest says of what was read, left out and divided."""
+        splits = {s: [entry for entry, side in self.entries if side == s] for s in SPLITS}
+        return {
+            "format": FORMAT,
+            "kind": DIALOGUES.kind,
+            "formats": {source: vars(chosen) for source, chosen in reader.chosen.items()},
+            "on_bad_record": reader.on_bad_record,
+            "records": reader.n_records,
+            "left_out": reader.log.left_out,
+            "split_rule": self.rule,
+            "splits": {split: counted(entries) for split, entries in splits.items()},
+        }
 
     @classmethod
     def of(cls, read: Read, test: Sequence[Entry], reader: DialogueReader, seed: int) -> _Division:
@@ -119,13 +109,15 @@ class _Division:
         held_out = [
             split for split, given in zip(HELD_OUT, (tests, validates), strict=True) if not given
         ]
-        if n_given and len(rest) <= len(held_out):
-            left_out = "; ".join(f"{count:,} {what}" for what, count in log.skipped.items())
+        left_out = "; ".join(f"{count:,} {what}" for what, count in log.skipped.items())
+        why = f" (left out: {left_out})" if left_out else ""
+        if test and not tests:
+            raise DataError(f"no record of {len(test):,} is left to test on{why}; give others")
+        if len(rest) <= len(held_out):
+            left = in_words(len(rest), "record") if rest else "no record"
             raise DataError(
-                f"{in_words(len(rest), 'record')} of {n_given:,} left to learn from"
-                f"{f' (left out: {left_out})' if left_out else ''}; expected "
-                f"{1 + len(held_out)} at least, one for each of {', '.join(('train', *held_out))}; "
-                "give more"
+                f"{left} of {n_given:,} left to learn from{why}; expected {1 + len(held_out)} at "
+                f"least, one for each of {', '.join(('train', *held_out))}; give more"
             )
         sides = split_by_question(rest, seed, held_out)
         divided = [*((e, "test") for e in tests), *((e, "val") for e in validates)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from groundup.base.errors import DataError, UsageError, shown
 from groundup.data.duplicates import without_repeated, without_those_of
-from groundup.data.examples import Example, ExampleReader
+from groundup.data.examples import HEADER, Example, ExampleReader
 from groundup.data.label_fields import Fields
 from groundup.data.labelled_folder import (
     FORMAT,
@@ -28,10 +28,8 @@ from groundup.data.labelled_folder import (
 from groundup.data.labels import in_order
 from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
-from groundup.data.record_sources import check_record_sources
+from groundup.data.record_sources import check_reading
 from groundup.data.stratified import SPLITS, spelling_notices, split_by_group, split_by_text
-from groundup.data.streams import incremental_decoder
-from groundup.data.texts import ON_BAD_RECORD
 
 
 def prepare_labelled(
@@ -56,14 +54,7 @@ def prepare_labelled(
     """
     fields = Fields(text=text_field, label=label_field, group=group_field)
     fields.check()
-    if on_bad_record not in ON_BAD_RECORD:
-        raise UsageError(
-            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
-        )
-    incremental_decoder(encoding)  # refuses one that is unknown before anything is read
-    check_record_sources([*sources, *test_sources] if sources else [])
-    if both := set(sources) & set(test_sources):
-        raise UsageError(f"{min(both)}: to train and to test on; name a file of its own for one")
+    check_reading(sources, test_sources, on_bad_record, encoding, HEADER)
     told = progress or (lambda stage, done, total: None)
     reader = ExampleReader(
         fields=fields,

@@ -14,8 +14,9 @@ from groundup.data.kinds import HEAD, kind_of
 from groundup.data.reading_log import ReadingLog
 from groundup.data.record_files import RECORD_FORMATS, stored_records
 from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.streams import incremental_decoder
 from groundup.data.text_fields import Records
-from groundup.data.texts import Reading
+from groundup.data.texts import ON_BAD_RECORD, Reading
 
 TABLES = (".csv", ".tsv")
 """Files whose cells have no types: 1 may be a number or a text."""
@@ -31,6 +32,24 @@ def check_record_sources(sources: Sequence[str], header: str = "label,text") -> 
     for source in sources:
         if named_set(source) is None:
             _record_file(source, header)
+
+
+def check_reading(
+    sources: Sequence[str],
+    test_sources: Sequence[str],
+    on_bad_record: str,
+    encoding: str,
+    header: str,
+) -> None:
+    """Raise the error of a request to read records that cannot be carried out, before it is."""
+    if on_bad_record not in ON_BAD_RECORD:
+        raise UsageError(
+            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
+        )
+    incremental_decoder(encoding)  # refuses one that is unknown
+    check_record_sources([*sources, *test_sources] if sources else [], header)
+    if both := set(sources) & set(test_sources):
+        raise UsageError(f"{min(both)}: to train and to test on; name a file of its own for one")
 
 
 def once_each(sources: Sequence[str], log: ReadingLog) -> list[str]:
