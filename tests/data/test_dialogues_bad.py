@@ -54,6 +54,7 @@ CASES: dict[str, str | Case] = {
     "half a surrogate": alpaca(output="\ud800"),
     "NUL": alpaca(output="a\0b"),
     "history of another form": alpaca(history=["a", "b"]),
+    "history that is a number": alpaca(history=-1),
     "missing completion": after("prompt-completion", {"prompt": "Double 12."}),
     "completion of the user": after(
         "prompt-completion", {"prompt": said("hi"), "completion": said("hi")}
@@ -182,10 +183,11 @@ null output | a.jsonl, line 13: the field 'output' is missing or null; expected 
 output that is a number | a.jsonl, line 13: the field 'output' is a number; expected a string; write it as a string, or remove it, or leave such records out with --on-bad-record skip
 output that is a list | a.jsonl, line 13: the field 'output' is a list; expected a string; write it as a string, or remove it, or leave such records out with --on-bad-record skip
 output that is true | a.jsonl, line 13: the field 'output' is true or false; expected a string; write it as a string, or remove it, or leave such records out with --on-bad-record skip
-several of them | a.jsonl, line 13: the field 'output' is empty; expected the words of the assistant; fill it in, or remove it (one of 3 such of 15 records), or leave such records out with --on-bad-record skip
+several of them | a.jsonl, line 13: the field 'output' is empty; expected the words of the assistant; fill it in, or remove it (3 of 15 records cannot be used), or leave such records out with --on-bad-record skip
 half a surrogate | a.jsonl, line 13, the field 'output': half of a surrogate pair (\\ud800) at character 0, which no text can hold; mend or remove it, or leave such records out with --on-bad-record skip
 NUL | a.jsonl, line 13, the field 'output': a NUL at character 1; expected text; mend or remove it, or leave such records out with --on-bad-record skip
 history of another form | a.jsonl, line 13: a pair in the field 'history' is a string; expected a list of a question and a reply; mend or remove it, or leave such records out with --on-bad-record skip
+history that is a number | a.jsonl, line 13: a pair in the field 'history' is a number; expected a list of a question and a reply; mend or remove it, or leave such records out with --on-bad-record skip
 missing completion | a.jsonl, line 13: the field 'completion' is missing or null; expected prompt, completion; mend or remove it, or leave such records out with --on-bad-record skip
 completion of the user | a.jsonl, line 13: message 1 of the field 'completion' is of the user, as the one before it; expected user and assistant in turns; join the two, or remove it, or leave such records out with --on-bad-record skip
 answers in a list | a.jsonl, line 1: the field 'answer' is missing or null; expected question, answer; mend or remove it, or leave such records out with --on-bad-record skip
@@ -225,19 +227,19 @@ pairs of several replies | a.jsonl, line 2: chosen and rejected differ before th
 prompt of another | a.jsonl, line 13: the prompt is not what chosen and rejected begin with; mend or remove it, or leave such records out with --on-bad-record skip
 empty text | a.jsonl, line 13: the text is empty; mend or remove it, or leave such records out with --on-bad-record skip
 text that is a number | a.jsonl, line 13: the field 'text' is a number; expected a string; write it as a string, or remove it, or leave such records out with --on-bad-record skip
-text among dialogues | a.jsonl, line 13: a record of the format text in a file of messages; divide the file, one format in each, or leave such records out with --on-bad-record skip
-strings among dialogues | a.jsonl, line 13: a record of the format text in a file of messages; divide the file, one format in each, or leave such records out with --on-bad-record skip
+text among dialogues | a.jsonl, line 13: a record of the format text, but the file is read as messages; divide the file, one format in each, or leave such records out with --on-bad-record skip
+strings among dialogues | a.jsonl, line 13: a record of the format text, but the file is read as messages; divide the file, one format in each, or leave such records out with --on-bad-record skip
 numbers | a.jsonl: records of no known format (values (int)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 two formats | a.jsonl: several formats in one file, alpaca (first: line 1) and sharegpt (first: line 13); expected one; divide the file, or choose, as with --format alpaca
 two formats of chats | a.jsonl: several formats in one file, messages (first: line 1) and sharegpt (first: line 2); expected one; divide the file, or choose, as with --format messages
-a record of another format | a.jsonl, line 13: a record of the format messages in a file of alpaca; divide the file, one format in each, or leave such records out with --on-bad-record skip
+a record of another format | a.jsonl, line 13: a record of the format messages, but the file is read as alpaca; divide the file, one format in each, or leave such records out with --on-bad-record skip
 formats at once | a.jsonl: its records are prompt-completion (prompt, completion) and chats (messages) at once; choose, as with --format prompt-completion or --format messages
 judged one by one | a.jsonl: prompt, completion and a label of true or false, as of replies that are judged one by one; expected replies to learn; keep the good ones and remove the label, or take all with --format prompt-completion
 no known format | a.jsonl: records of no known format (input (text), target (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 a message each | a.jsonl: each record is one message (role (text), content (text)); expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, …]}; put its messages into one list
 token ids | a.jsonl: records of no known format (input_ids[] (int)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 speakers unsaid | a.jsonl: records of no known format (dialog[] (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
-another format than asked | a.jsonl, line 1: a record of the format messages in a file of alpaca; divide the file, one format in each (one of 12 such of 12 records), or leave such records out with --on-bad-record skip
+another format than asked | a.jsonl, line 1: a record of the format messages, but the file is read as alpaca; divide the file, one format in each (12 of 12 records cannot be used), or leave such records out with --on-bad-record skip
 unknown format | --format sharegtp: no such format; did you mean 'sharegpt'?
 format by another name | --format ChatML: no such format; did you mean 'messages'?
 preferences and dialogues | b.jsonl: preferences, but a.jsonl: messages; preferences are learnt by themselves; give only them, or none

@@ -110,7 +110,7 @@ class DialogueReader:
         """Raise what is wrong with the first record that is, unless such are to be left out."""
         n_bad = n_records - n_used
         if bad and self.on_bad_record == "stop":
-            of = f" (one of {n_bad:,} such of {n_records:,} records)" if n_bad > 1 else ""
+            of = f" ({n_bad:,} of {n_records:,} records cannot be used)" if n_bad > 1 else ""
             raise or_skip(DataError(f"{bad[0]}{of}")) from bad[0]
         if not n_used:
             raise DataError(

@@ -69,7 +69,7 @@ class _Record:
         if found is not None and found != self.format:
             return RecordError(
                 self.where,
-                f"a record of the format {found} in a file of {self.format}",
+                f"a record of the format {found}, but the file is read as {self.format}",
                 "records of another format",
                 "divide the file, one format in each",
             )
@@ -127,7 +127,8 @@ class _Record:
     def _history(self) -> list[Turn]:
         """Return the turns in pairs of a question and a reply, as LLaMA-Factory has them."""
         turns = []
-        for pair in self.value("history") or ():
+        given = self.value("history") or ()
+        for pair in given if isinstance(given, list | tuple) else (given,):
             place = f"a pair in {self._place('history')}"
             if not isinstance(pair, list | tuple) or len(pair) != 2:
                 raise RecordError(
