@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def processor(patch: pytest.MonkeyPatch, *, amd: bool, exact: bool) -> Iterator[
         yield
 
 
-CPU = {"device": "cpu", "precision": "fp32", "compile": "off", "threads": 1}
+CPU: dict[str, Any] = {"device": "cpu", "precision": "fp32", "compile": "off", "threads": 1}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ CPU = {"device": "cpu", "precision": "fp32", "compile": "off", "threads": 1}
     ],
 )
 def test_it_is_chosen_where_it_is_known_to_be_faster_and_is_exact(
-    amd: bool, exact: bool, settings: dict[str, str], library: str, monkeypatch: pytest.MonkeyPatch
+    amd: bool, exact: bool, settings: dict[str, Any], library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(**(CPU | settings))
     with processor(monkeypatch, amd=amd, exact=exact):
