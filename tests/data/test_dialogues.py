@@ -130,11 +130,12 @@ class TestRepeated:
             ("b", "x", "y"),
             ("a", "x", "z"),
         ]
+        either += [("c", "X", "x"), ("c", "x", "X")]  # as where upper case is asked for
         rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in either]
         data = prepared(tmp_path, *records("preferences"), *rows)
         left = {what: entry["count"] for what, entry in data.manifest["left_out"].items()}
         assert left == {
-            "pairs that were chosen either way (all of them)": 2,
+            "pairs that were chosen either way (all of them)": 4,
             "repeated records (the first stays)": 1,
         }
 

@@ -86,8 +86,9 @@ class Preference:
 
     @property
     def judgement(self) -> str:
-        """Which of the two replies was chosen."""
-        return same_text(self.chosen)
+        """Which of the two replies was chosen; as it is written, if nothing else parts them."""
+        chosen = same_text(self.chosen)
+        return self.chosen if chosen == same_text(self.rejected) else chosen
 
     @cached_property
     def group(self) -> str:
