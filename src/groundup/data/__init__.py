@@ -3,6 +3,9 @@
 from groundup.data.batch import IGNORED, Batch, Source
 from groundup.data.batches import Batches
 from groundup.data.corpora import CORPORA, Corpus, corpus_files
+from groundup.data.dialogue import Dialogue, PlainText, Preference
+from groundup.data.dialogue_folder import DialogueData, open_dialogues
+from groundup.data.dialogues import prepare_dialogues
 from groundup.data.documents import Document, read_documents
 from groundup.data.examples import Example
 from groundup.data.labelled import prepare_labelled
@@ -18,18 +21,24 @@ __all__ = [
     "Batch",
     "Batches",
     "Corpus",
+    "Dialogue",
+    "DialogueData",
     "Document",
     "Example",
     "LabelledData",
+    "PlainText",
+    "Preference",
     "PreparedData",
     "RecordSet",
     "Source",
     "TokenSplit",
     "corpus_files",
+    "open_dialogues",
     "open_labelled",
     "open_prepared",
     "open_tokens",
     "prepare",
+    "prepare_dialogues",
     "prepare_labelled",
     "read_documents",
 ]

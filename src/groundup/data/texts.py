@@ -24,6 +24,7 @@ class Reading:
     text_field: str | None = None
     on_bad_record: str = "stop"  # or "skip"
     header: str = "text"  # what the first row of a table may be, where it has none
+    or_choose: str = ", or choose with --text-field"  # what else helps there
     log: ReadingLog = field(default_factory=ReadingLog)
 
 
