@@ -8,7 +8,7 @@ from groundup.data.examples import Example
 from groundup.data.labelled import prepare_labelled
 from groundup.data.labelled_folder import LabelledData, open_labelled
 from groundup.data.prepare import PreparedData, open_prepared, prepare
-from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.record_sets import RECORD_SETS, DialogueSet, LabelledSet, RecordSet
 from groundup.data.tokens import TokenSplit, open_tokens
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "Batch",
     "Batches",
     "Corpus",
+    "DialogueSet",
     "Document",
     "Example",
     "LabelledData",
+    "LabelledSet",
     "PreparedData",
     "RecordSet",
     "Source",

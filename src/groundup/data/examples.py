@@ -18,6 +18,7 @@ from groundup.base.words import counted
 from groundup.data.label_fields import Chosen, Fields, choose_fields
 from groundup.data.labels import Labels
 from groundup.data.reading_log import ReadingLog
+from groundup.data.record_sets import LabelledSet
 from groundup.data.record_sources import has_types, named_set, source_records
 from groundup.data.text_fields import Records, Survey, look_up
 from groundup.data.texts import Reading, text_of
@@ -75,7 +76,7 @@ class ExampleReader:
 
     def _source(self, source: str) -> Iterator[Example]:
         fields, known = self.fields, named_set(source)
-        if known is not None and fields.group is None:
+        if isinstance(known, LabelledSet) and fields.group is None:
             fields = Fields(text=fields.text, label=fields.label, group=known.group_field)
         fields = Fields(text=fields.text, label=fields.label, group=fields.group or None)
         reading = Reading(

@@ -49,8 +49,8 @@ def prepare_labelled(
 ) -> LabelledData:
     """Read, clean and divide labelled records into a folder under `data_folder`, or find it there.
 
-    `sources` are files of records or names of `RECORD_SETS`. Fields that are None are guessed as in
-    `label_fields.py`; an empty `group_field` divides named records without their groups. The
+    `sources` are files of records or the name of a `LabelledSet`. Fields that are None are guessed
+    as in `label_fields.py`; an empty `group_field` divides named records without their groups. The
     examples of `test_sources` are the test; without any, a tenth of each class is. `progress` is
     told "records" and how many were read. Raises `UsageError` and `DataError`, in one line.
     """

@@ -12,7 +12,14 @@ from groundup.data.corpora import CORPORA
 from groundup.data.folders import STANDARD_INPUT, format_of
 from groundup.data.kinds import HEAD, kind_of
 from groundup.data.record_files import RECORD_FORMATS, stored_records
-from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.record_sets import (
+    CLASSIFY,
+    CONTENTS,
+    RECORD_SETS,
+    RecordSet,
+    check_job,
+    sets_for,
+)
 from groundup.data.text_fields import Records
 from groundup.data.texts import Reading
 
@@ -20,13 +27,15 @@ TABLES = (".csv", ".tsv")
 """Files whose cells have no types: 1 may be a number or a text."""
 
 
-def check_record_sources(sources: Sequence[str]) -> None:
-    """Raise the error of the first source that is no file of records and no named records."""
+def check_record_sources(sources: Sequence[str], job: str = CLASSIFY) -> None:
+    """Raise the error of the first source that is no file of records, nor named ones for `job`."""
     if not sources:
-        raise UsageError(f"no records; name a file of them, or one of: {', '.join(RECORD_SETS)}")
+        raise UsageError(f"no records; name a file of them, or one of: {', '.join(sets_for(job))}")
     for source in sources:
         if named_set(source) is None:
-            _record_file(source)
+            _record_file(source, job)
+        else:
+            check_job(source, job)
 
 
 def named_set(source: str) -> RecordSet | None:
@@ -58,12 +67,12 @@ def _exists(source: str) -> bool:
         return False
 
 
-def _record_file(source: str) -> Path:
+def _record_file(source: str, job: str = CLASSIFY) -> Path:
     path = Path(source)
     if source == STANDARD_INPUT:
         raise UsageError("-: records are read from files; write them into one, and name it")
     if not _exists(source):
-        raise _unknown(source)
+        raise _unknown(source, job)
     if path.is_dir():
         inside = [p.name for p in sorted(path.iterdir()) if format_of(p) in RECORD_FORMATS]
         found = ", ".join([*inside[:3], *["…"] * (len(inside) > 3)]) or "none"
@@ -77,15 +86,15 @@ def _record_file(source: str) -> Path:
     return path
 
 
-def _unknown(source: str) -> UsageError:
+def _unknown(source: str, job: str) -> UsageError:
     if not source:
         return UsageError("'': records without a name, as of an unset variable; name a file")
     if source in CORPORA:
-        sets = ", ".join(RECORD_SETS)
-        return UsageError(f"{source}: a text, not records with labels; named records are: {sets}")
+        sets = ", ".join(sets_for(job))
+        return UsageError(f"{source}: a text, not {CONTENTS[job]}; named records are: {sets}")
     if "://" in source:
         return UsageError(f"{source}: nothing is fetched from there; download it, name the file")
-    hint = nearest(Path(source).stem, RECORD_SETS)
+    hint = nearest(Path(source).stem, sets_for(job))
     return UsageError(f"{shown(source)}: no such file, nor named records ({hint}); check the path")
 
 
