@@ -12,18 +12,44 @@ from groundup.train.clock import TIMED_STEPS, Clock
 from groundup.train.progress import Progress
 
 
-def steps(seconds: float, agree: Callable[[int], int] = int) -> int:
-    """Return how many steps a minute has for a process whose steps take so long each."""
+def settings(
+    seconds: float,
+    agree: Callable[[int], int] = int,
+    *,
+    pause: float = 0.0,
+    tokens: Callable[[int], int] = lambda step: 100,
+) -> TrainConfig:
+    """Return what a minute is filled with where 100 tokens take so long, and a pause so long."""
     clock = Clock(TrainConfig(minutes=1.0), 100, time.perf_counter(), False, agree)
-    progress = Progress()
+    clock.pause, progress = pause, Progress()
     while not clock.timed:
         progress.step += 1
-        progress.seconds += seconds
-        clock.add(seconds, 100)
+        spent = seconds * tokens(progress.step) / 100
+        progress.seconds += spent
+        clock.add(spent, tokens(progress.step))
         clock.estimate(progress)
         assert progress.step <= TIMED_STEPS
     assert clock.estimate(progress) is None
-    return clock.config.steps
+    return clock.config
+
+
+def steps(seconds: float, agree: Callable[[int], int] = int) -> int:
+    """Return how many steps a minute has for a process whose steps take so long each."""
+    return settings(seconds, agree).steps
+
+
+def test_steps_of_other_lengths_than_most_do_not_mislead() -> None:
+    mixed = settings(1.0, tokens=lambda step: 1000 if step < 3 else 100)  # timed at step 3
+    assert mixed.steps == pytest.approx(steps(1.0), abs=5)
+
+
+def test_dear_validations_are_few_and_leave_most_of_the_time_to_learning() -> None:
+    cheap, dear, dearest = (settings(0.5, pause=pause) for pause in (0.1, 2.0, 10.0))
+    assert cheap.eval_every is None
+    assert dear.eval_every == -(-dear.steps // 3)  # in 12 of 60 seconds: three, the last for two
+    assert 0.5 * dear.steps == pytest.approx(60 * 0.97 - 5 * 2.0, abs=12)
+    assert dearest.eval_every == dearest.steps
+    assert 0.5 * dearest.steps == pytest.approx(60 * 0.97 - 2 * 10.0, abs=12)
 
 
 def test_a_minute_is_filled_with_steps() -> None:

@@ -95,8 +95,12 @@ class ClassifyJob(Job[Classifier]):
 
     @property
     def rate_share(self) -> float:  # type: ignore[override]
-        """A part of a new model's rate where that learns on; all of it for a head alone."""
-        return 1.0 if self.asked.layers == "head" else SLOWER
+        """A part of a new model's rate where all of it learns on, else the whole.
+
+        On SmolLM2's last block, 60 and 200 steps on SMS messages, a tenth of it left macro F1 at
+        0.46 and 0.94, all of it gave 0.97 and 0.97.
+        """
+        return SLOWER if self.asked.layers == "all" else 1.0
 
     @property
     def n_tokens(self) -> int:  # type: ignore[override]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections import deque
@@ -17,12 +18,16 @@ EVALUATIONS = 20
 """Validations and checkpoints in a run, where their number was not set."""
 MOST_EVALUATED, LEAST_EVALUATED = 16384, 2048
 """Tokens of a validation while training, where their number was not set."""
+LAST = 2
+"""Validations for which the last one counts, which reads the whole split."""
 EVALUATION_SHARE = 0.03
 """How much of a run's time its validations may take; a token read is a third of one learnt from."""
 SAMPLES = 5
 """Samples in a run, besides those of its start and its end."""
 MOST_LINES = 2000
 """Lines of figures in a run, about: in a longer one, several steps are summed up in one."""
+MOST_PAUSED = 0.2
+"""The part of a time that validations and samples may take; where they are dear there are fewer."""
 USED = 0.97
 """The part of a time that steps and pauses may fill."""
 
@@ -84,12 +89,22 @@ class Clock:
             if minutes is None or not self.agree(slow):
                 return None
         self.timed = True
-        per_step = statistics.median(seconds for seconds, _ in self._steps)
+        # By tokens: texts of unlike lengths make steps of unlike lengths.
+        per_token = statistics.median(seconds / tokens for seconds, tokens in self._steps)
+        per_step = per_token * self.tokens_per_step
         if minutes is not None:
-            steps = step + steps_within(60 * minutes - self.wall_seconds, per_step, self.pause)
-            self.config = dataclasses.replace(self.config, steps=-self.agree(-steps))
-            self._bound_evaluation()
+            self._fill(step, 60 * minutes - self.wall_seconds, per_step)
         return per_step
+
+    def _fill(self, step: int, seconds: float, step_seconds: float) -> None:
+        """Set the steps that fit into the seconds that are left, and the validations among them."""
+        n_pauses = pauses_within(seconds, self.pause)
+        more = steps_within(seconds, step_seconds, n_pauses * self.pause)
+        self.config = dataclasses.replace(self.config, steps=-self.agree(-step - more))
+        if n_pauses < EVALUATIONS + LAST and self.config.eval_every is None:
+            every = math.ceil(self.config.steps / max(1, n_pauses - LAST))
+            self.config = dataclasses.replace(self.config, eval_every=self.agree(every))
+        self._bound_evaluation()
 
     def due(self, step: int) -> list[str]:
         """Return what is due after a step, in order."""
@@ -117,13 +132,17 @@ class Clock:
             self.config = dataclasses.replace(self.config, eval_tokens=tokens)
 
 
-def steps_within(seconds: float, step_seconds: float, pause_seconds: float) -> int:
-    """Return how many steps fit into `seconds`, with pauses for validations and samples; 1 or more.
+def pauses_within(seconds: float, pause_seconds: float) -> int:
+    """Return for how many validations and samples there is time in `seconds`: at least `LAST`."""
+    most = EVALUATIONS + LAST
+    if pause_seconds * most <= MOST_PAUSED * seconds:
+        return most
+    return max(LAST, int(MOST_PAUSED * seconds / pause_seconds))
 
-    The last validation, which reads the whole split, counts as two.
-    """
-    pauses = (EVALUATIONS + 2) * pause_seconds
-    return max(1, int((USED * seconds - pauses) / step_seconds))
+
+def steps_within(seconds: float, step_seconds: float, paused_seconds: float) -> int:
+    """Return how many steps fit into `seconds` beside all pauses; 1 or more."""
+    return max(1, int((USED * seconds - paused_seconds) / step_seconds))
 
 
 def evaluated_tokens(config: TrainConfig, tokens_per_step: int) -> int:
