@@ -172,3 +172,17 @@ def test_more_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("groundup.data.tasks.generator.MOST_TRIES", 1)
     with pytest.raises(UsageError, match=r"tasks of the kind .* only .* different ones were found"):
         make_tasks(TEST, 50)
+
+
+def test_some_kinds_alone_are_what_they_are_among_all() -> None:
+    alone = make_tasks(TEST, 50, kinds=["reverse", "convert"])
+    assert [task.kind for task in alone[:4]] == ["reverse", "convert"] * 2
+    assert alone[::2] == of_kind("reverse", TEST)
+    assert alone[1::2] == of_kind("convert", TEST)
+
+
+def test_an_unknown_split_or_kind_is_an_error() -> None:
+    with pytest.raises(UsageError, match=r"split = val: expected train or test"):
+        make_tasks("val", 1)
+    with pytest.raises(UsageError, match=r"revers is no kind of tasks; did you mean 'reverse'\?"):
+        make_tasks(TEST, 1, kinds=["revers"])

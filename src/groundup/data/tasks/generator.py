@@ -7,9 +7,10 @@ twice, and no answer makes up more than `MOST_OF_ONE_ANSWER` of a kind's tasks i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import UsageError, nearest, shown
 from groundup.data.tasks.checker import is_right
 from groundup.data.tasks.draws import TEST, TRAIN, Draws
 from groundup.data.tasks.form import Form
@@ -50,12 +51,19 @@ class Task:
         }
 
 
-def make_tasks(split: str, per_kind: int, seed: int = SEED) -> list[Task]:
-    """Return `per_kind` tasks of each kind, the kinds in turn; `split` is "train" or "test".
+def make_tasks(
+    split: str, per_kind: int, seed: int = SEED, kinds: Sequence[str] = tuple(KINDS)
+) -> list[Task]:
+    """Return `per_kind` tasks of each of some kinds, in turn; `split` is "train" or "test".
 
-    Raises `UsageError` for more than there are different questions.
+    Those of a kind are the same whatever the others. Raises `UsageError` for an unknown split or
+    kind, and for more than there are different questions.
     """
-    made = [_tasks_of(kind, split, per_kind, seed) for kind in KINDS.values()]
+    if split not in (TRAIN, TEST):
+        raise UsageError(f"split = {shown(split)}: expected {TRAIN} or {TEST}")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"{shown(unknown[0])} is no kind of tasks; {nearest(unknown[0], KINDS)}")
+    made = [_tasks_of(KINDS[kind], split, per_kind, seed) for kind in kinds]
     return [task for row in zip(*made, strict=True) for task in row]
 
 
