@@ -87,16 +87,16 @@ def test_names_of_texts_and_records_differ() -> None:
 
 
 def test_records_for_another_job_are_refused() -> None:
-    check_record_sources(["testaments"], CLASSIFY)
-    check_record_sources(["tasks"], INSTRUCT)
+    check_record_sources(["testaments"], job=CLASSIFY)
+    check_record_sources(["tasks"], job=INSTRUCT)
     with pytest.raises(UsageError) as of_tasks:
-        check_record_sources(["tasks"], CLASSIFY)
+        check_record_sources(["tasks"], job=CLASSIFY)
     assert str(of_tasks.value) == (
         "tasks: dialogues, as 'groundup finetune instruct' learns from; expected records with "
         "labels; name a file of them, or one of: testaments"
     )
     with pytest.raises(UsageError) as of_testaments:
-        check_record_sources(["testaments"], INSTRUCT)
+        check_record_sources(["testaments"], job=INSTRUCT)
     assert str(of_testaments.value) == (
         "testaments: records with labels, as 'groundup finetune classify' learns from; expected "
         "dialogues; name a file of them, or one of: tasks"
@@ -109,8 +109,8 @@ def test_only_names_for_the_job_are_offered() -> None:
     with pytest.raises(UsageError, match=r"one of: testaments$"):
         check_record_sources([])
     with pytest.raises(UsageError, match=r"one of: tasks$"):
-        check_record_sources([], INSTRUCT)
+        check_record_sources([], job=INSTRUCT)
     with pytest.raises(UsageError, match="kjv: a text, not dialogues; named records are: tasks"):
-        check_record_sources(["kjv"], INSTRUCT)
+        check_record_sources(["kjv"], job=INSTRUCT)
     with pytest.raises(UsageError, match="did you mean 'tasks'"):
-        check_record_sources(["task"], INSTRUCT)
+        check_record_sources(["task"], job=INSTRUCT)

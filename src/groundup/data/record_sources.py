@@ -27,7 +27,7 @@ TABLES = (".csv", ".tsv")
 """Files whose cells have no types: 1 may be a number or a text."""
 
 
-def check_record_sources(sources: Sequence[str], job: str = CLASSIFY) -> None:
+def check_record_sources(sources: Sequence[str], *, job: str = CLASSIFY) -> None:
     """Raise the error of the first source that is no file of records, nor named ones for `job`."""
     if not sources:
         raise UsageError(f"no records; name a file of them, or one of: {', '.join(sets_for(job))}")
