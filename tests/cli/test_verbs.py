@@ -130,8 +130,13 @@ def test_data_list(groundup: Groundup) -> None:
         ("text", "shakespeare"),
         ("text", "factbook"),
         ("text", "kjv"),
+        ("text", "tasks"),
         ("records", "testaments"),
+        ("records", "tasks"),
     ]
+    assert [one.get("job") for one in listed[4:]] == ["classify", "instruct"]
+    assert "finetune classify" in done.out
+    assert "finetune instruct" in done.out
     for text in listed:
         assert text["title"] in done.out
         assert text["licence"]

@@ -11,7 +11,7 @@ from groundup.data.examples import Example
 from groundup.data.labelled import prepare_labelled
 from groundup.data.labelled_folder import LabelledData, open_labelled
 from groundup.data.prepare import PreparedData, open_prepared, prepare
-from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.record_sets import RECORD_SETS, DialogueSet, LabelledSet, RecordSet
 from groundup.data.tokens import TokenSplit, open_tokens
 
 __all__ = [
@@ -23,9 +23,11 @@ __all__ = [
     "Corpus",
     "Dialogue",
     "DialogueData",
+    "DialogueSet",
     "Document",
     "Example",
     "LabelledData",
+    "LabelledSet",
     "PlainText",
     "Preference",
     "PreparedData",

@@ -13,11 +13,11 @@ from groundup.data.dialogue_formats import PREFERENCE, SIDES, SPLIT, Chosen, cho
 from groundup.data.dialogue_records import entry_of
 from groundup.data.messages import RecordError
 from groundup.data.reading_log import ReadingLog
+from groundup.data.record_sets import HEADERS, INSTRUCT
 from groundup.data.record_sources import once_each, or_skip, refuse_broken, source_records
 from groundup.data.text_fields import Records, Survey
 from groundup.data.texts import Reading
 
-HEADER = "prompt,completion"
 TOLD_EVERY = 1000  # records
 OTHER_SPLIT = "records of the test files that say another split than test"
 
@@ -64,9 +64,9 @@ class DialogueReader:
 
     def _source(self, source: str) -> Read:
         reading = Reading(
-            on_bad_record=self.on_bad_record, header=HEADER, or_choose="", log=self.log
+            on_bad_record=self.on_bad_record, header=HEADERS[INSTRUCT], or_choose="", log=self.log
         )
-        records = source_records(source, reading, self.encoding)
+        records = source_records(source, reading, self.encoding, INSTRUCT)
         survey = Survey()
         held = survey.add_until(records)
         if not held:

@@ -26,10 +26,11 @@ from groundup.data.dialogue_folder import (
     vars_of,
 )
 from groundup.data.dialogue_formats import check_format
-from groundup.data.dialogue_reader import HEADER, DialogueReader, Read
+from groundup.data.dialogue_reader import DialogueReader, Read
 from groundup.data.duplicates import without_repeated, without_those_of
 from groundup.data.own_folders import DIALOGUES
 from groundup.data.prepare import OnProgress
+from groundup.data.record_sets import INSTRUCT
 from groundup.data.record_sources import check_reading
 from groundup.data.stratified import HELD_OUT, SPLITS
 
@@ -53,7 +54,7 @@ def prepare_dialogues(
     were read. Raises `UsageError` and `DataError`, in one line.
     """
     check_format(format)
-    check_reading(sources, test_sources, on_bad_record, encoding, HEADER)
+    check_reading(sources, test_sources, on_bad_record, encoding, INSTRUCT)
     told = progress or (lambda stage, done, total: None)
     reader = DialogueReader(
         format=format,

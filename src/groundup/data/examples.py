@@ -18,6 +18,7 @@ from groundup.data.duplicates import same_text
 from groundup.data.label_fields import Chosen, Fields, choose_fields
 from groundup.data.labels import Labels
 from groundup.data.reading_log import ReadingLog
+from groundup.data.record_sets import CLASSIFY, HEADERS, LabelledSet
 from groundup.data.record_sources import (
     has_types,
     named_set,
@@ -29,7 +30,6 @@ from groundup.data.record_sources import (
 from groundup.data.text_fields import Records, Survey, look_up
 from groundup.data.texts import Reading, text_of
 
-HEADER = "label,text"
 TOLD_EVERY = 1000  # records
 
 
@@ -80,11 +80,14 @@ class ExampleReader:
 
     def _source(self, source: str) -> Iterator[Example]:
         fields, known = self.fields, named_set(source)
-        if known is not None and fields.group is None:
+        if isinstance(known, LabelledSet) and fields.group is None:
             fields = Fields(text=fields.text, label=fields.label, group=known.group_field)
         fields = Fields(text=fields.text, label=fields.label, group=fields.group or None)
         reading = Reading(
-            text_field=fields.text, on_bad_record=self.on_bad_record, header=HEADER, log=self.log
+            text_field=fields.text,
+            on_bad_record=self.on_bad_record,
+            header=HEADERS[CLASSIFY],
+            log=self.log,
         )
         records = source_records(source, reading, self.encoding)
         survey = Survey()

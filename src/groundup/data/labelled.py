@@ -16,7 +16,7 @@ from typing import Any
 
 from groundup.base.errors import DataError, UsageError, shown
 from groundup.data.duplicates import without_repeated, without_those_of
-from groundup.data.examples import HEADER, Example, ExampleReader
+from groundup.data.examples import Example, ExampleReader
 from groundup.data.label_fields import Fields
 from groundup.data.labelled_folder import (
     FORMAT,
@@ -28,6 +28,7 @@ from groundup.data.labelled_folder import (
 from groundup.data.labels import in_order
 from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
+from groundup.data.record_sets import CLASSIFY
 from groundup.data.record_sources import check_reading
 from groundup.data.stratified import SPLITS, spelling_notices, split_by_group, split_by_text
 
@@ -47,14 +48,14 @@ def prepare_labelled(
 ) -> LabelledData:
     """Read, clean and divide labelled records into a folder under `data_folder`, or find it there.
 
-    `sources` are files of records or names of `RECORD_SETS`. Fields that are None are guessed as in
-    `label_fields.py`; an empty `group_field` divides named records without their groups. The
+    `sources` are files of records or the name of a `LabelledSet`. Fields that are None are guessed
+    as in `label_fields.py`; an empty `group_field` divides named records without their groups. The
     examples of `test_sources` are the test; without any, a tenth of each class is. `progress` is
     told "records" and how many were read. Raises `UsageError` and `DataError`, in one line.
     """
     fields = Fields(text=text_field, label=label_field, group=group_field)
     fields.check()
-    check_reading(sources, test_sources, on_bad_record, encoding, HEADER)
+    check_reading(sources, test_sources, on_bad_record, encoding, CLASSIFY)
     told = progress or (lambda stage, done, total: None)
     reader = ExampleReader(
         fields=fields,

@@ -13,7 +13,15 @@ from groundup.data.folders import STANDARD_INPUT, format_of
 from groundup.data.kinds import HEAD, kind_of
 from groundup.data.reading_log import ReadingLog
 from groundup.data.record_files import RECORD_FORMATS, stored_records
-from groundup.data.record_sets import RECORD_SETS, RecordSet
+from groundup.data.record_sets import (
+    CLASSIFY,
+    CONTENTS,
+    HEADERS,
+    RECORD_SETS,
+    RecordSet,
+    check_job,
+    sets_for,
+)
 from groundup.data.streams import incremental_decoder
 from groundup.data.text_fields import Records
 from groundup.data.texts import ON_BAD_RECORD, Reading
@@ -22,16 +30,15 @@ TABLES = (".csv", ".tsv")
 """Files whose cells have no types: 1 may be a number or a text."""
 
 
-def check_record_sources(sources: Sequence[str], header: str = "label,text") -> None:
-    """Raise the error of the first source that is no file of records and no named records.
-
-    `header` is what a table of such records may have above it.
-    """
+def check_record_sources(sources: Sequence[str], *, job: str = CLASSIFY) -> None:
+    """Raise the error of the first source that is no file of records, nor named ones for `job`."""
     if not sources:
-        raise UsageError(f"no records; name a file of them, or one of: {', '.join(RECORD_SETS)}")
+        raise UsageError(f"no records; name a file of them, or one of: {', '.join(sets_for(job))}")
     for source in sources:
         if named_set(source) is None:
-            _record_file(source, header)
+            _record_file(source, job)
+        else:
+            check_job(source, job)
 
 
 def check_reading(
@@ -39,7 +46,7 @@ def check_reading(
     test_sources: Sequence[str],
     on_bad_record: str,
     encoding: str,
-    header: str,
+    job: str,
 ) -> None:
     """Raise the error of a request to read records that cannot be carried out, before it is."""
     if on_bad_record not in ON_BAD_RECORD:
@@ -47,7 +54,7 @@ def check_reading(
             f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
         )
     incremental_decoder(encoding)  # refuses one that is unknown
-    check_record_sources([*sources, *test_sources] if sources else [], header)
+    check_record_sources([*sources, *test_sources] if sources else [], job=job)
     if both := set(sources) & set(test_sources):
         raise UsageError(f"{min(both)}: to train and to test on; name a file of its own for one")
 
@@ -70,7 +77,9 @@ def has_types(source: str) -> bool:
     return named_set(source) is not None or format_of(Path(source)) not in TABLES
 
 
-def source_records(source: str, reading: Reading, encoding: str = "utf-8") -> Records:
+def source_records(
+    source: str, reading: Reading, encoding: str = "utf-8", job: str = CLASSIFY
+) -> Records:
     """Yield where each record of a source stands, and it, a `DataError` in place of a broken one.
 
     A source is a file of `RECORD_FORMATS`, packed or not, or the name of one of `RECORD_SETS`.
@@ -78,7 +87,7 @@ def source_records(source: str, reading: Reading, encoding: str = "utf-8") -> Re
     """
     if (known := named_set(source)) is not None:
         return known.records()
-    path = _record_file(source, reading.header)
+    path = _record_file(source, job)
     return stored_records(path, format_of(path), reading, encoding)
 
 
@@ -101,12 +110,12 @@ def _exists(source: str) -> bool:
         return False
 
 
-def _record_file(source: str, header: str) -> Path:
+def _record_file(source: str, job: str) -> Path:
     path = Path(source)
     if source == STANDARD_INPUT:
         raise UsageError("-: records are read from files; write them into one, and name it")
     if not _exists(source):
-        raise _unknown(source)
+        raise _unknown(source, job)
     if path.is_dir():
         inside = [p.name for p in sorted(path.iterdir()) if format_of(p) in RECORD_FORMATS]
         found = ", ".join([*inside[:3], *["…"] * (len(inside) > 3)]) or "none"
@@ -116,19 +125,19 @@ def _record_file(source: str, header: str) -> Path:
     if not path.is_file():
         raise UsageError(f"{source}: not a regular file; write the records into one, and name it")
     if format_of(path) not in RECORD_FORMATS:
-        raise _other_format(path, header)
+        raise _other_format(path, HEADERS[job])
     return path
 
 
-def _unknown(source: str) -> UsageError:
+def _unknown(source: str, job: str) -> UsageError:
     if not source:
         return UsageError("'': records without a name, as of an unset variable; name a file")
     if source in CORPORA:
-        sets = ", ".join(RECORD_SETS)
-        return UsageError(f"{source}: a text, not records; named records are: {sets}")
+        sets = ", ".join(sets_for(job))
+        return UsageError(f"{source}: a text, not {CONTENTS[job]}; named records are: {sets}")
     if "://" in source:
         return UsageError(f"{source}: nothing is fetched from there; download it, name the file")
-    hint = nearest(Path(source).stem, RECORD_SETS)
+    hint = nearest(Path(source).stem, sets_for(job))
     return UsageError(f"{shown(source)}: no such file, nor named records ({hint}); check the path")
 
 

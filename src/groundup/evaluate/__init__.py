@@ -1,4 +1,4 @@
-"""How good a model is: loss and perplexity on a text, accuracy in public tasks, a classifier.
+"""How good a model is: loss and perplexity on a text, accuracy in tasks, a classifier, replies.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from groundup.evaluate.answers import token_f1 as token_f1
     from groundup.evaluate.candidate import Candidate as Candidate
     from groundup.evaluate.classification import Classification as Classification
     from groundup.evaluate.classification import mcnemar as mcnemar
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from groundup.evaluate.validation import validation_split as validation_split
 
 _MODULES = {
+    "token_f1": "answers",
     "Candidate": "candidate",
     "Classification": "classification",
     "mcnemar": "classification",

@@ -12,7 +12,7 @@ from groundup.base.words import counted
 from groundup.config import GPTConfig
 from groundup.data.examples import Example
 from groundup.data.labelled_folder import LabelledData
-from groundup.data.record_sets import RECORD_SETS
+from groundup.data.record_sets import RECORD_SETS, LabelledSet
 from groundup.device.allocator import give_back
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
@@ -110,8 +110,9 @@ class ClassifyRun(ClassifyJob):
             manifest = folder.read()
             learnt.update(manifest.data.sources or ())
             base = str(manifest.origin.run) if manifest.origin else base  # what it came from
-        named = (RECORD_SETS[name] for name in self.request.records if name in RECORD_SETS)
-        return [one.corpus.name for one in named if one.corpus.name in learnt]
+        named = (RECORD_SETS.get(name) for name in self.request.records)
+        texts = (one.corpus.name for one in named if isinstance(one, LabelledSet))
+        return [text for text in texts if text in learnt]
 
     def identity(self) -> Identity:
         """Return the request, with what its records and its base turned out to be."""
