@@ -134,8 +134,14 @@ class TrainStep(Step[GPT]):
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
-        config, targets = self.worker.config, targets.flatten()
         hidden = self.worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        return self.loss_of(hidden, targets.flatten())
+
+    def loss_of(
+        self, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"]
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Return the summed loss (nats) of what the model made of so many places, and a count."""
+        config = self.worker.config
         few = len(targets) * config.vocab_size <= FEW_LOGITS
         loss = plain_loss if few else self.loss
         loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)
