@@ -1,0 +1,70 @@
+"""Dialogues and texts as ids that a model may learn: cut to its context, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from groundup.base.errors import DataError
+from groundup.data.dialogue import Dialogue, PlainText
+from groundup.generate.replies import DialogueIds, encode_dialogues
+from groundup.generate.template import ChatTemplate
+from groundup.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """What is left of dialogues to learn from, and what was cut off."""
+
+    rows: list[DialogueIds]
+    n_cut: int = 0
+    """Dialogues of which the end was cut off."""
+    n_lost: int = 0
+    """Ids in those ends."""
+    left_out: tuple[str, ...] = ()
+    """Where dialogues stand of which no reply is left."""
+    n_straddling: int = 0
+    """Ids that count and hold a part of what stands around a reply, too."""
+
+
+def learnable(
+    entries: Sequence[Dialogue | PlainText],
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    max_length: int,
+) -> Learnable:
+    """Return the ids of dialogues and texts, of each at most `max_length` + 1.
+
+    So many are read, and the last one is only a target. What is cut is the end; where nothing that
+    counts is left the dialogue is left out. Raises `DataError` where that is so of all.
+    """
+    dialogues = [one for one in entries if isinstance(one, Dialogue)]
+    talks = [one.messages for one in dialogues]
+    encoded = encode_dialogues(template, tokenizer, talks, lambda n: dialogues[n].where)
+    rows, left_out = list[DialogueIds](), list[str]()
+    n_cut = n_lost = 0
+    for entry in entries:
+        whole = next(encoded) if isinstance(entry, Dialogue) else _text(entry, tokenizer)
+        row = replace(whole, ids=whole.ids[: max_length + 1], counts=whole.counts[: max_length + 1])
+        if lost := len(whole.ids) - len(row.ids):
+            n_cut, n_lost = n_cut + 1, n_lost + lost
+        if row.counts[1:].any():
+            rows.append(row)
+        else:
+            left_out.append(entry.where)
+    if entries and not rows:
+        raise DataError(
+            f"no reply is left of {len(entries):,} at max_length = {max_length}: all are cut off; "
+            "give a larger one, or shorter dialogues"
+        )
+    straddling = sum(row.n_straddling for row in rows)
+    return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
+
+
+def _text(entry: PlainText, tokenizer: Tokenizer) -> DialogueIds:
+    """Return a text of which all counts, and the token that ends it, where there is one."""
+    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    ids = np.append(tokenizer.encode_array(entry.text), end).astype(np.uint32)
+    return DialogueIds(ids, np.ones(len(ids), np.bool_), 0)

@@ -1,0 +1,50 @@
+"""Dialogues become ids: cut to the context, and what was lost is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from groundup import CharTokenizer
+from groundup.base.errors import DataError
+from groundup.data.dialogue import Dialogue, PlainText
+from groundup.finetune.dialogue_rows import learnable
+from groundup.generate.template import ChatTemplate
+
+SOURCE = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}"
+LETTERS = CharTokenizer.train(["abcdefghijklmnopqrstuvwxyz: .?\n"])
+TOKENIZER = LETTERS.ending(int(LETTERS.encode("?")[0]))
+
+
+def talk(question: str, reply: str, where: str) -> Dialogue:
+    """Return a question with its reply."""
+    said = {"user": question, "assistant": reply}
+    return Dialogue(tuple({"role": r, "content": c} for r, c in said.items()), where)
+
+
+def learnt(row: object) -> str:
+    """Return what counts of a row, as text."""
+    return TOKENIZER.decode([int(i) for i, c in zip(row.ids, row.counts, strict=True) if c])  # type: ignore[attr-defined]
+
+
+def test_what_counts_is_cut_and_counted() -> None:
+    entries = [
+        talk("hi", "hello", "a, record 1"),
+        PlainText("some text", "a, record 2"),
+        talk("a long question of many words", "no", "a, record 3"),
+        talk("hi", "a long reply of many words", "a, record 4"),
+    ]
+    found = learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 20)
+    assert [learnt(row) for row in found.rows] == ["hello?", "some text?", "a long reply o"]
+    assert max(len(row.ids) for row in found.rows) == 21
+    assert found.left_out == ("a, record 3",)
+    assert (found.n_cut, found.n_lost) == (2, 16 + 13)
+
+
+def test_dialogues_of_which_no_reply_is_left_are_refused() -> None:
+    entries = [talk("a long question of many words", "no", "a, record 1")]
+    with pytest.raises(DataError) as error:
+        learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 20)
+    assert str(error.value) == (
+        "no reply is left of 1 at max_length = 20: all are cut off; give a larger one, or shorter "
+        "dialogues"
+    )
