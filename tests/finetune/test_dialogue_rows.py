@@ -8,6 +8,7 @@ from groundup import CharTokenizer
 from groundup.base.errors import DataError
 from groundup.data.dialogue import Dialogue, PlainText
 from groundup.finetune.dialogue_rows import learnable
+from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate
 
 SOURCE = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}"
@@ -21,13 +22,13 @@ def talk(question: str, reply: str, where: str) -> Dialogue:
     return Dialogue(tuple({"role": r, "content": c} for r, c in said.items()), where)
 
 
-def learnt(row: object) -> str:
+def learnt(row: DialogueIds) -> str:
     """Return what counts of a row, as text."""
-    return TOKENIZER.decode([int(i) for i, c in zip(row.ids, row.counts, strict=True) if c])  # type: ignore[attr-defined]
+    return TOKENIZER.decode([int(i) for i, c in zip(row.ids, row.counts, strict=True) if c])
 
 
 def test_what_counts_is_cut_and_counted() -> None:
-    entries = [
+    entries: list[Dialogue | PlainText] = [
         talk("hi", "hello", "a, record 1"),
         PlainText("some text", "a, record 2"),
         talk("a long question of many words", "no", "a, record 3"),

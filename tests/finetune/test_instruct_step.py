@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,13 @@ Arrays = dict[str, Tensor]
 def made(tied: bool, loss: str = "fused") -> InstructStep:
     """Return a step of a model in double precision, whose fused loss has several chunks."""
     torch.manual_seed(1)
-    shape = {"vocab_size": 40, "context_length": 32, "emb_dim": 24, "n_heads": 2, "n_layers": 2}
+    shape: dict[str, Any] = {
+        "vocab_size": 40,
+        "context_length": 32,
+        "emb_dim": 24,
+        "n_heads": 2,
+        "n_layers": 2,
+    }
     gpt = GPT(GPTConfig(**shape, tie_embeddings=tied)).double()
     return InstructStep(gpt, loss=loss, loss_chunk=200)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from groundup.finetune.packing import PackedDialogues, PackedRows, attention_wit
 from groundup.generate.replies import DialogueIds
 from groundup.model.attention import NO_CACHE
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "learned positions": {"position": "learned"},
     "rope": {"position": "rope", "norm": "rmsnorm", "n_kv_heads": 1},
     "a window": {"position": "rope", "window": 3},
@@ -31,10 +32,16 @@ def dialogues(lengths: list[int], seed: int = 1) -> list[DialogueIds]:
     ]
 
 
-def model(**kind: object) -> GPT:
+def model(**kind: Any) -> GPT:
     """Return a GPT with no parameter as it was initialised."""
     torch.manual_seed(1)
-    shape = {"vocab_size": 40, "context_length": 32, "emb_dim": 24, "n_heads": 2, "n_layers": 2}
+    shape: dict[str, Any] = {
+        "vocab_size": 40,
+        "context_length": 32,
+        "emb_dim": 24,
+        "n_heads": 2,
+        "n_layers": 2,
+    }
     gpt = GPT(GPTConfig(**{**shape, **kind})).double().eval()
     with torch.no_grad():
         for parameter in gpt.parameters():
@@ -62,7 +69,7 @@ def test_packed_is_as_alone_gradients_too(kind: str) -> None:
     together, *alone = gradients
     for found, *parts in zip(together, *alone, strict=True):
         expected = torch.stack(parts).sum(0)
-        assert (found - expected).abs().max() < 1e-12 * max(1, expected.abs().max())
+        assert (found - expected).abs().max() < 1e-12 * max(1.0, float(expected.abs().max()))
 
 
 def test_rows_are_full_and_hold_each_dialogue_once() -> None:
