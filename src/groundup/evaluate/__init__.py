@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
     from groundup.evaluate.loss import Evaluation as Evaluation
     from groundup.evaluate.loss import evaluate_loss as evaluate_loss
+    from groundup.evaluate.reply_scores import score_replies as score_replies
+    from groundup.evaluate.reply_scores import score_tasks as score_tasks
     from groundup.evaluate.rows import Request as Request
     from groundup.evaluate.run_task import TaskResult as TaskResult
     from groundup.evaluate.run_task import evaluate_task as evaluate_task
@@ -44,6 +46,8 @@ _MODULES = {
     "log_likelihoods": "likelihood",
     "Evaluation": "loss",
     "evaluate_loss": "loss",
+    "score_replies": "reply_scores",
+    "score_tasks": "reply_scores",
     "Request": "rows",
     "TASKS": "tasks",
     "TextResult": "text",
