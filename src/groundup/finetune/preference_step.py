@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -19,18 +21,19 @@ def log_probs(
     gpt: GPT,
     tokens: Int[Tensor, "N T"],
     targets: Int[Tensor, "N T"],
-    head: Float[Tensor, "V D"] | None = None,
+    head: Callable[[], Tensor] | None = None,
     chunk_values: int = 0,
 ) -> Float[Tensor, " N"]:
     """Return the log-probability (nats) of each row's targets that count, summed; 0 without any.
 
     Only these places meet the head, and at most `chunk_values` logits are in memory at a time.
     Sums are in fp64, since their differences are what is learnt from (in fp32 on `mps`, which has
-    no fp64). `head` stands in for the model's own.
+    no fp64). `head` returns what stands in for the model's own; it is asked after the hidden states
+    are there, as a `TiedGradient` must be.
     """
     counts = targets != IGNORED
     hidden = gpt.hidden_states(tokens)[counts]  # (M, D)
-    weight = gpt.lm_head.weight if head is None else head
+    weight = gpt.lm_head.weight if head is None else head()
     losses = token_losses(hidden, weight, targets[counts], gpt.config.logit_softcap, chunk_values)
     number = torch.float32 if tokens.device.type == "mps" else torch.float64
     of_places = torch.zeros(counts.shape, dtype=number, device=tokens.device)
@@ -68,7 +71,7 @@ class PreferenceStep(Step[GPT]):
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_pairs)."""
         rows = tokens.flatten(0, 1), targets.flatten(0, 1)
-        found = log_probs(self.worker, *rows, self.tied.head_weight(), self.loss_chunk)
+        found = log_probs(self.worker, *rows, self.tied.head_weight, self.loss_chunk)
         n_counted = torch.count_nonzero(targets != IGNORED, dim=-1)  # (B, 2)
         counts = (n_counted > 0).all(dim=-1)
         losses = self.losses(found.view(-1, 2)[counts], reference[counts], n_counted[counts])
