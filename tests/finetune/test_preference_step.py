@@ -124,7 +124,7 @@ def test_the_gradient_is_the_same_however_a_batch_is_split(
         n_in_all = 0
         for part in parts:
             loss, n = step(gpt)(**some(arrays, part))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             n_in_all += int(n)
         named = gpt.named_parameters()
         return {name: p.grad / n_in_all for name, p in named if p.grad is not None}
