@@ -99,7 +99,7 @@ def test_replies_in_batches_are_those_one_by_one(
     shape: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "WORTH_SHARING", 1)
-    model = random_model(shape)
+    model = random_model(shape, seed=1 if shape == "windows" else 2)  # so that some replies end
     found = write_replies(
         model,
         TOKENIZER,
