@@ -69,11 +69,12 @@ def test_the_interval_of_the_mean_of_kinds_holds_the_truth_in_95_of_100(
     kinds = [kind for kind, n in zip("abcd", sizes, strict=True) for _ in range(n)]
     truth = np.repeat(shares, sizes)
     held = 0
-    for draw in rng.random((400, len(kinds))) < truth:
+    for draw in rng.random((1000, len(kinds))) < truth:
         replies = ["yes" if right else "no" for right in draw]
         low, high = score_replies(["yes"] * len(kinds), replies, kinds).exact_interval
-        held += low <= np.mean(shares) <= high
-    assert held / 400 >= 0.94
+        held += bool(low <= np.mean(shares) <= high)
+    # Of 80 at one half, Wilson's own holds 94.3% exactly; 1,000 draws vary by 0.7%.
+    assert held / 1000 >= 0.943 - 2 * 0.0073
 
 
 def test_the_interval_of_means_of_values_between_0_and_1_holds_the_truth() -> None:

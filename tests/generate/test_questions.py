@@ -69,7 +69,7 @@ EXAMPLES = [example("1+1", "2"), example("up", "UP", "Be long.")]
 def random_model(shape: str, context_length: int = 160, seed: int = 2) -> GPT:
     """A model in which every tensor is random, so that its tokens are far from ties."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = {"emb_dim": 32, "n_heads": 4, "n_layers": 3}
+    sizes: dict[str, Any] = {"emb_dim": 32, "n_heads": 4, "n_layers": 3}
     vocab_size = TOKENIZER.vocab_size + 3  # padded, as many are
     model = GPT(
         GPTConfig(vocab_size=vocab_size, context_length=context_length, **sizes, **SHAPES[shape])
@@ -99,7 +99,7 @@ def test_replies_in_batches_are_those_one_by_one(
     shape: str, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "WORTH_SHARING", 1)
-    model = random_model(shape)
+    model = random_model(shape, seed=1 if shape == "windows" else 2)  # so that some replies end
     found = write_replies(
         model,
         TOKENIZER,
