@@ -43,6 +43,10 @@ def test_steps_of_other_lengths_than_most_do_not_mislead() -> None:
     assert mixed.steps == pytest.approx(steps(1.0), abs=5)
 
 
+def test_steps_without_a_token_are_timed_too() -> None:
+    assert settings(0.1, tokens=lambda step: 0 if step == 2 else 100).steps > 500
+
+
 def test_dear_validations_are_few_and_leave_most_of_the_time_to_learning() -> None:
     cheap, dear, dearest = (settings(0.5, pause=pause) for pause in (0.1, 2.0, 10.0))
     assert cheap.eval_every is None

@@ -90,7 +90,7 @@ class Clock:
                 return None
         self.timed = True
         # By tokens: texts of unlike lengths make steps of unlike lengths.
-        per_token = statistics.median(seconds / tokens for seconds, tokens in self._steps)
+        per_token = statistics.median(seconds / max(1, tokens) for seconds, tokens in self._steps)
         per_step = per_token * self.tokens_per_step
         if minutes is not None:
             self._fill(step, 60 * minutes - self.wall_seconds, per_step)
