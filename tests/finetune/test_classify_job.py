@@ -229,7 +229,7 @@ def test_other_settings_other_records_and_another_base_are_refused(folder: Path)
 def test_it_goes_on_without_its_records_and_its_base_where_it_holds_all(folder: Path) -> None:
     from rich.console import Console
 
-    from groundup.finetune.request import recorded_classify
+    from groundup.finetune.classify_request import recorded_classify
     from groundup.train import ConsoleScreen, Recorder, drive
 
     train(folder / "run", steps=5)

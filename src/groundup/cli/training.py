@@ -17,7 +17,7 @@ from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 
 if TYPE_CHECKING:
-    from groundup.finetune.request import ClassifyRequest
+    from groundup.finetune.classify_request import ClassifyRequest
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
     from groundup.train.run_request import RunRequest
@@ -107,7 +107,7 @@ def _print_end(
 
 def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     """Go on with a run of any kind, as its own record tells."""
-    from groundup.finetune.request import recorded_classify
+    from groundup.finetune.classify_request import recorded_classify
     from groundup.runs.classifier import CLASSIFIER
     from groundup.train.request import recorded_request
 

@@ -31,7 +31,7 @@ WORTH_SHARING = 64
 Rows = Sequence[Sequence[int]]
 
 
-def n_common(rows: Rows) -> int:
+def n_common(rows: Sequence[list[int]]) -> int:
     """Return how many tokens all rows begin with."""
     # What the first and the last in order have in common, those between have, too.
     low, high = min(rows), max(rows)
@@ -110,7 +110,7 @@ class CachedReader:
         starts = [window_start(len(row), context) for row in rows]
         lengths = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
         stale = [i for i, length in enumerate(lengths) if 0 < length != self.cache.lengths[i]]
-        windows = {i: rows[i][starts[i] : -1] for i in stale}
+        windows = {i: list(rows[i][starts[i] : -1]) for i in stale}
         n_shared = self._read_shared(windows)
         unread = [i for i in stale if lengths[i] > n_shared]
         at_once = max(1, TOKENS_AT_ONCE // max(1, *lengths))
@@ -120,7 +120,7 @@ class CachedReader:
             hidden_states(self.model, rest, PrefillCache(self.cache, group, n_shared))
         self.cache.set_lengths(lengths)
 
-    def _read_shared(self, windows: Mapping[int, Sequence[int]]) -> int:
+    def _read_shared(self, windows: Mapping[int, list[int]]) -> int:
         """Read what all windows begin with once, for all of them; return how many tokens that is.
 
         None, where too few would be saved for another pass over the weights.
