@@ -23,9 +23,9 @@ from groundup.cli.train import (
     Seed,
     Steps,
 )
-from groundup.cli.training import check_run_name, make_classifier
+from groundup.cli.training import check_run_name, make_assistant, make_classifier
 
-GROUPS = {
+CLASSIFY_GROUPS = {
     "The records": "records text_field label_field group_field test_records on_bad_record encoding",
     "What learns": "layers method pooling balance max_length set_",
     "How long": "minutes steps epochs extend",
@@ -33,6 +33,15 @@ GROUPS = {
     "Where it lies": "run runs_folder data_folder",
 }
 """Of --help: headings, and the parameters under each."""
+
+INSTRUCT_GROUPS = {
+    "The records": "records format_ test_records on_bad_record encoding",
+    "What learns": "method max_length mix_text mix_share set_",
+    "How long": "minutes steps epochs extend",
+    "How it is judged": "n_replies general_text",
+    "How it is computed": "seed device",
+    "Where it lies": "run runs_folder data_folder",
+}
 
 Base = Annotated[
     Path,
@@ -57,6 +66,8 @@ TestRecords = Annotated[
         "--test-records", metavar="FILE", help="Test on these, not on a tenth of the records."
     ),
 ]
+OnBadRecord = Annotated[str, typer.Option(help="stop, or skip records that cannot be used.")]
+Encoding = Annotated[str, typer.Option(help="Of the files.")]
 Minutes = Annotated[float | None, typer.Option(help="Train for about so long.")]
 Epochs = Annotated[
     float | None,
@@ -82,7 +93,7 @@ ExampleFolder = Annotated[
 ]
 
 
-@finetune_app.command("classify", cls=grouped(GROUPS))
+@finetune_app.command("classify", cls=grouped(CLASSIFY_GROUPS))
 def classify(
     base: Base,
     records: Records = None,
@@ -97,10 +108,8 @@ def classify(
         typer.Option(help="Records with the same value here stay on one side of the split."),
     ] = None,
     test_records: TestRecords = None,
-    on_bad_record: Annotated[
-        str, typer.Option(help="stop, or skip records that cannot be used.")
-    ] = "stop",
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    on_bad_record: OnBadRecord = "stop",
+    encoding: Encoding = "utf-8",
     method: Annotated[
         str | None,
         typer.Option(
@@ -191,6 +200,113 @@ def classify(
         data_folder=shard_folder(data_folder),
     )
     make_classifier(request, as_json)
+
+
+@finetune_app.command("instruct", cls=grouped(INSTRUCT_GROUPS))
+def instruct(
+    base: Base,
+    records: Records = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the records. [default: found, and shown]"),
+    ] = None,
+    test_records: TestRecords = None,
+    on_bad_record: OnBadRecord = "stop",
+    encoding: Encoding = "utf-8",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="full (the weights learn), lora or dora (adapters beside them). [default: lora "
+            "for a published model of fewer than 500M parameters, else full]"
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens of a dialogue that are read. [default: 1024 at most]"),
+    ] = None,
+    mix_text: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="A text to go on learning beside the dialogues."),
+    ] = None,
+    mix_share: Annotated[
+        float | None, typer.Option(help="The part of what counts that is its. [default: 0.2]")
+    ] = None,
+    n_replies: Annotated[
+        int | None,
+        typer.Option("--replies", help="Test questions to answer at the end. [default: 200]"),
+    ] = None,
+    general_text: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="A text on which forgetting is measured."),
+    ] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Train for so many passes over the dialogues. [default: 3]"),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Name of the assistant [default: RECORDS-RUN].")
+    ] = None,
+    extend: Extend = None,
+    set_: Assignments = None,
+    seed: Seed = None,
+    device: Device = None,
+    *,
+    runs_folder: RunsFolder = RUNS,
+    data_folder: ExampleFolder = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Make an assistant of a run, and judge it on unseen questions.
+
+    The run may be trained here or imported. Records are instructions or dialogues, divided into
+    those to learn from, to validate on, and to test with. The same command again goes on where it
+    was stopped.
+    """
+    from groundup.config import TrainConfig, build, parse_assignments
+    from groundup.config.recipe import check_one_length
+    from groundup.finetune.settings import INSTRUCT_EPOCHS, InstructSettings, instruct_defaults
+
+    check_run_name(run)
+    if not records:
+        raise UsageError(
+            "which records? --records FILE names a JSONL, CSV or Parquet file with a dialogue or "
+            "an instruction and a reply in each record; --records tasks is a set to begin with"
+        )
+    own, settings = parse_assignments(set_ or [], InstructSettings, TrainConfig)
+    own |= _given(max_length=max_length, mix_text=mix_text, mix_share=mix_share)
+    own |= _given(n_replies=n_replies, general_text=general_text)
+    settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
+    settings |= _given(seed=seed, device=device, method=method)
+    check_one_length(settings)
+    if not {"steps", "minutes", "epochs"} & settings.keys() and extend is None:
+        settings["epochs"] = INSTRUCT_EPOCHS
+    from groundup.finetune.instruct_request import InstructRequest, default_method
+    from groundup.runs.find import find_run
+
+    where: dict[str, Any] = {
+        "base": find_run(base, runs_folder),
+        "records": tuple(records),
+        "run": run,
+        "runs_folder": runs_folder,
+        "data_folder": shard_folder(data_folder),
+    }
+    if "method" not in settings:
+        folder = InstructRequest(**where).folder
+        settings["method"], _ = default_method(where["base"], folder)
+    reading = _given(format=format_)
+    reading |= {"on_bad_record": on_bad_record, "encoding": encoding}
+    reading["test_sources"] = test_records or []
+    request = InstructRequest(
+        **where,
+        reading=reading,
+        instruct=build(InstructSettings, own),
+        train=build(TrainConfig, instruct_defaults() | settings),
+        extend=extend,
+        command=shlex.join(["groundup", *sys.argv[1:]]),
+        own_process=True,
+    )
+    make_assistant(request, as_json)
 
 
 def _given(**words: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from groundup.base.terminal import print_command
 
 if TYPE_CHECKING:
     from groundup.finetune.classify_request import ClassifyRequest
+    from groundup.finetune.instruct_request import InstructRequest
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
     from groundup.train.run_request import RunRequest
@@ -108,13 +109,19 @@ def _print_end(
 def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     """Go on with a run of any kind, as its own record tells."""
     from groundup.finetune.classify_request import recorded_classify
+    from groundup.finetune.instruct_request import recorded_instruct
+    from groundup.runs.assistant import ASSISTANT
     from groundup.runs.classifier import CLASSIFIER
     from groundup.train.request import recorded_request
 
-    if folder.exists() and folder.read().kind == CLASSIFIER:
-        make_classifier(recorded_classify(folder, extend=extend, own_process=True), as_json)
+    kind = folder.read().kind if folder.exists() else None
+    own: dict[str, Any] = {"extend": extend, "own_process": True}
+    if kind == CLASSIFIER:
+        make_classifier(recorded_classify(folder, **own), as_json)
+    elif kind == ASSISTANT:
+        make_assistant(recorded_instruct(folder, **own), as_json)
     else:
-        pretrain(recorded_request(folder, extend=extend, own_process=True), as_json)
+        pretrain(recorded_request(folder, **own), as_json)
 
 
 def pretrain(request: TrainRequest, as_json: bool) -> None:
@@ -179,4 +186,22 @@ def _print_classifier(screen: ConsoleScreen, outcome: TrainRun) -> None:
         for label, text in summary_lines(found):
             screen.line(label, text)
     print_command(screen.console, "Next", "groundup", "classify", path, "a text of your own")
+    print_command(screen.console, "", "open", str(outcome.folder.report))
+
+
+def make_assistant(request: InstructRequest, as_json: bool) -> None:
+    """Make the assistant, or go on with it, and show how it answers."""
+
+    def job() -> Job[Any]:
+        from groundup.finetune.instruct_run import InstructRun
+
+        return InstructRun(request)
+
+    carry_out(request, job, _print_assistant, as_json)
+
+
+def _print_assistant(screen: ConsoleScreen, outcome: TrainRun) -> None:
+    """Print how well the finished assistant answers, and commands that may come next."""
+    path = str(outcome.folder.path)
+    print_command(screen.console, "Next", "groundup", "chat", path)
     print_command(screen.console, "", "open", str(outcome.folder.report))

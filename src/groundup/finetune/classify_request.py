@@ -7,6 +7,7 @@ from typing import Any
 
 from groundup.data.labelled import prepare_labelled
 from groundup.data.labelled_folder import LabelledData, open_labelled
+from groundup.data.record_sets import CLASSIFY
 from groundup.finetune.request import FinetuneRequest, recorded
 from groundup.finetune.settings import ClassifierSettings, learns_all
 from groundup.runs import RunFolder
@@ -17,7 +18,7 @@ from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier, origin_
 class ClassifyRequest(FinetuneRequest):
     """What the user asked for of a classifier; `prepared` are its examples."""
 
-    kind = CLASSIFIER
+    kind, verb = CLASSIFIER, CLASSIFY
 
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
 

@@ -45,11 +45,16 @@ class FromBase(Job[M]):
         return self.start.model(self.start.config, 0)
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def base_tokenizer(self) -> Tokenizer:
         """That of the model, with the end of text that it was given."""
         tokenizer = load_tokenizer(self.start.tokenizer)
         end = self.start.generation.get("end_of_text")
         return tokenizer if end is None else tokenizer.ending(end)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What the texts are read by."""
+        return self.base_tokenizer
 
     @property
     def start_token(self) -> int | None:

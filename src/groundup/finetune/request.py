@@ -32,6 +32,8 @@ class FinetuneRequest(RunRequest):
 
     kind: ClassVar[str]
     """What run.toml calls the training."""
+    verb: ClassVar[str]
+    """What makes it: `groundup finetune` and this."""
     base: Path
     records: tuple[str, ...]
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +65,7 @@ class FinetuneRequest(RunRequest):
         self._check_length(config)
         if self.prepared is None:
             tests = self.reading.get("test_sources") or ()
-            check_record_sources([*self.records, *tests])
+            check_record_sources([*self.records, *tests], job=self.verb)
         self.check_folder(self.identity(config), UNKNOWN)
 
     def check_base(self) -> None:

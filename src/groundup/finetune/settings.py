@@ -1,4 +1,4 @@
-"""The settings of a classifier, beside those of its training."""
+"""The settings of each kind of fine-tuning, beside those of its training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 from groundup.base.errors import ConfigError
 from groundup.config import TrainConfig
-from groundup.config.fields import Settings, by_name, require_at_least, require_one_of
+from groundup.config.fields import (
+    Settings,
+    by_name,
+    require,
+    require_at_least,
+    require_one_of,
+)
 from groundup.runs.classifier import POOLINGS
 
 LAYERS = ("head", "last", "all")
@@ -69,3 +75,41 @@ def training_defaults(layers: str) -> dict[str, Any]:
         steps = {"batch_size": 256, "learning_rate": 0.01}
         return {**shared, "precision": "fp32", **steps}
     return {**shared, "batch_size": 16}
+
+
+MAX_LENGTH = 1024
+"""Tokens of a dialogue that are read at most, unless told otherwise."""
+INSTRUCT_EPOCHS = 3.0
+"""Passes over the dialogues, where no length was given."""
+
+
+@by_name
+@dataclass(frozen=True, kw_only=True)
+class InstructSettings(Settings):
+    """What an assistant learns with; None is decided once and written down."""
+
+    max_length: int | None = None
+    """Tokens of a dialogue that are read, the rest is cut off; None is what the model sees, at
+    most `MAX_LENGTH`."""
+    mix_text: str | None = None
+    """A text (a file, a folder or a name) that goes on being learnt beside the dialogues, so that
+    less of what the model knew is lost."""
+    mix_share: float = 0.2
+    """The part of all that counts which is that text's."""
+    n_replies: int = 200
+    """Test questions, chosen by hash, that are answered before and after."""
+    general_text: str | None = None
+    """A text on which it is measured what the model has forgotten; None is the validation text of
+    the run it is made from, where it was trained here."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 2, "max_length")
+        require_at_least(self, 0, "n_replies")
+        require(0 <= self.mix_share < 1, "mix_share", self.mix_share, "0 or more, and below 1")
+
+
+def instruct_defaults() -> dict[str, Any]:
+    """Return the settings of training an assistant that are otherwise than in pretraining."""
+    shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}
+    return {**shared, "batch_size": 4}

@@ -10,6 +10,7 @@ from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
 from groundup.runs.generation import TOKENS, check_tokens, special_names
 from groundup.runs.load import LoadedRun
+from groundup.tokenizer import Tokenizer
 
 NUMBERS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
@@ -28,13 +29,18 @@ def run_template(run: LoadedRun) -> ChatTemplate | None:
     """Return the run's chat template, where there is one, with the names of its special tokens."""
     if run.chat_template is None:
         return None
-    given, end = _checked(run), run.tokenizer.end_of_text
-    if "special_tokens" in given:
-        return ChatTemplate(run.chat_template, special_tokens=given["special_tokens"])
-    stops = given.get("stop_tokens") or ([] if end is None else [end])
-    names = {token: name for name, token in run.tokenizer.special_tokens.items()}
-    named = special_names(given, stops, names)
-    return ChatTemplate(run.chat_template, named.get("bos_token", ""), named.get("eos_token", ""))
+    return named_template(run.chat_template, _checked(run), run.tokenizer)
+
+
+def named_template(source: str, generation: dict[str, Any], tokenizer: Tokenizer) -> ChatTemplate:
+    """Return a template with the names that generation.toml and the tokenizer give their tokens."""
+    if "special_tokens" in generation:
+        return ChatTemplate(source, special_tokens=generation["special_tokens"])
+    end = tokenizer.end_of_text
+    stops = generation.get("stop_tokens") or ([] if end is None else [end])
+    names = {token: name for name, token in tokenizer.special_tokens.items()}
+    named = special_names(generation, stops, names)
+    return ChatTemplate(source, named.get("bos_token", ""), named.get("eos_token", ""))
 
 
 def chat_settings(run: LoadedRun, template: ChatTemplate, **asked: Any) -> dict[str, Any]:

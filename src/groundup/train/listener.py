@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from groundup.data import PreparedData
+    from groundup.data.dialogue_folder import DialogueData
     from groundup.data.labelled_folder import LabelledData
     from groundup.plan import Plan
     from groundup.runs import RunFolder
@@ -53,6 +54,9 @@ class Screen(Listener):
 
     def prepared_records(self, data: LabelledData) -> None:
         """Receive the labelled records that training will read."""
+
+    def prepared_dialogues(self, data: DialogueData) -> None:
+        """Receive the dialogues or preferences that training will read."""
 
     def decided(self, label: str, text: str) -> None:
         """Receive what was chosen for the job itself, and why."""

@@ -19,6 +19,7 @@ from groundup.base.terminal import INDENT, marked_prompt, print_below, print_lin
 from groundup.base.words import counted
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
+from groundup.data.dialogue_folder import DialogueData
 from groundup.data.labelled_folder import LabelledData
 from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration, size
@@ -100,6 +101,20 @@ class ConsoleScreen(Screen):
         self.line("", data.split_rule)
         more_labels = f" and {more} more" if more > 0 else ""
         self.line("Labels", f"{classes}{more_labels} (to learn from)")
+        for line in data.notices:
+            self.notice(line)
+
+    def prepared_dialogues(self, data: DialogueData) -> None:
+        """Say what the records are, what was left out, and how they were split."""
+        self.close()
+        counts = {split: data.counts(split) for split in ("train", "val", "test")}
+        n_train, n_val, n_test = (
+            sum(n for kind, n in of.items() if kind != "replies") for of in counts.values()
+        )
+        self.line(
+            "Records", f"{n_train:,} to learn from, {n_val:,} to validate, {n_test:,} to test"
+        )
+        self.line("", f"{data.format}; {data.split_rule}")
         for line in data.notices:
             self.notice(line)
 

@@ -1,0 +1,78 @@
+"""What `groundup finetune instruct` is asked for; what of it is refused before torch is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import UsageError
+from groundup.config import parameter_shapes
+from groundup.config.adaptation import FULL, LORA
+from groundup.data.dialogue_folder import DialogueData, open_dialogues
+from groundup.data.dialogues import prepare_dialogues
+from groundup.data.record_sets import INSTRUCT
+from groundup.finetune.request import FinetuneRequest, recorded
+from groundup.finetune.settings import InstructSettings
+from groundup.runs import RunFolder
+from groundup.runs.assistant import ASSISTANT
+from groundup.train.start import known_base
+
+SMALL = 500_000_000
+"""Parameters of a published model below which learning all of them is said to harm it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructRequest(FinetuneRequest):
+    """What the user asked for of an assistant; `prepared` are its dialogues."""
+
+    kind, verb = ASSISTANT, INSTRUCT
+
+    instruct: InstructSettings = field(default_factory=InstructSettings)
+
+    @property
+    def own(self) -> InstructSettings:
+        """The settings of an assistant."""
+        return self.instruct
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether only adapters learn."""
+        return self.train.adapts
+
+    def data(self) -> DialogueData:
+        """Return the dialogues: read from the records, or as they were kept."""
+        if self.prepared is not None:
+            return open_dialogues(self.prepared)
+        return prepare_dialogues(self.records, self.data_folder, **self.reading)
+
+    def check_base(self) -> None:
+        """Refuse adapters where the template of ours brings new tokens."""
+        folder, _ = known_base(self.base, self.folder)
+        if self.train.adapts and folder.read_chat_template() is None:
+            raise UsageError(
+                f"method = {self.train.method}: {self.base} has no chat template, and the special "
+                "tokens of ours are new rows of its embedding, which adapters leave as they are; "
+                f"learn all weights, with --method {FULL}"
+            )
+
+
+def default_method(base: Path, own: RunFolder) -> tuple[str, str]:
+    """Return how a model learns to answer unless that is asked for, and why."""
+    folder, manifest = known_base(base, own)
+    if folder.read_chat_template() is None:
+        return FULL, "all weights learn, as new tokens are new rows of the embedding"
+    n = sum(parameter.size for parameter in parameter_shapes(folder.model_config(manifest)))
+    if manifest.source is not None and n < SMALL:
+        return (
+            LORA,
+            f"adapters learn, as it is a published model of fewer than {SMALL:,} parameters",
+        )
+    return FULL, "all weights learn"
+
+
+def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:
+    """Return the request that the run in `folder` began with, with some fields changed."""
+    words = recorded(folder, ASSISTANT)
+    own = InstructSettings(**words.pop("own"))
+    return InstructRequest(**words, instruct=own, **others)
