@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
+from groundup.cli.training import _result
 from groundup.config import build
 from groundup.evaluate.loss import evaluate_loss
 from groundup.finetune import instruct_run
@@ -30,6 +31,7 @@ from groundup.generate.template import CHATML, CHATML_TOKENS
 from groundup.model import grown
 from groundup.runs import RunFolder
 from groundup.runs.assistant import AssistantRecord, ModelFigures, read_assistant
+from groundup.runs.merge import merge_run
 from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
 
@@ -168,8 +170,10 @@ def test_it_is_judged_once_and_again_where_that_was_interrupted(
 ) -> None:
     asked, path = request(folder), RunFolder(folder / "run").assistant
     found, written = judged(folder), path.stat().st_mtime_ns
-    assert train(asked).was_finished
+    outcome = train(asked)
+    assert outcome.was_finished
     assert path.stat().st_mtime_ns == written
+    assert _result(outcome)["test"] == found.as_dict()  # as --json prints it
     path.unlink()
     with monkeypatch.context() as patched:
         patched.setattr(instruct_run, "judge_assistant", interrupted)
@@ -217,6 +221,11 @@ def test_what_has_learnt_is_gone_while_one_model_is_asked(
     assert held == [0, 0]
     found = judged(folder)
     assert found.before is not None
+    merge_run(folder / "run", folder / "merged")
+    carried = read_assistant(RunFolder(folder / "merged").assistant)
+    assert carried is not None
+    assert carried.after == found.after
+    assert carried.chosen_by.endswith(f"; tested as {folder / 'run'}, before it was merged")
     job = InstructRun(request(folder, method="lora"))
     assert found.before.loss == pytest.approx(plain_loss(load(folder / "base").model, job), 1e-5)
     assert found.after.loss == pytest.approx(plain_loss(load(folder / "run").model, job), 1e-5)

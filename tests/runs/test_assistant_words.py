@@ -48,7 +48,8 @@ def test_an_example_is_one_line_and_says_what_was_cut_off() -> None:
     assert "\n" not in line
     assert "\x1b" not in line
     assert len(line) < 500
-    assert 'after "nothing"' in said("Example", examples=(example(after=" "),))
+    assert 'after "a\ufffd[31mbbb' in line
+    assert "after nothing" in said("Example", examples=(example(after=" "),))
 
 
 def test_a_part_of_the_test_is_told() -> None:

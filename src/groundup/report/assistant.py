@@ -29,9 +29,9 @@ ASSISTANT_STYLE = """
 .cards + p { margin-top:1rem; }
 .beside th:first-child { white-space:normal; overflow-wrap:anywhere; min-width:7rem; }
 .answer { margin:0 0 1.6rem; } .answer p { margin:0 0 .3rem; max-width:none; }
-.answer dl { margin:0; } .answer dt { color:var(--soft); font-size:.84rem; }
-.answer dd { margin:0 0 .4rem; }
-.answer .sample { margin:0; font-size:.95rem; padding:.5rem .8rem; }
+.answer dl { margin:0; display:grid; grid-template-columns:6.5rem 1fr; gap:.3rem .8rem; }
+.answer dt { color:var(--soft); font-size:.84rem; }
+.answer .sample { margin:0; font-size:.95rem; padding:.4rem .8rem; }
 """
 OPEN_EXAMPLES = 6
 

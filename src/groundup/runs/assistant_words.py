@@ -135,9 +135,11 @@ def example(one: ReplyExample) -> str:
 
 
 def _quoted(text: str, ended: bool | None = True) -> str:
-    # Line breaks are what most texts have, and no reason to write them as Python does.
-    words = shown(" ".join(text.split()) or "nothing", LONGEST_TEXT)
-    return f'"{words}"' + ("" if ended else " (cut off)")
+    words = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    if len(words) > LONGEST_TEXT:
+        words = f"{words[: LONGEST_TEXT - 3]}..."
+    said = f'"{words}"' if words else "nothing"
+    return said + ("" if ended else " (cut off)")
 
 
 def left_out(record: AssistantRecord) -> str:
