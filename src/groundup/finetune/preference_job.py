@@ -103,7 +103,8 @@ class PreferenceJob(ChatJob):
     def step(self, model: GPT, choices: Choices) -> PreferenceStep:
         """Return the model with the loss of its preferences."""
         self._choices, c = choices, choices.config
-        how = choices.copy_dtype, c.balance_loss, c.loss_chunk
+        # A loss for each target takes two arrays of logits at once, where the plan has one.
+        how = choices.copy_dtype, c.balance_loss, c.loss_chunk // 2
         step = STEPS[self.objective](model, self.asked.beta, *how)
         step.keeps_frozen = self.base is None
         return step
