@@ -61,12 +61,13 @@ def test_what_is_cut_or_left_out_is_counted() -> None:
     some = [preference("ab", "c" * 50), preference("d" * 9, "d" * 8)]
     (whole,) = pairs_of(some[:1]).pairs
     begin = int(np.flatnonzero(whole.chosen.counts)[0])
-    found = pairs_of(some, begin + 7)
+    found = pairs_of(some, begin + 6)
     assert found.kept == [0]
     assert (found.n_cut, found.n_without_reply, found.n_equal) == (3, 0, 1)
     assert [len(one.ids) for one in found.pairs[0].both] == [len(whole.chosen.ids), begin + 7]
-    with pytest.raises(UsageError, match=f"of 2, 2 have .* max_length = {begin}, and 0 have"):
-        pairs_of(some, begin)
+    with pytest.raises(UsageError, match=f"of 2, 2 have .* max_length = {begin - 1}, and 0 have"):
+        pairs_of(some, begin - 1)
+    assert pairs_of([]).pairs == []
 
 
 def test_a_refused_preference_is_named() -> None:
@@ -100,15 +101,14 @@ def test_a_batch_has_both_dialogues_of_a_pair() -> None:
     assert len(set(widest)) > 1
 
 
-def test_the_reference_is_that_of_each_dialogue_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("groundup.finetune.preference_rows.TOKENS_AT_ONCE", 500)
+def test_the_reference_is_that_of_each_dialogue_alone() -> None:
     size: dict[str, Any] = {
         "vocab_size": TOKENIZER.vocab_size,
         "context_length": 200,
         "drop_rate": 0.5,
     }
     gpt, pairs, told = model(**size).train(), pairs_of(made()).pairs, list[tuple[int, int]]()
-    found = reference_log_probs(gpt, pairs, lambda *done: told.append(done))
+    found = reference_log_probs(gpt, pairs, lambda *done: told.append(done), places=500)
     assert gpt.training
     assert len(told) > 2
     assert told[-1] == (20, 20)
@@ -132,17 +132,19 @@ def test_source_and_step_begin_at_log_2_in_fp32() -> None:
 
 
 def test_figures() -> None:
-    reference = np.array([[-10.0, -10.0], [-5.0, -6.0], [-3.0, -3.0]])
     drift = np.array([[1.0, -1.0], [-4.0, -2.0], [-1.0, -1.0]])
     n_counted = np.array([[9, 3], [2, 10], [4, 6]])
-    found = preference_figures(reference + drift, reference, n_counted, beta=0.5)
+    losses = np.array([np.log(1 + np.exp(-1)), np.log(1 + np.exp(1)), np.log(2)])
+    found = preference_figures(losses, 0.5 * drift, n_counted, drift)
     assert found.n_pairs == 3
     assert found.accuracy == 0.5  # one, none, a tie
     assert found.margin == 0
-    losses = [np.log(1 + np.exp(-1)), np.log(1 + np.exp(1)), np.log(2)]
+    assert found.tokens == 34
     assert found.loss == pytest.approx(np.mean(losses), rel=1e-12)
     assert found.chosen_drift == found.rejected_drift == pytest.approx(-4 / 3)
     assert found.chosen_length == 5
     assert found.rejected_length == pytest.approx(19 / 3)
     assert found.preferred_length == pytest.approx((9 + 10 + 5) / 3)
     assert found.length_drift == pytest.approx(3)
+    assert found.figures()["val_chosen_drift"] == found.chosen_drift
+    assert "val_chosen_drift" not in preference_figures(losses, 0.5 * drift, n_counted).figures()

@@ -36,7 +36,7 @@ CLASSIFY_GROUPS = {
 
 INSTRUCT_GROUPS = {
     "The records": "records format_ test_records on_bad_record encoding",
-    "What learns": "method max_length mix_text mix_share set_",
+    "What learns": "objective method max_length mix_text mix_share set_",
     "How long": "minutes steps epochs extend",
     "How it is judged": "n_replies general_text",
     "How it is computed": "seed device",
@@ -213,6 +213,13 @@ def instruct(
     test_records: TestRecords = None,
     on_bad_record: OnBadRecord = "stop",
     encoding: Encoding = "utf-8",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="sft (the replies of dialogues), dpo or orpo (of two replies the chosen one). "
+            "[default: sft; dpo where the records are preferences]"
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -259,13 +266,18 @@ def instruct(
 ) -> None:
     """Make an assistant of a run, and judge it on unseen questions.
 
-    The run may be trained here or imported. Records are instructions or dialogues, divided into
-    those to learn from, to validate on, and to test with. The same command again goes on where it
-    was stopped.
+    The run may be trained here or imported. Records are instructions or dialogues, or preferences
+    between two replies, divided into those to learn from, to validate on, and to test with. The
+    same command again goes on where it was stopped.
     """
     from groundup.config import TrainConfig, build, parse_assignments
     from groundup.config.recipe import check_one_length
-    from groundup.finetune.settings import INSTRUCT_EPOCHS, InstructSettings, instruct_defaults
+    from groundup.finetune.settings import (
+        INSTRUCT_EPOCHS,
+        InstructSettings,
+        check_method,
+        instruct_defaults,
+    )
 
     check_run_name(run)
     if not records:
@@ -275,9 +287,10 @@ def instruct(
         )
     own, settings = parse_assignments(set_ or [], InstructSettings, TrainConfig)
     own |= _given(max_length=max_length, mix_text=mix_text, mix_share=mix_share)
-    own |= _given(n_replies=n_replies, general_text=general_text)
+    own |= _given(n_replies=n_replies, general_text=general_text, objective=objective)
     settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= _given(seed=seed, device=device, method=method)
+    check_method(settings)
     check_one_length(settings)
     if not {"steps", "minutes", "epochs"} & settings.keys() and extend is None:
         settings["epochs"] = INSTRUCT_EPOCHS

@@ -196,9 +196,9 @@ def make_assistant(request: InstructRequest, as_json: bool) -> None:
     """Make the assistant, or go on with it, and show how it answers."""
 
     def job() -> Job[Any]:
-        from groundup.finetune.instruct_run import InstructRun
+        from groundup.finetune.assistant_run import assistant_run
 
-        return InstructRun(request)
+        return assistant_run(request)
 
     carry_out(request, job, _print_assistant, as_json)
 

@@ -42,6 +42,11 @@ class DialogueData:
         )
 
     @property
+    def are_preferences(self) -> bool:
+        """Whether the records are preferences, and not dialogues and texts."""
+        return any(self.counts(split)["preferences"] for split in SPLITS)
+
+    @property
     def split_rule(self) -> str:
         """How the records were divided, in words."""
         return str(self.manifest["split_rule"])

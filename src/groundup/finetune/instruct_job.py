@@ -5,33 +5,23 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from groundup.adapters import adapter_shapes, attach
-from groundup.config import GPTConfig, TrainConfig, as_table
-from groundup.data.dialogue import Dialogue, PlainText
+from groundup.config import TrainConfig
+from groundup.data.dialogue import Dialogue, Message, PlainText
 from groundup.evaluate.loss import exp
+from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.dialogue_rows import Learnable, learnable
 from groundup.finetune.instruct_step import InstructStep
 from groundup.finetune.packed_loss import packed_loss
 from groundup.finetune.packing import PackedRows
-from groundup.finetune.settings import MAX_LENGTH, InstructSettings
-from groundup.generate.generate import stream_from
 from groundup.generate.replies import DialogueIds
-from groundup.generate.sampling import SamplingConfig
-from groundup.generate.template import ChatTemplate
 from groundup.model import GPT
 from groundup.optim.step import Step
 from groundup.processes.alone import Alone
-from groundup.runs.assistant import ASSISTANT
-from groundup.tokenizer import Tokenizer
 from groundup.train.choices import Choices
-from groundup.train.job import Job
-from groundup.train.listener import Screen
 from groundup.train.records import Between
-from groundup.train.validate import together
 
 Entries = Sequence[Dialogue | PlainText]
 
@@ -52,21 +42,8 @@ class Found:
         return {"val_loss": self.loss, "val_perplexity": exp(self.loss)}
 
 
-class InstructJob(Job[GPT]):
-    """What every training of an assistant does, wherever its dialogues are."""
-
-    kind = ASSISTANT
-
-    asked: InstructSettings
-    """As asked for, before anything is decided."""
-    tokenizer: Tokenizer
-    """With the special tokens that the template writes."""
-    template: ChatTemplate
-
-    @property
-    @abstractmethod
-    def gpt(self) -> GPT:
-        """The model that it is made from, with a row for every token."""
+class InstructJob(ChatJob):
+    """What every training on replies does, wherever its dialogues are."""
 
     @abstractmethod
     def entries(self, split: str) -> Entries:
@@ -80,11 +57,6 @@ class InstructJob(Job[GPT]):
     def n_tokens(self) -> int:  # type: ignore[override]
         """Tokens to learn from, prompts among them."""
         return sum(len(row.ids) - 1 for row in self.train_rows)
-
-    @cached_property
-    def max_length(self) -> int:
-        """Tokens of a dialogue that are read."""
-        return self.asked.max_length or min(MAX_LENGTH, self.config.context_length)
 
     @cached_property
     def learnt(self) -> Learnable:
@@ -110,25 +82,10 @@ class InstructJob(Job[GPT]):
         return min(self.max_length, max(longest, SHORTEST_ROW))
 
     @property
-    def widest(self) -> GPTConfig:
-        """The model with a context as long as a row."""
-        return self.config.replace(context_length=self.row_length)
-
-    @property
-    def extra(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
-        """The tensors of the adapters, if any."""
-        return adapter_shapes(self.config, self.settings.method, self.settings.lora_rank)
-
-    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
-        """Return what run.toml says of the job."""
-        settings = as_table(replace(self.asked, max_length=self.max_length))
-        return {"settings": settings | {"row_length": self.row_length}}
-
-    def model(self, seed: int) -> GPT:
-        """Return the model that it is made from, with new adapters if these alone learn."""
-        if (how := self.settings).adapts:
-            attach(self.gpt, how.method, how.lora_rank, how.lora_alpha, seed)
-        return self.gpt
+    def question(self) -> Sequence[Message] | None:
+        """Messages up to the last reply of a dialogue that validates, if there is one."""
+        talks = [one for one in self.entries("val") if isinstance(one, Dialogue)]
+        return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
 
     def source(self, settings: TrainConfig) -> PackedRows:
         """Return the dialogues, packed into rows."""
@@ -155,35 +112,3 @@ class InstructJob(Job[GPT]):
                 lambda: packed_loss(step.model, rows, self.row_length, most, between)
             )
         return Found(loss, n_targets)
-
-    @cached_property
-    def turn_ends(self) -> tuple[int, ...]:
-        """What ends a reply."""
-        return tuple(self.template.turn_ends(self.tokenizer))
-
-    @cached_property
-    def shown(self) -> tuple[str, list[int]] | None:
-        """A question to show how the model answers by now: the words, and the whole as ids."""
-        talks = [one for one in self.entries("val") if isinstance(one, Dialogue)]
-        if not talks:
-            return None
-        talk = min(talks, key=lambda one: one.normalised)
-        question = talk.messages[:-1]
-        ids = self.template.encode(self.tokenizer, question)
-        return (question[-1]["content"], ids) if len(ids) < self.config.context_length else None
-
-    def sample(
-        self, step: Step[GPT], choices: Choices, world: Alone, between: Between
-    ) -> tuple[str, str] | None:
-        """Answer a question of the dialogues that validate."""
-        if self.shown is None:
-            return None
-        question, ids = self.shown
-        sampling = SamplingConfig(
-            max_tokens=choices.config.sample_tokens,
-            temperature=0.0,
-            stop_tokens=self.turn_ends,
-        )
-        model = world.writer(step.model)
-        pieces = stream_from(model, self.tokenizer, ids, sampling, lookup=False)
-        return question + "\n", together(pieces, world, between)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from groundup.base.errors import RunError
 from groundup.base.words import counted
-from groundup.config import GPTConfig, as_table
 from groundup.data import PreparedData, prepare
-from groundup.data.dialogue_folder import DialogueData
 from groundup.evaluate.loss import window_starts
+from groundup.finetune.chat_run import ChatRun
 from groundup.finetune.dialogue_rows import Learnable, learnable
 from groundup.finetune.exam import (
     LOSS_TOKENS,
@@ -22,70 +20,17 @@ from groundup.finetune.exam import (
     kinds_of,
     within,
 )
-from groundup.finetune.from_base import FromBase
 from groundup.finetune.general_text import GeneralText, asked_text, text_of_base
 from groundup.finetune.instruct_job import Entries, InstructJob
-from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.judge_assistant import Before, TrainedOn, judge_assistant
 from groundup.generate.replies import DialogueIds
-from groundup.generate.run_settings import named_template
-from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
-from groundup.model import GPT, grown
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import choose_checkpoint
-from groundup.runs.generation import with_end_of_text
-from groundup.tokenizer import Tokenizer, with_special_tokens
 from groundup.train.listener import Screen
-from groundup.train.resume import Identity
-from groundup.train.start import new_model
 
 
-class InstructRun(FromBase[GPT], InstructJob):
+class InstructRun(ChatRun, InstructJob):
     """A training by request: of the model of another run, on dialogues on disk."""
-
-    request: InstructRequest
-
-    def __init__(self, request: InstructRequest) -> None:
-        super().__init__(request)
-        self.asked = request.instruct
-
-    @property
-    def rate_share(self) -> float:  # type: ignore[override]
-        """Less than 1 for a model that has learnt already."""
-        return self.start.rate_share
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:  # type: ignore[override]
-        """That of the model, with the tokens of our template where it had none."""
-        known = self.base_tokenizer
-        return known if self.start.chat_template else with_special_tokens(known, CHATML_TOKENS)
-
-    @cached_property
-    def template(self) -> ChatTemplate:  # type: ignore[override]
-        """That of the model, or ours."""
-        source = self.start.chat_template or CHATML
-        return named_template(source, self.start.generation, self.tokenizer)
-
-    @cached_property
-    def config(self) -> GPTConfig:  # type: ignore[override]
-        """The model that it is made from, with a row of its embedding for every token."""
-        config = self.start.config
-        return config.replace(vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
-
-    @cached_property
-    def gpt(self) -> GPT:
-        """The model that it is made from, with a row for every token."""
-        return self.as_it_was()
-
-    def as_it_was(self) -> GPT:
-        """Return the model at step 0, the new rows of its vocabulary among it."""
-        model, n_known = self.start.model(self.start.config, 0), self.base_tokenizer.vocab_size
-        return grown(model, self.tokenizer.vocab_size - n_known, known=n_known)
-
-    @cached_property
-    def data(self) -> DialogueData:
-        """The dialogues, read once."""
-        return self.request.data()
 
     def entries(self, split: str) -> Entries:
         """Return the dialogues and texts of a split."""
@@ -94,9 +39,11 @@ class InstructRun(FromBase[GPT], InstructJob):
     @cached_property
     def mix(self) -> PreparedData | None:
         """The text that goes on being learnt, if any."""
-        return None if self.asked.mix_text is None else self._prepared(self.asked.mix_text)
+        return self._prepared(self.asked.mix_text)
 
-    def _prepared(self, text: str) -> PreparedData:
+    def _prepared(self, text: str | None) -> PreparedData | None:
+        if text is None:
+            return None
         return prepare(
             [text],
             self.start.tokenizer,
@@ -119,14 +66,8 @@ class InstructRun(FromBase[GPT], InstructJob):
         return rows
 
     def prepare(self, screen: Screen) -> None:
-        """Read the records, and tell what was made of them."""
-        screen.prepared_dialogues(self.data)
-        if self.start.chat_template is None:
-            names = " and ".join(CHATML_TOKENS)
-            screen.decided("Template", f"ours (ChatML), with new tokens {names}; the base has none")
-        else:
-            screen.decided("Template", f"that of {self.request.base}")
-        self._tell_losses(screen)
+        """Read the records, and tell what was made of them, and what will be asked at the end."""
+        super().prepare(screen)
         text = self.general
         screen.decided("Forgetting", f"measured on {text.name}" if text.name else text.missing)
         if n := self.questions.no_room:
@@ -135,7 +76,7 @@ class InstructRun(FromBase[GPT], InstructJob):
                 "is left for the reply in what the model sees"
             )
 
-    def _tell_losses(self, screen: Screen) -> None:
+    def tell_losses(self, screen: Screen) -> None:
         """Tell what of the dialogues is not learnt."""
         found = self.learnt, self.validating, self.tested
         if n_cut := sum(one.n_cut for one in found):
@@ -152,34 +93,20 @@ class InstructRun(FromBase[GPT], InstructJob):
         if n := sum(one.n_straddling for one in found):
             screen.notice(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
 
-    def identity(self) -> Identity:
-        """Return the request, with what its records and its base turned out to be."""
-        data = {"fingerprint": self.data.fingerprint}
-        if self.mix is not None:
-            data["fingerprint_of_mix"] = self.mix.fingerprint
-        found = {"model": as_table(self.config), "data": data, **self.start.identity}
-        return self.request.identity(self.start.config, found)
+    def fingerprints(self) -> dict[str, str]:
+        """Return those of the dialogues, and of the text that is mixed in."""
+        mixed = {} if self.mix is None else {"fingerprint_of_mix": self.mix.fingerprint}
+        return {**super().fingerprints(), **mixed}
 
-    def data_table(self) -> dict[str, Any]:
-        """Return where the records are from, and how they were divided."""
-        tokenizer, rows = self.tokenizer, self.validating.rows
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and dialogues train and validate."""
+        rows = self.validating.rows
         return {
-            "sources": list(self.request.records),
-            "fingerprint": self.data.fingerprint,
-            "folder": str(self.data.folder),
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-            "split_rule": self.data.split_rule,
             "train_tokens": self.n_tokens,
             "train_documents": len(self.learnt.rows),
             "val_tokens": sum(len(row.ids) - 1 for row in rows),
             "val_documents": len(rows),
         }
-
-    def skeleton(self) -> GPT:
-        """Return a model that is about to be filled from a checkpoint."""
-        return self.model(0) if self.settings.adapts else new_model(self.config, 0)
 
     @cached_property
     def tested(self) -> Learnable:
@@ -259,13 +186,3 @@ class InstructRun(FromBase[GPT], InstructJob):
         if origin is None or checkpoint.fingerprint() != origin.weights:
             return f"{base.path}, which it was made from, has other weights by now"
         return self.as_it_was
-
-    def write(self, folder: RunFolder) -> None:
-        """Write the tokenizer, the template, and what ends a reply."""
-        self.tokenizer.save(folder.tokenizer)
-        generation = dict(self.start.generation)
-        end = self.tokenizer.end_of_text
-        stops = generation.get("stop_tokens") or ([] if end is None else [end])
-        generation["stop_tokens"] = list(dict.fromkeys([*stops, *self.turn_ends]))
-        generation = with_end_of_text(generation, self.tokenizer.given_end)
-        folder.write_chat_settings(self.template.source, generation)

@@ -68,6 +68,21 @@ class Pairs:
     n_equal: int
     """Pairs that were left out, as both replies are the same in what is read."""
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are read, of both dialogues of each pair."""
+        return sum(sum(pair.lengths) for pair in self.pairs)
+
+    @property
+    def n_straddling(self) -> int:
+        """Tokens that count and hold a part of what stands around a reply, too."""
+        return sum(one.n_straddling for pair in self.pairs for one in pair.both)
+
+    @property
+    def longest(self) -> int:
+        """Tokens that are read of the longest dialogue."""
+        return max((max(pair.lengths) for pair in self.pairs), default=1)
+
 
 def preference_pairs(
     preferences: Sequence[Preference],
@@ -75,8 +90,9 @@ def preference_pairs(
     tokenizer: Tokenizer,
     max_length: int,
 ) -> Pairs:
-    """Return preferences as pairs of ids, each cut to at most `max_length`.
+    """Return preferences as pairs of ids, each of at most `max_length` + 1.
 
+    So many are read, and the last one is only a target. Without preferences there is no pair.
     Raises `UsageError` where no pair is left, and what `encode_dialogues` raises.
     """
     dialogues = list(chain.from_iterable(_dialogues(one) for one in preferences))
@@ -88,7 +104,7 @@ def preference_pairs(
     for number in range(len(preferences)):
         whole = next(encoded), next(encoded)
         pair = Pair(*(_last_reply(one, max_length) for one in whole))
-        losses = [len(one.ids) - max_length for one in whole]
+        losses = [len(one.ids) - max_length - 1 for one in whole]
         n_cut += sum(lost > 0 for lost in losses)
         n_lost += sum(max(0, lost) for lost in losses)
         if 0 in pair.n_counted:
@@ -98,7 +114,7 @@ def preference_pairs(
         else:
             pairs.append(pair)
             kept.append(number)
-    if not pairs:
+    if preferences and not pairs:
         raise UsageError(
             f"no pair to learn from: of {len(preferences)}, {n_without_reply} have a reply that is "
             f"cut off by max_length = {max_length}, and {n_equal} have two replies that are the "
@@ -118,12 +134,13 @@ def _which(number: int) -> str:
 
 
 def _last_reply(dialogue: DialogueIds, max_length: int) -> DialogueIds:
-    """Return the dialogue cut to `max_length`, of which no reply counts but the last one."""
+    """Return the first `max_length` + 1 ids, of which no reply counts but the last one."""
     counted = np.flatnonzero(dialogue.counts)
     breaks = np.flatnonzero(np.diff(counted) > 1)
     begin = counted[breaks[-1] + 1] if len(breaks) else 0
     counts = dialogue.counts & (np.arange(len(dialogue.counts)) >= begin)
-    return DialogueIds(dialogue.ids[:max_length], counts[:max_length], dialogue.n_straddling)
+    kept = np.s_[: max_length + 1]
+    return DialogueIds(dialogue.ids[kept], counts[kept], dialogue.n_straddling)
 
 
 def pair_arrays(pairs: Sequence[Pair]) -> dict[str, Ids]:
@@ -142,8 +159,15 @@ def pair_arrays(pairs: Sequence[Pair]) -> dict[str, Ids]:
     return {"tokens": tokens, "targets": targets, "lengths": lengths}
 
 
-def reference_log_probs(gpt: GPT, pairs: Sequence[Pair], progress: OnProgress = silent) -> Numbers:
+def reference_log_probs(
+    gpt: GPT,
+    pairs: Sequence[Pair],
+    progress: OnProgress = silent,
+    places: int = TOKENS_AT_ONCE,
+) -> Numbers:
     """Return the summed log-probabilities (nats) of both replies of each pair (n, 2).
+
+    At most so many `places`, padding included, go through the model together, at least one pair.
 
     Of the reference model before training; of another model, to compare it with the reference. In
     the precision that is in force, which should be that of training: float64 sums, but float32 on
@@ -155,7 +179,7 @@ def reference_log_probs(gpt: GPT, pairs: Sequence[Pair], progress: OnProgress = 
     done = 0
     with torch.no_grad(), evaluation_mode(gpt):
         while done < len(order):
-            at_once = max(1, TOKENS_AT_ONCE // (2 * max(1, int(longest[order[done]]))))
+            at_once = max(1, places // (2 * max(1, int(longest[order[done]]))))
             rows = order[done : done + at_once]
             arrays = pair_arrays([pairs[row] for row in rows])
             tokens, targets = (

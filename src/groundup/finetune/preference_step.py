@@ -74,18 +74,28 @@ class PreferenceStep(Step[GPT]):
         found = log_probs(self.worker, *rows, self.tied.head_weight, self.loss_chunk)
         n_counted = torch.count_nonzero(targets != IGNORED, dim=-1)  # (B, 2)
         counts = (n_counted > 0).all(dim=-1)
-        losses = self.losses(found.view(-1, 2)[counts], reference[counts], n_counted[counts])
+        scores = self.scores(found.view(-1, 2)[counts], reference[counts], n_counted[counts])
+        losses = self.losses(scores, found.view(-1, 2)[counts], n_counted[counts])
         number = torch.promote_types(self.worker.lm_head.weight.dtype, torch.float32)
         return losses.sum().to(number), counts.sum()
 
-    def losses(
+    def scores(
         self,
         found: Float[Tensor, "P 2"],
         reference: Float[Tensor, "P 2"],
         n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, " P"]:
-        """Return the loss of each pair by the summed log-probabilities of its replies."""
+    ) -> Float[Tensor, "P 2"]:
+        """Return the score of each reply by its summed log-probability: the higher, the better."""
         raise NotImplementedError
+
+    def losses(
+        self,
+        scores: Float[Tensor, "P 2"],
+        found: Float[Tensor, "P 2"],
+        n_counted: Int[Tensor, "P 2"],
+    ) -> Float[Tensor, " P"]:
+        """Return the loss of each pair by the scores of its replies."""
+        return -F.logsigmoid(scores[:, 0] - scores[:, 1])
 
 
 class DPOStep(PreferenceStep):
@@ -107,15 +117,14 @@ class DPOStep(PreferenceStep):
         super().__init__(model, copy_dtype, balance_loss, loss_chunk)
         self.beta = beta
 
-    def losses(
+    def scores(
         self,
         found: Float[Tensor, "P 2"],
         reference: Float[Tensor, "P 2"],
         n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, " P"]:
-        """Return the loss of each pair."""
-        ratios = found - reference
-        return -F.logsigmoid(self.beta * (ratios[:, 0] - ratios[:, 1]))
+    ) -> Float[Tensor, "P 2"]:
+        """Return the reward of each reply, beta (pi - ref)."""
+        return self.beta * (found - reference)
 
 
 class ORPOStep(PreferenceStep):
@@ -137,17 +146,27 @@ class ORPOStep(PreferenceStep):
         super().__init__(model, copy_dtype, balance_loss, loss_chunk)
         self.weight = weight
 
-    def losses(
+    def scores(
         self,
         found: Float[Tensor, "P 2"],
         reference: Float[Tensor, "P 2"],
         n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, " P"]:
-        """Return the loss of each pair."""
+    ) -> Float[Tensor, "P 2"]:
+        """Return the logarithm of the odds of each reply."""
         means = found / n_counted
         # A reply that is certain has infinite odds.
-        log_odds = means - torch.log(-torch.expm1(means.clamp(max=-1e-7)))
-        return -means[:, 0] - self.weight * F.logsigmoid(log_odds[:, 0] - log_odds[:, 1])
+        return means - torch.log(-torch.expm1(means.clamp(max=-1e-7)))
+
+    def losses(
+        self,
+        scores: Float[Tensor, "P 2"],
+        found: Float[Tensor, "P 2"],
+        n_counted: Int[Tensor, "P 2"],
+    ) -> Float[Tensor, " P"]:
+        """Return the loss of each pair."""
+        return self.weight * super().losses(scores, found, n_counted) - (
+            found[:, 0] / n_counted[:, 0]
+        )
 
 
 def real_tokens(

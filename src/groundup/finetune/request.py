@@ -21,7 +21,7 @@ COUNTED = ("model", "train", "job", "data.fingerprint", "from.weights")
 CAUSES = {"data": ("text",), "from": ("from.run",)}
 UNKNOWN = (
     "data.fingerprint", "from.weights", "from.name", "from.licence", "model.context_length",
-    "model.vocab_size",
+    "model.vocab_size", "model.drop_rate", "model.attention_drop_rate",
 )  # fmt: skip
 """Of a request, before its records and its base are read."""
 

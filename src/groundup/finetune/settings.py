@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from groundup.base.errors import ConfigError
 from groundup.config import TrainConfig
+from groundup.config.adaptation import METHODS
 from groundup.config.fields import (
     Settings,
     by_name,
@@ -14,6 +16,7 @@ from groundup.config.fields import (
     require_at_least,
     require_one_of,
 )
+from groundup.runs.assistant import OF_PAIRS, SFT
 from groundup.runs.classifier import POOLINGS
 
 LAYERS = ("head", "last", "all")
@@ -81,13 +84,21 @@ MAX_LENGTH = 1024
 """Tokens of a dialogue that are read at most, unless told otherwise."""
 INSTRUCT_EPOCHS = 3.0
 """Passes over the dialogues, where no length was given."""
+OBJECTIVES = (AUTO, SFT, *OF_PAIRS)
 
 
 @by_name
 @dataclass(frozen=True, kw_only=True)
 class InstructSettings(Settings):
-    """What an assistant learns with; None is decided once and written down."""
+    """What an assistant learns with; None and "auto" are decided once and written down."""
 
+    objective: str = AUTO
+    """sft: the replies of dialogues; of preferences, dpo: the chosen reply rather than the rejected
+    one, as far from what the model says now as `beta` lets it (Rafailov et al., 2023); orpo: the
+    chosen reply, and lower odds of the rejected one (Hong et al., 2024); auto: sft of dialogues,
+    dpo of preferences."""
+    beta: float = 0.1
+    """Of dpo, how dear it is to go far from the model as it was; of orpo, what odds count."""
     max_length: int | None = None
     """Tokens of a dialogue that are read, the rest is cut off; None is what the model sees, at
     most `MAX_LENGTH`."""
@@ -104,9 +115,20 @@ class InstructSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_one_of(self, OBJECTIVES, "objective")
+        require(self.beta > 0, "beta", self.beta, "a positive number")
         require_at_least(self, 2, "max_length")
         require_at_least(self, 0, "n_replies")
         require(0 <= self.mix_share < 1, "mix_share", self.mix_share, "0 or more, and below 1")
+
+
+def check_method(given: Mapping[str, Any]) -> None:
+    """Refuse as a method what is an objective, of settings that were given by name."""
+    if (method := given.get("method")) in OBJECTIVES:
+        raise ConfigError(
+            f"method = {method}: says which weights learn, {', '.join(METHODS)}; what is learnt "
+            f"says --objective {method}"
+        )
 
 
 def instruct_defaults() -> dict[str, Any]:

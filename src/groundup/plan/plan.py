@@ -63,6 +63,10 @@ class Plan:
     """How many of them learn."""
     texts: Texts | None = None
     """What a classifier learns from; None where a model of texts learns to go on with them."""
+    sequences_per_row: int = 1
+    """Sequences that a row of a batch has: 2 where it is a pair of them."""
+    tokens_per_row: float | None = None
+    """Tokens of these together, in the mean; None where each is as long as the context."""
 
     @property
     def parameters(self) -> int:
@@ -88,7 +92,8 @@ class Plan:
         length: float = self.config.context_length
         if self.texts:
             length = self.texts.mean_length or self.texts.longest or length
-        return round(self.train.sequences_per_step * length)
+        tokens = self.tokens_per_row or self.sequences_per_row * length
+        return round(self.train.sequences_per_step * tokens)
 
     @property
     def tokens(self) -> int | None:
@@ -178,13 +183,16 @@ def make_plan(
     calibration: Calibration | None = None,
     parameters: Iterable[Parameter] | None = None,
     texts: Texts | None = None,
+    sequences_per_row: int = 1,
+    tokens_per_row: float | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
     until its speed is known. Of a model with a part that groundup does not have `parameters` tells
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
-    With `texts` it is a classifier's.
+    With `texts` it is a classifier's. A row of a batch may have several sequences, as pairs do, the
+    longest as long as the context, and in the mean so many tokens.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -209,7 +217,8 @@ def make_plan(
         )
     if texts is not None and train is not None:
         return _classifier_plan(config, train, texts, steps, calibration)
-    step_seconds = expected_step_seconds(config, train, calibration) if train else None
+    read = with_sequences(train, sequences_per_row) if train else None
+    step_seconds = expected_step_seconds(config, read, calibration) if read else None
     count = count_parameters(config)
     learning = learning_parameters(config, train) if train else count.total
     return Plan(
@@ -218,7 +227,7 @@ def make_plan(
         count=count,
         block=block_parts(config),
         conventions=conventions(config),
-        training=training_memory(config, train) if train else None,
+        training=training_memory(config, read) if read else None,
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_of(config, train),
@@ -227,7 +236,14 @@ def make_plan(
         train_tokens=train_tokens,
         own_parameters=count.total + learning * (train is not None and train.adapts),
         learning=learning,
+        sequences_per_row=sequences_per_row,
+        tokens_per_row=tokens_per_row,
     )
+
+
+def with_sequences(train: TrainConfig, sequences_per_row: int) -> TrainConfig:
+    """Return the settings of a training that has as many sequences, one a row."""
+    return replace(train, batch_size=train.batch_size * sequences_per_row)
 
 
 def _classifier_plan(
@@ -296,15 +312,20 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
         return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
-        yield "checkpoint_activations=on", training_memory(config, changed).total
+        yield "checkpoint_activations=on", _total(plan, config, changed)
     if train.batch_size % 2 == 0:
         batch, passes = train.batch_size // 2, train.accumulation * 2
         changed = replace(train, batch_size=batch, accumulation=passes)
         settings = f"batch_size={batch} --set accumulation={passes}"
-        yield settings, training_memory(config, changed).total
+        yield settings, _total(plan, config, changed)
     for name in ("context_length", "n_layers"):
         half = max(1, getattr(config, name) // 2)
-        yield f"{name}={half}", training_memory(config.replace(**{name: half}), train).total
+        yield f"{name}={half}", _total(plan, config.replace(**{name: half}), train)
+
+
+def _total(plan: Plan, config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of training another model, or with other settings, on the plan's rows."""
+    return training_memory(config, with_sequences(train, plan.sequences_per_row)).total
 
 
 def _smaller(plan: Plan, available: int) -> Iterator[str]:
@@ -319,13 +340,13 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
         return
     if train is not None:
         kept = replace(train, checkpoint_activations="on")
-        if kept != train and training_memory(config, kept).total <= available:
+        if kept != train and _total(plan, config, kept) <= available:
             yield "checkpoint_activations=on"
         batch, passes = train.batch_size, train.accumulation
         while batch > 1:
             batch, passes = batch // 2, passes * 2
             smaller = replace(train, batch_size=batch, accumulation=passes)
-            if training_memory(config, smaller).total <= available:
+            if _total(plan, config, smaller) <= available:
                 yield f"batch_size={batch} --set accumulation={passes}"
                 break
     for name in ("context_length", "n_layers", "vocab_size", "n_experts"):
@@ -334,7 +355,7 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
         while value > least:
             value = max(least, value // 2)
             changed = config.replace(**{name: value})
-            memory = training_memory(changed, train) if train else generation_memory(changed)
-            if memory.total <= available:
+            size = _total(plan, changed, train) if train else generation_memory(changed).total
+            if size <= available:
                 yield f"{name}={value}"
                 break

@@ -17,6 +17,7 @@ from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
+from groundup.runs.assistant import OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
@@ -154,7 +155,7 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     def differ(*keys: str) -> bool:
         return any(getattr(d, key) != getattr(data[0], key) for d in data for key in keys)
 
-    kinds = {run.manifest.kind for run in runs}
+    kinds = {objective_of(run.manifest) or run.manifest.kind for run in runs}
     if len(kinds) > 1:
         return [
             f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
@@ -199,6 +200,7 @@ def _outcome_table(comparison: Comparison) -> str:
 def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
     """Return validation curves over tokens and over time; in bits per byte where losses differ."""
     per = "text" if records[0].manifest.kind == CLASSIFIER else "token"
+    per = "pair" if objective_of(records[0].manifest) in OF_PAIRS else per
     key, unit = ("val_loss", f"nats per {per}") if same_losses else ("val_bits_per_byte", "bits")
     what = "Validation loss" if same_losses else "Bits per byte"
     without = [n for run, n in zip(records, names, strict=True) if not run.points(key)]

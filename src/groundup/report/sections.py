@@ -14,6 +14,7 @@ from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.report.points import smooth, spread
+from groundup.runs.assistant import DPO, OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
@@ -62,8 +63,9 @@ def key_figures(run: RunRecord) -> str:
         read = passes(tokens / train_tokens) if train_tokens else ""
         facts.append(("Tokens learnt from", short(tokens), read))
     if best:
-        guessing = f"guessing is {math.log(_choices(run)):.4g}"
-        at = f"at step {best['step']:,}; {guessing}"
+        choices = _choices(run)
+        guessing = f"; guessing is {math.log(choices):.4g}" if choices else ""
+        at = f"at step {best['step']:,}{guessing}"
         facts.append(("Best validation loss", figure(number(best["val_loss"])), at))
     if "val_loss" in run.last_event:
         loss = figure(number(run.last_event["val_loss"]))
@@ -97,25 +99,37 @@ def _labels(run: RunRecord) -> list[str] | None:
     return list(map(str, job.labels or [])) if job and run.manifest.kind == CLASSIFIER else None
 
 
-def _choices(run: RunRecord) -> int:
-    """Return among how many a model chooses: tokens or, as a classifier, labels."""
-    labels = _labels(run)
+def _choices(run: RunRecord) -> int | None:
+    """Return among how many a model chooses: tokens, labels as a classifier, replies by DPO.
+
+    None where the loss is a sum of several choices.
+    """
+    objective, labels = objective_of(run.manifest), _labels(run)
+    if objective in OF_PAIRS:
+        return 2 if objective == DPO else None
     return run.config.vocab_size if labels is None else max(1, len(labels))
 
 
 def loss_series(run: RunRecord) -> list[Series]:
     """Return the curves of the losses, and the level of a model that knows nothing."""
     training = run.points("train_loss")
-    level = math.log(_choices(run))
-    guessing = f"guessing: ln({_choices(run):,}) = {level:.4g}"
     raw = Series(name="training, as measured", points=training, faint=len(training) > 20)
     averaged = Series(name="training, smoothed", points=smooth(training))
     return [
         raw,
         *([averaged] if raw.faint else []),
         Series(name="validation", points=run.points("val_loss"), colour=1, dots=True),
-        Series(name=guessing, points=[(0.0, level)], colour=5, dash=1, reference=True),
+        *_guessing(run),
     ]
+
+
+def _guessing(run: RunRecord) -> list[Series]:
+    """Return the level of a model that knows nothing, where it is known."""
+    if (choices := _choices(run)) is None:
+        return []
+    level = math.log(choices)
+    name = f"guessing: ln({choices:,}) = {level:.4g}"
+    return [Series(name=name, points=[(0.0, level)], colour=5, dash=1, reference=True)]
 
 
 def curves(run: RunRecord) -> str:
@@ -123,6 +137,8 @@ def curves(run: RunRecord) -> str:
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
     unit, target = ("token", "next token") if _labels(run) is None else ("text", "true label")
+    if objective_of(run.manifest) in OF_PAIRS:
+        unit, target = "pair", "reply that was chosen"
     loss = Chart(
         title="Loss",
         series=loss_series(run),

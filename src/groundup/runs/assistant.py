@@ -12,11 +12,15 @@ from typing import Any
 from groundup.base.errors import RunError
 from groundup.base.files import read_json, write_json
 from groundup.runs.classification import Interval
+from groundup.runs.manifest import Manifest
 from groundup.runs.reply_figures import ReplyFigures
 from groundup.runs.typed_json import from_json
 
 ASSISTANT = "assistant"
 """What run.toml calls this kind of training."""
+SFT, DPO, ORPO = "sft", "dpo", "orpo"
+OF_PAIRS = (DPO, ORPO)
+"""What is learnt from preferences; from dialogues and texts, SFT is."""
 FORMAT = 1
 """Version of assistant.json; a newer one is refused rather than misread."""
 
@@ -151,3 +155,10 @@ def read_assistant(path: Path) -> AssistantRecord | None:
             f"{path}: expected the figures of an assistant, but {error}; remove the file, and "
             "the same 'groundup finetune instruct' command writes it again"
         ) from error
+
+
+def objective_of(manifest: Manifest) -> str | None:
+    """Return what an assistant learnt by, None of another kind of run."""
+    if manifest.kind != ASSISTANT:
+        return None
+    return str(((manifest.job and manifest.job.settings) or {}).get("objective", SFT))

@@ -190,6 +190,7 @@ class ConsoleScreen(Screen):
             words.append(f"{bits:.3f} bits/byte")
         if (accuracy := record.get("val_accuracy")) is not None:
             words.append(f"accuracy {accuracy:.1%}, macro F1 {record['val_macro_f1']:.3f}")
+        words += _of_pairs(record)
         if record.get("event") == "finished":
             self.close()
             words[0] += " over the whole split"
@@ -238,6 +239,18 @@ class ConsoleScreen(Screen):
             self._task = self._bar.add_task(what, total=total, figures=figures)
             self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total, figures=figures)
+
+
+def _of_pairs(record: dict[str, Any]) -> list[str]:
+    """Say how well a model tells the chosen reply of a pair, and how far it went for that."""
+    if (accuracy := record.get("val_pair_accuracy")) is None:
+        return []
+    words = [f"{accuracy:.1%} of pairs right", f"margin {record['val_margin']:.3f}"]
+    if (chosen := record.get("val_chosen_drift")) is not None:
+        rejected = record["val_rejected_drift"]
+        words.append(f"chosen replies {chosen:+.2f} nats, rejected {rejected:+.2f}")
+    words.append(f"preferred {record['val_length_drift']:+.1f} tokens longer than chosen")
+    return words
 
 
 def _tell_lost(error: OSError) -> None:

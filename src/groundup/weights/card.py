@@ -12,7 +12,7 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.assistant import AssistantRecord, read_assistant
+from groundup.runs.assistant import OF_PAIRS, AssistantRecord, objective_of, read_assistant
 from groundup.runs.classification import Interval, read_classification
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.manifest import MachineTable
@@ -134,9 +134,11 @@ def _data(run: RunRecord) -> Rows:
 
 def _results(run: RunRecord, step: int) -> Rows:
     """Return the losses of the weights, on the whole validation text where that was measured."""
-    is_classifier = run.manifest.kind == CLASSIFIER
+    unit = "text" if run.manifest.kind == CLASSIFIER else "token"
+    unit = "pair" if objective_of(run.manifest) in OF_PAIRS else unit
     labels = {
-        "val_loss": f"Validation loss, nats a {'text' if is_classifier else 'token'}",
+        "val_loss": f"Validation loss, nats a {unit}",
+        "val_pair_accuracy": "Validation pairs of which the chosen reply is preferred",
         "val_accuracy": "Validation accuracy",
         "val_macro_f1": "Validation macro F1",
         "val_perplexity": "Validation perplexity",

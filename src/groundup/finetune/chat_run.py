@@ -1,0 +1,130 @@
+"""What all trainings of an assistant by request share: a base, a template, records on disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import Any
+
+from groundup.config import GPTConfig, as_table
+from groundup.data.dialogue_folder import DialogueData
+from groundup.finetune.chat_job import ChatJob
+from groundup.finetune.from_base import FromBase
+from groundup.finetune.instruct_request import InstructRequest
+from groundup.generate.run_settings import named_template
+from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
+from groundup.model import GPT, grown
+from groundup.runs import RunFolder
+from groundup.runs.generation import with_end_of_text
+from groundup.tokenizer import Tokenizer, with_special_tokens
+from groundup.train.listener import Screen
+from groundup.train.resume import Identity
+from groundup.train.start import new_model
+
+
+class ChatRun(FromBase[GPT], ChatJob):
+    """A training by request: of the model of another run, on dialogues or preferences on disk."""
+
+    request: InstructRequest
+
+    def __init__(self, request: InstructRequest) -> None:
+        super().__init__(request)
+        self.asked = request.instruct
+
+    @property
+    def rate_share(self) -> float:  # type: ignore[override]
+        """Less than 1 for a model that has learnt already."""
+        return self.start.rate_share
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:  # type: ignore[override]
+        """That of the model, with the tokens of our template where it had none."""
+        known = self.base_tokenizer
+        return known if self.start.chat_template else with_special_tokens(known, CHATML_TOKENS)
+
+    @cached_property
+    def template(self) -> ChatTemplate:  # type: ignore[override]
+        """That of the model, or ours."""
+        source = self.start.chat_template or CHATML
+        return named_template(source, self.start.generation, self.tokenizer)
+
+    @property
+    def base_config(self) -> GPTConfig:
+        """The model that it is made from, as it goes on learning."""
+        return self.start.config
+
+    @cached_property
+    def config(self) -> GPTConfig:  # type: ignore[override]
+        """The model that it is made from, with a row of its embedding for every token."""
+        config = self.base_config
+        return config.replace(vocab_size=max(config.vocab_size, self.tokenizer.vocab_size))
+
+    @cached_property
+    def gpt(self) -> GPT:
+        """The model that it is made from, with a row for every token."""
+        return self.as_it_was()
+
+    def as_it_was(self) -> GPT:
+        """Return the model at step 0, the new rows of its vocabulary among it."""
+        model, n_known = self.start.model(self.base_config, 0), self.base_tokenizer.vocab_size
+        return grown(model, self.tokenizer.vocab_size - n_known, known=n_known)
+
+    @cached_property
+    def data(self) -> DialogueData:
+        """The records, read once."""
+        return self.request.data()
+
+    def prepare(self, screen: Screen) -> None:
+        """Read the records, and tell what was made of them."""
+        screen.prepared_dialogues(self.data)
+        if self.start.chat_template is None:
+            names = " and ".join(CHATML_TOKENS)
+            screen.decided("Template", f"ours (ChatML), with new tokens {names}; the base has none")
+        else:
+            screen.decided("Template", f"that of {self.request.base}")
+        self.tell_losses(screen)
+
+    @abstractmethod
+    def tell_losses(self, screen: Screen) -> None:
+        """Tell what of the records is not learnt."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return those of all that is read."""
+        return {"fingerprint": self.data.fingerprint}
+
+    def identity(self) -> Identity:
+        """Return the request, with what its records and its base turned out to be."""
+        read = {"model": as_table(self.config), "data": self.fingerprints(), **self.start.identity}
+        return self.request.identity(self.start.config, read)
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and records train and validate, as run.toml calls them."""
+
+    def data_table(self) -> dict[str, Any]:
+        """Return where the records are from, and how they were divided."""
+        tokenizer = self.tokenizer
+        return {
+            "sources": list(self.request.records),
+            "fingerprint": self.data.fingerprint,
+            "folder": str(self.data.folder),
+            "tokenizer": tokenizer.kind,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "vocab_size": tokenizer.vocab_size,
+            "split_rule": self.data.split_rule,
+            **self.sizes(),
+        }
+
+    def skeleton(self) -> GPT:
+        """Return a model that is about to be filled from a checkpoint."""
+        return self.model(0) if self.settings.adapts else new_model(self.config, 0)
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the tokenizer, the template, and what ends a reply."""
+        self.tokenizer.save(folder.tokenizer)
+        generation = dict(self.start.generation)
+        end = self.tokenizer.end_of_text
+        stops = generation.get("stop_tokens") or ([] if end is None else [end])
+        generation["stop_tokens"] = list(dict.fromkeys([*stops, *self.turn_ends]))
+        generation = with_end_of_text(generation, self.tokenizer.given_end)
+        folder.write_chat_settings(self.template.source, generation)

@@ -1,0 +1,96 @@
+"""An assistant by request that learns preferences, kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from groundup.base.errors import RunError
+from groundup.base.words import counted
+from groundup.config import GPTConfig
+from groundup.data.dialogue import Preference
+from groundup.finetune.chat_run import ChatRun
+from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.preference_job import PreferenceJob
+from groundup.model import GPT
+from groundup.runs import RunFolder
+from groundup.runs.assistant import DPO
+from groundup.train.listener import Screen
+
+DPO_SLOWER = 1 / 40
+"""The part of the learning rate of learning replies that DPO takes.
+
+Tunstall et al., 2023, "Zephyr: direct distillation of LM alignment": 2e-5 for replies, 5e-7 for
+DPO. ORPO, which learns replies as well, takes all of it.
+"""
+
+
+class PreferenceRun(ChatRun, PreferenceJob):
+    """A training by request: of the model of another run, on preferences on disk."""
+
+    def __init__(self, request: InstructRequest, objective: str = DPO) -> None:
+        super().__init__(request)
+        self.objective = objective
+
+    @property
+    def rate_share(self) -> float:  # type: ignore[override]
+        """Less than of what learns replies, where a reference is to be near: `DPO_SLOWER`."""
+        return self.start.rate_share * (DPO_SLOWER if self.objective == DPO else 1)
+
+    @property
+    def base_config(self) -> GPTConfig:
+        """The model that it is made from, without dropout.
+
+        That would be noise in the difference of two log-probabilities, and a reference has none.
+        """
+        return self.start.config.replace(drop_rate=0.0, attention_drop_rate=None)
+
+    @cached_property
+    def gpt(self) -> GPT:
+        """The model that it is made from, with a row for every token: also the reference."""
+        base = self.request.base
+        if not self.settings.adapts and not RunFolder(base).exists():
+            raise RunError(
+                f"{self.request.folder.path} learns by what {base} said of its replies, which is "
+                "gone; bring it back there"
+            )
+        return super().gpt
+
+    def preferences(self, split: str) -> Sequence[Preference]:
+        """Return the preferences of a split."""
+        return self.data.preferences(split)
+
+    def prepare(self, screen: Screen) -> None:
+        """Read the records, and tell what was made of them."""
+        self.screen = screen
+        super().prepare(screen)
+        screen.decided("Objective", f"{self.objective}, beta {self.asked.beta:g}: of preferences")
+        if before := max(self.start.config.drop_rate, self.start.config.attention_dropout):
+            screen.decided("Dropout", f"0, as two replies are compared; {before:g} in the base")
+
+    def tell_losses(self, screen: Screen) -> None:
+        """Tell what of the pairs is not learnt."""
+        found, limit = (self.learnt, self.validating), f"max_length = {self.max_length}"
+        if n := sum(one.n_cut for one in found):
+            lost = counted(sum(one.n_lost for one in found), "token")
+            screen.notice(f"{counted(n, 'dialogue')} of pairs cut at {limit}: {lost} left out")
+        if n := sum(one.n_without_reply for one in found):
+            screen.notice(
+                f"{counted(n, 'pair')} left out, as all of a reply is cut off; a larger max_length "
+                "keeps them"
+            )
+        if n := sum(one.n_equal for one in found):
+            screen.notice(
+                f"{counted(n, 'pair')} left out, as both replies are the same up to {limit}"
+            )
+        if n := sum(one.n_straddling for one in found):
+            screen.notice(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and pairs train and validate."""
+        return {
+            "train_tokens": self.n_tokens,
+            "train_documents": len(self.learnt.pairs),
+            "val_tokens": self.validating.n_tokens,
+            "val_documents": len(self.validating.pairs),
+        }
