@@ -39,11 +39,10 @@ class InstructRun(ChatRun, InstructJob):
     @cached_property
     def mix(self) -> PreparedData | None:
         """The text that goes on being learnt, if any."""
-        return self._prepared(self.asked.mix_text)
+        text = self.asked.mix_text
+        return None if text is None else self._prepared(text)
 
-    def _prepared(self, text: str | None) -> PreparedData | None:
-        if text is None:
-            return None
+    def _prepared(self, text: str) -> PreparedData:
         return prepare(
             [text],
             self.start.tokenizer,
