@@ -30,6 +30,7 @@ from groundup.plan.memory import (
     least_training_memory,
     training_memory,
 )
+from groundup.plan.packed import Packed, packed_memory, smaller_packed
 from groundup.plan.speed import expected_step_seconds, training_flops_of
 from groundup.plan.units import MIB
 
@@ -63,6 +64,8 @@ class Plan:
     """How many of them learn."""
     texts: Texts | None = None
     """What a classifier learns from; None where a model of texts learns to go on with them."""
+    packed: Packed | None = None
+    """Of dialogues, how they are packed into rows."""
 
     @property
     def parameters(self) -> int:
@@ -178,13 +181,14 @@ def make_plan(
     calibration: Calibration | None = None,
     parameters: Iterable[Parameter] | None = None,
     texts: Texts | None = None,
+    packed: Packed | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
     until its speed is known. Of a model with a part that groundup does not have `parameters` tells
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
-    With `texts` it is a classifier's.
+    With `texts` it is a classifier's; with `packed` rows are of several dialogues.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -212,13 +216,14 @@ def make_plan(
     step_seconds = expected_step_seconds(config, train, calibration) if train else None
     count = count_parameters(config)
     learning = learning_parameters(config, train) if train else count.total
+    training = _training(config, train, packed) if train else None
     return Plan(
         config=config,
         train=train,
         count=count,
         block=block_parts(config),
         conventions=conventions(config),
-        training=training_memory(config, train) if train else None,
+        training=training,
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_of(config, train),
@@ -227,7 +232,12 @@ def make_plan(
         train_tokens=train_tokens,
         own_parameters=count.total + learning * (train is not None and train.adapts),
         learning=learning,
+        packed=packed,
     )
+
+
+def _training(config: GPTConfig, train: TrainConfig, packed: Packed | None) -> Memory:
+    return packed_memory(config, train, packed) if packed else training_memory(config, train)
 
 
 def _classifier_plan(
@@ -294,6 +304,10 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
         for fix, changed, shorter in smaller_classifiers(config, train, plan.texts):
             yield fix, classifier_memory(config, changed, shorter).total
         return
+    if plan.packed:
+        for fix, narrower, changed in smaller_packed(config, train, plan.packed):
+            yield fix, packed_memory(narrower, changed, plan.packed).total
+        return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
         yield "checkpoint_activations=on", training_memory(config, changed).total
@@ -312,7 +326,7 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
     config, train = plan.config, plan.train
     if foreign_parts(config):
         return
-    if plan.texts and train is not None:
+    if (plan.texts or plan.packed) and train is not None:
         fixes = ((fix.partition("=")[0], fix, size) for fix, size in remedies(plan))
         fitting = {name: fix for name, fix, size in reversed([*fixes]) if size <= available}
         yield from reversed(fitting.values())
