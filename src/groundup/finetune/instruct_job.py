@@ -10,20 +10,23 @@ from functools import cached_property
 from typing import Any
 
 from groundup.adapters import adapter_shapes, attach
-from groundup.config import GPTConfig, TrainConfig, as_table
+from groundup.config import GPTConfig, TrainConfig, as_table, foreign_parts
 from groundup.data.dialogue import Dialogue, PlainText
 from groundup.evaluate.loss import exp
 from groundup.finetune.dialogue_rows import Learnable, learnable
+from groundup.finetune.example import example_pieces
 from groundup.finetune.instruct_step import InstructStep
+from groundup.finetune.mixed_text import targets_of
 from groundup.finetune.packed_loss import packed_loss
-from groundup.finetune.packing import PackedRows
+from groundup.finetune.packing import PackedRows, packed
 from groundup.finetune.settings import MAX_LENGTH, InstructSettings
 from groundup.generate.generate import stream_from
 from groundup.generate.replies import DialogueIds
 from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
-from groundup.model import GPT
+from groundup.model import GPT, shapes_of
 from groundup.optim.step import Step
+from groundup.plan import Packed, Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs.assistant import ASSISTANT
 from groundup.tokenizer import Tokenizer
@@ -62,6 +65,8 @@ class InstructJob(Job[GPT]):
     tokenizer: Tokenizer
     """With the special tokens that the template writes."""
     template: ChatTemplate
+    start_token: int | None = None
+    """The token that begins every text, where the model knows one."""
 
     @property
     @abstractmethod
@@ -76,11 +81,6 @@ class InstructJob(Job[GPT]):
         """Return rows of another text to go on learning, beside so many targets of replies."""
         return []
 
-    @property
-    def n_tokens(self) -> int:  # type: ignore[override]
-        """Tokens to learn from, prompts among them."""
-        return sum(len(row.ids) - 1 for row in self.train_rows)
-
     @cached_property
     def max_length(self) -> int:
         """Tokens of a dialogue that are read."""
@@ -89,19 +89,23 @@ class InstructJob(Job[GPT]):
     @cached_property
     def learnt(self) -> Learnable:
         """The dialogues to learn from, as ids, and what was cut off."""
-        return learnable(self.entries("train"), self.template, self.tokenizer, self.max_length)
+        return self._learnable(self.entries("train"))
 
     @cached_property
     def validating(self) -> Learnable:
         """Those that validate, as ids; in an order of which any beginning is fair."""
         entries = sorted(self.entries("val"), key=lambda entry: entry.normalised)
-        return learnable(entries, self.template, self.tokenizer, self.max_length)
+        return self._learnable(entries)
+
+    def _learnable(self, entries: Entries) -> Learnable:
+        how = self.template, self.tokenizer, self.max_length, self.start_token
+        return learnable(entries, *how)
 
     @cached_property
     def train_rows(self) -> list[DialogueIds]:
         """All to learn from: the dialogues, and what is mixed in."""
         rows = self.learnt.rows
-        return [*rows, *self.mixed_text(sum(int(row.counts[1:].sum()) for row in rows))]
+        return [*rows, *self.mixed_text(targets_of(rows))]
 
     @cached_property
     def row_length(self) -> int:
@@ -114,13 +118,35 @@ class InstructJob(Job[GPT]):
         """The model with a context as long as a row."""
         return self.config.replace(context_length=self.row_length)
 
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes: memory, work, steps."""
+        shapes = shapes_of(self.gpt) if foreign_parts(self.config) else None
+        counted = 1.0 if self.asked.mix_text else self._most_counted(settings)
+        return make_plan(
+            self.widest,
+            replace(settings, epochs=None),
+            train_tokens=self.n_tokens,
+            parameters=shapes,
+            packed=Packed(counted=counted),
+        )
+
+    def _most_counted(self, settings: TrainConfig) -> float:
+        """Return the largest share of a batch's places whose targets count, at most."""
+        rows, n = self.learnt.rows, settings.batch_size
+        packs = packed([len(row.ids) - 1 for row in rows], self.row_length)
+        counts = sorted(targets_of([rows[i] for i in pack]) for pack in packs)
+        return sum(counts[-n:]) / (len(counts[-n:]) * self.row_length)
+
     @property
     def extra(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
         """The tensors of the adapters, if any."""
         return adapter_shapes(self.config, self.settings.method, self.settings.lora_rank)
 
     def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
-        """Return what run.toml says of the job."""
+        """Show the first example; return what run.toml says of the job."""
+        left_out = set(self.learnt.left_out)
+        first = next(one.where for one in self.entries("train") if one.where not in left_out)
+        screen.example(first, example_pieces(self.learnt.rows[0], self.tokenizer))
         settings = as_table(replace(self.asked, max_length=self.max_length))
         return {"settings": settings | {"row_length": self.row_length}}
 

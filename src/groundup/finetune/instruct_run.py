@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from groundup.base.words import counted
 from groundup.config import GPTConfig, as_table
-from groundup.data import PreparedData, prepare
+from groundup.data import PreparedData, open_prepared, prepare
 from groundup.data.dialogue_folder import DialogueData
-from groundup.evaluate.loss import window_starts
 from groundup.finetune.from_base import FromBase
 from groundup.finetune.instruct_job import Entries, InstructJob
-from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.instruct_request import MIX_FOLDER, InstructRequest
+from groundup.finetune.mixed_text import mixed_rows, rows_fingerprint, targets_of
 from groundup.generate.replies import DialogueIds
 from groundup.generate.run_settings import named_template
 from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
@@ -22,15 +21,18 @@ from groundup.model import GPT, grown
 from groundup.runs import RunFolder
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
+from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.resume import Identity
 from groundup.train.start import new_model
 
 
-class InstructRun(FromBase[GPT], InstructJob):
+class InstructRun(FromBase[GPT], InstructJob):  # type: ignore[override]
     """A training by request: of the model of another run, on dialogues on disk."""
 
     request: InstructRequest
+    screen: Screen = Screen()
+    """Where it is told how much of a text is read, once there is one."""
 
     def __init__(self, request: InstructRequest) -> None:
         super().__init__(request)
@@ -45,12 +47,14 @@ class InstructRun(FromBase[GPT], InstructJob):
     def tokenizer(self) -> Tokenizer:  # type: ignore[override]
         """That of the model, with the tokens of our template where it had none."""
         known = self.base_tokenizer
-        return known if self.start.chat_template else with_special_tokens(known, CHATML_TOKENS)
+        if self.start.chat_template is not None:
+            return known
+        return with_special_tokens(known, CHATML_TOKENS)
 
     @cached_property
     def template(self) -> ChatTemplate:  # type: ignore[override]
         """That of the model, or ours."""
-        source = self.start.chat_template or CHATML
+        source = CHATML if self.start.chat_template is None else self.start.chat_template
         return named_template(source, self.start.generation, self.tokenizer)
 
     @cached_property
@@ -76,17 +80,18 @@ class InstructRun(FromBase[GPT], InstructJob):
 
     @cached_property
     def mix(self) -> PreparedData | None:
-        """The text that goes on being learnt, if any."""
-        return self._prepared(self.asked.mix_text)
-
-    def _prepared(self, text: str | None) -> PreparedData | None:
+        """The text that goes on being learnt, if any: as its shards were kept, or read."""
+        text, kept = self.asked.mix_text, self.request.prepared_mix
         if text is None:
             return None
+        if kept is not None:
+            return open_prepared(kept)
         return prepare(
             [text],
             self.start.tokenizer,
             self.start.config.vocab_size,
             self.request.data_folder,
+            progress=self.screen.preparing,
             **self.start.text_options,
         )
 
@@ -94,17 +99,17 @@ class InstructRun(FromBase[GPT], InstructJob):
         """Return windows of the text that is mixed in, spread evenly over it."""
         if self.mix is None:
             return []
-        tokens, share = self.mix.tokens("train"), self.asked.mix_share
-        wanted = round(n_targets * share / (1 - share))
-        starts = window_starts(tokens.n_tokens, self.row_length, max(1, wanted))
-        rows = []
-        for begin in starts:
-            ids = tokens.read(begin, min(self.row_length + 1, tokens.n_tokens - begin))
-            rows.append(DialogueIds(ids.astype(np.uint32), np.ones(len(ids), np.bool_), 0))
-        return rows
+        how = self.row_length, n_targets, self.asked.mix_share, self.start_token
+        return mixed_rows(self.mix.tokens("train"), *how)
+
+    @property
+    def mixed(self) -> list[DialogueIds]:
+        """Of all rows to learn from, those of the text that is mixed in."""
+        return self.train_rows[len(self.learnt.rows) :]
 
     def prepare(self, screen: Screen) -> None:
-        """Read the records, and tell what was made of them."""
+        """Read the records and the text to mix in, and tell what was made of them."""
+        self.screen = screen
         screen.prepared_dialogues(self.data)
         if self.start.chat_template is None:
             names = " and ".join(CHATML_TOKENS)
@@ -112,6 +117,9 @@ class InstructRun(FromBase[GPT], InstructJob):
         else:
             screen.decided("Template", f"that of {self.request.base}")
         self._tell_losses(screen)
+        self.n_tokens = sum(len(row.ids) - 1 for row in self.train_rows)
+        if self.mix is not None:
+            self._tell_mixed(screen, self.mix)
 
     def _tell_losses(self, screen: Screen) -> None:
         """Tell what of the dialogues is not learnt."""
@@ -130,11 +138,36 @@ class InstructRun(FromBase[GPT], InstructJob):
         if n := sum(one.n_straddling for one in found):
             screen.notice(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
 
+    def _tell_mixed(self, screen: Screen, mix: PreparedData) -> None:
+        """Tell how much of the text is mixed in, and where that is less than was asked for."""
+        n, n_replies, asked = targets_of(self.mixed), targets_of(self.learnt.rows), self.asked
+        text, share = asked.mix_text, n / (n + n_replies)
+        for line in mix.notices:
+            screen.notice(line)
+        rows = counted(len(self.mixed), "row")
+        screen.decided("Mixed in", f"{n:,} tokens of {text} in {rows}: {share:.1%} of what counts")
+        if abs(n - asked.mix_share * (n + n_replies)) > self.row_length:
+            screen.notice(
+                f"{text} has no more tokens to learn from, so that its share is not mix_share = "
+                f"{asked.mix_share:g}; give more of it"
+            )
+
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Tell the method where nobody asked for one; return what run.toml says of the job."""
+        decided, reason = super().decide(choices, screen), self.request.method_reason
+        if reason:
+            screen.decided("Method", f"{self.settings.method}: {reason}")
+            decided["reasons"] = {"method": reason}
+        if self.mix is not None:
+            decided["settings"][MIX_FOLDER] = str(self.mix.folder)
+        return decided
+
     def identity(self) -> Identity:
         """Return the request, with what its records and its base turned out to be."""
-        data = {"fingerprint": self.data.fingerprint}
+        template = hashlib.sha256(self.template.source.encode()).hexdigest()[:16]
+        data = {"fingerprint": self.data.fingerprint, "fingerprint_of_template": template}
         if self.mix is not None:
-            data["fingerprint_of_mix"] = self.mix.fingerprint
+            data["fingerprint_of_mix"] = rows_fingerprint(self.mixed)
         found = {"model": as_table(self.config), "data": data, **self.start.identity}
         return self.request.identity(self.start.config, found)
 

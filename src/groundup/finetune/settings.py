@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,15 @@ class InstructSettings(Settings):
         require_at_least(self, 2, "max_length")
         require_at_least(self, 0, "n_replies")
         require(0 <= self.mix_share < 1, "mix_share", self.mix_share, "0 or more, and below 1")
+
+
+def check_mix(own: Mapping[str, Any]) -> None:
+    """Refuse a share of a text to mix in where no text is given."""
+    if own.get("mix_text") is None and own.get("mix_share"):
+        raise ConfigError(
+            f"mix_share = {own['mix_share']:g}: of which text? give it with --mix-text, or leave "
+            "the share out"
+        )
 
 
 def instruct_defaults() -> dict[str, Any]:
