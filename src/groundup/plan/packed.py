@@ -32,7 +32,9 @@ def packed_memory(config: GPTConfig, train: TrainConfig, packed: Packed) -> Memo
     """Return the peak of training on packed rows: in a step, or while it is validated.
 
     Beside what any training holds there is the tokenizer, and the holes in the heap that rows of
-    different lengths leave (as measured for a classifier's: `HEAP_SHARE`).
+    different lengths leave (as measured for a classifier's: `HEAP_SHARE`). All weights of a model
+    of 12.6M parameters, rows of 512 tokens, fp32, one thread: after 4 steps of 4 rows Linux
+    reported 1,064 MiB of 1,093 planned; of 1 row 703 of 627, so that such a plan is too low.
     """
     step = training_memory(config, train, packed=True, counted=packed.counted)
     if train.device not in ("auto", "cpu"):
