@@ -49,3 +49,20 @@ def test_dialogues_of_which_no_reply_is_left_are_refused() -> None:
         "no reply is left of 1 at max_length = 20: all are cut off; give a larger one, or shorter "
         "dialogues"
     )
+
+
+def test_what_begins_a_text_of_the_base_begins_a_plain_text_and_counts_nowhere() -> None:
+    entries: list[Dialogue | PlainText] = [
+        talk("hi", "hello", "a, record 1"),
+        PlainText("some text", "a, record 2"),
+    ]
+    start = int(LETTERS.encode("z")[0])
+    without = learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 20)
+    found = learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 20, start)
+    assert found.rows[0].ids.tolist() == without.rows[0].ids.tolist(), "a template writes its own"
+    assert found.rows[1].ids.tolist() == [start, *without.rows[1].ids.tolist()]
+
+
+def test_a_text_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(DataError, match=r"^a, record 7: "):
+        learnable([PlainText("UPPER", "a, record 7")], ChatTemplate(SOURCE), TOKENIZER, 20)

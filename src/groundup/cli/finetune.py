@@ -276,6 +276,7 @@ def instruct(
         INSTRUCT_EPOCHS,
         InstructSettings,
         check_method,
+        check_mix,
         instruct_defaults,
     )
 
@@ -288,6 +289,7 @@ def instruct(
     own, settings = parse_assignments(set_ or [], InstructSettings, TrainConfig)
     own |= _given(max_length=max_length, mix_text=mix_text, mix_share=mix_share)
     own |= _given(n_replies=n_replies, general_text=general_text, objective=objective)
+    check_mix(own)
     settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= _given(seed=seed, device=device, method=method)
     check_method(settings)
@@ -304,9 +306,10 @@ def instruct(
         "runs_folder": runs_folder,
         "data_folder": shard_folder(data_folder),
     }
+    reason = ""
     if "method" not in settings:
         folder = InstructRequest(**where).folder
-        settings["method"], _ = default_method(where["base"], folder)
+        settings["method"], reason = default_method(where["base"], folder)
     reading = _given(format=format_)
     reading |= {"on_bad_record": on_bad_record, "encoding": encoding}
     reading["test_sources"] = test_records or []
@@ -315,6 +318,7 @@ def instruct(
         reading=reading,
         instruct=build(InstructSettings, own),
         train=build(TrainConfig, instruct_defaults() | settings),
+        method_reason=reason,
         extend=extend,
         command=shlex.join(["groundup", *sys.argv[1:]]),
         own_process=True,

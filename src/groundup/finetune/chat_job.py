@@ -41,6 +41,11 @@ class ChatJob(Job[GPT]):
     template: ChatTemplate
 
     @property
+    def start_token(self) -> int | None:
+        """The token that begins every text, where the model knows one."""
+        return None
+
+    @property
     @abstractmethod
     def gpt(self) -> GPT:
         """The model that it is made from, with a row for every token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from groundup.model import GPT, grown
 from groundup.runs import RunFolder
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
+from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.resume import Identity
 from groundup.train.start import new_model
@@ -26,6 +28,8 @@ class ChatRun(FromBase[GPT], ChatJob):
     """A training by request: of the model of another run, on dialogues or preferences on disk."""
 
     request: InstructRequest
+    screen: Screen = Screen()
+    """Where it is told how much of a text is read, once there is one."""
 
     def __init__(self, request: InstructRequest) -> None:
         super().__init__(request)
@@ -40,12 +44,14 @@ class ChatRun(FromBase[GPT], ChatJob):
     def tokenizer(self) -> Tokenizer:  # type: ignore[override]
         """That of the model, with the tokens of our template where it had none."""
         known = self.base_tokenizer
-        return known if self.start.chat_template else with_special_tokens(known, CHATML_TOKENS)
+        if self.start.chat_template is not None:
+            return known
+        return with_special_tokens(known, CHATML_TOKENS)
 
     @cached_property
     def template(self) -> ChatTemplate:  # type: ignore[override]
         """That of the model, or ours."""
-        source = self.start.chat_template or CHATML
+        source = CHATML if self.start.chat_template is None else self.start.chat_template
         return named_template(source, self.start.generation, self.tokenizer)
 
     @property
@@ -76,6 +82,7 @@ class ChatRun(FromBase[GPT], ChatJob):
 
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
+        self.screen = screen
         screen.prepared_dialogues(self.data)
         if self.start.chat_template is None:
             names = " and ".join(CHATML_TOKENS)
@@ -84,13 +91,22 @@ class ChatRun(FromBase[GPT], ChatJob):
             screen.decided("Template", f"that of {self.request.base}")
         self.tell_losses(screen)
 
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Tell the method where nobody asked for one; return what run.toml says of the job."""
+        decided, reason = super().decide(choices, screen), self.request.method_reason
+        if reason:
+            screen.decided("Method", f"{self.settings.method}: {reason}")
+            decided["reasons"] = {"method": reason}
+        return decided
+
     @abstractmethod
     def tell_losses(self, screen: Screen) -> None:
         """Tell what of the records is not learnt."""
 
     def fingerprints(self) -> dict[str, str]:
         """Return those of all that is read."""
-        return {"fingerprint": self.data.fingerprint}
+        template = hashlib.sha256(self.template.source.encode()).hexdigest()[:16]
+        return {"fingerprint": self.data.fingerprint, "fingerprint_of_template": template}
 
     def identity(self) -> Identity:
         """Return the request, with what its records and its base turned out to be."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from groundup.base.errors import DataError
+from groundup.base.errors import DataError, TokenizerError
 from groundup.data.dialogue import Dialogue, PlainText
 from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
@@ -34,11 +34,13 @@ def learnable(
     template: ChatTemplate,
     tokenizer: Tokenizer,
     max_length: int,
+    start: int | None = None,
 ) -> Learnable:
     """Return the ids of dialogues and texts, of each at most `max_length` + 1.
 
     So many are read, and the last one is only a target. What is cut is the end; where nothing that
-    counts is left the dialogue is left out. Raises `DataError` where that is so of all.
+    counts is left the dialogue is left out. `start` begins every text, where the model knows such a
+    token; a dialogue has what its template writes. Raises `DataError` where all are left out.
     """
     dialogues = [one for one in entries if isinstance(one, Dialogue)]
     talks = [one.messages for one in dialogues]
@@ -46,7 +48,7 @@ def learnable(
     rows, left_out = list[DialogueIds](), list[str]()
     n_cut = n_lost = 0
     for entry in entries:
-        whole = next(encoded) if isinstance(entry, Dialogue) else _text(entry, tokenizer)
+        whole = next(encoded) if isinstance(entry, Dialogue) else _text(entry, tokenizer, start)
         row = replace(whole, ids=whole.ids[: max_length + 1], counts=whole.counts[: max_length + 1])
         if lost := len(whole.ids) - len(row.ids):
             n_cut, n_lost = n_cut + 1, n_lost + lost
@@ -63,8 +65,12 @@ def learnable(
     return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
 
 
-def _text(entry: PlainText, tokenizer: Tokenizer) -> DialogueIds:
-    """Return a text of which all counts, and the token that ends it, where there is one."""
-    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    ids = np.append(tokenizer.encode_array(entry.text), end).astype(np.uint32)
+def _text(entry: PlainText, tokenizer: Tokenizer, start: int | None) -> DialogueIds:
+    """Return a text of which all counts, between the tokens that begin and end it, if any do."""
+    ends = [[] if token is None else [token] for token in (start, tokenizer.end_of_text)]
+    try:
+        encoded = tokenizer.encode_array(entry.text)
+    except TokenizerError as error:
+        raise DataError(f"{entry.where}: {error}") from error
+    ids = np.concatenate([ends[0], encoded, ends[1]]).astype(np.uint32)
     return DialogueIds(ids, np.ones(len(ids), np.bool_), 0)

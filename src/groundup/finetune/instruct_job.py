@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
-from groundup.config import TrainConfig
+from groundup.config import TrainConfig, foreign_parts
 from groundup.data.dialogue import Dialogue, Message, PlainText
 from groundup.evaluate.loss import exp
 from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.dialogue_rows import Learnable, learnable
+from groundup.finetune.example import example_pieces
 from groundup.finetune.instruct_step import InstructStep
+from groundup.finetune.mixed_text import targets_of
 from groundup.finetune.packed_loss import packed_loss
-from groundup.finetune.packing import PackedRows
+from groundup.finetune.packing import PackedRows, packed
 from groundup.generate.replies import DialogueIds
-from groundup.model import GPT
+from groundup.model import GPT, shapes_of
 from groundup.optim.step import Step
+from groundup.plan import Packed, Plan, make_plan
 from groundup.processes.alone import Alone
 from groundup.train.choices import Choices
+from groundup.train.listener import Screen
 from groundup.train.records import Between
 
 Entries = Sequence[Dialogue | PlainText]
@@ -53,27 +58,27 @@ class InstructJob(ChatJob):
         """Return rows of another text to go on learning, beside so many targets of replies."""
         return []
 
-    @property
-    def n_tokens(self) -> int:  # type: ignore[override]
-        """Tokens to learn from, prompts among them."""
-        return sum(len(row.ids) - 1 for row in self.train_rows)
-
     @cached_property
     def learnt(self) -> Learnable:
         """The dialogues to learn from, as ids, and what was cut off."""
-        return learnable(self.entries("train"), self.template, self.tokenizer, self.max_length)
+        return self.learnable_rows(self.entries("train"))
 
     @cached_property
     def validating(self) -> Learnable:
         """Those that validate, as ids; in an order of which any beginning is fair."""
         entries = sorted(self.entries("val"), key=lambda entry: entry.normalised)
-        return learnable(entries, self.template, self.tokenizer, self.max_length)
+        return self.learnable_rows(entries)
+
+    def learnable_rows(self, entries: Entries) -> Learnable:
+        """Return dialogues and texts as ids, and what was cut off."""
+        how = self.template, self.tokenizer, self.max_length, self.start_token
+        return learnable(entries, *how)
 
     @cached_property
     def train_rows(self) -> list[DialogueIds]:
         """All to learn from: the dialogues, and what is mixed in."""
         rows = self.learnt.rows
-        return [*rows, *self.mixed_text(sum(int(row.counts[1:].sum()) for row in rows))]
+        return [*rows, *self.mixed_text(targets_of(rows))]
 
     @cached_property
     def row_length(self) -> int:
@@ -86,6 +91,32 @@ class InstructJob(ChatJob):
         """Messages up to the last reply of a dialogue that validates, if there is one."""
         talks = [one for one in self.entries("val") if isinstance(one, Dialogue)]
         return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
+
+    def plan(self, settings: TrainConfig) -> Plan:
+        """Return what the training takes: memory, work, steps."""
+        shapes = shapes_of(self.gpt) if foreign_parts(self.config) else None
+        counted = 1.0 if self.asked.mix_text else self._most_counted(settings)
+        return make_plan(
+            self.widest,
+            replace(settings, epochs=None),
+            train_tokens=self.n_tokens,
+            parameters=shapes,
+            packed=Packed(counted=counted),
+        )
+
+    def _most_counted(self, settings: TrainConfig) -> float:
+        """Return the largest share of a batch's places whose targets count, at most."""
+        rows, n = self.learnt.rows, settings.batch_size
+        packs = packed([len(row.ids) - 1 for row in rows], self.row_length)
+        counts = sorted(targets_of([rows[i] for i in pack]) for pack in packs)
+        return sum(counts[-n:]) / (len(counts[-n:]) * self.row_length)
+
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Show the first example; return what run.toml says of the job."""
+        left_out = set(self.learnt.left_out)
+        first = next(one.where for one in self.entries("train") if one.where not in left_out)
+        screen.example(first, example_pieces(self.learnt.rows[0], self.tokenizer))
+        return super().decide(choices, screen)
 
     def source(self, settings: TrainConfig) -> PackedRows:
         """Return the dialogues, packed into rows."""

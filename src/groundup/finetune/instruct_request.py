@@ -9,15 +9,19 @@ from typing import Any
 from groundup.base.errors import UsageError
 from groundup.config import parameter_shapes
 from groundup.config.adaptation import FULL, LORA
+from groundup.data import read_documents
 from groundup.data.dialogue_folder import DialogueData, open_dialogues
 from groundup.data.dialogues import prepare_dialogues
 from groundup.data.record_sets import INSTRUCT
+from groundup.data.tokens import MANIFEST
 from groundup.finetune.request import FinetuneRequest, recorded
 from groundup.finetune.settings import InstructSettings
 from groundup.runs import RunFolder
 from groundup.runs.assistant import ASSISTANT
 from groundup.train.start import known_base
 
+MIX_FOLDER = "mix_folder"
+"""Of [job.settings] in run.toml: where the shards of the text are that is mixed in."""
 SMALL = 500_000_000
 """Parameters of a published model below which learning all of them is said to harm it."""
 
@@ -29,6 +33,10 @@ class InstructRequest(FinetuneRequest):
     kind, verb = ASSISTANT, INSTRUCT
 
     instruct: InstructSettings = field(default_factory=InstructSettings)
+    method_reason: str = ""
+    """Why the method is what it is, where nobody asked for one."""
+    prepared_mix: Path | None = None
+    """The shards of the text to mix in that were made when the run began, while they are there."""
 
     @property
     def own(self) -> InstructSettings:
@@ -45,6 +53,14 @@ class InstructRequest(FinetuneRequest):
         if self.prepared is not None:
             return open_dialogues(self.prepared)
         return prepare_dialogues(self.records, self.data_folder, **self.reading)
+
+    def check(self) -> None:
+        """Refuse what can be known to be wrong without torch, which takes seconds to load."""
+        super().check()
+        if not self.folder.exists():  # later the text may be gone: its shards are kept
+            for text in (self.instruct.mix_text, self.instruct.general_text):
+                if text is not None:
+                    read_documents((text,))
 
     def check_base(self) -> None:
         """Refuse adapters where the template of ours brings new tokens."""
@@ -75,4 +91,7 @@ def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:
     """Return the request that the run in `folder` began with, with some fields changed."""
     words = recorded(folder, ASSISTANT)
     own = InstructSettings(**words.pop("own"))
-    return InstructRequest(**words, instruct=own, **others)
+    job = folder.read().job
+    kept = Path(((job and job.settings) or {}).get(MIX_FOLDER, ""))
+    mix = kept if own.mix_text and (kept / MANIFEST).is_file() else None
+    return InstructRequest(**words, instruct=own, prepared_mix=mix, **others)

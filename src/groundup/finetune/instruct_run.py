@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-
-import numpy as np
+from typing import Any
 
 from groundup.base.errors import RunError
 from groundup.base.words import counted
-from groundup.data import PreparedData, prepare
-from groundup.evaluate.loss import window_starts
+from groundup.data import PreparedData, open_prepared, prepare
 from groundup.finetune.chat_run import ChatRun
-from groundup.finetune.dialogue_rows import Learnable, learnable
+from groundup.finetune.dialogue_rows import Learnable
 from groundup.finetune.exam import (
     LOSS_TOKENS,
     Exam,
@@ -22,10 +20,13 @@ from groundup.finetune.exam import (
 )
 from groundup.finetune.general_text import GeneralText, asked_text, text_of_base
 from groundup.finetune.instruct_job import Entries, InstructJob
+from groundup.finetune.instruct_request import MIX_FOLDER
 from groundup.finetune.judge_assistant import Before, TrainedOn, judge_assistant
+from groundup.finetune.mixed_text import mixed_rows, rows_fingerprint, targets_of
 from groundup.generate.replies import DialogueIds
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import choose_checkpoint
+from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 
 
@@ -38,9 +39,11 @@ class InstructRun(ChatRun, InstructJob):
 
     @cached_property
     def mix(self) -> PreparedData | None:
-        """The text that goes on being learnt, if any."""
-        text = self.asked.mix_text
-        return None if text is None else self._prepared(text)
+        """The text that goes on being learnt, if any: as its shards were kept, or read."""
+        text, kept = self.asked.mix_text, self.request.prepared_mix
+        if text is None:
+            return None
+        return self._prepared(text) if kept is None else open_prepared(kept)
 
     def _prepared(self, text: str) -> PreparedData:
         return prepare(
@@ -48,6 +51,7 @@ class InstructRun(ChatRun, InstructJob):
             self.start.tokenizer,
             self.start.config.vocab_size,
             self.request.data_folder,
+            progress=self.screen.preparing,
             **self.start.text_options,
         )
 
@@ -55,18 +59,20 @@ class InstructRun(ChatRun, InstructJob):
         """Return windows of the text that is mixed in, spread evenly over it."""
         if self.mix is None:
             return []
-        tokens, share = self.mix.tokens("train"), self.asked.mix_share
-        wanted = round(n_targets * share / (1 - share))
-        starts = window_starts(tokens.n_tokens, self.row_length, max(1, wanted))
-        rows = []
-        for begin in starts:
-            ids = tokens.read(begin, min(self.row_length + 1, tokens.n_tokens - begin))
-            rows.append(DialogueIds(ids.astype(np.uint32), np.ones(len(ids), np.bool_), 0))
-        return rows
+        how = self.row_length, n_targets, self.asked.mix_share, self.start_token
+        return mixed_rows(self.mix.tokens("train"), *how)
+
+    @property
+    def mixed(self) -> list[DialogueIds]:
+        """Of all rows to learn from, those of the text that is mixed in."""
+        return self.train_rows[len(self.learnt.rows) :]
 
     def prepare(self, screen: Screen) -> None:
-        """Read the records, and tell what was made of them, and what will be asked at the end."""
+        """Read the records and the texts, and tell what was made of them, and what is asked."""
         super().prepare(screen)
+        self.n_tokens = sum(len(row.ids) - 1 for row in self.train_rows)
+        if self.mix is not None:
+            self._tell_mixed(screen, self.mix)
         text = self.general
         screen.decided("Forgetting", f"measured on {text.name}" if text.name else text.missing)
         if n := self.questions.no_room:
@@ -92,16 +98,37 @@ class InstructRun(ChatRun, InstructJob):
         if n := sum(one.n_straddling for one in found):
             screen.notice(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
 
+    def _tell_mixed(self, screen: Screen, mix: PreparedData) -> None:
+        """Tell how much of the text is mixed in, and where that is less than was asked for."""
+        n, n_replies, asked = targets_of(self.mixed), targets_of(self.learnt.rows), self.asked
+        text, share = asked.mix_text, n / (n + n_replies)
+        for line in mix.notices:
+            screen.notice(line)
+        rows = counted(len(self.mixed), "row")
+        screen.decided("Mixed in", f"{n:,} tokens of {text} in {rows}: {share:.1%} of what counts")
+        if abs(n - asked.mix_share * (n + n_replies)) > self.row_length:
+            screen.notice(
+                f"{text} has no more tokens to learn from, so that its share is not mix_share = "
+                f"{asked.mix_share:g}; give more of it"
+            )
+
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Return what run.toml says of the job."""
+        decided = super().decide(choices, screen)
+        if self.mix is not None:
+            decided["settings"][MIX_FOLDER] = str(self.mix.folder)
+        return decided
+
     def fingerprints(self) -> dict[str, str]:
-        """Return those of the dialogues, and of the text that is mixed in."""
-        mixed = {} if self.mix is None else {"fingerprint_of_mix": self.mix.fingerprint}
+        """Return those of the dialogues, of the template, and of the text that is mixed in."""
+        mixed = {} if self.mix is None else {"fingerprint_of_mix": rows_fingerprint(self.mixed)}
         return {**super().fingerprints(), **mixed}
 
     def sizes(self) -> dict[str, int]:
         """Return how many tokens and dialogues train and validate."""
         rows = self.validating.rows
         return {
-            "train_tokens": self.n_tokens,
+            "train_tokens": self.n_tokens or 0,
             "train_documents": len(self.learnt.rows),
             "val_tokens": sum(len(row.ids) - 1 for row in rows),
             "val_documents": len(rows),
@@ -111,7 +138,7 @@ class InstructRun(ChatRun, InstructJob):
     def tested(self) -> Learnable:
         """Those that test, as ids; in an order of which any beginning is fair."""
         entries = sorted(self.entries("test"), key=lambda entry: entry.normalised)
-        return learnable(entries, self.template, self.tokenizer, self.max_length)
+        return self.learnable_rows(entries)
 
     @cached_property
     def questions(self) -> Questions:

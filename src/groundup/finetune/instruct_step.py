@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED
@@ -10,17 +11,30 @@ from groundup.finetune.packing import attention_within
 from groundup.optim.step import TrainStep
 
 
+def real_tokens(
+    tokens: Int[Tensor, "B T"],
+    targets: Int[Tensor, "B T"],
+    positions: Int[Tensor, "B T"],
+    lengths: Int[Tensor, " B"],
+) -> Bool[Tensor, "B T"]:
+    """Return which tokens of a batch are no padding."""
+    return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+
+
 class InstructStep(TrainStep):
-    """Predict what replies say next: a batch is `tokens`, `targets` and `positions` (B, T).
+    """Predict what replies say next: a batch is `tokens`, `targets`, `positions`, `lengths` (B).
 
     The head is computed for targets that count alone: of a prompt nothing is predicted.
     """
+
+    real = staticmethod(real_tokens)
 
     def forward(  # type: ignore[override]
         self,
         tokens: Int[Tensor, "B T"],
         targets: Int[Tensor, "B T"],
         positions: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
         hidden = self.worker.hidden_states(tokens, attention_within(positions))  # (B, T, D)

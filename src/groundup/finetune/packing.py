@@ -37,11 +37,12 @@ def packed(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 class PackedRows:
-    """A source of dialogues: a batch is `tokens`, `targets` and `positions`, each (B, T).
+    """A source of dialogues: a batch is `tokens`, `targets` and `positions` (B, T), `lengths` (B).
 
     Of each dialogue the tokens but the last one are read, and the next ones are the targets, of
     which those count that a reply has. Positions begin anew with each dialogue. At the end of a row
-    stands padding, which goes on with its last dialogue and has no target that counts.
+    stands padding, which goes on with its last dialogue and has no target that counts; before it
+    stand the tokens that `lengths` counts.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class PackedRows:
         self.lengths = np.array([len(one.ids) - 1 for one in dialogues], np.int64)
         self.packs = packed(self.lengths.tolist(), capacity)
         filled = np.array([self.lengths[pack].sum() for pack in self.packs], np.int64)
-        self.order = Order(filled, batch_size, seed, accumulation)
+        # By global batches: what a step learns from does not depend on how it is divided.
+        self.order = Order(filled, batch_size * accumulation, seed)
 
     @property
     def n_rows(self) -> int:
@@ -89,7 +91,7 @@ class PackedRows:
                 positions[row, begin:] = np.arange(shape[1] - begin)
                 begin += len(one.ids) - 1
         arrays = {"tokens": tokens, "targets": targets, "positions": positions}
-        return Batch(arrays, sum(lengths))
+        return Batch(arrays | {"lengths": np.array(lengths, np.int64)}, sum(lengths))
 
 
 class PackedDialogues:

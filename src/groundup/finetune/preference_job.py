@@ -48,7 +48,7 @@ class PreferenceJob(ChatJob):
     """
 
     objective = DPO
-    screen: Screen | None = None
+    screen: Screen = Screen()
     """Where it is told that the reference is read."""
     _choices: Choices | None = None
     """Those that the step was made by: the reference is read in the same precision."""
@@ -131,9 +131,8 @@ class PreferenceJob(ChatJob):
         """
         splits = {"train": self.learnt.pairs, "val": self.validating.pairs}
         total = sum(map(len, splits.values()))
-        if self.screen:
-            told = f"log-probabilities of the replies of {counted(total, 'pair')}, read now"
-            self.screen.decided("Reference", f"{told}; a run that goes on reads them again")
+        told = f"log-probabilities of the replies of {counted(total, 'pair')}, read now"
+        self.screen.decided("Reference", f"{told}; a run that goes on reads them again")
         gpt = self.gpt.to(choices.device)
         narrow = None if choices.copy_dtype is None else NarrowCopy(gpt, choices.copy_dtype)
         with choices.step_context(copied=narrow is not None):
@@ -149,8 +148,7 @@ class PreferenceJob(ChatJob):
         self, gpt: GPT, pairs: Sequence[Pair], choices: Choices, before: int, total: int
     ) -> Numbers:
         def progress(done: int, _: int) -> None:
-            if self.screen:
-                self.screen.preparing("reference", before + done, total)
+            self.screen.preparing("reference", before + done, total)
 
         return reference_log_probs(gpt, pairs, progress, self._places(choices))
 

@@ -62,7 +62,6 @@ class PreferenceRun(ChatRun, PreferenceJob):
 
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
-        self.screen = screen
         super().prepare(screen)
         screen.decided("Objective", f"{self.objective}, beta {self.asked.beta:g}: of preferences")
         if before := max(self.start.config.drop_rate, self.start.config.attention_dropout):

@@ -20,8 +20,9 @@ from groundup.train.start import Start, changed_base, start_from
 COUNTED = ("model", "train", "job", "data.fingerprint", "from.weights")
 CAUSES = {"data": ("text",), "from": ("from.run",)}
 UNKNOWN = (
-    "data.fingerprint", "from.weights", "from.name", "from.licence", "model.context_length",
-    "model.vocab_size", "model.drop_rate", "model.attention_drop_rate",
+    "data.fingerprint", "data.fingerprint_of_mix", "data.fingerprint_of_template", "from.weights",
+    "from.name", "from.licence", "model.context_length", "model.vocab_size", "model.drop_rate",
+    "model.attention_drop_rate",
 )  # fmt: skip
 """Of a request, before its records and its base are read."""
 

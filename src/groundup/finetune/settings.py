@@ -131,6 +131,15 @@ def check_method(given: Mapping[str, Any]) -> None:
         )
 
 
+def check_mix(own: Mapping[str, Any]) -> None:
+    """Refuse a share of a text to mix in where no text is given."""
+    if own.get("mix_text") is None and own.get("mix_share"):
+        raise ConfigError(
+            f"mix_share = {own['mix_share']:g}: of which text? give it with --mix-text, or leave "
+            "the share out"
+        )
+
+
 def instruct_defaults() -> dict[str, Any]:
     """Return the settings of training an assistant that are otherwise than in pretraining."""
     shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}

@@ -115,6 +115,10 @@ class TrainStep(Step[GPT]):
     target.
     """
 
+    real: Callable[..., Tensor] | None = None
+    """Takes a batch as `forward` does, and returns which of its tokens (B, T) are no padding; None
+    where all are."""
+
     def __init__(
         self,
         model: GPT,
@@ -128,7 +132,7 @@ class TrainStep(Step[GPT]):
             self.loss = partial(fused_loss, chunk_values=loss_chunk)
         self.tied = TiedGradient(self.worker)
         self.tied.attach(self)
-        ExpertBalance(self.worker).attach(self, balance_loss)
+        ExpertBalance(self.worker).attach(self, balance_loss, self.real)
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]

@@ -30,6 +30,7 @@ from groundup.plan.memory import (
     least_training_memory,
     training_memory,
 )
+from groundup.plan.packed import Packed, packed_memory, smaller_packed
 from groundup.plan.speed import expected_step_seconds, training_flops_of
 from groundup.plan.units import MIB
 
@@ -67,6 +68,8 @@ class Plan:
     """Sequences that a row of a batch has: 2 where it is a pair of them."""
     tokens_per_row: float | None = None
     """Tokens of these together, in the mean; None where each is as long as the context."""
+    packed: Packed | None = None
+    """Of dialogues, how they are packed into rows."""
 
     @property
     def parameters(self) -> int:
@@ -185,14 +188,16 @@ def make_plan(
     texts: Texts | None = None,
     sequences_per_row: int = 1,
     tokens_per_row: float | None = None,
+    packed: Packed | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
     until its speed is known. Of a model with a part that groundup does not have `parameters` tells
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
-    With `texts` it is a classifier's. A row of a batch may have several sequences, as pairs do, the
-    longest as long as the context, and in the mean so many tokens.
+    With `texts` it is a classifier's; with `packed` rows are of several dialogues. A row of a batch
+    may have several sequences, as pairs do, the longest as long as the context, and in the mean so
+    many tokens.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -221,13 +226,14 @@ def make_plan(
     step_seconds = expected_step_seconds(config, read, calibration) if read else None
     count = count_parameters(config)
     learning = learning_parameters(config, train) if train else count.total
+    training = _training(config, read, packed) if read else None
     return Plan(
         config=config,
         train=train,
         count=count,
         block=block_parts(config),
         conventions=conventions(config),
-        training=training_memory(config, read) if read else None,
+        training=training,
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_of(config, train),
@@ -236,6 +242,7 @@ def make_plan(
         train_tokens=train_tokens,
         own_parameters=count.total + learning * (train is not None and train.adapts),
         learning=learning,
+        packed=packed,
         sequences_per_row=sequences_per_row,
         tokens_per_row=tokens_per_row,
     )
@@ -244,6 +251,10 @@ def make_plan(
 def with_sequences(train: TrainConfig, sequences_per_row: int) -> TrainConfig:
     """Return the settings of a training that has as many sequences, one a row."""
     return replace(train, batch_size=train.batch_size * sequences_per_row)
+
+
+def _training(config: GPTConfig, train: TrainConfig, packed: Packed | None) -> Memory:
+    return packed_memory(config, train, packed) if packed else training_memory(config, train)
 
 
 def _classifier_plan(
@@ -310,6 +321,10 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
         for fix, changed, shorter in smaller_classifiers(config, train, plan.texts):
             yield fix, classifier_memory(config, changed, shorter).total
         return
+    if plan.packed:
+        for fix, narrower, changed in smaller_packed(config, train, plan.packed):
+            yield fix, packed_memory(narrower, changed, plan.packed).total
+        return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
         yield "checkpoint_activations=on", _total(plan, config, changed)
@@ -333,7 +348,7 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
     config, train = plan.config, plan.train
     if foreign_parts(config):
         return
-    if plan.texts and train is not None:
+    if (plan.texts or plan.packed) and train is not None:
         fixes = ((fix.partition("=")[0], fix, size) for fix, size in remedies(plan))
         fitting = {name: fix for name, fix, size in reversed([*fixes]) if size <= available}
         yield from reversed(fitting.values())
