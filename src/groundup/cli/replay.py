@@ -33,11 +33,12 @@ def replay(
 
     folder = RunFolder(run)
     kept_batch(folder, step)
+    from groundup.finetune.jobs import JOBS
     from groundup.runs.load import run_tokenizer
     from groundup.train.replay import replay as put_through
     from groundup.train.replay import worst
 
-    found = put_through(run, step)
+    found = put_through(run, step, JOBS)
     if as_json:
         values = {key: value for key, value in vars(found).items() if key != "tokens"}
         print(json.dumps(values | {"tokens": found.tokens.tolist()}))

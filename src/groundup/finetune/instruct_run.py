@@ -110,7 +110,10 @@ class InstructRun(FromBase[GPT], InstructJob):
             names = " and ".join(CHATML_TOKENS)
             screen.decided("Template", f"ours (ChatML), with new tokens {names}; the base has none")
         else:
-            screen.decided("Template", f"that of {self.request.base}")
+            there = RunFolder(self.request.base).exists()
+            screen.decided(
+                "Template", f"that of {self.request.base if there else 'the run itself'}"
+            )
         self._tell_losses(screen)
 
     def _tell_losses(self, screen: Screen) -> None:
