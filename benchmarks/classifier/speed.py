@@ -1,28 +1,42 @@
 """Training a classifier beside transformers with peft: speed, peak memory, the same losses.
 
 Both start from the same weights, head and adapters, and read the same batches, sorted by length by
-us, in fp32 with the same optimizer. The peer is given no attention mask, which right padding does
-not need, no checkpointing of activations, and fused AdamW.
+us, with the same optimizer: in fp32, and each in the precision in which it is faster here, ours as
+it chooses by itself. The peer is given no attention mask, which right padding does not need, no
+checkpointing of activations, and fused AdamW. The first steps, which have the longest texts of all,
+take their memory and are not timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.classifier import data
 from benchmarks.classifier.cells import Cells, cells_of
-from benchmarks.turns import Record, call, middle
+from benchmarks.turns import Record, call, mib, middle
 
 START = "benchmarks.classifier.speed_start"
+OURS, PEER = "benchmarks.classifier.speed_ours", "benchmarks.classifier.speed_peer"
 CONTESTANTS = {
-    "ours": "benchmarks.classifier.speed_ours",
-    "peer": "benchmarks.classifier.speed_peer",
+    "ours": (OURS, "fp32"),
+    "peer": (PEER, "fp32"),
+    "ours_chosen": (OURS, "auto"),
+    "peer_bf16": (PEER, "bf16"),
 }
+"""Programs, and in which precision they compute."""
+UNTIMED = 2
+"""Steps with the longest texts: see `Order`."""
 CASES: dict[str, Record] = {
-    "full": {"title": "all weights, 16 messages", "method": "full", "batch": 16, "joined": 1},
-    "lora": {"title": "LoRA, 16 messages", "method": "lora", "batch": 16, "joined": 1},
+    "full": {
+        "title": "all weights, 16 messages", "method": "full", "batch": 16, "joined": 1, "most": 128
+    },
+    "lora": {
+        "title": "LoRA, 16 messages", "method": "lora", "batch": 16, "joined": 1, "most": 128
+    },
     "lora-256": {
         "title": "LoRA, 1 × 256 tokens", "method": "lora", "batch": 1, "joined": 20, "most": 256,
     },
@@ -53,7 +67,7 @@ def beside(
         jobs[name] = job = {
             **case,
             "name": f"{cells.folder}-{name}",
-            "steps": 1 + options.steps,  # the first one warms up
+            "steps": UNTIMED + options.steps,
             "threads": options.threads,
             "base": str(base.relative_to(cells.work)),
             "peer": str(peer.relative_to(cells.work)),
@@ -64,8 +78,9 @@ def beside(
     turns = {name: {who: [] for who in CONTESTANTS} for name in CASES}
     for number in range(options.rounds):
         for name, job in jobs.items():
-            for who, module in CONTESTANTS.items():
-                turn = cells.of(f"speed-{name}-{who}-{number + 1}", module, job | {"turn": number})
+            for who, (module, precision) in CONTESTANTS.items():
+                own = {"turn": number, "precision": precision}
+                turn = cells.of(f"speed-{name}-{who}-{number + 1}", module, job | own)
                 turns[name][who].append(turn)
     ceilings = call(
         "benchmarks.ceilings", {"seconds": 0.2 if options.quick else 1.5}, options.threads
@@ -79,8 +94,22 @@ def beside(
     }
 
 
+def speed_of(ticks: list[float], losses: list[float], tokens: list[int]) -> Record:
+    """Return the figures of a turn; `tokens` are without padding."""
+    seconds = [after - before for before, after in pairwise(ticks[UNTIMED - 1 :])]
+    return {
+        "tokens_per_second": sum(tokens[UNTIMED:]) / sum(seconds),
+        "step_seconds": seconds,
+        "losses": losses,
+        "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+    }
+
+
 def summary(turns: dict[str, list[Record]]) -> Record:
-    """Return speed and memory of both, ours over theirs turn by turn, and how losses differ."""
+    """Return speed and memory of all, ours over theirs turn by turn, and how losses differ.
+
+    Of the precisions that are chosen, the peer's is the faster one, in each turn.
+    """
     ours, peer = turns["ours"], turns["peer"]
     speed = {who: [one["tokens_per_second"] for one in turns[who]] for who in turns}
     memory = {who: [one["peak_memory_mib"] for one in turns[who]] for who in turns}
@@ -89,6 +118,11 @@ def summary(turns: dict[str, list[Record]]) -> Record:
         "tokens_per_second": {who: middle(values) for who, values in speed.items()},
         "peak_memory_mib": {who: middle(values) for who, values in memory.items()},
         "speed_ratio": middle(a / b for a, b in zip(speed["ours"], speed["peer"], strict=True)),
+        "chosen": turns["ours_chosen"][0]["choices"]["precision"],
+        "chosen_ratio": middle(
+            a / max(b, c)
+            for a, b, c in zip(speed["ours_chosen"], speed["peer"], speed["peer_bf16"], strict=True)
+        ),
         "memory_ratio": middle(a / b for a, b in zip(memory["ours"], memory["peer"], strict=True)),
         "loss_difference": max(abs(a - b) / max(abs(b), 1e-6) for a, b in pairs),
         "planned_mib": ours[0]["planned_mib"],

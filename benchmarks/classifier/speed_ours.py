@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import resource
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.classifier.cells import answer
-from benchmarks.classifier.speed import ALPHA, RANK, RATES
-from benchmarks.turns import Record, mib
+from benchmarks.classifier.speed import ALPHA, RANK, RATES, speed_of
+from benchmarks.turns import Record
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
 from groundup.data.examples import Example
@@ -42,7 +40,7 @@ def job_of(job: Record) -> InPython:
         "weight_decay": 0.0,
         "threads": job["threads"],
         "device": "cpu",
-        "precision": "fp32",
+        "precision": job.get("precision", "fp32"),
         "eval_every": NEVER,
         "sample_tokens": 0,
     }
@@ -87,7 +85,7 @@ class Clock(Listener):
 
 
 def result(job: Record) -> Record:
-    """Train; return the speed after the first step, the losses and the peak memory."""
+    """Train; return the speed after the untimed steps, the losses and the peak memory."""
     made, clock = job_of(job), Clock()
     choices = choose(made.settings, made.widest, made.rate_share, made.own_process)
     source = made.source(choices.config)
@@ -107,22 +105,11 @@ def result(job: Record) -> Record:
     tokens = [source.rows(step * size, size).n_tokens for step in range(n)]
     return speed_of(clock.ticks, clock.losses, tokens) | {
         "planned_mib": made.plan(choices.config).memory["total"] / MIB,
-        "padding": source.order.padding_share(n * size),
+        "padding": source.order.padding_share(source.n_rows),
         "choices": {
             name: getattr(choices.config, name)
-            for name in ("precision", "allocator", "checkpoint_activations")
+            for name in ("precision", "products", "allocator", "checkpoint_activations")
         },
-    }
-
-
-def speed_of(ticks: list[float], losses: list[float], tokens: list[int]) -> Record:
-    """Return the figures of a turn, whose first step warmed up; `tokens` are without padding."""
-    seconds = [after - before for before, after in pairwise(ticks)]
-    return {
-        "tokens_per_second": sum(tokens[1:]) / sum(seconds),
-        "step_seconds": seconds,
-        "losses": losses,
-        "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
     }
 
 

@@ -54,7 +54,8 @@ def result(job: Record) -> Record:
             theirs = Classification(made.labels, truth["test"][chosen], probabilities[chosen])
             paired = mcnemar(mine.right, theirs.right)
             parts[part][who] = figures(theirs) | {"mcnemar": vars(paired)}
-    return {"parts": parts, "left_out": data.manifest["left_out"], "split": data.split_rule}
+    left_out = {what: found["count"] for what, found in data.manifest["left_out"].items()}
+    return {"parts": parts, "left_out": left_out, "split": data.split_rule}
 
 
 def figures(found: Classification) -> Record:

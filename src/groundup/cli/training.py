@@ -77,11 +77,14 @@ def carry_out(
 def _result(outcome: TrainRun) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from groundup.runs.assistant import read_assistant
     from groundup.runs.classification import read_classification
 
     result = {"run": str(outcome.folder.path), **asdict(outcome.progress)}
     if outcome.progress.finished and (found := read_classification(outcome.folder.classification)):
         result["test"] = asdict(found.test)
+    if outcome.progress.finished and (asked := read_assistant(outcome.folder.assistant)):
+        result["test"] = asked.as_dict()
     return result
 
 
@@ -202,6 +205,12 @@ def make_assistant(request: InstructRequest, as_json: bool) -> None:
 
 def _print_assistant(screen: ConsoleScreen, outcome: TrainRun) -> None:
     """Print how well the finished assistant answers, and commands that may come next."""
+    from groundup.runs.assistant import read_assistant
+    from groundup.runs.assistant_words import summary_lines
+
     path = str(outcome.folder.path)
+    if (found := read_assistant(outcome.folder.assistant)) is not None:
+        for label, text in summary_lines(found):
+            screen.line(label, text)
     print_command(screen.console, "Next", "groundup", "chat", path)
     print_command(screen.console, "", "open", str(outcome.folder.report))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,6 @@ from groundup.base.words import counted
 from groundup.data.examples import Example
 from groundup.data.labelled_folder import LabelledData
 from groundup.data.record_sets import RECORD_SETS, LabelledSet
-from groundup.device.allocator import give_back
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.classify_request import ClassifyRequest
@@ -111,10 +109,7 @@ class ClassifyRun(FromBase[Classifier], ClassifyJob):  # type: ignore[override]
         """Decide about the test texts by the best checkpoint, and write what came of it."""
         cut = self.train_rows.n_cut + self.val_rows.n_cut
         padding = self._padding(folder)
-        # What is judged is the best checkpoint: what has learnt makes room for it.
-        self.__dict__.pop("gpt", None)
-        gc.collect()
-        give_back()
+        self.forget()  # what is judged is the best checkpoint
         judge(folder, self.data, cut, padding, screen)
 
     def is_judged(self, folder: RunFolder) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from functools import cached_property
 
 from groundup.config import GPTConfig
+from groundup.device.allocator import give_back
 from groundup.finetune.request import FinetuneRequest
 from groundup.model import GPT
 from groundup.optim.step import M
@@ -43,6 +45,12 @@ class FromBase(Job[M]):
     def gpt(self) -> GPT:
         """The model that it is made from, as it was."""
         return self.start.model(self.start.config, 0)
+
+    def forget(self) -> None:
+        """Let go of the model, for what judges the run needs the room."""
+        self.__dict__.pop("gpt", None)
+        gc.collect()
+        give_back()
 
     @cached_property
     def base_tokenizer(self) -> Tokenizer:

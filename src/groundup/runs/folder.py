@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "classification.json"
 
     @property
+    def assistant(self) -> Path:
+        """assistant.json: what the test of an assistant showed."""
+        return self.path / "assistant.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints, one folder a step."""
         return self.path / "checkpoints"

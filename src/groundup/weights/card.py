@@ -12,7 +12,7 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.assistant import ASSISTANT
+from groundup.runs.assistant import ASSISTANT, AssistantRecord, read_assistant
 from groundup.runs.classification import Interval, read_classification
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.manifest import MachineTable
@@ -198,14 +198,17 @@ def _results(run: RunRecord, step: int) -> Rows:
 
 
 def _tested(run: RunRecord, step: int) -> Rows:
-    """Return what the test of a classifier showed, where it was of these weights."""
-    record = read_classification(RunFolder(run.path).classification)
+    """Return what the test showed, where it was of these weights."""
+    folder, saved = RunFolder(run.path), run.manifest.saved
+    merged = ", before it was merged with its base" if saved and saved.from_ else ""
+    if (asked := read_assistant(folder.assistant)) and asked.step == step:
+        return _answered(asked, merged)
+    record = read_classification(folder.classification)
     if record is None or record.step != step:
         return []
-    test, saved = record.test, run.manifest.saved
-    before = ", before it was merged with its base" if saved and saved.from_ else ""
+    test = record.test
     rows = [
-        ("Test", counted(test.examples, "text") + before),
+        ("Test", counted(test.examples, "text") + merged),
         ("Test accuracy", _within(test.accuracy, test.accuracy_interval)),
         ("Test macro F1", _within(test.macro_f1, test.macro_f1_interval)),
     ]
@@ -214,6 +217,29 @@ def _tested(run: RunRecord, step: int) -> Rows:
         for one in record.baselines.values()
         if (it := one.figures) is not None
     ]
+    return rows
+
+
+def _answered(record: AssistantRecord, merged: str) -> Rows:
+    """Return how an assistant answered before and after."""
+    asked, rows = record.asked, Rows()
+    for when, one in (("before training", record.before), ("after", record.after)):
+        if one is None:
+            continue
+        rows.append((f"Test loss {when}, nats a token of the replies", f"{one.loss:.4f}"))
+        if one.replies:
+            told, kinds = f"Test, exact match {when}", len(one.replies.kinds)
+            of = counted(asked.questions, "question") + f" of {kinds} kinds" * (kinds > 1)
+            exact = _within(one.replies.exact, one.replies.exact_interval)
+            rows.append((told, f"{exact} of {of}{merged}"))
+            shared = _within(one.replies.token_f1, one.replies.token_f1_interval)
+            rows.append((f"Test, token F1 {when}", shared))
+        if one.ended:
+            share = _within(one.ended.share, one.ended.interval)
+            rows.append((f"Replies that end by themselves {when}", share))
+        if one.bits_per_byte is not None:
+            name = _line(asked.general_text or UNKNOWN)
+            rows.append((f"Bits per byte on {name} {when}", f"{one.bits_per_byte:.4f}"))
     return rows
 
 

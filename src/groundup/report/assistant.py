@@ -1,0 +1,182 @@
+"""The parts of a report about an assistant's test: before and after, by kinds, and side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from groundup.base.words import counted
+from groundup.plan.units import duration
+from groundup.report.charts import IntervalChart, Row
+from groundup.report.figure import chart_figure
+from groundup.report.page import Section, cards, esc, fold, table
+from groundup.runs.assistant import AssistantRecord, ModelFigures, ReplyExample
+from groundup.runs.assistant_words import (
+    before_by_kind,
+    doubts,
+    endings,
+    exact_match,
+    forgetting,
+    left_out,
+    loss,
+    percent,
+    plain,
+    token_f1,
+    worse,
+)
+from groundup.runs.reply_figures import KindFigures
+
+ASSISTANT_STYLE = """
+.cards + p { margin-top:1rem; }
+.beside th:first-child { white-space:normal; overflow-wrap:anywhere; min-width:7rem; }
+.answer { margin:0 0 1.6rem; } .answer p { margin:0 0 .3rem; max-width:none; }
+.answer dl { margin:0; display:grid; grid-template-columns:6.5rem 1fr; gap:.3rem .8rem; }
+.answer dt { color:var(--soft); font-size:.84rem; }
+.answer .sample { margin:0; font-size:.95rem; padding:.4rem .8rem; }
+"""
+OPEN_EXAMPLES = 6
+
+
+def assistant_sections(record: AssistantRecord) -> list[Section]:
+    """Return what there is to say of an assistant's test."""
+    return [
+        Section("test", "Test", _outcome(record)),
+        Section("kinds", "Kinds", _kinds(record)),
+        Section("answers", "Answers", _answers(record)),
+        Section("records", "Records", _records(record)),
+    ]
+
+
+def _outcome(record: AssistantRecord) -> str:
+    """Return the figures in words and beside each other, and what puts them in doubt."""
+    named = (
+        ("", loss(record)),
+        ("Exact match: ", exact_match(record)),
+        ("Token F1: ", token_f1(record)),
+        ("Endings: ", endings(record)),
+        ("Forgetting: ", forgetting(record)),
+    )
+    first, *others = [f"{name}{text}" for name, text in named if text]
+    said = "".join(f"<p>{esc(text)}</p>" for text in others)
+    alerts = "".join(f'<p class="alert">{esc(doubt)}</p>' for doubt in doubts(record))
+    return (
+        f'<p class="verdict">{esc(first)}</p>{cards(_cards(record))}{said}{alerts}{_beside(record)}'
+    )
+
+
+def _cards(record: AssistantRecord) -> Iterator[tuple[str, str, str]]:
+    """Yield what the assistant is worth, each with what it was before."""
+    now, was = record.after, record.before
+    yield "Held-out loss", f"{now.loss:.3f}", f"was {was.loss:.3f}" if was else "nats a token"
+    if now.replies:
+        first = f"was {100 * was.replies.exact:.1f}%" if was and was.replies else ""
+        yield "Exact match", f"{100 * now.replies.exact:.1f}%", first
+    if now.ended:
+        first = f"was {100 * was.ended.share:.1f}%" if was and was.ended else ""
+        yield "Replies that end", f"{100 * now.ended.share:.1f}%", first
+    if now.bits_per_byte is not None:
+        yield "Bits per byte", f"{now.bits_per_byte:.4f}", worse(record).removeprefix(", ")
+
+
+def _beside(record: AssistantRecord) -> str:
+    """Return the figures of both models in one table."""
+    models = [("before", record.before), ("after", record.after)]
+    rows = [[name, *_figures(figures)] for name, figures in models if figures is not None]
+    head = ["", "held-out loss", "exact match", "token F1", "replies that end", "bits per byte"]
+    return table(head, rows, "On the same test, with 95% intervals", "beside")
+
+
+def _figures(one: ModelFigures) -> Iterator[str]:
+    yield f"{one.loss:.4f}"
+    yield percent(one.replies.exact, one.replies.exact_interval) if one.replies else "–"
+    yield plain(one.replies.token_f1, one.replies.token_f1_interval) if one.replies else "–"
+    yield percent(one.ended.share, one.ended.interval) if one.ended else "–"
+    yield "–" if one.bits_per_byte is None else f"{one.bits_per_byte:.4f}"
+
+
+def _kinds(record: AssistantRecord) -> str:
+    """Return the figures of each kind of questions, "" where all are of one."""
+    replies, first = record.after.replies, before_by_kind(record)
+    if replies is None or len(replies.kinds) < 2:
+        return ""
+    rows = [
+        [
+            f"<bdi>{esc(one.kind)}</bdi>",
+            f"{one.questions:,}",
+            *([_exact(first[one.kind])] if one.kind in first else ["–"] * bool(first)),
+            _exact(one),
+            *([f"{first[one.kind].token_f1:.3f}"] if one.kind in first else ["–"] * bool(first)),
+            f"{one.token_f1:.3f}",
+        ]
+        for one in replies.kinds
+    ]
+    figures = [("exact match", "before"), ("exact match", "after")]
+    figures += [("token F1", "before"), ("token F1", "after")]
+    head = [f"{name} {when}" for name, when in figures if first or when == "after"]
+    caption = "By the kind of questions, with 95% intervals"
+    shown = table(["kind", "questions", *head], rows, caption, "beside")
+    return f"{chart_figure(_chart(replies.kinds, first))}{shown}"
+
+
+def _exact(one: KindFigures) -> str:
+    return percent(one.exact, one.exact_interval)
+
+
+def _chart(kinds: tuple[KindFigures, ...], first: dict[str, KindFigures]) -> IntervalChart:
+    rows = []
+    for one in kinds:
+        both = [(first.get(one.kind), "before"), (one, "after")]
+        rows += [
+            Row(
+                name=f"{one.kind}, {when}" if first else one.kind,
+                value=100 * figures.exact,
+                low=100 * figures.exact_interval[0],
+                high=100 * figures.exact_interval[1],
+            )
+            for figures, when in both
+            if figures is not None
+        ]
+    return IntervalChart(title="Exact match by kind", rows=rows, x_label="right replies, %")
+
+
+def _answers(record: AssistantRecord) -> str:
+    """Return questions with what was answered, some in full view and the others folded away."""
+    if not record.examples:
+        return '<p class="none">No question was asked.</p>'
+    said = (
+        f"<p>{counted(len(record.examples), 'test question')}, chosen by hash, whatever the "
+        "replies are like.</p>"
+    )
+    shown = "".join(map(_answer, record.examples[:OPEN_EXAMPLES]))
+    rest = record.examples[OPEN_EXAMPLES:]
+    return said + shown + (fold(f"{len(rest):,} more", "".join(map(_answer, rest))) if rest else "")
+
+
+def _answer(one: ReplyExample) -> str:
+    behind = f", after {counted(one.earlier, 'earlier message')}" if one.earlier else ""
+    parts = [("Question", one.question, True), ("Expected", one.expected, True)]
+    if one.before is not None:
+        parts.append(("Before", one.before, bool(one.before_ended)))
+    parts.append(("After", one.after, one.after_ended))
+    texts = "".join(
+        f"<dt>{name}{'' if ended else ' (cut off)'}</dt>"
+        f'<dd class="sample" dir="auto"><bdi>{esc(text)}</bdi></dd>'
+        for name, text, ended in parts
+    )
+    return (
+        f'<div class="answer"><p><small>{esc(one.where)}{behind}</small></p><dl>{texts}</dl></div>'
+    )
+
+
+def _records(record: AssistantRecord) -> str:
+    """Return how records were divided, what was not used, and what the work took."""
+    facts = [
+        ("Divided", record.split),
+        ("Checkpoint", f"step {record.step:,}: {record.chosen_by}"),
+        ("Left out", left_out(record) or "nothing"),
+    ]
+    if record.padding is not None:
+        facts.append(("Padding", f"{100 * record.padding:.1f}% of the positions computed"))
+    if record.seconds is not None:
+        facts.append(("Training", duration(record.seconds)))
+    rows = [[esc(what), esc(said)] for what, said in facts]
+    return table(["", ""], rows, "What the assistant learnt and was tested on", "words")

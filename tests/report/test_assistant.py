@@ -1,0 +1,97 @@
+"""The report of an assistant shows its test, safely, with and without a model before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from groundup.runs.assistant import write_assistant
+from groundup.runs.folder import RunFolder
+from tests.report.test_report import HOSTILE, Outline, read
+from tests.runs.answered import QUESTION, asked, example, model_figures, record
+
+MakeRun = Callable[..., Path]
+
+
+def answered(run: Path, **changes: object) -> tuple[str, Outline]:
+    write_assistant(RunFolder(run).assistant, record(**changes))
+    return read(run)
+
+
+def test_an_assistant_shows_all_that_was_found(make_run: MakeRun) -> None:
+    page, outline = answered(make_run())
+    for words in (
+        "Held-out loss 3.250 → 0.512 nats",
+        "was 2.5%",
+        "75.0% (59.8% to 85.8%)",
+        "2.0% worse",
+        "sort-words, before",
+        "Exact match by kind",
+        QUESTION,
+        "tasks, test 17",
+        "Before (cut off)",
+        "2 more",
+        "3 repeated records",
+        "3.1% of the positions computed",
+        "in the order of SHA-256",
+    ):
+        assert words in outline.text, words
+    assert page.count("<figure") == 5
+    assert outline.headings[0] == 1
+    assert max(outline.headings) == 3
+
+
+def test_another_run_has_none_of_it(make_run: MakeRun) -> None:
+    page, _ = read(make_run())
+    assert "Held-out loss" not in page
+    assert ".answer" not in page
+
+
+def test_a_damaged_file_is_told_and_the_rest_is_there(make_run: MakeRun) -> None:
+    run = make_run()
+    RunFolder(run).assistant.write_text("{")
+    page, outline = read(run)
+    assert "expected JSON" in outline.text
+    assert "Key figures" in outline.text
+    assert page.count("<figure") == 4
+
+
+def test_what_is_not_known_is_told(make_run: MakeRun) -> None:
+    nothing = replace(model_figures(30, 38, 0.5, None), replies=None, ended=None)
+    page, outline = answered(
+        make_run(),
+        before=None,
+        before_missing="the base is gone",
+        after=nothing,
+        examples=(),
+        asked=asked(unanswered="none was asked for", general_missing="no text"),
+    )
+    for words in (
+        "as it was: the base is gone",
+        "No question was answered: none was asked for",
+        "Not measured: no text",
+        "No question was asked",
+    ):
+        assert words in outline.text, words
+    assert page.count("<figure") == 4
+
+
+def test_hostile_texts_stay_text(make_run: MakeRun) -> None:
+    one = example(where=HOSTILE, question=HOSTILE, expected=HOSTILE, after=HOSTILE, before=HOSTILE)
+    now = model_figures(30, 38, 0.5, 1.0)
+    assert now.replies
+    kinds = tuple(replace(kind, kind=HOSTILE) for kind in now.replies.kinds)
+    page, outline = answered(
+        make_run(),
+        examples=(one,) * 8,
+        after=replace(now, replies=replace(now.replies, kinds=kinds)),
+        asked=asked(general_text=HOSTILE),
+        left_out={HOSTILE: 4},
+        split=HOSTILE,
+        chosen_by=HOSTILE,
+    )
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\x00" not in page
+    assert outline.count("script") == outline.count("img") == 0

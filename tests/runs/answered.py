@@ -1,0 +1,75 @@
+"""An assistant's record, made by hand: 40 questions of two kinds, 1 right before and 30 after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from groundup.evaluate.reply_scores import score_replies
+from groundup.runs.assistant import Asked, AssistantRecord, Ended, ModelFigures, ReplyExample
+from groundup.runs.reply_figures import ReplyFigures
+
+QUESTION = "Sort these words: pear, apple"
+
+
+def replies(right: int, kinds: int = 2) -> ReplyFigures:
+    """Return the figures of 40 replies, of which the first so many are right."""
+    given = ["yes"] * right + ["no"] * (40 - right)
+    return score_replies(["yes"] * 40, given, ["sort-words", "compare"] * 20 if kinds > 1 else None)
+
+
+def model_figures(right: int, ended: int, loss: float, bits: float | None) -> ModelFigures:
+    return ModelFigures(
+        loss=loss,
+        replies=replies(right),
+        ended=Ended(ended=ended, replies=40, share=ended / 40, interval=(0.1, 0.95)),
+        bits_per_byte=bits,
+        general_tokens=0 if bits is None else 65_536,
+    )
+
+
+def asked(**changes: Any) -> Asked:
+    values: dict[str, Any] = {
+        "dialogues": 50,
+        "loss_dialogues": 50,
+        "loss_tokens": 612,
+        "questions": 40,
+        "no_room": 2,
+        "max_tokens": 64,
+        "expected_words": 2.0,
+        "general_text": "the validation part of factbook",
+    }
+    return Asked(**(values | changes))
+
+
+def example(**changes: Any) -> ReplyExample:
+    values: dict[str, Any] = {
+        "where": "tasks, test 17",
+        "earlier": 0,
+        "question": QUESTION,
+        "expected": "apple, pear",
+        "after": "apple, pear",
+        "after_ended": True,
+        "before": "Sort these words.\nSort",
+        "before_ended": False,
+    }
+    return ReplyExample(**(values | changes))
+
+
+def record(**changes: Any) -> AssistantRecord:
+    values: dict[str, Any] = {
+        "step": 300,
+        "chosen_by": "lowest loss on the validation dialogues",
+        "split": "in the order of SHA-256 of seed and question",
+        "asked": asked(),
+        "after": model_figures(30, 38, 0.512, 1.02),
+        "before": model_figures(1, 3, 3.25, 1.0),
+        "examples": (example(),) * 8,
+        "left_out": {"repeated records (the first stays)": 3, "others": 0},
+        "cut": 5,
+        "lost": 120,
+        "straddling": 4,
+        "max_length": 256,
+        "padding": 0.031,
+        "seconds": 93.0,
+    }
+    return AssistantRecord(**(values | changes))
