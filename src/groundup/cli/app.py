@@ -85,7 +85,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(cls=Verbs, help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
-finetune_app = typer.Typer(cls=Verbs, help="Fine-tune a model: make it a classifier of texts.")
+finetune_app = typer.Typer(
+    cls=Verbs, help="Fine-tune a model: a classifier of texts, or an assistant."
+)
 app.add_typer(finetune_app, name="finetune")
 
 # What a wrong verb, flag or value raises; typer exports only its descendants.

@@ -88,7 +88,9 @@ class ChatRun(FromBase[GPT], ChatJob):
             names = " and ".join(CHATML_TOKENS)
             screen.decided("Template", f"ours (ChatML), with new tokens {names}; the base has none")
         else:
-            screen.decided("Template", f"that of {self.request.base}")
+            there = RunFolder(self.request.base).exists()
+            whose = self.request.base if there else "the run itself"
+            screen.decided("Template", f"that of {whose}")
         self.tell_losses(screen)
 
     def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:

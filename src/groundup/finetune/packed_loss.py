@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from groundup.data.batch import IGNORED
-from groundup.evaluate.loss import LOGITS_AT_ONCE
+from groundup.evaluate.loss import loss_sum
 from groundup.finetune.packing import PackedRows, attention_within
 from groundup.generate.replies import DialogueIds
 from groundup.model import GPT, evaluation_mode
-from groundup.optim.fused_loss import token_losses
 
 TOKENS_AT_ONCE = 4096
 """Tokens that go through the model together, at least those of one row."""
@@ -47,11 +46,7 @@ def packed_loss(
             )
             counts = targets != IGNORED
             hidden = model.hidden_states(tokens, attention_within(positions))[counts]
-            losses = token_losses(
-                hidden, model.lm_head.weight, targets[counts], model.config.logit_softcap,
-                LOGITS_AT_ONCE,
-            )  # fmt: skip
-            sums.append(float(losses.cpu().double().sum()))
-            n_targets += len(losses)
+            sums.append(float(loss_sum(model, hidden, targets[counts])))
+            n_targets += len(hidden)
             between()
     return math.fsum(sums) / max(1, n_targets), n_targets

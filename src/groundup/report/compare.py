@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
-from groundup.runs.assistant import OF_PAIRS, objective_of
+from groundup.runs.assistant import OF_PAIRS, SFT, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
@@ -161,6 +161,8 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
             f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
             "are of different things, and do not compare."
         ]
+    if kinds <= {SFT, *OF_PAIRS}:
+        return _notes_of_assistants(differ)
     if not differ("fingerprint"):
         return []
     if kinds == {CLASSIFIER}:
@@ -174,6 +176,18 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
         "These runs cut their text into different tokens: losses per token do not compare. "
         "Compare bits per byte."
     ]
+
+
+def _notes_of_assistants(differ: Callable[..., bool]) -> list[str]:
+    """Say why losses per token of the replies do not compare, if they do not."""
+    if differ("fingerprint"):
+        return ["These assistants learnt from different records: their losses do not compare."]
+    if differ("tokenizer_fingerprint", "val_tokens", "val_documents"):
+        return [
+            "These assistants read the dialogues that validate them as different tokens (by their "
+            "tokenizer, chat template or max_length): their losses do not compare."
+        ]
+    return []
 
 
 def _outcome_table(comparison: Comparison) -> str:
@@ -199,12 +213,14 @@ def _outcome_table(comparison: Comparison) -> str:
 
 def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
     """Return validation curves over tokens and over time; in bits per byte where losses differ."""
-    per = "text" if records[0].manifest.kind == CLASSIFIER else "token"
-    per = "pair" if objective_of(records[0].manifest) in OF_PAIRS else per
-    key, unit = ("val_loss", f"nats per {per}") if same_losses else ("val_bits_per_byte", "bits")
+    key, unit = (
+        ("val_loss", f"nats per {records[0].loss_unit}")
+        if same_losses
+        else ("val_bits_per_byte", "bits")
+    )
     what = "Validation loss" if same_losses else "Bits per byte"
     without = [n for run, n in zip(records, names, strict=True) if not run.points(key)]
-    if not same_losses and len(without) == len(records):  # they are classifiers
+    if not same_losses and len(without) == len(records):  # of classifiers, of assistants
         return '<p class="none">Their losses do not compare, and bits per byte they have none.</p>'
     remark = f"No {what.lower()}: {', '.join(without)}." if without else ""
     charts = []

@@ -14,7 +14,7 @@ from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.report.points import smooth, spread
-from groundup.runs.assistant import DPO, OF_PAIRS, objective_of
+from groundup.runs.assistant import ASSISTANT, DPO, OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
@@ -33,7 +33,7 @@ def header(run: RunRecord) -> str:
             f'<progress max="{run.steps}" value="{run.step}" aria-label="{steps}"></progress>'
         )
     named = ", ".join(map(str, run.manifest.data.sources or []))
-    what = "A GPT"
+    what = "An assistant: a GPT" if run.manifest.kind == ASSISTANT else "A GPT"
     if (labels := _labels(run)) is not None:
         what = f"A classifier ({esc(', '.join(labels))}): a GPT"
     return (
@@ -74,7 +74,7 @@ def key_figures(run: RunRecord) -> str:
     when = "at the end" if final is run.last_event else "at its best"
     if "val_perplexity" in final:
         perplexity = figure(number(final["val_perplexity"]))
-        facts.append(("Perplexity", perplexity, f"per token, {when}"))
+        facts.append(("Perplexity", perplexity, f"per {run.loss_unit}, {when}"))
     if "val_bits_per_byte" in final:
         bits = figure(number(final["val_bits_per_byte"]))
         facts.append(("Bits per byte", bits, f"of validation text, {when}"))
@@ -136,9 +136,10 @@ def curves(run: RunRecord) -> str:
     """Return the charts of a run over its steps."""
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
-    unit, target = ("token", "next token") if _labels(run) is None else ("text", "true label")
+    unit = run.loss_unit
+    target = f"next {unit}" if _labels(run) is None else "true label"
     if objective_of(run.manifest) in OF_PAIRS:
-        unit, target = "pair", "reply that was chosen"
+        target = "reply that was chosen"
     loss = Chart(
         title="Loss",
         series=loss_series(run),

@@ -5,14 +5,14 @@ An assistant is a GPT that answers in the turns of a chat template.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError
 from groundup.base.files import read_json, write_json
 from groundup.runs.classification import Interval
-from groundup.runs.manifest import Manifest
+from groundup.runs.manifest import JobTable, Manifest
 from groundup.runs.reply_figures import ReplyFigures
 from groundup.runs.typed_json import from_json
 
@@ -162,3 +162,13 @@ def objective_of(manifest: Manifest) -> str | None:
     if manifest.kind != ASSISTANT:
         return None
     return str(((manifest.job and manifest.job.settings) or {}).get("objective", SFT))
+
+
+def job_of_whole(manifest: Manifest) -> JobTable | None:
+    """Return [job] of a run that is made of another one, with all of its weights in it.
+
+    An assistant stays one: its losses are of replies. None where it is no more than a GPT.
+    """
+    if manifest.job is None or not (manifest.extra or manifest.kind == ASSISTANT):
+        return None
+    return replace(manifest.job, tensors=manifest.extra or None)

@@ -12,12 +12,17 @@ from groundup.config import GPTConfig
 from groundup.plan import count_parameters
 from groundup.plan.units import duration
 from groundup.runs import RunFolder
-from groundup.runs.assistant import OF_PAIRS, AssistantRecord, objective_of, read_assistant
+from groundup.runs.assistant import (
+    ASSISTANT,
+    AssistantRecord,
+    read_assistant,
+)
 from groundup.runs.classification import Interval, read_classification
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.manifest import MachineTable
 from groundup.runs.record import RunRecord, number, read_run
 from groundup.weights.pretrained import Exported
+from groundup.weights.sampling_settings import stop_ids
 
 UNKNOWN = "unknown"
 LOADED = """```python
@@ -62,13 +67,17 @@ def model_card(folder: RunFolder, model: Exported, step: int, licence: str | Non
     """
     run = read_run(folder.path)
     sections, source = _sections(run, step), run.manifest.source
-    task, use, decides = "text-generation", ASK if model.chat_template else CONTINUE, ""
+    task, use, does = "text-generation", CONTINUE, ""
+    if model.chat_template:
+        use = f"{_turns(model)}\n\n{ASK}"
+    if run.manifest.kind == ASSISTANT:
+        does = f" It was tuned to answer{_tuned(run)}."
     if model.head is not None:
         task, use = "text-classification", DECIDE
-        decides = f" It decides about texts: {_line(', '.join(model.head.table.labels))}."
+        does = f" It decides about texts: {_line(', '.join(model.head.table.labels))}."
     parts = [
         _front_matter(licence or _line((source and source.licence) or UNKNOWN), task),
-        f"# {model.name}\n\n{_summary(model.config, run)}{decides}",
+        f"# {model.name}\n\n{_summary(model.config, run)}{does}",
         *(f"## {title}\n\n{_list(rows)}" for title, rows in sections if rows),
         f"## How to use it\n\n{use}",
         f"## Licence\n\n{_licence(run, licence)}",
@@ -92,6 +101,33 @@ def _summary(config: GPTConfig, run: RunRecord) -> str:
         f"tokens and a vocabulary of {config.vocab_size:,}. "
         f"{'Converted' if run.manifest.source else 'Trained'} with groundup."
     )
+
+
+def _tuned(run: RunRecord) -> str:
+    """Say on what an assistant has learnt to answer, and what of it has learnt."""
+    made = run.manifest
+    if made.source:  # an adapter of somebody else's, on an assistant of ours
+        return ""
+    how = ""  # as of quantised runs, which do not tell
+    if made.adapter is not None:
+        how = f"by adapters ({made.adapter.method} of rank {made.adapter.rank})"
+    elif made.saved:
+        how = "by adapters that were merged with it"
+    elif made.train:
+        how = "by all of its weights"
+    data = made.data
+    named = _line(", ".join(map(str, data.sources or [])))
+    on = f"on {counted(data.train_documents or 0, 'record')} of {named}" if named else ""
+    return "".join(f", {part}" for part in (on, how) if part)
+
+
+def _turns(model: Exported) -> str:
+    """Say how one talks with a model that has a chat template."""
+    names = {token: name for name, token in model.tokenizer.added_tokens.items()}
+    ends = [names[n] for n in stop_ids(model.tokenizer, model.generation) if n in names]
+    quoted = " or ".join(f"`{_line(end).replace('`', '')}`" for end in ends)
+    stops = f"; it ends what it writes by {quoted}" if ends else ""
+    return f"It takes messages in the form of its chat template, `chat_template.jinja`{stops}."
 
 
 Rows = list[tuple[str, str]]
@@ -120,28 +156,37 @@ def _line(text: object) -> str:
 
 def _data(run: RunRecord) -> Rows:
     data = run.manifest.data
-    rows = [("Texts", ", ".join(map(str, data.sources or [])))]
+    is_assistant = run.manifest.kind == ASSISTANT
+    what, one = ("Records", "record") if is_assistant else ("Texts", "text")
+    rows = [(what, ", ".join(map(str, data.sources or [])))]
     for label, tokens, size, texts in (
-        ("Training text", data.train_tokens, data.train_bytes, data.train_documents),
-        ("Validation text", data.val_tokens, data.val_bytes, data.val_documents),
+        ("Training", data.train_tokens, data.train_bytes, data.train_documents),
+        ("Validation", data.val_tokens, data.val_bytes, data.val_documents),
     ):
         if tokens is not None:
-            other = counted(texts or 0, "text") if size is None else f"{size:,} bytes"
-            rows.append((label, f"{tokens:,} tokens, {other}"))
+            other = counted(texts or 0, one) if size is None else f"{size:,} bytes"
+            rows.append(
+                (
+                    f"{label} {what.lower()}" if is_assistant else f"{label} text",
+                    f"{tokens:,} tokens, {other}",
+                )
+            )
+    if mixed := _settings(run).get("mix_text"):
+        share = number(_settings(run).get("mix_share"))
+        rows.append(("Text learnt beside them", f"{_line(mixed)}, {share:.0%} of what counts"))
     rows.append(("Split", data.split_rule or ""))
     return [row for row in rows if row[1]]
 
 
 def _results(run: RunRecord, step: int) -> Rows:
     """Return the losses of the weights, on the whole validation text where that was measured."""
-    unit = "text" if run.manifest.kind == CLASSIFIER else "token"
-    unit = "pair" if objective_of(run.manifest) in OF_PAIRS else unit
     labels = {
-        "val_loss": f"Validation loss, nats a {unit}",
+        "val_loss": f"Validation loss, nats a {run.loss_unit}",
         "val_pair_accuracy": "Validation pairs of which the chosen reply is preferred",
         "val_accuracy": "Validation accuracy",
         "val_macro_f1": "Validation macro F1",
-        "val_perplexity": "Validation perplexity",
+        "val_perplexity": "Validation perplexity"
+        + " of replies" * (run.manifest.kind == ASSISTANT),
         "val_bits_per_byte": "Validation bits per byte",
     }
     is_end = run.last_event.get("step") == step and "val_loss" in run.last_event
@@ -217,17 +262,23 @@ def _training(run: RunRecord, step: int) -> Rows:
     sequences = int(train.get("batch_size", 0)) * int(train.get("accumulation", 1))
     if run.manifest.kind == CLASSIFIER:  # whose texts differ in length
         sequences = 0
+    length = _settings(run).get("row_length", config.context_length)
     rows = [
         ("Steps", f"{step:,}" + (f" of a run of {run.step:,}" if run.step > step else "")),
         ("Tokens seen", f"{tokens:,}" if tokens else ""),
         ("Peak learning rate", f"{rate:.4g}, schedule {train.get('schedule', UNKNOWN)}"),
-        ("Tokens a step", f"{sequences * config.context_length:,}" if sequences else ""),
+        ("Tokens a step", f"{sequences * length:,}" if sequences else ""),
         ("Number format", str(train.get("precision", ""))),
         ("Hardware", _hardware(run.manifest.machine or MachineTable())),
         ("Time", duration(row["seconds"]) if row.get("seconds") else ""),
         ("Software", ", ".join(f"{k} {v}" for k, v in (run.manifest.versions or {}).items())),
     ]
     return [row for row in rows if row[1]]
+
+
+def _settings(run: RunRecord) -> dict[str, Any]:
+    """Return the settings of the job itself."""
+    return (run.manifest.job and run.manifest.job.settings) or {}
 
 
 def _hardware(machine: MachineTable) -> str:
