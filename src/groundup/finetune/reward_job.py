@@ -35,10 +35,6 @@ from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.records import Between
 
-RATE_SHARE = 0.1
-"""Of the rate at which a model learns from replies of others. DeepSeekMath took a 50th (Shao et
-al., 2024: 1e-6 after 5e-5); what suits a small model was not measured."""
-
 
 @dataclass(frozen=True)
 class Found:

@@ -7,7 +7,7 @@ from typing import Any
 from groundup.base.errors import RunError
 from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.reward_job import RATE_SHARE, RewardJob
+from groundup.finetune.reward_job import RewardJob
 from groundup.finetune.reward_settings import RewardSettings
 from groundup.model import GPT
 from groundup.runs import RunFolder
@@ -23,11 +23,6 @@ class RewardRun(RewardJob, InstructRun):
         super().__init__(request)
         assert isinstance(request.instruct, RewardSettings), "it has a reward"
         self.asked = request.instruct
-
-    @property
-    def rate_share(self) -> float:  # type: ignore[override]
-        """Less than from replies of others."""
-        return self.start.rate_share * RATE_SHARE
 
     def reference(self, model: GPT, choices: Choices) -> GPT:
         """Return the model as it is before it learns; all weights of it are those of the base."""
