@@ -112,7 +112,8 @@ class RewardStep(Step[GPT]):
             seeds=seeds.flatten().tolist(),
             tuned=False,
         )
-        # Autocast remembers the narrow weights, of which these have no gradient.
+        # Autocast of older PyTorch gives the weights narrowed here, which have no gradient, to the
+        # passes after it (2.13 does not).
         torch.clear_autocast_cache()
         return [replies[begin : begin + group] for begin in range(0, len(replies), group)]
 
