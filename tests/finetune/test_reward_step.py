@@ -167,7 +167,7 @@ def test_a_group_of_equal_rewards_adds_exactly_nothing(reward: float, tied: bool
     seeds = torch.arange(10).view(2, 5)
     loss, n = step(torch.tensor([0, 2]), seeds)
     assert n == 10
-    assert float(loss) == pytest.approx(10 * (1 - reward))
+    assert loss.item() == pytest.approx(10 * (1 - reward))
     found = gradients(gpt, loss)
     assert found.keys() == dict(gpt.named_parameters()).keys()
     assert not any(gradient.any() for gradient in found.values())
@@ -188,7 +188,7 @@ def test_the_gradient_is_the_same_however_a_batch_is_split(tied: bool, kl: float
         for part in parts:
             loss, n = step(numbers[part], seeds[part])
             loss.backward()
-            sums, n_in_all = sums + float(loss), n_in_all + int(n)
+            sums, n_in_all = sums + loss.item(), n_in_all + int(n)
         named = gpt.named_parameters()
         return sums / n_in_all, {n: p.grad / n_in_all for n, p in named if p.grad is not None}
 
