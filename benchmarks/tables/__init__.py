@@ -8,6 +8,7 @@ from benchmarks.tables import (
     finetuning,
     generation,
     gpu,
+    instructing,
     recipe,
     safety,
     speedrun,
@@ -31,4 +32,5 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_sms": finetuning.sms,
     "finetuning_mail": finetuning.mail,
     "finetuning_speed": finetuning.speed,
+    "instructing_reward": instructing.reward,
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError
-from groundup.config import parameter_shapes
+from groundup.config import build, parameter_shapes
 from groundup.config.adaptation import FULL, LORA
 from groundup.data import read_documents
 from groundup.data.dialogue_folder import DialogueData, open_dialogues
@@ -15,6 +16,7 @@ from groundup.data.dialogues import prepare_dialogues
 from groundup.data.record_sets import INSTRUCT
 from groundup.data.tokens import MANIFEST
 from groundup.finetune.request import FinetuneRequest, recorded
+from groundup.finetune.reward_settings import GRPO, RewardSettings
 from groundup.finetune.settings import InstructSettings
 from groundup.runs import RunFolder
 from groundup.runs.assistant import ASSISTANT
@@ -87,10 +89,16 @@ def default_method(base: Path, own: RunFolder) -> tuple[str, str]:
     return FULL, "all weights learn"
 
 
+def settings_of(table: Mapping[str, Any]) -> InstructSettings:
+    """Return the settings of an assistant that a table says, of the kind of its objective."""
+    kind = RewardSettings if table.get("objective") == GRPO else InstructSettings
+    return build(kind, table)
+
+
 def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:
     """Return the request that the run in `folder` began with, with some fields changed."""
     words = recorded(folder, ASSISTANT)
-    own = InstructSettings(**words.pop("own"))
+    own = settings_of(words.pop("own"))
     job = folder.read().job
     kept = Path(((job and job.settings) or {}).get(MIX_FOLDER, ""))
     mix = kept if own.mix_text and (kept / MANIFEST).is_file() else None

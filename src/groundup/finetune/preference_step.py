@@ -26,18 +26,34 @@ def log_probs(
 ) -> Float[Tensor, " N"]:
     """Return the log-probability (nats) of each row's targets that count, summed; 0 without any.
 
+    Sums are those of `token_log_probs`.
+    """
+    return token_log_probs(gpt, tokens, targets, head, chunk_values).sum(dim=1)
+
+
+def token_log_probs(
+    gpt: GPT,
+    tokens: Int[Tensor, "N T"],
+    targets: Int[Tensor, "N T"],
+    head: Callable[[], Tensor] | None = None,
+    chunk_values: int = 0,
+    temperature: float = 1.0,
+) -> Float[Tensor, "N T"]:
+    """Return the log-probability (nats) of each target that counts, and 0 of the others.
+
     Only these places meet the head, and at most `chunk_values` logits are in memory at a time.
-    Sums are in fp64, since their differences are what is learnt from (in fp32 on `mps`, which has
-    no fp64). `head` returns what stands in for the model's own; it is asked after the hidden states
-    are there, as a `TiedGradient` must be.
+    Numbers are in fp64, since differences of sums are what is learnt from (in fp32 on `mps`, which
+    has no fp64). `head` returns what stands in for the model's own; it is asked after the hidden
+    states are there, as a `TiedGradient` must be. `temperature` divides the logits.
     """
     counts = targets != IGNORED
-    hidden = gpt.hidden_states(tokens)[counts]  # (M, D)
+    hidden = gpt.hidden_states(tokens)[counts] / temperature  # (M, D)
     weight = gpt.lm_head.weight if head is None else head()
-    losses = token_losses(hidden, weight, targets[counts], gpt.config.logit_softcap, chunk_values)
+    softcap = gpt.config.logit_softcap / temperature  # c/t tanh((x/t) / (c/t)) = c tanh(x/c) / t
+    losses = token_losses(hidden, weight, targets[counts], softcap, chunk_values)
     number = torch.float32 if tokens.device.type == "mps" else torch.float64
     of_places = torch.zeros(counts.shape, dtype=number, device=tokens.device)
-    return -of_places.masked_scatter(counts, losses.to(number)).sum(dim=1)
+    return -of_places.masked_scatter(counts, losses.to(number))
 
 
 class PreferenceStep(Step[GPT]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from groundup.base.errors import UsageError
 from groundup.generate.generate import generate_tokens
 from groundup.generate.sampling import SamplingConfig
@@ -75,7 +77,7 @@ def write_replies(
     if max_tokens < 1 or batch_tokens < 1:
         given = f"max_tokens = {max_tokens}, batch_tokens = {batch_tokens}"
         raise UsageError(f"{given}: expected 1 or more of both")
-    prompts = _prompts(tokenizer, template, questions, examples, name)
+    prompts = encode_questions(tokenizer, template, questions, examples, name)
     context = model.config.context_length
     for n, prompt in enumerate(prompts):
         if len(prompt) >= context:
@@ -84,25 +86,61 @@ def write_replies(
                 f"{len(examples)} examples before it, and the model sees {context:,}; shorten it, "
                 "give fewer examples or leave it out"
             )
-    room = [min(max_tokens, context - len(prompt)) for prompt in prompts]
-    ends = frozenset(stop_tokens) | frozenset(template.turn_ends(tokenizer) if prompts else ())
+    return continue_prompts(
+        model,
+        tokenizer,
+        prompts,
+        max_tokens=max_tokens,
+        ends=[*stop_tokens, *(template.turn_ends(tokenizer) if prompts else ())],
+        batch_tokens=batch_tokens,
+        progress=progress,
+    )
+
+
+def continue_prompts(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    ends: Sequence[int] = (),
+    temperature: float = 0.0,
+    seeds: Sequence[int] | None = None,
+    tuned: bool = True,
+    batch_tokens: int = TOKENS_AT_ONCE,
+    progress: OnProgress = silent,
+) -> list[Reply]:
+    """Return what the model writes behind each prompt of tokens, in their order.
+
+    It ends as a reply of `write_replies` does; `ends` are what ends it beside the end of text. Each
+    prompt has fewer tokens than the model sees. At a `temperature` above 0, prompt i draws from a
+    generator of its own, with the seed `seeds[i]`: it gets the same whatever stands beside it, but
+    for draws that rounding decides. `tuned` is that of `generate_tokens`.
+    """
+    room = [min(max_tokens, model.config.context_length - len(prompt)) for prompt in prompts]
+    sampling = SamplingConfig(max_tokens=max(room, default=0), temperature=temperature)
     found: dict[int, Reply] = {}
     for batch in _batches([len(p) + r for p, r in zip(prompts, room, strict=True)], batch_tokens):
-        writers = [_Writer(tokenizer, prompts[i], room[i], ends) for i in batch]
-        for n_done in _write(model, tokenizer, writers):
+        writers = [_Writer(tokenizer, prompts[i], room[i], frozenset(ends)) for i in batch]
+        own = None if seeds is None else [torch.Generator().manual_seed(seeds[i]) for i in batch]
+        for n_done in _write(model, tokenizer, writers, sampling, own, tuned):
             progress(len(found) + n_done, len(prompts))
         found |= {i: writer.reply() for i, writer in zip(batch, writers, strict=True)}
     return [found[i] for i in range(len(prompts))]
 
 
-def _prompts(
+def encode_questions(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     questions: Sequence[Dialogue],
-    examples: Sequence[Dialogue],
-    name: Name,
+    examples: Sequence[Dialogue] = (),
+    name: Name = numbered,
 ) -> list[list[int]]:
-    """Return the ids of each question behind the examples, up to where the reply begins."""
+    """Return the ids of each question behind the examples, up to where the reply begins.
+
+    Raises `UsageError`, with what `name` calls the question, for one that does not end with a
+    message of the user or that the template refuses.
+    """
     for n, example in enumerate(examples):
         if not example or example[-1]["role"] != "assistant":
             raise UsageError(f"example {n + 1}: it does not end with a reply; give one")
@@ -135,7 +173,7 @@ class _Writer:
     """One reply as it is written."""
 
     def __init__(
-        self, tokenizer: Tokenizer, prompt: list[int], room: int, stops: frozenset[int]
+        self, tokenizer: Tokenizer, prompt: Sequence[int], room: int, stops: frozenset[int]
     ) -> None:
         self.prompt = prompt
         self.room = room
@@ -160,14 +198,23 @@ class _Writer:
         return Reply(self.text + self.stream.finish(), tuple(self.ids), self.ended)
 
 
-def _write(model: GPT, tokenizer: Tokenizer, writers: Sequence[_Writer]) -> Iterator[int]:
+def _write(
+    model: GPT,
+    tokenizer: Tokenizer,
+    writers: Sequence[_Writer],
+    sampling: SamplingConfig,
+    random: Sequence[torch.Generator] | None,
+    tuned: bool,
+) -> Iterator[int]:
     """Write a batch of replies; yield how many are done, each time that there are more."""
     steps = generate_tokens(
         model,
         [writer.prompt for writer in writers],
-        SamplingConfig(max_tokens=max(writer.room for writer in writers), temperature=0.0),
+        sampling,
         ended=lambda row: writers[row].is_done,
         vocab_size=tokenizer.vocab_size,
+        random=random,
+        tuned=tuned,
     )
     told = 0
     for step in steps:

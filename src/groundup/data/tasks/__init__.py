@@ -2,7 +2,7 @@
 
 from groundup.data.tasks.checker import CASE_MATTERS, is_right, normalised
 from groundup.data.tasks.draws import TEST, TRAIN
-from groundup.data.tasks.generator import PER_KIND, Task, make_tasks, task_records
+from groundup.data.tasks.generator import PER_KIND, Task, make_tasks, named_kinds, task_records
 from groundup.data.tasks.kinds import KINDS, Kind
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Task",
     "is_right",
     "make_tasks",
+    "named_kinds",
     "normalised",
     "task_records",
 ]

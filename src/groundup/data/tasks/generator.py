@@ -6,6 +6,7 @@ twice, and no answer makes up more than `MOST_OF_ONE_ANSWER` of a kind's tasks i
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,13 @@ def _task(kind: str, form: Form, turn: int, draws: Draws) -> Task:
         template=f"{template} {filled.shape}".strip(),
         values=tuple(draws.values),
     )
+
+
+@functools.cache
+def named_kinds() -> dict[str, str]:
+    """Return the kind of each question of the named records `tasks`."""
+    made = [task for split, n in PER_KIND.items() for task in make_tasks(split, n)]
+    return {task.question: task.kind for task in made}
 
 
 def task_records() -> Records:

@@ -1,0 +1,1 @@
+"""What `benchmarks.instructing` measures: each suite with its cells."""
