@@ -168,7 +168,7 @@ def test_less_learns_in_less_memory_and_with_less_work() -> None:
     assert saved == 3 * 4 * learning, "what learns and its moments, nothing of the base"
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp32", 0.27), ("bf16", 0.6)])
+@pytest.mark.parametrize(("precision", "share"), [("fp32", 0.15), ("bf16", 0.5)])
 def test_the_heap_s_holes_are_counted_where_freed_memory_is_kept(
     precision: str, share: float
 ) -> None:

@@ -37,12 +37,11 @@ READ_AT_ONCE = 4096
 """Places that are read at once without a gradient (`groundup.finetune.text_classifier`)."""
 TOKENIZER = 1024
 """Bytes of a token in a tokenizer at work (measured: 50 MiB for the 49,152 of SmolLM2)."""
-HEAP_SHARE = {4: 0.27, 2: 0.6}
+HEAP_SHARE = {4: 0.15, 2: 0.5}
 """Of the activations, by the bytes of a number in a product: what glibc's heap takes beyond what is
-held in it, as holes between blocks that are kept are too small for the next (measured after two
-steps, SmolLM2's blocks: fp32, 12 of them, 0.27, 6 of them 0.29 to 0.34; bf16, 6 of them, 0.51 full,
-0.54 LoRA, 0.65 DoRA; all 30 with LoRA, 16 texts of 262 tokens, 0.70). Too little where only the
-last block learns: of 6, 16 texts at once, about 0.8. Nothing of it where large blocks go back."""
+held in it, as holes between blocks that are kept are too small for the next (measured on SmolLM2 in
+three steps: fp32, LoRA and DoRA 0.10, full 0.17; bf16, LoRA 0.47 and 0.48, full 0.71; docs/plan.md
+has the cases). Nothing of it where large blocks go back."""
 READING = "reading of texts"
 N_POOLINGS = 2
 """A text's vector is kept by every pooling until one is chosen."""
