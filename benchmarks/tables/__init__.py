@@ -32,5 +32,6 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_sms": finetuning.sms,
     "finetuning_mail": finetuning.mail,
     "finetuning_speed": finetuning.speed,
+    "instructing_answers": instructing.answers,
     "instructing_reward": instructing.reward,
 }

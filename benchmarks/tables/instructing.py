@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
+from benchmarks.assistant.answers import FORGETTING
 from benchmarks.assistant.reward import WAYS
 from benchmarks.tables.finetuning import short
 from benchmarks.turns import Record
+
+
+def answers(result: Record) -> str:
+    """Return how a model answers as it is, behind examples, and after each way to learn."""
+    setting, shown = result["setting"], result["shown"]
+    kinds = list(next(iter(shown.values()))["kinds"])
+    rows = {f"{shots}-shot": found for shots, found in shown.items()}
+    columns = [("as it is" if name == "0-shot" else name, one) for name, one in rows.items()]
+    for way, seeds in result["rows"].items():
+        columns += [(f"{way}, seed {one['seed']}", _taught(one)) for one in seeds]
+    lines = [
+        "### Short questions, answered",
+        "",
+        f"{short(result)} SmolLM2-135M-Instruct on the test of the named records `tasks`: exact "
+        f"match, greedy replies; examples are of the question's own kind. {setting['minutes']:g} "
+        "minutes of learning each, as `groundup finetune instruct` does it; judging takes some "
+        "more.",
+        "",
+        "| | exact match | ended by themselves | bits a byte of general text | "
+        + " | ".join(kinds)
+        + " |",
+        "|---|---|---|---|" + "---|" * len(kinds),
+    ]
+    for name, one in columns:
+        of_kinds = [f"{one['kinds'][kind]:.0%}" for kind in kinds]
+        lines.append(
+            f"| {name} | {_share(one['exact'], one['exact_interval'])} | {one['ended']:.1%} | "
+            f"{one.get('bits', '')} | {' | '.join(of_kinds)} |"
+        )
+    best = result["ways"]["lora"]
+    reached = "reached" if best["exact"] >= setting["bar"] else "missed"
+    kept = "held" if best["forgotten"] <= FORGETTING else "missed"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"With adapters {_share(best['exact'], best['interval'])} in the mean: the bar of "
+            f"{setting['bar']:.0%} is {reached}; a byte of general text costs "
+            f"{best['forgotten']:+.1%}: at most {FORGETTING:.0%} is {kept}.",
+        ]
+    )
+
+
+def _taught(one: Record) -> Record:
+    """Return the figures of an assistant as those of a model that was shown examples."""
+    before, after = one["before"], one["after"]
+    replies = after["replies"]
+    return {
+        "exact": replies["exact"],
+        "exact_interval": replies["exact_interval"],
+        "kinds": {kind["kind"]: kind["exact"] for kind in replies["kinds"]},
+        "ended": after["ended"]["share"],
+        "bits": f"{before['bits_per_byte']:.3f} to {after['bits_per_byte']:.3f}",
+    }
 
 
 def reward(result: Record) -> str:
