@@ -307,7 +307,7 @@ def test_two_processes_share_it(folder: Path) -> None:
 @pytest.mark.parametrize("objective", ["dpo", "orpo"])
 def test_the_test_s_pairs_are_compared_before_and_after(folder: Path, objective: str) -> None:
     (folder / "text.txt").write_text("A text that has nothing to do with it. " * 60)
-    own = {"objective": objective, "general_text": str(folder / "text.txt")}
+    own: dict[str, Any] = {"objective": objective, "general_text": str(folder / "text.txt")}
     done = train(folder / "run", **own)
     record, job = read_assistant(done.folder.assistant), job_of(folder / "run", **own)
     assert record is not None
