@@ -158,8 +158,8 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     kinds = {objective_of(run.manifest) or run.manifest.kind for run in runs}
     if len(kinds) > 1:
         return [
-            f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
-            "are of different things, and do not compare."
+            f"These runs are trainings of several kinds ({_named(kinds)}): their losses are of "
+            "different things, and do not compare."
         ]
     if kinds <= {SFT, GRPO, *OF_PAIRS}:
         return _notes_of_assistants(differ)
@@ -176,6 +176,12 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
         "These runs cut their text into different tokens: losses per token do not compare. "
         "Compare bits per byte."
     ]
+
+
+def _named(kinds: set[str]) -> str:
+    """Return kinds in words, those of assistants by their objective."""
+    of_assistants = (SFT, GRPO, *OF_PAIRS)
+    return ", ".join(f"assistant by {k}" if k in of_assistants else k for k in sorted(kinds))
 
 
 def _notes_of_assistants(differ: Callable[..., bool]) -> list[str]:
