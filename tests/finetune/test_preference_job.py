@@ -234,8 +234,9 @@ def test_records_decide_what_is_learnt_unless_that_is_said(folder: Path) -> None
         made(folder / "run", records="talks.jsonl", objective="dpo")
     with pytest.raises(UsageError, match=r"objective = sft: learns the replies .*; leave it out"):
         made(folder / "run", objective="sft")
-    with pytest.raises(UsageError, match=r"mix_text = a\.txt: .*; leave it out"):
-        made(folder / "run", mix_text="a.txt")
+    (folder / "a.txt").write_text("A text.")
+    with pytest.raises(UsageError, match=r"mix_text = .*a\.txt: goes on .*; leave it out"):
+        made(folder / "run", mix_text=str(folder / "a.txt"))
 
 
 def test_its_steps_are_smaller_than_those_on_replies(folder: Path) -> None:
