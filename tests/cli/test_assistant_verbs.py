@@ -78,7 +78,7 @@ WORKS: list[tuple[Words, str]] = [
     (("report", "a"), "report.html"),
     (("compare", "a", "a"), "finished"),
     (("compare", "a", "l"), "as different tokens"),
-    (("compare", "a", "base"), "several kinds (assistant, pretraining)"),
+    (("compare", "a", "base"), "several kinds (pretraining, assistant by sft)"),
     (("resume", "a"), "finished already"),
     (("resume", "l", "--extend", "6"), "at step 4 of 6"),
     (("train", "a.txt", "--from", "a", *SHORT), "bits/byte"),

@@ -40,5 +40,5 @@ def test_what_is_learnt_and_how_is_shown_before_it_is_learnt(groundup: Groundup)
     assert job["reasons"]["method"].startswith("all weights learn")
     again = groundup("resume", "a", "--extend", "3")
     assert again.status == 0, again.err
-    assert "Example" not in again.out, "it is shown once"
+    assert "learnt is what stands between" not in again.out, "it is shown once"
     assert " tokens of text.txt in " in again.out

@@ -36,7 +36,24 @@ HERE: dict[str, Any] = {"device": "cpu", "precision": "fp32", "threads": 1}
 SHORT: dict[str, Any] = {
     **HERE, "batch_size": 4, "learning_rate": 0.003, "save_every": 5, "sample_tokens": 4,
 }  # fmt: skip
-OWN = ("objective", "beta", "max_length", "mix_text")
+OWN = ("objective", "beta", "max_length", "mix_text", "n_replies", "general_text")
+
+
+class Told(Screen):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: dict[str, tuple[int, int]] = {}
+
+    def decided(self, label: str, text: str) -> None:
+        self.lines.append(f"{label}: {text}")
+
+    def notice(self, text: str) -> None:
+        self.lines.append(text)
+
+    def preparing(self, stage: str, done: int, total: int) -> None:
+        self.stages[stage] = (done, total)
 
 
 def with_base(folder: Path, template: bool = True, **changes: Any) -> Path:

@@ -19,7 +19,7 @@ from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.cli.training import _result
 from groundup.config import build
 from groundup.evaluate.loss import evaluate_loss
-from groundup.finetune import instruct_run
+from groundup.finetune import dialogue_run
 from groundup.finetune.exam import Exam
 from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
 from groundup.finetune.instruct_run import InstructRun
@@ -176,7 +176,7 @@ def test_it_is_judged_once_and_again_where_that_was_interrupted(
     assert _result(outcome)["test"] == found.as_dict()  # as --json prints it
     path.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(instruct_run, "judge_assistant", interrupted)
+        patched.setattr(dialogue_run, "judge_assistant", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(asked)
     assert not path.exists()
@@ -198,7 +198,7 @@ def test_a_base_that_is_gone_or_has_learnt_on_is_told(folder: Path) -> None:
     assert alone.before_missing == f"{folder / 'base'}, which it was made from, is gone"
     assert [one.before for one in alone.examples] == [None] * 3
     save(GPT(CONFIG), ByteTokenizer(), folder / "base")
-    said = InstructRun(request(folder))._before(RunFolder(folder / "run"))
+    said = InstructRun(request(folder)).before(RunFolder(folder / "run"))
     assert said == f"{folder / 'base'}, which it was made from, has other weights by now"
 
 

@@ -27,30 +27,16 @@ from groundup.finetune.replay import JOBS
 from groundup.plan import training_memory
 from groundup.plan.plan import remedies
 from groundup.runs import RunFolder
+from groundup.runs.assistant import read_assistant
 from groundup.train import Recorder, drive
 from groundup.train.choices import Choices
 from groundup.train.health import DivergedError
 from groundup.train.listener import Screen
 from groundup.train.replay import replay, worst
-from tests.finetune.making_pairs import made, request, train, with_base, with_pairs
+from tests.finetune.making_pairs import Told, made, request, train, with_base, with_pairs
 from tests.finetune.test_preference_step import plain_log_probs
 from tests.processes import starting
 from tests.train.test_second_job import assert_same_bits, kept
-
-
-class Told(Screen):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.stages: dict[str, tuple[int, int]] = {}
-
-    def decided(self, label: str, text: str) -> None:
-        self.lines.append(f"{label}: {text}")
-
-    def notice(self, text: str) -> None:
-        self.lines.append(text)
-
-    def preparing(self, stage: str, done: int, total: int) -> None:
-        self.stages[stage] = (done, total)
 
 
 @pytest.fixture
@@ -248,8 +234,9 @@ def test_records_decide_what_is_learnt_unless_that_is_said(folder: Path) -> None
         made(folder / "run", records="talks.jsonl", objective="dpo")
     with pytest.raises(UsageError, match=r"objective = sft: learns the replies .*; leave it out"):
         made(folder / "run", objective="sft")
-    with pytest.raises(UsageError, match=r"mix_text = a\.txt: .*; leave it out"):
-        made(folder / "run", mix_text="a.txt")
+    (folder / "a.txt").write_text("A text.")
+    with pytest.raises(UsageError, match=r"mix_text = .*a\.txt: goes on .*; leave it out"):
+        made(folder / "run", mix_text=str(folder / "a.txt"))
 
 
 def test_its_steps_are_smaller_than_those_on_replies(folder: Path) -> None:
@@ -316,3 +303,55 @@ def test_two_processes_share_it(folder: Path) -> None:
     train(folder / "alone", steps=8)
     shared, alone = (starting.losses(RunFolder(folder / name)) for name in ("run", "alone"))
     assert shared == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+def test_the_test_s_pairs_are_compared_before_and_after(folder: Path, objective: str) -> None:
+    (folder / "text.txt").write_text("A text that has nothing to do with it. " * 60)
+    own: dict[str, Any] = {"objective": objective, "general_text": str(folder / "text.txt")}
+    done = train(folder / "run", **own)
+    record, job = read_assistant(done.folder.assistant), job_of(folder / "run", **own)
+    assert record is not None
+    assert record.before is not None
+    assert (found := record.pairs) is not None
+    pairs = job.tested.pairs
+    was, now = (load(folder / name).model for name in ("base", "run"))
+    known, sums = (reference_log_probs(one, pairs) for one in (was, now))
+    assert (found.pairs, found.objective) == (len(pairs), objective)
+    assert found.before is not None
+    assert found.after is not None
+    if objective == "dpo":
+        assert found.before.loss == pytest.approx(math.log(2), abs=1e-6)
+        assert (found.before.accuracy, found.before.margin) == (0.5, 0)
+        margins = 0.1 * ((sums - known)[:, 0] - (sums - known)[:, 1])
+        assert found.after.loss == pytest.approx(np.log1p(np.exp(-margins)).mean(), abs=1e-6)
+        assert found.after.accuracy == (margins > 0).mean()
+        assert found.after.margin == pytest.approx(margins.mean(), abs=1e-6)
+    drifts = (sums - known).mean(axis=0)
+    assert (found.after.chosen_drift, found.after.rejected_drift) == pytest.approx(drifts, abs=1e-5)
+    n_counted = np.array([pair.n_counted for pair in pairs])
+    assert (found.chosen_length, found.rejected_length) == pytest.approx(n_counted.mean(axis=0))
+    for sum_of, figures in ((known, record.before), (sums, record.after)):
+        loss = -sum_of[:, 0].sum() / n_counted[:, 0].sum()
+        assert figures.loss == pytest.approx(loss, rel=1e-5)
+        assert (figures.replies, figures.ended) == (None, None)
+        assert figures.bits_per_byte is not None
+    preferences = {one.where: one for one in job.preferences("test")}
+    assert len(record.examples) == len(preferences) == 5
+    for one in record.examples:
+        assert one.expected == preferences[one.where].chosen
+        assert one.rejected == preferences[one.where].rejected
+        assert one.before is not None
+
+
+def test_without_its_base_only_what_needs_none_is_judged(folder: Path) -> None:
+    done = train(folder / "run", steps=2)
+    done.folder.assistant.unlink()
+    shutil.rmtree(folder / "base")
+    drive(assistant_run(recorded_instruct(done.folder)), Recorder(done.folder), Screen())
+    record = read_assistant(done.folder.assistant)
+    assert record is not None
+    assert record.pairs is not None
+    assert (record.before, record.pairs.before, record.pairs.after) == (None, None, None)
+    assert record.before_missing == f"{folder / 'base'}, which it was made from, is gone"
+    assert [one.before for one in record.examples] == [None] * 5

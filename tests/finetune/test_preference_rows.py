@@ -76,6 +76,17 @@ def test_a_refused_preference_is_named() -> None:
         preference_pairs([preference("a", "b")], template, TOKENIZER, 100)
 
 
+def test_a_step_learns_from_the_same_pairs_however_it_is_divided() -> None:
+    pairs = pairs_of(made()).pairs
+    reference = np.arange(2.0 * len(pairs)).reshape(-1, 2)
+
+    def steps(size: int) -> list[list[float]]:
+        source = PreferenceRows(pairs, reference, size, 1, 8 // size)
+        return [sorted(source.rows(8 * n, 8).arrays["reference"][:, 0]) for n in range(12)]
+
+    assert steps(8) == steps(4) == steps(2) == steps(1)
+
+
 def test_a_batch_has_both_dialogues_of_a_pair() -> None:
     pairs = pairs_of(made()).pairs
     reference = np.arange(2.0 * len(pairs)).reshape(-1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +15,24 @@ import torch
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import build
-from groundup.finetune.instruct_request import InstructRequest, recorded_instruct, settings_of
+from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
+from groundup.finetune.packed_loss import packed_loss
+from groundup.finetune.replay import JOBS
 from groundup.finetune.reward_rows import Prompt, exact
 from groundup.finetune.reward_run import RewardRun
-from groundup.finetune.reward_settings import RewardSettings, reward_defaults
+from groundup.finetune.reward_settings import RewardSettings, reward_defaults, settings_of
 from groundup.finetune.reward_step import RewardStep
 from groundup.generate import CHATML, CHATML_TOKENS, Reply
 from groundup.plan import training_memory
 from groundup.runs import RunFolder
+from groundup.runs.assistant import read_assistant
 from groundup.tokenizer import with_special_tokens
 from groundup.train import Choices, Recorder, TrainRun, drive
+from groundup.train.health import DivergedError
 from groundup.train.listener import Listener, Screen
+from groundup.train.replay import replay
 from tests.finetune.making import HERE
+from tests.finetune.making_pairs import Told
 from tests.processes import starting
 from tests.train.test_second_job import assert_same_bits
 
@@ -39,9 +46,7 @@ SHORT: dict[str, Any] = {
 class AnyRun(RewardRun):
     """One whose replies are rewarded by their letters: an untrained model is never right."""
 
-    def step(  # type: ignore[override]
-        self, model: GPT, choices: Choices
-    ) -> RewardStep:
+    def step(self, model: GPT, choices: Choices) -> RewardStep:
         step = super().step(model, choices)
         step.reward = letters
         return step
@@ -239,3 +244,62 @@ def test_a_model_in_parts_is_refused(folder: Path) -> None:
     job = RewardRun(request(folder / "run", shard="on"))
     with pytest.raises(UsageError, match="shard = on with objective = grpo"):
         job.decide(Choices(job.settings, {}), Screen())
+
+
+def test_it_is_judged_as_any_assistant(folder: Path) -> None:
+    (folder / "text.txt").write_text("A text that has nothing to do with it. " * 60)
+    own: dict[str, Any] = {
+        "n_replies": 2,
+        "general_text": str(folder / "text.txt"),
+        "max_length": 31,
+    }
+    done = train(request(folder / "run", steps=2, **own), RewardRun)
+    found = read_assistant(done.folder.assistant)
+    assert found is not None
+    assert found.before is not None
+    job = RewardRun(request(folder / "run", steps=2, **own))
+    rows = job.tested.rows
+    for model, figures in (
+        (load(folder / "base").model, found.before),
+        (load(folder / "run").model, found.after),
+    ):
+        assert figures.loss == pytest.approx(packed_loss(model, rows, 64)[0], rel=1e-5)
+        assert figures.bits_per_byte is not None
+        assert figures.replies is not None
+    assert found.asked.dialogues == len(rows) == 3
+    assert (found.asked.questions, len(found.examples)) == (2, 2)
+    assert found.padding is None
+    assert found.chosen_by == "most right replies to the validation questions"
+    assert found.left_out["questions with no room for a reply"] > 0
+    assert train(recorded_instruct(done.folder), RewardRun).was_finished
+
+
+def test_what_keeps_it_from_learning_is_told(folder: Path) -> None:
+    plain = {"tie_embeddings": True, "n_experts": 2, "n_active_experts": 1}
+    mixture = CONFIG.replace(vocab_size=257, context_length=96, **plain)
+    shutil.rmtree(folder / "base")
+    save(GPT(mixture), ByteTokenizer(), folder / "base")
+    told = Told()
+    RewardRun(request(folder / "run")).prepare(told)
+    said = " ".join(told.lines)
+    assert "base has not learnt to answer" in said
+    assert "balance_loss = 0.01 is not added with objective = grpo" in said
+    assert "Reward: 1 where a reply is the answer and ends within 4 tokens, else 0; 3 re" in said
+
+
+def test_a_spoilt_batch_is_looked_into_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = RewardStep.loss_of
+
+    def spoilt(self: RewardStep, asked: Any, replies: Any, rewards: torch.Tensor) -> Any:
+        wrong = any(row.answer == spoilt_answer for row in asked)
+        return genuine(self, asked, replies, rewards * (torch.nan if wrong else 1))
+
+    asked = request(folder / "run")
+    job = RewardRun(asked)
+    number = int(job.source(job.settings).rows(4, 1).arrays["numbers"][0])
+    spoilt_answer = job.learnt.rows[number].answer
+    monkeypatch.setattr(RewardStep, "loss_of", spoilt)
+    with pytest.raises(DivergedError, match="step 3"):
+        train(asked, RewardRun)
+    found = replay(folder / "run", jobs=JOBS)
+    assert [math.isfinite(loss) for loss in found.losses] == [False, True]

@@ -9,7 +9,7 @@ from pathlib import Path
 from groundup.runs.assistant import write_assistant
 from groundup.runs.folder import RunFolder
 from tests.report.test_report import HOSTILE, Outline, read
-from tests.runs.answered import QUESTION, asked, example, model_figures, record
+from tests.runs.answered import QUESTION, asked, example, model_figures, of_pairs, record
 
 MakeRun = Callable[..., Path]
 
@@ -40,6 +40,26 @@ def test_an_assistant_shows_all_that_was_found(make_run: MakeRun) -> None:
     assert page.count("<figure") == 5
     assert outline.headings[0] == 1
     assert max(outline.headings) == 3
+
+
+def test_preferences_are_shown_before_and_after(make_run: MakeRun) -> None:
+    run = make_run()
+    write_assistant(RunFolder(run).assistant, of_pairs())
+    page, outline = read(run)
+    for words in (
+        "Loss 0.6931 by definition → 0.5312",
+        "Pairs told right",
+        "was 50.0%",
+        "75.0% (59.8% to 85.9%)",
+        "-5.250",
+        "tokens preferred",
+        "40 test pairs, by dpo",
+        "Chosen",
+        "Rejected",
+    ):
+        assert words in outline.text, words
+    assert "exact match" not in outline.text.lower()
+    assert "Padding" not in page
 
 
 def test_another_run_has_none_of_it(make_run: MakeRun) -> None:

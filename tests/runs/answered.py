@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from groundup.evaluate.reply_scores import score_replies
-from groundup.runs.assistant import Asked, AssistantRecord, Ended, ModelFigures, ReplyExample
+from groundup.runs.assistant import (
+    Asked,
+    AssistantRecord,
+    Ended,
+    ModelFigures,
+    PairFigures,
+    PairsRecord,
+    ReplyExample,
+)
 from groundup.runs.reply_figures import ReplyFigures
 
 QUESTION = "Sort these words: pear, apple"
@@ -53,6 +62,31 @@ def example(**changes: Any) -> ReplyExample:
         "before_ended": False,
     }
     return ReplyExample(**(values | changes))
+
+
+def of_pairs(objective: str = "dpo", **changes: Any) -> AssistantRecord:
+    """Return the record of one that learnt preferences: of 40 pairs, 30 are told right now."""
+    before = PairFigures(
+        loss=0.6931, accuracy=0.5, interval=(0.352, 0.648), margin=0.0, preferred_length=11.0,
+        chosen_drift=0.0, rejected_drift=0.0,
+    )  # fmt: skip
+    after = PairFigures(
+        loss=0.5312, accuracy=0.75, interval=(0.598, 0.859), margin=0.42, preferred_length=12.5,
+        chosen_drift=-1.5, rejected_drift=-5.25,
+    )  # fmt: skip
+    pairs = PairsRecord(
+        objective=objective, pairs=40, chosen_length=12.0, rejected_length=10.0,
+        before=before, after=after,
+    )  # fmt: skip
+    nothing: dict[str, Any] = {"replies": None, "ended": None}
+    values: dict[str, Any] = {
+        "pairs": pairs,
+        "after": replace(model_figures(0, 0, 2.5, 1.02), **nothing),
+        "before": replace(model_figures(0, 0, 2.25, 1.0), **nothing),
+        "examples": (example(rejected="pear"),) * 3,
+        "padding": None,
+    }
+    return record(**(values | changes))
 
 
 def record(**changes: Any) -> AssistantRecord:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from groundup.runs.assistant_words import summary_lines
-from tests.runs.answered import asked, example, model_figures, record, replies
+from tests.runs.answered import asked, example, model_figures, of_pairs, record, replies
 
 
 def said(heading: str, **changes: object) -> str:
@@ -96,3 +96,34 @@ def test_doubts_of_long_replies_and_of_few_questions() -> None:
         "Doubt", after=after
     )
     assert said("Kinds", after=after) == ""
+
+
+def test_of_pairs_it_is_told_what_is_so_by_definition() -> None:
+    lines = dict(summary_lines(of_pairs()))
+    assert lines["Test"].startswith("Held-out loss 2.250 → 2.500 nats a token of chosen replies")
+    assert lines["Pairs"] == (
+        "Loss 0.6931 by definition → 0.5312; the chosen reply has the higher score in 50.0% by "
+        "definition → 75.0% (59.8% to 85.9%) of 40 test pairs; margin 0.000 → 0.420."
+    )
+    assert lines["Drift"] == (
+        "The chosen replies are likelier than before by -1.50 nats, the rejected ones by -5.25, in "
+        "the mean."
+    )
+    assert "have 11.0 → 12.5 tokens, chosen ones 12.0, rejected ones 10.0" in lines["Lengths"]
+    assert 'chosen "apple, pear", rejected "pear", before' in lines["Example"]
+    assert not {"Exact match", "Token F1", "Endings", "Doubt"} & lines.keys()
+    assert "definition" not in dict(summary_lines(of_pairs("orpo")))["Pairs"]
+
+
+def test_what_needs_the_model_as_it_was_is_not_known_without_it() -> None:
+    found = of_pairs()
+    assert found.pairs is not None
+    alone = replace(found.pairs, before=None, after=None)
+    lines = dict(
+        summary_lines(replace(found, before=None, before_missing="it is gone", pairs=alone))
+    )
+    assert lines["Pairs"] == (
+        "Loss and accuracy of 40 test pairs are not known: dpo compares with the model as it was."
+    )
+    assert "Drift" not in lines
+    assert lines["Doubt"] == "Not compared with the model as it was: it is gone."

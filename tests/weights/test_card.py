@@ -9,7 +9,7 @@ from groundup.runs.assistant import write_assistant
 from groundup.runs.folder import RunFolder
 from groundup.runs.record import read_run
 from groundup.weights.card import _results
-from tests.runs.answered import record
+from tests.runs.answered import of_pairs, record
 from tests.runs.conftest import make_run  # noqa: F401
 
 
@@ -27,3 +27,9 @@ def test_an_assistant_s_test_stands_on_its_card(make_run: Callable[..., Path]) -
     write_assistant(RunFolder(run).assistant, record(before=None))
     names = dict(_results(read_run(run), record().step))
     assert not any("before" in name for name in names)
+    write_assistant(RunFolder(run).assistant, of_pairs())
+    rows = dict(_results(read_run(run), record().step))
+    right = rows["Test, the chosen reply preferred after"]
+    assert right == "0.7500 (95% interval: 0.5980 to 0.8590) of 40 pairs"
+    assert rows["Test loss of dpo before training"] == "0.6931"
+    assert rows["Test loss after, nats a token of the chosen replies"] == "2.5000"

@@ -216,8 +216,9 @@ def instruct(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="sft (the replies of dialogues), dpo or orpo (of two replies the chosen one). "
-            "[default: sft; dpo where the records are preferences]"
+            help="sft (the replies of dialogues), dpo or orpo (of two replies the chosen one), "
+            "grpo (replies of its own, rewarded where right). [default: sft; dpo where the records "
+            "are preferences]"
         ),
     ] = None,
     method: Annotated[
@@ -272,13 +273,8 @@ def instruct(
     """
     from groundup.config import TrainConfig, build, parse_assignments
     from groundup.config.recipe import check_one_length
-    from groundup.finetune.settings import (
-        INSTRUCT_EPOCHS,
-        InstructSettings,
-        check_method,
-        check_mix,
-        instruct_defaults,
-    )
+    from groundup.finetune.reward_settings import RewardSettings, defaults_of, settings_of
+    from groundup.finetune.settings import INSTRUCT_EPOCHS, check_method, check_mix
 
     check_run_name(run)
     if not records:
@@ -286,10 +282,11 @@ def instruct(
             "which records? --records FILE names a JSONL, CSV or Parquet file with a dialogue or "
             "an instruction and a reply in each record; --records tasks is a set to begin with"
         )
-    own, settings = parse_assignments(set_ or [], InstructSettings, TrainConfig)
+    own, settings = parse_assignments(set_ or [], RewardSettings, TrainConfig)
     own |= _given(max_length=max_length, mix_text=mix_text, mix_share=mix_share)
     own |= _given(n_replies=n_replies, general_text=general_text, objective=objective)
     check_mix(own)
+    asked = settings_of(own)
     settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= _given(seed=seed, device=device, method=method)
     check_method(settings)
@@ -316,8 +313,8 @@ def instruct(
     request = InstructRequest(
         **where,
         reading=reading,
-        instruct=build(InstructSettings, own),
-        train=build(TrainConfig, instruct_defaults() | settings),
+        instruct=asked,
+        train=build(TrainConfig, defaults_of(asked) | settings),
         method_reason=reason,
         extend=extend,
         command=shlex.join(["groundup", *sys.argv[1:]]),

@@ -1,4 +1,4 @@
-"""Which training makes an assistant: on replies or on preferences, as its records are."""
+"""Which training makes an assistant: on replies, on preferences, or by rewards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from groundup.finetune.chat_run import ChatRun
 from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
 from groundup.finetune.instruct_run import InstructRun
 from groundup.finetune.preference_run import PreferenceRun
-from groundup.finetune.settings import AUTO
+from groundup.finetune.reward_run import RewardRun
+from groundup.finetune.settings import AUTO, InstructSettings
 from groundup.runs import RunFolder
-from groundup.runs.assistant import DPO, OF_PAIRS, SFT, objective_of
+from groundup.runs.assistant import DPO, GRPO, OF_PAIRS, SFT, objective_of
 
 
 def assistant_run(request: InstructRequest) -> ChatRun:
@@ -30,7 +31,9 @@ def recorded_assistant(folder: RunFolder) -> ChatRun:
 
 
 def _run(request: InstructRequest, objective: str) -> ChatRun:
-    return PreferenceRun(request, objective) if objective in OF_PAIRS else InstructRun(request)
+    if objective in OF_PAIRS:
+        return PreferenceRun(request, objective)
+    return RewardRun(request) if objective == GRPO else InstructRun(request)
 
 
 def _objective(request: InstructRequest, data: DialogueData) -> str:
@@ -42,6 +45,12 @@ def _objective(request: InstructRequest, data: DialogueData) -> str:
             f"objective = {asked}: learns from preferences, each with a chosen and a rejected "
             f"reply, but {records}: {data.format}; leave it out, or give preferences"
         )
+    if asked == GRPO and are_pairs:
+        raise UsageError(
+            f"objective = {asked}: learns from questions with one right answer each, but "
+            f"{records}: preferences; leave it out for {DPO}, or give such questions, as --records "
+            "tasks"
+        )
     if asked == SFT and are_pairs:
         raise UsageError(
             f"objective = {asked}: learns the replies of dialogues, but {records}: preferences; "
@@ -52,6 +61,10 @@ def _objective(request: InstructRequest, data: DialogueData) -> str:
             f"mix_text = {request.instruct.mix_text}: goes on being learnt beside replies, not "
             f"beside preferences, as {records} are; leave it out"
         )
-    if asked != AUTO:
-        return asked
-    return DPO if are_pairs else SFT
+    objective = asked if asked != AUTO else DPO if are_pairs else SFT
+    if objective not in OF_PAIRS and request.instruct.beta != InstructSettings.beta:
+        raise UsageError(
+            f"beta = {request.instruct.beta:g}: counts where preferences are learnt, but the "
+            f"objective is {objective}; leave it out"
+        )
+    return objective

@@ -11,6 +11,7 @@ from typing import Any
 from groundup.adapters import adapter_shapes, attach
 from groundup.config import GPTConfig, as_table
 from groundup.data.dialogue import Message
+from groundup.finetune.dialogue_rows import Entries, Learnable, learnable
 from groundup.finetune.settings import MAX_LENGTH, InstructSettings
 from groundup.generate.generate import stream_from
 from groundup.generate.sampling import SamplingConfig
@@ -64,6 +65,11 @@ class ChatJob(Job[GPT]):
     def max_length(self) -> int:
         """Tokens of a dialogue that are read."""
         return self.asked.max_length or min(MAX_LENGTH, self.config.context_length)
+
+    def learnable_rows(self, entries: Entries) -> Learnable:
+        """Return dialogues and texts as ids, and what was cut off."""
+        how = self.template, self.tokenizer, self.max_length, self.start_token
+        return learnable(entries, *how)
 
     @property
     def widest(self) -> GPTConfig:

@@ -7,15 +7,20 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
+from groundup.base.errors import RunError
 from groundup.config import GPTConfig, as_table
+from groundup.data import PreparedData, prepare
 from groundup.data.dialogue_folder import DialogueData
 from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.from_base import FromBase
+from groundup.finetune.general_text import GeneralText, asked_text, text_of_base
 from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.judge_assistant import Before
 from groundup.generate.run_settings import named_template
 from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.model import GPT, grown
 from groundup.runs import RunFolder
+from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
 from groundup.train.choices import Choices
@@ -80,6 +85,24 @@ class ChatRun(FromBase[GPT], ChatJob):
         """The records, read once."""
         return self.request.data()
 
+    def prepared_text(self, text: str) -> PreparedData:
+        """Return a text that was named, as shards of the base's tokens."""
+        return prepare(
+            [text],
+            self.start.tokenizer,
+            self.start.config.vocab_size,
+            self.request.data_folder,
+            progress=self.screen.preparing,
+            **self.start.text_options,
+        )
+
+    @cached_property
+    def general(self) -> GeneralText:
+        """The text on which it is measured what was forgotten: as asked, or that of the base."""
+        if (name := self.asked.general_text) is None:
+            return text_of_base(self.request.base)
+        return asked_text(name, self.prepared_text(name))
+
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
         self.screen = screen
@@ -92,6 +115,8 @@ class ChatRun(FromBase[GPT], ChatJob):
             whose = self.request.base if there else "the run itself"
             screen.decided("Template", f"that of {whose}")
         self.tell_losses(screen)
+        text = self.general
+        screen.decided("Forgetting", f"measured on {text.name}" if text.name else text.missing)
 
     def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
         """Tell the method where nobody asked for one; return what run.toml says of the job."""
@@ -114,6 +139,14 @@ class ChatRun(FromBase[GPT], ChatJob):
         """Return the request, with what its records and its base turned out to be."""
         read = {"model": as_table(self.config), "data": self.fingerprints(), **self.start.identity}
         return self.request.identity(self.start.config, read)
+
+    def is_judged(self, folder: RunFolder) -> bool:
+        """Return whether the figures of the test are there."""
+        return folder.assistant.exists()
+
+    def records_left_out(self) -> dict[str, int]:
+        """Return how many records were not kept, by reason."""
+        return {what: one["count"] for what, one in self.data.manifest["left_out"].items()}
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
@@ -146,3 +179,18 @@ class ChatRun(FromBase[GPT], ChatJob):
         generation["stop_tokens"] = list(dict.fromkeys([*stops, *self.turn_ends]))
         generation = with_end_of_text(generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.template.source, generation)
+
+    def before(self, folder: RunFolder) -> Before:
+        """Return what makes the model at step 0, or why it cannot be had any more."""
+        if self.base is not None:  # on which adapters stand, proved by its hash whenever loaded
+            return self.as_it_was
+        origin, base = folder.read().origin, RunFolder(self.request.base)
+        if not base.exists():
+            return f"{base.path}, which it was made from, is gone"
+        try:
+            checkpoint, _ = choose_checkpoint(base, "best")
+        except RunError as error:
+            return str(error)
+        if origin is None or checkpoint.fingerprint() != origin.weights:
+            return f"{base.path}, which it was made from, has other weights by now"
+        return self.as_it_was

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from groundup.base.errors import DataError, TokenizerError
-from groundup.data.dialogue import Dialogue, PlainText
+from groundup.data.dialogue import Dialogue, Message, PlainText
 from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer
+
+Entries = Sequence[Dialogue | PlainText]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Learnable:
 
 
 def learnable(
-    entries: Sequence[Dialogue | PlainText],
+    entries: Entries,
     template: ChatTemplate,
     tokenizer: Tokenizer,
     max_length: int,
@@ -63,6 +65,12 @@ def learnable(
         )
     straddling = sum(row.n_straddling for row in rows)
     return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
+
+
+def last_question(entries: Entries) -> Sequence[Message] | None:
+    """Return the messages up to the last reply of the first dialogue, by hash; None without one."""
+    talks = [one for one in entries if isinstance(one, Dialogue)]
+    return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
 
 
 def _text(entry: PlainText, tokenizer: Tokenizer, start: int | None) -> DialogueIds:

@@ -101,6 +101,8 @@ class Exam:
     """Test dialogues on which the loss is measured."""
     row_length: int
     questions: Questions
+    unanswered: str
+    """Why there are no questions, if there are none."""
     kinds: Sequence[str] | None
     template: ChatTemplate
     tokenizer: Tokenizer

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from groundup.config import TrainConfig, foreign_parts
-from groundup.data.dialogue import Dialogue, Message, PlainText
+from groundup.data.dialogue import Message
 from groundup.evaluate.loss import exp
 from groundup.finetune.chat_job import ChatJob
-from groundup.finetune.dialogue_rows import Learnable, learnable
+from groundup.finetune.dialogue_rows import Entries, Learnable, last_question
 from groundup.finetune.example import example_pieces
 from groundup.finetune.instruct_step import InstructStep
 from groundup.finetune.mixed_text import targets_of
@@ -27,8 +27,6 @@ from groundup.processes.alone import Alone
 from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.records import Between
-
-Entries = Sequence[Dialogue | PlainText]
 
 SHORTEST_ROW = 512
 """Tokens of a row into which dialogues are packed, at least: more of them fill it better."""
@@ -69,11 +67,6 @@ class InstructJob(ChatJob):
         entries = sorted(self.entries("val"), key=lambda entry: entry.normalised)
         return self.learnable_rows(entries)
 
-    def learnable_rows(self, entries: Entries) -> Learnable:
-        """Return dialogues and texts as ids, and what was cut off."""
-        how = self.template, self.tokenizer, self.max_length, self.start_token
-        return learnable(entries, *how)
-
     @cached_property
     def train_rows(self) -> list[DialogueIds]:
         """All to learn from: the dialogues, and what is mixed in."""
@@ -89,8 +82,7 @@ class InstructJob(ChatJob):
     @property
     def question(self) -> Sequence[Message] | None:
         """Messages up to the last reply of a dialogue that validates, if there is one."""
-        talks = [one for one in self.entries("val") if isinstance(one, Dialogue)]
-        return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
+        return last_question(self.entries("val"))
 
     def plan(self, settings: TrainConfig) -> Plan:
         """Return what the training takes: memory, work, steps."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError
-from groundup.config import build, parameter_shapes
+from groundup.config import parameter_shapes
 from groundup.config.adaptation import FULL, LORA
 from groundup.data import read_documents
 from groundup.data.dialogue_folder import DialogueData, open_dialogues
@@ -16,7 +15,7 @@ from groundup.data.dialogues import prepare_dialogues
 from groundup.data.record_sets import INSTRUCT
 from groundup.data.tokens import MANIFEST
 from groundup.finetune.request import FinetuneRequest, recorded
-from groundup.finetune.reward_settings import GRPO, RewardSettings
+from groundup.finetune.reward_settings import settings_of
 from groundup.finetune.settings import InstructSettings
 from groundup.runs import RunFolder
 from groundup.runs.assistant import ASSISTANT
@@ -87,12 +86,6 @@ def default_method(base: Path, own: RunFolder) -> tuple[str, str]:
             f"adapters learn, as it is a published model of fewer than {SMALL:,} parameters",
         )
     return FULL, "all weights learn"
-
-
-def settings_of(table: Mapping[str, Any]) -> InstructSettings:
-    """Return the settings of an assistant that a table says, of the kind of its objective."""
-    kind = RewardSettings if table.get("objective") == GRPO else InstructSettings
-    return build(kind, table)
 
 
 def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:

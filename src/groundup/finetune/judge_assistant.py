@@ -6,10 +6,10 @@ import gc
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from groundup.device.allocator import give_back
-from groundup.finetune.dialogue_rows import Learnable
-from groundup.finetune.exam import Exam
+from groundup.finetune.exam import Exam, Show
 from groundup.generate.questions import Reply
 from groundup.model import GPT
 from groundup.runs import RunFolder
@@ -31,6 +31,25 @@ Before = Callable[[], GPT] | str
 """Makes the model as it was at step 0, or says why that cannot be had."""
 
 
+T = TypeVar("T")
+
+
+class Cut(Protocol):
+    """What was cut off of the dialogues of a split: `Learnable`, `Pairs`."""
+
+    @property
+    def n_cut(self) -> int:
+        """Dialogues of which the end was cut off."""
+
+    @property
+    def n_lost(self) -> int:
+        """Tokens in those ends."""
+
+    @property
+    def n_straddling(self) -> int:
+        """Tokens that count and hold a part of what stands around a reply, too."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedOn:
     """What is known of the training and its records."""
@@ -38,65 +57,82 @@ class TrainedOn:
     split_rule: str
     left_out: dict[str, int]
     """How many records were not used, by reason."""
-    splits: Sequence[Learnable]
-    """What is left of the dialogues of each split; the last one is the test."""
+    splits: Sequence[Cut]
+    """The records of each split of which something may be cut off."""
+    n_tested: int
+    """Records of the test of which a reply is left."""
     max_length: int
-    padding: float
-    unanswered: str = ""
-    """Why there are no questions, if there are none."""
+    padding: float | None
+    """The share of it in what was computed, if that is known."""
+    chosen_by: str = "lowest loss on the validation dialogues"
+    """Why the checkpoint that is tested is the best one."""
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return these as fields of an `AssistantRecord`."""
+        return {
+            "chosen_by": self.chosen_by,
+            "split": self.split_rule,
+            "left_out": self.left_out,
+            "cut": sum(one.n_cut for one in self.splits),
+            "lost": sum(one.n_lost for one in self.splits),
+            "straddling": sum(one.n_straddling for one in self.splits),
+            "max_length": self.max_length,
+            "padding": self.padding,
+        }
 
 
 def judge_assistant(
     folder: RunFolder, exam: Exam, before: Before, learnt: TrainedOn, screen: Screen
 ) -> None:
-    """Ask the model as it was, then the best checkpoint, and write assistant.json.
+    """Ask the model as it was, then the best checkpoint, and write assistant.json."""
+    was, now, step = in_turn(folder, before, exam.taken_by, screen)
+    record = AssistantRecord(
+        step=step,
+        asked=asked_of(exam, learnt.n_tested, now[0]),
+        after=now[0],
+        before=was[0] if was else None,
+        before_missing=before if isinstance(before, str) else "",
+        examples=reply_examples(exam, was[1] if was else [], now[1]),
+        seconds=read_run(folder.path).last("seconds"),
+        **learnt.as_fields(),
+    )
+    write_assistant(folder.assistant, record)
 
-    One of the two is in memory at a time.
+
+def in_turn(
+    folder: RunFolder, before: Before, ask: Callable[[GPT, Show], T], screen: Screen
+) -> tuple[T | None, T, int]:
+    """Return what was found of the model as it was, if it can be had, and of the best checkpoint.
+
+    And the step of that. One of the two models is in memory at a time.
     """
     device = folder.train_config(folder.read()).device
-    was, first = None, list[Reply]()
+    was: T | None = None
     if not isinstance(before, str):
-        was, first = exam.taken_by(before().to(device), _told(screen, "before"))
+        was = ask(before().to(device), _told(screen, "before"))
         gc.collect()
         give_back()
     loaded = load(folder.path, device=device)
     for notice in loaded.notices:
         screen.notice(notice)
-    now, replies = exam.taken_by(loaded.model, _told(screen, "after"))
-    record = AssistantRecord(
-        step=loaded.step,
-        chosen_by="lowest loss on the validation dialogues",
-        split=learnt.split_rule,
-        asked=_asked(exam, learnt, now),
-        after=now,
-        before=was,
-        before_missing=before if isinstance(before, str) else "",
-        examples=_examples(exam, first, replies),
-        left_out=learnt.left_out,
-        cut=sum(one.n_cut for one in learnt.splits),
-        lost=sum(one.n_lost for one in learnt.splits),
-        straddling=sum(one.n_straddling for one in learnt.splits),
-        max_length=learnt.max_length,
-        padding=learnt.padding,
-        seconds=read_run(folder.path).last("seconds"),
-    )
-    write_assistant(folder.assistant, record)
+    return was, ask(loaded.model, _told(screen, "after")), loaded.step
 
 
-def _told(screen: Screen, when: str) -> Callable[[str, int, int], None]:
+def _told(screen: Screen, when: str) -> Show:
     return lambda what, done, total: screen.preparing(f"{what}, {when}", done, total)
 
 
-def _asked(exam: Exam, learnt: TrainedOn, now: ModelFigures) -> Asked:
+def asked_of(exam: Exam, n_dialogues: int, now: ModelFigures) -> Asked:
+    """Return what both models were given."""
     questions, general = exam.questions, exam.general
     lengths = [len(answer.split()) for answer in questions.answers]
     return Asked(
-        dialogues=len(learnt.splits[-1].rows),
+        dialogues=n_dialogues,
         loss_dialogues=len(exam.rows),
         loss_tokens=exam.loss_tokens,
         questions=len(questions.dialogues),
         no_room=questions.no_room,
-        unanswered="" if now.replies else learnt.unanswered or "none leaves room for its reply",
+        unanswered="" if now.replies else exam.unanswered or "none leaves room for its reply",
         max_tokens=questions.max_tokens,
         expected_words=statistics.median(lengths) if lengths else 0.0,
         general_text=general.name or None,
@@ -104,9 +140,10 @@ def _asked(exam: Exam, learnt: TrainedOn, now: ModelFigures) -> Asked:
     )
 
 
-def _examples(
+def reply_examples(
     exam: Exam, first: Sequence[Reply], replies: Sequence[Reply]
 ) -> tuple[ReplyExample, ...]:
+    """Return the first questions, by hash, with what both models replied."""
     shown = []
     for n, dialogue in enumerate(exam.questions.dialogues[:EXAMPLES]):
         *earlier, question, expected = dialogue.messages

@@ -20,8 +20,8 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 SORTED_BATCHES = 64
-"""Batches whose rows are sorted by length together: enough for little padding, few enough to leave
-the order random."""
+"""Global batches whose rows are sorted by length together: enough for little padding, few enough to
+leave the order random."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,15 @@ def class_weights(labels: Ids, n_labels: int, balance: str) -> Floats:
 class Order:
     """The order of the rows, another in each pass, those of about the same length side by side.
 
-    A pass is a permutation, of which `SORTED_BATCHES` batches at a time are sorted by length; then
-    these batches are shuffled. The first pass begins with those that take most memory, so that what
+    A pass is a permutation, of which `SORTED_BATCHES` global batches at a time are sorted by
+    length; then these batches are shuffled. How a global batch is divided decides nothing: a step
+    learns from the same rows. The first pass begins with those that take most memory, so that what
     does not fit fails at once: `_longest_soon`.
     """
 
     def __init__(self, lengths: Ids, batch_size: int, seed: int, accumulation: int = 1) -> None:
         self.lengths, self.batch_size, self.accumulation = lengths, batch_size, accumulation
+        self.at_a_step = batch_size * accumulation
         self._seed = int(mix(np.array([seed % 2**64], dtype=np.uint64))[0])
         self.of_pass = lru_cache(maxsize=2)(self._of_pass)
 
@@ -145,16 +147,16 @@ class Order:
         key = np.array([number], np.uint64) + np.uint64(GOLDEN)
         keys = mix(mix(key) ^ self._seed)
         rows = permute(np.arange(n, dtype=np.uint64), n, np.repeat(keys, n)).astype(np.int64)
-        # The first rows fill the batch that the pass before has begun, so that the others are
-        # batches of this pass, and not the end of one with the beginning of the next.
-        fill, rows = np.split(rows, [-number * n % self.batch_size])
-        several = self.batch_size * SORTED_BATCHES
+        # The first rows fill the global batch that the pass before has begun, so that the others
+        # are batches of this pass, and not the end of one with the beginning of the next.
+        fill, rows = np.split(rows, [-number * n % self.at_a_step])
+        several = self.at_a_step * SORTED_BATCHES
         for begin in range(0, len(rows), several):
             part = rows[begin : begin + several]
             # Falling: what is left over for a batch that is not full are short texts.
             rows[begin : begin + several] = part[np.argsort(-self.lengths[part], kind="stable")]
-        whole = len(rows) - len(rows) % self.batch_size  # a batch not full stays the last one
-        batches = rows[:whole].reshape(-1, self.batch_size)
+        whole = len(rows) - len(rows) % self.at_a_step  # a batch not full stays the last one
+        batches = rows[:whole].reshape(-1, self.at_a_step)
         if len(batches) > 1:
             ranks = np.arange(len(batches), dtype=np.uint64)
             shuffled = permute(ranks, len(batches), np.repeat(mix(keys + np.uint64(1)), len(ranks)))
@@ -163,15 +165,15 @@ class Order:
         return np.concatenate([fill, batches.ravel(), rows[whole:]])
 
     def _longest_soon(self, batches: Ids) -> Ids:
-        """Return the batches with that of the longest text first, and the next at step 2's end.
+        """Return the global batches with that of the longest text first, and the next one second.
 
-        By then all is held that a step finds: the optimizer's averages, which the first step made,
-        and the gradients of the passes before the last.
+        Of the latter the longest texts come last: by then all is held that a step finds, the
+        optimizer's averages, which the first step made, and the gradients of the passes before.
         """
         longest = np.argsort(-self.lengths[batches].max(axis=1), kind="stable")[:2]
-        rest = np.delete(batches, longest, axis=0)
-        places = [0, min(2 * self.accumulation - 2, len(rest))]
-        return np.insert(rest, places, batches[longest], axis=0)
+        first, second = batches[longest]
+        second = second.reshape(-1, self.batch_size)[::-1].ravel()
+        return np.vstack([first, second, np.delete(batches, longest, axis=0)])
 
 
 class LabelledRows:
@@ -211,9 +213,15 @@ class LabelledVectors(LabelledRows):
     """The same by one vector of each text: a batch is what `HeadStep` takes."""
 
     def __init__(
-        self, rows: Rows, vectors: Floats, weights: Floats, batch_size: int, seed: int
+        self,
+        rows: Rows,
+        vectors: Floats,
+        weights: Floats,
+        batch_size: int,
+        seed: int,
+        accumulation: int = 1,
     ) -> None:
-        super().__init__(rows, weights, batch_size, seed)
+        super().__init__(rows, weights, batch_size, seed, accumulation)
         self.vectors = vectors
 
     def rows(self, first: int, n: int) -> Batch:

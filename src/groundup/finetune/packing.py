@@ -57,8 +57,7 @@ class PackedRows:
         self.lengths = np.array([len(one.ids) - 1 for one in dialogues], np.int64)
         self.packs = packed(self.lengths.tolist(), capacity)
         filled = np.array([self.lengths[pack].sum() for pack in self.packs], np.int64)
-        # By global batches: what a step learns from does not depend on how it is divided.
-        self.order = Order(filled, batch_size * accumulation, seed)
+        self.order = Order(filled, batch_size, seed, accumulation)
 
     @property
     def n_rows(self) -> int:

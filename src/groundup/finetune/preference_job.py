@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from groundup.base.words import counted
 from groundup.config import TrainConfig
 from groundup.data.dialogue import Message, Preference
 from groundup.finetune.chat_job import ChatJob
+from groundup.finetune.example import example_pieces
 from groundup.finetune.preference_figures import PreferenceFigures, preference_figures
 from groundup.finetune.preference_rows import (
     Numbers,
@@ -100,6 +102,13 @@ class PreferenceJob(ChatJob):
         asked = self.preferences("val")
         return min(asked, key=lambda one: one.normalised).messages if asked else None
 
+    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
+        """Show the first pair; return what run.toml says of the job."""
+        where = self.preferences("train")[self.learnt.kept[0]].where
+        for which, row in zip(("chosen", "rejected"), self.learnt.pairs[0].both, strict=True):
+            screen.example(f"{where}, {which}", example_pieces(row, self.tokenizer))
+        return super().decide(choices, screen)
+
     def step(self, model: GPT, choices: Choices) -> PreferenceStep:
         """Return the model with the loss of its preferences."""
         self._choices, c = choices, choices.config
@@ -183,10 +192,21 @@ class PreferenceJob(ChatJob):
         self, step: PreferenceStep, pairs: Sequence[Pair], found: Numbers
     ) -> PreferenceFigures:
         """Return what the log-probabilities of the replies (n, 2) come to."""
-        n_counted = np.array([pair.n_counted for pair in pairs])
-        known = self._references.get("val", np.zeros_like(found))[: len(pairs)]
-        sums, reference, numbers = map(torch.from_numpy, (found, known, n_counted))
-        scores = step.scores(sums, reference, numbers)
-        losses = step.losses(scores, sums, numbers)
-        drifts = found - known if "val" in self._references else None
-        return preference_figures(losses.numpy(), scores.numpy(), n_counted, drifts)
+        known = self._references.get("val")
+        return figures_of(step, pairs, found, None if known is None else known[: len(pairs)])
+
+
+def figures_of(
+    step: PreferenceStep, pairs: Sequence[Pair], found: Numbers, known: Numbers | None
+) -> PreferenceFigures:
+    """Return what the log-probabilities of the replies (n, 2) come to.
+
+    `known` are those by the reference, which the step of `dpo` needs; without it no drift is told.
+    """
+    n_counted = np.array([pair.n_counted for pair in pairs])
+    reference = np.zeros_like(found) if known is None else known
+    sums, references, numbers = map(torch.from_numpy, (found, reference, n_counted))
+    scores = step.scores(sums, references, numbers)
+    losses = step.losses(scores, sums, numbers)
+    drifts = None if known is None else found - known
+    return preference_figures(losses.numpy(), scores.numpy(), n_counted, drifts)

@@ -8,10 +8,15 @@ from functools import cached_property
 from groundup.base.errors import RunError
 from groundup.base.words import counted
 from groundup.config import GPTConfig
-from groundup.data.dialogue import Preference
+from groundup.data.dialogue import Dialogue, Preference
 from groundup.finetune.chat_run import ChatRun
+from groundup.finetune.exam import LOSS_TOKENS, Exam, choose_questions, within
 from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.judge_assistant import EXAMPLES, TrainedOn
+from groundup.finetune.judge_pairs import PairExam, judge_pairs
 from groundup.finetune.preference_job import PreferenceJob
+from groundup.finetune.preference_rows import Pairs
+from groundup.finetune.text_classifier import TOKENS_AT_ONCE
 from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.assistant import DPO
@@ -67,9 +72,15 @@ class PreferenceRun(ChatRun, PreferenceJob):
         if before := max(self.start.config.drop_rate, self.start.config.attention_dropout):
             screen.decided("Dropout", f"0, as two replies are compared; {before:g} in the base")
 
+    @cached_property
+    def tested(self) -> Pairs:
+        """The pairs of the test, as ids, and what was cut off; in the order of their hashes."""
+        return self._pairs(sorted(self.preferences("test"), key=lambda one: one.normalised))
+
     def tell_losses(self, screen: Screen) -> None:
         """Tell what of the pairs is not learnt."""
-        found, limit = (self.learnt, self.validating), f"max_length = {self.max_length}"
+        found = self.learnt, self.validating, self.tested
+        limit = f"max_length = {self.max_length}"
         if n := sum(one.n_cut for one in found):
             lost = counted(sum(one.n_lost for one in found), "token")
             screen.notice(f"{counted(n, 'dialogue')} of pairs cut at {limit}: {lost} left out")
@@ -93,3 +104,54 @@ class PreferenceRun(ChatRun, PreferenceJob):
             "val_tokens": self.validating.n_tokens,
             "val_documents": len(self.validating.pairs),
         }
+
+    def trained_on(self) -> TrainedOn:
+        """Return what is known of the training and its records, for what judges it."""
+        splits, left_out = (self.learnt, self.validating, self.tested), self.records_left_out()
+        for what, n in (
+            ("pairs of which all of a reply is cut off", sum(s.n_without_reply for s in splits)),
+            ("pairs whose replies are the same in what is read", sum(s.n_equal for s in splits)),
+        ):
+            if n:
+                left_out[what] = n
+        return TrainedOn(
+            split_rule=self.data.split_rule,
+            left_out=left_out,
+            splits=splits,
+            n_tested=len(self.tested.pairs),
+            max_length=self.max_length,
+            padding=None,
+            chosen_by="lowest loss on the validation pairs",
+        )
+
+    def finish(self, folder: RunFolder, screen: Screen) -> None:
+        """Compare the model as it was and as it has become on the test pairs; write what came."""
+        learnt, exam = self.trained_on(), self._exam(folder)
+        self.forget()
+        judge_pairs(folder, exam, self.before(folder), learnt, self.preferences("test"), screen)
+
+    def _exam(self, folder: RunFolder) -> PairExam:
+        """Return what both models are asked: some questions, too, to show what they say."""
+        rows = within([pair.chosen for pair in self.tested.pairs], LOSS_TOKENS)
+        talks = [
+            Dialogue((*one.messages, {"role": "assistant", "content": one.chosen}), one.where)
+            for one in self.preferences("test")
+        ]
+        n, length = min(EXAMPLES, self.asked.n_replies), self.config.context_length
+        return PairExam(
+            exam=Exam(
+                rows=rows,
+                row_length=max([self.row_length, *(len(row.ids) - 1 for row in rows)]),
+                questions=choose_questions(talks, n, self.template, self.tokenizer, length),
+                unanswered="",
+                kinds=None,
+                template=self.template,
+                tokenizer=self.tokenizer,
+                stop_tokens=folder.read_generation().get("stop_tokens", ()),
+                general=self.general,
+            ),
+            pairs=self.tested.pairs,
+            objective=self.objective,
+            beta=self.asked.beta,
+            places=min(TOKENS_AT_ONCE, 2 * self.settings.batch_size * self.row_length),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +12,10 @@ from typing import Any
 import torch
 
 from groundup.base.errors import UsageError
-from groundup.base.words import counted
-from groundup.config import TrainConfig, as_table
-from groundup.data.dialogue import Dialogue
-from groundup.finetune.instruct_job import InstructJob
+from groundup.config import TrainConfig
+from groundup.data.dialogue import Dialogue, Message
+from groundup.finetune.chat_job import ChatJob
+from groundup.finetune.dialogue_rows import Entries, last_question
 from groundup.finetune.reward_rows import (
     Prompt,
     PromptRows,
@@ -24,13 +25,14 @@ from groundup.finetune.reward_rows import (
     of_kinds,
     prompts_of,
 )
-from groundup.finetune.reward_settings import GRPO, RewardSettings
+from groundup.finetune.reward_settings import RewardSettings
 from groundup.finetune.reward_step import RewardStep
 from groundup.generate.questions import continue_prompts
 from groundup.model import GPT, filled_gpt
 from groundup.optim.step import Step
 from groundup.plan import Plan, count_parameters, generation_memory, make_plan
 from groundup.processes.alone import Alone
+from groundup.runs.assistant import GRPO
 from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.records import Between
@@ -63,7 +65,7 @@ class Found:
         }
 
 
-class RewardJob(InstructJob):
+class RewardJob(ChatJob):
     """What every training by rewards does, wherever its questions are.
 
     The training loss is 1 - reward, and `kl` times the divergence, in the mean of replies.
@@ -73,13 +75,22 @@ class RewardJob(InstructJob):
 
     asked: RewardSettings
 
+    @abstractmethod
+    def entries(self, split: str) -> Entries:
+        """Return what to learn from ("train"), and what validates ("val"): questions."""
+
+    @property
+    def question(self) -> Sequence[Message] | None:
+        """The messages up to the last reply of a dialogue that validates, if there is one."""
+        return last_question(self.entries("val"))
+
     @cached_property
-    def learnt(self) -> Prompts:  # type: ignore[override]
+    def learnt(self) -> Prompts:
         """The questions to learn from."""
         return self._prompts("train")
 
     @cached_property
-    def validating(self) -> Prompts:  # type: ignore[override]
+    def validating(self) -> Prompts:
         """Those that validate, in an order of which any beginning is fair."""
         return self._prompts("val")
 
@@ -121,8 +132,7 @@ class RewardJob(InstructJob):
                 f"shard = on with objective = {GRPO}: processes write replies of different "
                 "lengths, and parts of a model must be asked for at once; use shard = off"
             )
-        settings = as_table(replace(self.asked, max_length=self.max_length))
-        return {"settings": settings | {"row_length": self.row_length}}
+        return super().decide(choices, screen)
 
     def plan(self, settings: TrainConfig) -> Plan:
         """Return what the training takes: memory, work, steps.
@@ -141,12 +151,12 @@ class RewardJob(InstructJob):
             terms = {**terms, "reference": count_parameters(self.config).storage("fp32")}
         return replace(plan, training=replace(plan.training, terms=terms))
 
-    def source(self, settings: TrainConfig) -> PromptRows:  # type: ignore[override]
+    def source(self, settings: TrainConfig) -> PromptRows:
         """Return the questions to learn from."""
         how = settings.batch_size, settings.seed, settings.accumulation
         return PromptRows(self.learnt, self.asked.group, *how)
 
-    def step(self, model: GPT, choices: Choices) -> RewardStep:  # type: ignore[override]
+    def step(self, model: GPT, choices: Choices) -> RewardStep:
         """Return the model with its replies and their rewards."""
         asked = self.asked
         step = RewardStep(
@@ -175,7 +185,7 @@ class RewardJob(InstructJob):
             tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         return filled_gpt(self.config, tensors, model.parts).to(choices.device, choices.copy_dtype)
 
-    def evaluate(  # type: ignore[override]
+    def evaluate(
         self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
     ) -> Found | None:
         """Answer the questions that validate, the first of them that take at most so many tokens.
@@ -205,28 +215,6 @@ class RewardJob(InstructJob):
             tokens=sum(len(reply.ids) for reply in replies),
             n_questions=len(pairs),
         )
-
-    def _tell_losses(self, screen: Screen) -> None:
-        """Tell what is rewarded, and which questions are not asked or cannot be answered."""
-        asked = self.asked
-        kinds = f" of {', '.join(asked.chosen_kinds)}" if asked.chosen_kinds else ""
-        n = counted(len(self.learnt.rows), "question")
-        screen.decided(
-            "Reward",
-            f"1 where a reply is the answer and ends within {asked.max_tokens} tokens, else 0; "
-            f"{asked.group} replies to each of {n}{kinds}",
-        )
-        found = self.learnt, self.validating
-        if left_out := [where for one in found for where in one.left_out]:
-            screen.notice(
-                f"{counted(len(left_out), 'question')} left out, with no room for max_tokens = "
-                f"{asked.max_tokens} within max_length = {self.max_length} (first: {left_out[0]})"
-            )
-        if n_too_long := sum(one.n_too_long for one in found):
-            screen.notice(
-                f"{counted(n_too_long, 'answer')} of more than max_tokens = {asked.max_tokens}, "
-                "with the token that ends it: what is rewarded is not to be reached there"
-            )
 
 
 def some(prompts: Prompts, most: int | None, max_tokens: int) -> Sequence[Prompt]:

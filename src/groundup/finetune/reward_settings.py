@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.config.fields import by_name, require, require_at_least, require_one_of
+from groundup.base.errors import ConfigError
+from groundup.config.fields import build, by_name, require, require_at_least, require_one_of
 from groundup.data.tasks import KINDS
 from groundup.finetune.settings import InstructSettings, instruct_defaults
-
-GRPO = "grpo"
-"""Group relative policy optimization: several replies to a question, compared with each other."""
+from groundup.runs.assistant import GRPO
 
 
 @by_name
@@ -22,7 +22,7 @@ class RewardSettings(InstructSettings):
     """
 
     objective: str = GRPO
-    """Which way of learning it is."""
+    """Group relative policy optimization: replies to a question are compared with each other."""
     group: int = 8
     """Replies to a question, which are compared with each other."""
     max_tokens: int = 32
@@ -52,6 +52,24 @@ class RewardSettings(InstructSettings):
     def chosen_kinds(self) -> tuple[str, ...]:
         """The kinds by their names; none where all records are learnt from."""
         return tuple(kind.strip() for kind in self.kinds.split(",")) if self.kinds else ()
+
+
+def settings_of(table: Mapping[str, Any]) -> InstructSettings:
+    """Return the settings of an assistant that a table says, of the kind of its objective."""
+    if table.get("objective") == GRPO:
+        return build(RewardSettings, table)
+    known = InstructSettings.__dataclass_fields__
+    if only := [key for key in table if key in RewardSettings.__dataclass_fields__.keys() - known]:
+        raise ConfigError(
+            f"{only[0]} = {table[only[0]]}: a setting of objective = {GRPO} alone; add "
+            f"--objective {GRPO}, or leave it out"
+        )
+    return build(InstructSettings, table)
+
+
+def defaults_of(settings: InstructSettings) -> dict[str, Any]:
+    """Return the settings of training an assistant that are otherwise than in pretraining."""
+    return reward_defaults() if isinstance(settings, RewardSettings) else instruct_defaults()
 
 
 def reward_defaults() -> dict[str, Any]:

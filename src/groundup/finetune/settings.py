@@ -16,7 +16,7 @@ from groundup.config.fields import (
     require_at_least,
     require_one_of,
 )
-from groundup.runs.assistant import OF_PAIRS, SFT
+from groundup.runs.assistant import GRPO, OF_PAIRS, SFT
 from groundup.runs.classifier import POOLINGS
 
 LAYERS = ("head", "last", "all")
@@ -84,7 +84,7 @@ MAX_LENGTH = 1024
 """Tokens of a dialogue that are read at most, unless told otherwise."""
 INSTRUCT_EPOCHS = 3.0
 """Passes over the dialogues, where no length was given."""
-OBJECTIVES = (AUTO, SFT, *OF_PAIRS)
+OBJECTIVES = (AUTO, SFT, *OF_PAIRS, GRPO)
 
 
 @by_name

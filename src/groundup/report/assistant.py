@@ -9,15 +9,18 @@ from groundup.plan.units import duration
 from groundup.report.charts import IntervalChart, Row
 from groundup.report.figure import chart_figure
 from groundup.report.page import Section, cards, esc, fold, table
-from groundup.runs.assistant import AssistantRecord, ModelFigures, ReplyExample
+from groundup.runs.assistant import AssistantRecord, ModelFigures, PairFigures, ReplyExample
 from groundup.runs.assistant_words import (
     before_by_kind,
     doubts,
+    drift,
     endings,
     exact_match,
     forgetting,
     left_out,
+    lengths,
     loss,
+    pairs,
     percent,
     plain,
     token_f1,
@@ -50,6 +53,9 @@ def _outcome(record: AssistantRecord) -> str:
     """Return the figures in words and beside each other, and what puts them in doubt."""
     named = (
         ("", loss(record)),
+        ("Pairs: ", pairs(record)),
+        ("Drift: ", drift(record)),
+        ("Lengths: ", lengths(record)),
         ("Exact match: ", exact_match(record)),
         ("Token F1: ", token_f1(record)),
         ("Endings: ", endings(record)),
@@ -58,14 +64,17 @@ def _outcome(record: AssistantRecord) -> str:
     first, *others = [f"{name}{text}" for name, text in named if text]
     said = "".join(f"<p>{esc(text)}</p>" for text in others)
     alerts = "".join(f'<p class="alert">{esc(doubt)}</p>' for doubt in doubts(record))
-    return (
-        f'<p class="verdict">{esc(first)}</p>{cards(_cards(record))}{said}{alerts}{_beside(record)}'
-    )
+    tables = _pairs(record) + _beside(record)
+    return f'<p class="verdict">{esc(first)}</p>{cards(_cards(record))}{said}{alerts}{tables}'
 
 
 def _cards(record: AssistantRecord) -> Iterator[tuple[str, str, str]]:
     """Yield what the assistant is worth, each with what it was before."""
     now, was = record.after, record.before
+    if record.pairs and (of_pairs := record.pairs.after):
+        earlier = record.pairs.before
+        remark = f"was {100 * earlier.accuracy:.1f}%" if earlier else ""
+        yield "Pairs told right", f"{100 * of_pairs.accuracy:.1f}%", remark
     yield "Held-out loss", f"{now.loss:.3f}", f"was {was.loss:.3f}" if was else "nats a token"
     if now.replies:
         first = f"was {100 * was.replies.exact:.1f}%" if was and was.replies else ""
@@ -82,7 +91,10 @@ def _beside(record: AssistantRecord) -> str:
     models = [("before", record.before), ("after", record.after)]
     rows = [[name, *_figures(figures)] for name, figures in models if figures is not None]
     head = ["", "held-out loss", "exact match", "token F1", "replies that end", "bits per byte"]
-    return table(head, rows, "On the same test, with 95% intervals", "beside")
+    known = [n for n in range(len(head)) if any(row[n] != "–" for row in rows)]
+    shown = [[row[n] for n in known] for row in rows]
+    caption = "On the same test, with 95% intervals"
+    return table([head[n] for n in known], shown, caption, "beside")
 
 
 def _figures(one: ModelFigures) -> Iterator[str]:
@@ -91,6 +103,32 @@ def _figures(one: ModelFigures) -> Iterator[str]:
     yield plain(one.replies.token_f1, one.replies.token_f1_interval) if one.replies else "–"
     yield percent(one.ended.share, one.ended.interval) if one.ended else "–"
     yield "–" if one.bits_per_byte is None else f"{one.bits_per_byte:.4f}"
+
+
+def _pairs(record: AssistantRecord) -> str:
+    """Return what both models made of the pairs in one table, "" where there are none."""
+    if record.pairs is None or record.pairs.after is None:
+        return ""
+    models = [("before", record.pairs.before), ("after", record.pairs.after)]
+    rows = [
+        [
+            name,
+            f"{one.loss:.4f}",
+            percent(one.accuracy, one.interval),
+            f"{one.margin:.4f}",
+            *("–" if nats is None else f"{nats:+.3f}" for nats in _drifts(one)),
+            f"{one.preferred_length:.1f}",
+        ]
+        for name, one in models
+        if one is not None
+    ]
+    head = ["", "loss", "pairs told right", "margin", "drift of chosen", "drift of rejected"]
+    caption = f"{counted(record.pairs.pairs, 'test pair')}, by {record.pairs.objective}"
+    return table([*head, "tokens preferred"], rows, f"{caption}; drifts in nats", "beside")
+
+
+def _drifts(one: PairFigures) -> tuple[float | None, float | None]:
+    return one.chosen_drift, one.rejected_drift
 
 
 def _kinds(record: AssistantRecord) -> str:
@@ -153,7 +191,11 @@ def _answers(record: AssistantRecord) -> str:
 
 def _answer(one: ReplyExample) -> str:
     behind = f", after {counted(one.earlier, 'earlier message')}" if one.earlier else ""
-    parts = [("Question", one.question, True), ("Expected", one.expected, True)]
+    is_pair = one.rejected is not None
+    parts = [("Question", one.question, True)]
+    parts.append(("Chosen" if is_pair else "Expected", one.expected, True))
+    if one.rejected is not None:
+        parts.append(("Rejected", one.rejected, True))
     if one.before is not None:
         parts.append(("Before", one.before, bool(one.before_ended)))
     parts.append(("After", one.after, one.after_ended))

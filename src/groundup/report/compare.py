@@ -17,7 +17,7 @@ from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
-from groundup.runs.assistant import OF_PAIRS, SFT, objective_of
+from groundup.runs.assistant import GRPO, OF_PAIRS, SFT, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
@@ -158,10 +158,10 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     kinds = {objective_of(run.manifest) or run.manifest.kind for run in runs}
     if len(kinds) > 1:
         return [
-            f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
-            "are of different things, and do not compare."
+            f"These runs are trainings of several kinds ({_named(kinds)}): their losses are of "
+            "different things, and do not compare."
         ]
-    if kinds <= {SFT, *OF_PAIRS}:
+    if kinds <= {SFT, GRPO, *OF_PAIRS}:
         return _notes_of_assistants(differ)
     if not differ("fingerprint"):
         return []
@@ -176,6 +176,12 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
         "These runs cut their text into different tokens: losses per token do not compare. "
         "Compare bits per byte."
     ]
+
+
+def _named(kinds: set[str]) -> str:
+    """Return kinds in words, those of assistants by their objective."""
+    of_assistants = (SFT, GRPO, *OF_PAIRS)
+    return ", ".join(f"assistant by {k}" if k in of_assistants else k for k in sorted(kinds))
 
 
 def _notes_of_assistants(differ: Callable[..., bool]) -> list[str]:
@@ -213,11 +219,7 @@ def _outcome_table(comparison: Comparison) -> str:
 
 def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
     """Return validation curves over tokens and over time; in bits per byte where losses differ."""
-    key, unit = (
-        ("val_loss", f"nats per {records[0].loss_unit}")
-        if same_losses
-        else ("val_bits_per_byte", "bits")
-    )
+    key, unit = ("val_loss", records[0].loss_name) if same_losses else ("val_bits_per_byte", "bits")
     what = "Validation loss" if same_losses else "Bits per byte"
     without = [n for run, n in zip(records, names, strict=True) if not run.points(key)]
     if not same_losses and len(without) == len(records):  # of classifiers, of assistants

@@ -14,7 +14,7 @@ from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.report.points import smooth, spread
-from groundup.runs.assistant import ASSISTANT, DPO, OF_PAIRS, objective_of
+from groundup.runs.assistant import ASSISTANT, DPO, GRPO, OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
@@ -102,10 +102,10 @@ def _labels(run: RunRecord) -> list[str] | None:
 def _choices(run: RunRecord) -> int | None:
     """Return among how many a model chooses: tokens, labels as a classifier, replies by DPO.
 
-    None where the loss is a sum of several choices.
+    None where the loss is a sum of several choices, or no cross-entropy.
     """
     objective, labels = objective_of(run.manifest), _labels(run)
-    if objective in OF_PAIRS:
+    if objective in (*OF_PAIRS, GRPO):
         return 2 if objective == DPO else None
     return run.config.vocab_size if labels is None else max(1, len(labels))
 
@@ -136,15 +136,11 @@ def curves(run: RunRecord) -> str:
     """Return the charts of a run over its steps."""
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
-    unit = run.loss_unit
-    target = f"next {unit}" if _labels(run) is None else "true label"
-    if objective_of(run.manifest) in OF_PAIRS:
-        target = "reply that was chosen"
     loss = Chart(
         title="Loss",
         series=loss_series(run),
-        y_label=f"nats per {unit}",
-        remark=f"Cross-entropy: how surprised the model is by the {target}. Lower is better.",
+        y_label=run.loss_name,
+        remark=f"{_meaning(run)}. Lower is better.",
     )
     rate, norm, speed = (run.points(key) for key in ("lr", "grad_norm", "tokens_per_second"))
     others = [
@@ -163,6 +159,17 @@ def curves(run: RunRecord) -> str:
         f'{said}<div class="charts"><div class="first">{chart_figure(loss)}</div>'
         f"{''.join(map(chart_figure, others))}</div>"
     )
+
+
+def _meaning(run: RunRecord) -> str:
+    """Say what the loss of a run is."""
+    objective = objective_of(run.manifest)
+    if objective == GRPO:
+        return "1 less the mean reward: which part of the replies is not right"
+    target = f"next {run.loss_unit}" if _labels(run) is None else "true label"
+    if objective in OF_PAIRS:
+        target = "reply that was chosen"
+    return f"Cross-entropy: how surprised the model is by the {target}"
 
 
 def _with_average(name: str, points: list[tuple[float, float]], colour: int) -> list[Series]:

@@ -18,9 +18,9 @@ from groundup.runs.typed_json import from_json
 
 ASSISTANT = "assistant"
 """What run.toml calls this kind of training."""
-SFT, DPO, ORPO = "sft", "dpo", "orpo"
+SFT, DPO, ORPO, GRPO = "sft", "dpo", "orpo", "grpo"
 OF_PAIRS = (DPO, ORPO)
-"""What is learnt from preferences; from dialogues and texts, SFT is."""
+"""What is learnt from preferences; from dialogues and texts SFT is, and GRPO from a reward."""
 FORMAT = 1
 """Version of assistant.json; a newer one is refused rather than misread."""
 
@@ -48,6 +48,42 @@ class ModelFigures:
     """Of the general text."""
     general_tokens: int = 0
     """Tokens of it that were predicted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFigures:
+    """What one model made of the test's preferences: means over them."""
+
+    loss: float
+    """That of the objective."""
+    accuracy: float
+    """Share of pairs whose chosen reply has the higher score; a tie is half a pair."""
+    interval: Interval
+    """Wilson's, of the accuracy."""
+    margin: float
+    """Score of the chosen reply less that of the rejected one."""
+    preferred_length: float
+    """Tokens of the reply with the higher score, of both in the mean where it is a tie."""
+    chosen_drift: float | None = None
+    """By how much likelier the chosen reply is than by the model at step 0, in nats, if known."""
+    rejected_drift: float | None = None
+    """The same of the rejected reply."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsRecord:
+    """What an assistant that learnt preferences made of the test's, by its objective."""
+
+    objective: str
+    pairs: int
+    chosen_length: float
+    """Tokens of the chosen replies in the mean, with what ends them."""
+    rejected_length: float
+    """The same of the rejected replies."""
+    after: PairFigures | None = None
+    """None where these need the model at step 0, which is not known."""
+    before: PairFigures | None = None
+    """Of the model at step 0; as DPO compares with that, by definition ln 2, and ties alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +126,8 @@ class ReplyExample:
     after_ended: bool
     before: str | None = None
     before_ended: bool | None = None
+    rejected: str | None = None
+    """Of a preference, the other reply; `expected` is the chosen one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +146,8 @@ class AssistantRecord:
     """Of the model at step 0, asked in the same template."""
     before_missing: str = ""
     """Why that is not known."""
+    pairs: PairsRecord | None = None
+    """Of preferences; losses and the like are then of the chosen replies."""
     examples: tuple[ReplyExample, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     """How many records were not used, by reason."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from groundup.base.errors import shown
 from groundup.base.words import counted
-from groundup.runs.assistant import AssistantRecord, Ended, ModelFigures, ReplyExample
+from groundup.runs.assistant import DPO, AssistantRecord, Ended, ModelFigures, ReplyExample
 from groundup.runs.classification import Interval
 from groundup.runs.reply_figures import KindFigures, ReplyFigures
 
@@ -26,6 +26,9 @@ def summary_lines(record: AssistantRecord) -> list[Line]:
     """Return the outcome of an assistant's test for a terminal, the most important first."""
     lines = [
         ("Test", loss(record)),
+        ("Pairs", pairs(record)),
+        ("Drift", drift(record)),
+        ("Lengths", lengths(record)),
         ("Exact match", exact_match(record)),
         ("Token F1", token_f1(record)),
         ("Kinds", kinds(record)),
@@ -43,16 +46,58 @@ def loss(record: AssistantRecord) -> str:
     asked = record.asked
     part = "" if asked.loss_dialogues == asked.dialogues else f" of {asked.dialogues:,}, by hash"
     return (
-        f"Held-out loss {_change(record, lambda one: f'{one.loss:.3f}')} nats a token of replies "
+        f"Held-out loss {_change(record, lambda one: f'{one.loss:.3f}')} nats a token of "
+        f"{'chosen ' if record.pairs else ''}replies "
         f"({counted(asked.loss_tokens, 'token')} in {counted(asked.loss_dialogues, 'record')}"
         f"{part}), at step {record.step:,}."
+    )
+
+
+def pairs(record: AssistantRecord) -> str:
+    """Return how well the chosen reply of a pair is told from the other, "" without pairs."""
+    if (found := record.pairs) is None:
+        return ""
+    now, was = found.after, found.before
+    if now is None:
+        return (
+            f"Loss and accuracy of {counted(found.pairs, 'test pair')} are not known: "
+            f"{found.objective} compares with the model as it was."
+        )
+    by_definition = " by definition" if found.objective == DPO else ""
+    first = f"{was.loss:.4f}{by_definition} → " if was else ""
+    said = f"{100 * was.accuracy:.1f}%{by_definition} → " if was else ""
+    return (
+        f"Loss {first}{now.loss:.4f}; the chosen reply has the higher score in {said}"
+        f"{percent(now.accuracy, now.interval)} of {counted(found.pairs, 'test pair')}; margin "
+        f"{f'{was.margin:.3f} → ' if was else ''}{now.margin:.3f}."
+    )
+
+
+def drift(record: AssistantRecord) -> str:
+    """Say how much likelier the replies of pairs have become, "" where that is not known."""
+    now = record.pairs.after if record.pairs else None
+    if now is None or now.chosen_drift is None or now.rejected_drift is None:
+        return ""
+    both = f"{now.chosen_drift:+.2f} nats, the rejected ones by {now.rejected_drift:+.2f}"
+    return f"The chosen replies are likelier than before by {both}, in the mean."
+
+
+def lengths(record: AssistantRecord) -> str:
+    """Say whether longer replies are preferred than were chosen, "" where that is not known."""
+    if (found := record.pairs) is None or found.after is None:
+        return ""
+    before = f"{found.before.preferred_length:.1f} → " if found.before else ""
+    return (
+        f"Those that the model prefers have {before}{found.after.preferred_length:.1f} tokens, "
+        f"chosen ones {found.chosen_length:.1f}, rejected ones {found.rejected_length:.1f}."
     )
 
 
 def exact_match(record: AssistantRecord) -> str:
     """Return how many replies are the answer, before and after; why none where none was asked."""
     if record.after.replies is None:
-        return f"No question was answered: {record.asked.unanswered}."
+        why = record.asked.unanswered
+        return "" if record.pairs else f"No question was answered: {why}."
     n, n_kinds = record.asked.questions, len(record.after.replies.kinds)
     mean = f", the mean of {n_kinds} kinds" if n_kinds > 1 else ""
     return (
@@ -128,9 +173,11 @@ def worse(record: AssistantRecord) -> str:
 def example(one: ReplyExample) -> str:
     """Return a question and its replies on one line."""
     before = "" if one.before is None else f", before {_quoted(one.before, one.before_ended)}"
+    expected = f"expected {_quoted(one.expected)}"
+    if one.rejected is not None:
+        expected = f"chosen {_quoted(one.expected)}, rejected {_quoted(one.rejected)}"
     return (
-        f"{_quoted(one.question)}: expected {_quoted(one.expected)}{before}, after "
-        f"{_quoted(one.after, one.after_ended)}"
+        f"{_quoted(one.question)}: {expected}{before}, after {_quoted(one.after, one.after_ended)}"
     )
 
 

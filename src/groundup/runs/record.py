@@ -10,7 +10,7 @@ from typing import Any
 
 from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes
-from groundup.runs.assistant import ASSISTANT, OF_PAIRS, objective_of
+from groundup.runs.assistant import ASSISTANT, GRPO, OF_PAIRS, objective_of
 from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import RunFolder
@@ -21,8 +21,9 @@ from groundup.runs.verdict import verdict
 
 Point = tuple[float, float]
 
-LOSS_UNITS = {CLASSIFIER: "text", ASSISTANT: "token of the replies"}
-"""What a loss is the mean over, by the kind of training; of others, a token."""
+LOSS_UNITS = {CLASSIFIER: "text", ASSISTANT: "token of the replies", GRPO: "question"}
+LOSS_UNITS |= dict.fromkeys(OF_PAIRS, "pair of replies")
+"""What a loss is the mean over, by the kind of training or the objective; else, a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,14 @@ class RunRecord:
     @property
     def loss_unit(self) -> str:
         """What a loss is the mean over."""
-        if objective_of(self.manifest) in OF_PAIRS:
-            return "pair of replies"
-        return LOSS_UNITS.get(self.manifest.kind, "token")
+        kind = self.manifest.kind
+        return LOSS_UNITS.get(objective_of(self.manifest) or kind, LOSS_UNITS.get(kind, "token"))
+
+    @property
+    def loss_name(self) -> str:
+        """What a loss is, and of what it is the mean: nats, but of a reward."""
+        is_reward = objective_of(self.manifest) == GRPO
+        return f"{'wrong replies' if is_reward else 'nats'} per {self.loss_unit}"
 
     @property
     def step(self) -> int:

@@ -208,7 +208,7 @@ class ConsoleScreen(Screen):
             words.append(f"{bits:.3f} bits/byte")
         if (accuracy := record.get("val_accuracy")) is not None:
             words.append(f"accuracy {accuracy:.1%}, macro F1 {record['val_macro_f1']:.3f}")
-        words += _of_pairs(record)
+        words += _of_pairs(record) + _of_rewards(record)
         if record.get("event") == "finished":
             self.close()
             words[0] += " over the whole split"
@@ -257,6 +257,14 @@ class ConsoleScreen(Screen):
             self._task = self._bar.add_task(what, total=total, figures=figures)
             self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total, figures=figures)
+
+
+def _of_rewards(record: dict[str, Any]) -> list[str]:
+    """Say how many questions a model answers right, and how its replies are."""
+    if (reward := record.get("val_reward")) is None:
+        return []
+    words = [f"{reward:.1%} of questions right", f"{record['val_ended']:.1%} of replies end"]
+    return [*words, f"{record['val_reply_tokens']:.1f} tokens a reply"]
 
 
 def _of_pairs(record: dict[str, Any]) -> list[str]:

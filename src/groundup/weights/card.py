@@ -14,7 +14,10 @@ from groundup.plan.units import duration
 from groundup.runs import RunFolder
 from groundup.runs.assistant import (
     ASSISTANT,
+    GRPO,
+    OF_PAIRS,
     AssistantRecord,
+    objective_of,
     read_assistant,
 )
 from groundup.runs.classification import Interval, read_classification
@@ -181,7 +184,8 @@ def _data(run: RunRecord) -> Rows:
 def _results(run: RunRecord, step: int) -> Rows:
     """Return the losses of the weights, on the whole validation text where that was measured."""
     labels = {
-        "val_loss": f"Validation loss, nats a {run.loss_unit}",
+        "val_loss": f"Validation loss, {run.loss_name.replace(' per ', ' a ', 1)}",
+        "val_reward": "Validation questions answered right",
         "val_pair_accuracy": "Validation pairs of which the chosen reply is preferred",
         "val_accuracy": "Validation accuracy",
         "val_macro_f1": "Validation macro F1",
@@ -227,11 +231,12 @@ def _tested(run: RunRecord, step: int) -> Rows:
 
 def _answered(record: AssistantRecord, merged: str) -> Rows:
     """Return how an assistant answered before and after."""
-    asked, rows = record.asked, Rows()
+    asked, rows = record.asked, _of_pairs(record, merged)
+    whose = "chosen replies" if record.pairs else "replies"
     for when, one in (("before training", record.before), ("after", record.after)):
         if one is None:
             continue
-        rows.append((f"Test loss {when}, nats a token of the replies", f"{one.loss:.4f}"))
+        rows.append((f"Test loss {when}, nats a token of the {whose}", f"{one.loss:.4f}"))
         if one.replies:
             told, kinds = f"Test, exact match {when}", len(one.replies.kinds)
             of = counted(asked.questions, "question") + f" of {kinds} kinds" * (kinds > 1)
@@ -248,6 +253,20 @@ def _answered(record: AssistantRecord, merged: str) -> Rows:
     return rows
 
 
+def _of_pairs(record: AssistantRecord, merged: str) -> Rows:
+    """Return what both models made of the test's preferences, if it has any."""
+    rows, found = Rows(), record.pairs
+    if found is None:
+        return rows
+    for when, one in (("before training", found.before), ("after", found.after)):
+        if one is not None:
+            of = f"of {counted(found.pairs, 'pair')}{merged}"
+            right = _within(one.accuracy, one.interval)
+            rows.append((f"Test, the chosen reply preferred {when}", f"{right} {of}"))
+            rows.append((f"Test loss of {found.objective} {when}", f"{one.loss:.4f}"))
+    return rows
+
+
 def _within(value: float, interval: Interval) -> str:
     low, high = interval
     return f"{value:.4f} (95% interval: {low:.4f} to {high:.4f})"
@@ -260,7 +279,8 @@ def _training(run: RunRecord, step: int) -> Rows:
     row: dict[str, Any] = next((r for r in reversed(run.rows) if r["step"] <= step), {})
     tokens, rate = row.get("tokens"), number(train.get("learning_rate"))
     sequences = int(train.get("batch_size", 0)) * int(train.get("accumulation", 1))
-    if run.manifest.kind == CLASSIFIER:  # whose texts differ in length
+    varied = objective_of(run.manifest) in (*OF_PAIRS, GRPO)
+    if run.manifest.kind == CLASSIFIER or varied:  # whose texts differ in length
         sequences = 0
     length = _settings(run).get("row_length", config.context_length)
     rows = [
