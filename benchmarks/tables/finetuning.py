@@ -28,13 +28,17 @@ def choices(result: Record) -> str:
             f"| {row['title']} | {row['accuracy']:.1%}{between} | {row['macro_f1']:.3f} | {book} |"
         )
     seeds = result["rows"][0]["seeds"]
+    fewer = [row for row in result["rows"] if len(row["seeds"]) < len(seeds)]
+    of_fewer = (
+        f" (of {fewer[0]['title'].partition(':')[0]}: {len(fewer[0]['seeds'])})" if fewer else ""
+    )
     return "\n".join(
         [
             "### Choices of a classifier",
             "",
             f"{short(result)} SMS messages, as much ham as spam, {seeds[0]['texts']['test']} to "
-            f"test with; means of {len(seeds)} seeds with the 95% interval of the mean. The model "
-            f"is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. The "
+            f"test with; means of {len(seeds)} seeds{of_fewer} with the 95% interval of the mean. "
+            f"The model is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. The "
             "book's figures are of GPT-2 small on 300 messages of a larger collection.",
             "",
             *rows,
