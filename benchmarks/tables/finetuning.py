@@ -38,8 +38,8 @@ def choices(result: Record) -> str:
             "",
             f"{short(result)} SMS messages, as much ham as spam, {seeds[0]['texts']['test']} to "
             f"test with; means of {len(seeds)} seeds{of_fewer} with the 95% interval of the mean. "
-            f"The model is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. The "
-            "book's figures are of GPT-2 small on 300 messages of a larger collection.",
+            f"The model is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. "
+            "The book's figures are of GPT-2 small on 300 messages of a larger collection.",
             "",
             *rows,
         ]
