@@ -22,7 +22,8 @@ def choices(result: Record) -> str:
     for row in result["rows"]:
         between = ""
         if row["interval"]:
-            between = " ({:.1%} to {:.1%})".format(*row["interval"])
+            low, high = row["interval"]
+            between = f" ({low:.1%} to {min(1, high):.1%})"
         book = "" if row["book"] is None else f"{row['book']:.2f}%"
         rows.append(
             f"| {row['title']} | {row['accuracy']:.1%}{between} | {row['macro_f1']:.3f} | {book} |"
