@@ -95,9 +95,10 @@ def compare(
 ) -> Record:
     """Measure `rows` of the records, as many cells at once as there are cores."""
     jobs = []
+    seeds = {name: range(1, min(options.seeds, row.most_seeds) + 1) for name, row in rows.items()}
     for seed in range(1, options.seeds + 1):
         for name, row in rows.items():
-            if seed > row.most_seeds:
+            if seed not in seeds[name]:
                 continue
             job = {
                 **{key: value for key, value in asdict(row).items() if key != "most_seeds"},
@@ -109,13 +110,7 @@ def compare(
             jobs.append((f"table-{name}-{seed}", job))
     cores = len(os.sched_getaffinity(0))
     results = dict(zip((n for n, _ in jobs), cells.all(MODULE, jobs, cores), strict=True))
-    found = {
-        name: [
-            results[f"table-{name}-{seed}"]
-            for seed in range(1, min(options.seeds, row.most_seeds) + 1)
-        ]
-        for name, row in rows.items()
-    }
+    found = {name: [results[f"table-{name}-{seed}"] for seed in seeds[name]] for name in rows}
     return {
         "setting": {"pretrain_minutes": options.pretrain, "texts": data.TEXTS, "batch": BATCH},
         "machine": machine(torch.device("cpu")),

@@ -113,11 +113,12 @@ def speed(result: Record) -> str:
     ]
     for row in result["rows"]:
         rates, memory = row["tokens_per_second"], row["peak_memory_mib"]
+        chosen = ", ".join(f"{row['chosen'].count(p)} × {p}" for p in sorted(set(row["chosen"])))
         theirs = max(rates["peer"], rates["peer_bf16"], key=lambda rate: rate["median"])
         rows.append(
             f"| {row['title']} | {spread(rates['ours'], '{:,.0f}')} | "
             f"{spread(rates['peer'], '{:,.0f}')} | {spread(row['speed_ratio'], '{:.2f}')} | "
-            f"{row['chosen']}: {spread(rates['ours_chosen'], '{:,.0f}')} | "
+            f"{chosen}: {spread(rates['ours_chosen'], '{:,.0f}')} | "
             f"{spread(theirs, '{:,.0f}')} | {spread(row['chosen_ratio'], '{:.2f}')} | "
             f"{spread(memory['ours'], '{:,.0f}')} | {spread(memory['peer'], '{:,.0f}')} | "
             f"{spread(row['memory_ratio'], '{:.2f}')} | {row['planned_mib']:,.0f} | "
