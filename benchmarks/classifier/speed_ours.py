@@ -40,7 +40,7 @@ def job_of(job: Record) -> InPython:
         "weight_decay": 0.0,
         "threads": job["threads"],
         "device": "cpu",
-        "precision": job.get("precision", "fp32"),
+        "precision": job["precision"],
         "eval_every": NEVER,
         "sample_tokens": 0,
     }

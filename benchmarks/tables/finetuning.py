@@ -22,20 +22,25 @@ def choices(result: Record) -> str:
     for row in result["rows"]:
         between = ""
         if row["interval"]:
-            between = " ({:.1%} to {:.1%})".format(*row["interval"])
+            low, high = row["interval"]
+            between = f" ({low:.1%} to {min(1, high):.1%})"
         book = "" if row["book"] is None else f"{row['book']:.2f}%"
         rows.append(
             f"| {row['title']} | {row['accuracy']:.1%}{between} | {row['macro_f1']:.3f} | {book} |"
         )
     seeds = result["rows"][0]["seeds"]
+    fewer = [row for row in result["rows"] if len(row["seeds"]) < len(seeds)]
+    of_fewer = (
+        f" (of {fewer[0]['title'].partition(':')[0]}: {len(fewer[0]['seeds'])})" if fewer else ""
+    )
     return "\n".join(
         [
             "### Choices of a classifier",
             "",
             f"{short(result)} SMS messages, as much ham as spam, {seeds[0]['texts']['test']} to "
-            f"test with; means of {len(seeds)} seeds with the 95% interval of the mean. The model "
-            f"is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. The "
-            "book's figures are of GPT-2 small on 300 messages of a larger collection.",
+            f"test with; means of {len(seeds)} seeds{of_fewer} with the 95% interval of the mean. "
+            f"The model is nano, pretrained for {result['setting']['pretrain_minutes']:g} minutes. "
+            "The book's figures are of GPT-2 small on 300 messages of a larger collection.",
             "",
             *rows,
         ]
@@ -108,11 +113,12 @@ def speed(result: Record) -> str:
     ]
     for row in result["rows"]:
         rates, memory = row["tokens_per_second"], row["peak_memory_mib"]
+        chosen = ", ".join(f"{row['chosen'].count(p)} × {p}" for p in sorted(set(row["chosen"])))
         theirs = max(rates["peer"], rates["peer_bf16"], key=lambda rate: rate["median"])
         rows.append(
             f"| {row['title']} | {spread(rates['ours'], '{:,.0f}')} | "
             f"{spread(rates['peer'], '{:,.0f}')} | {spread(row['speed_ratio'], '{:.2f}')} | "
-            f"{row['chosen']}: {spread(rates['ours_chosen'], '{:,.0f}')} | "
+            f"{chosen}: {spread(rates['ours_chosen'], '{:,.0f}')} | "
             f"{spread(theirs, '{:,.0f}')} | {spread(row['chosen_ratio'], '{:.2f}')} | "
             f"{spread(memory['ours'], '{:,.0f}')} | {spread(memory['peer'], '{:,.0f}')} | "
             f"{spread(row['memory_ratio'], '{:.2f}')} | {row['planned_mib']:,.0f} | "
