@@ -31,4 +31,5 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_sms": finetuning.sms,
     "finetuning_mail": finetuning.mail,
     "finetuning_speed": finetuning.speed,
+    "finetuning_memory": finetuning.memory,
 }
