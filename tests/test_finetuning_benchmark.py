@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import random
 from importlib import import_module
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("benchmarks", reason="the checkout's root is not on the path")
-from benchmarks.classifier import chosen, data, speed
+from benchmarks.classifier import chosen, data, memory, speed
 from benchmarks.classifier.cells import Cells
 from benchmarks.classifier.choice_cell import balanced, filled
 from benchmarks.classifier.choices import ROWS, compare
@@ -160,6 +161,25 @@ def test_both_contestants_lose_as_much_at_every_step(
         first, *_, last = row["turns"]["ours"][0]["losses"]
         assert first != last
     assert "| all weights, 16 messages |" in TABLES["finetuning_speed"](found)
+
+
+def test_memory_is_measured_on_the_longest_messages_beside_its_plan(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = memory.longest(work / "records.csv", 20)
+    with (work / "records.csv").open() as file:
+        lengths = [len(row["text"]) for row in csv.DictReader(file) if row["label"] == "a"]
+    with records.open() as file:
+        kept = list(csv.DictReader(file))
+    of_a = [len(row["text"]) for row in kept if row["label"] == "a"]
+    assert of_a == sorted(lengths, reverse=True)[:20]
+    cases = {name: memory.CASES[name] | {"most": None} for name in ("full", "head")}
+    monkeypatch.setattr(memory, "CASES", cases)
+    found = memory.compare(options("memory"), Cells(work, 1, here), records, work / "base")
+    longest = max(len(row["text"]) for row in kept)
+    assert [row["longest"] for row in found["rows"]] == [longest, longest]
+    assert all(row["planned_mib"] > 300 and row["peak_memory_mib"] > 0 for row in found["rows"])
+    assert f"| all weights | 16 × {longest} | fp32 |" in TABLES["finetuning_memory"](found)
 
 
 CEILINGS = {"gemm_flops": 1e11, "bandwidth": 1e10}

@@ -56,7 +56,7 @@ def sms(work: Path) -> Path:
             raise SystemExit(f"{SMS_FILE}: expected {SMS_ROWS:,} messages, but got {len(rows):,}")
         table = io.StringIO()
         csv.writer(table).writerows([("label", "text"), *rows])
-        _write(path, table.getvalue())
+        write(path, table.getvalue())
     return path
 
 
@@ -69,7 +69,7 @@ def few(path: Path, n: int) -> Path:
     chosen = [row for label in labels for row in [r for r in rows if r[0] == label][:n]]
     table = io.StringIO()
     csv.writer(table).writerows([header, *chosen])
-    _write(small, table.getvalue())
+    write(small, table.getvalue())
     return small
 
 
@@ -87,7 +87,7 @@ def mail(work: Path) -> dict[str, Path]:
                     label = "spam" if group.startswith("spam") else "ham"
                     found[group].append(json.dumps({"label": label, "text": text}))
         for group, lines in found.items():
-            _write(paths[group], "\n".join(lines) + "\n")
+            write(paths[group], "\n".join(lines) + "\n")
     return paths
 
 
@@ -189,6 +189,7 @@ def groundup(work: Path, *words: str, threads: int = 2) -> None:
         raise SystemExit(f"groundup {' '.join(words)}: exit {done.returncode}")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a text whole."""
     with atomic_writer(path) as file:
         file.write(text.encode("utf-8", "replace"))

@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_sms": finetuning.sms,
     "finetuning_mail": finetuning.mail,
     "finetuning_speed": finetuning.speed,
+    "finetuning_memory": finetuning.memory,
     "instructing_answers": instructing.answers,
     "instructing_reward": instructing.reward,
 }

@@ -137,3 +137,23 @@ def speed(result: Record) -> str:
             *rows,
         ]
     )
+
+
+def memory(result: Record) -> str:
+    """Return the planned memory of classifiers beside what they took."""
+    lines = [
+        "### Memory of a classifier, planned and measured",
+        "",
+        f"{short(result)} SmolLM2-135M on the longest SMS messages, three steps; the peak of the "
+        "whole process, with its judging.",
+        "",
+        "| what learns | texts × tokens | numbers | planned, MiB | measured, MiB | difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        planned, peak = row["planned_mib"], row["peak_memory_mib"]
+        lines.append(
+            f"| {row['title']} | {row['batch']} × {row['longest']} | {row['precision']} | "
+            f"{planned:,.0f} | {peak:,.0f} | {planned / peak - 1:+.0%} |"
+        )
+    return "\n".join(lines)
