@@ -269,7 +269,7 @@ unknown skip | on_bad_record = ignore: expected stop or skip
 unknown encoding | unknown encoding 'utf-9'; expected a name such as utf-8, utf-16 or latin-1
 none | no records; name a file of them, or one of: testaments
 misspelt name | testament: no such file, nor named records (did you mean 'testaments'?); check the path
-a text | kjv: a text, not records; named records are: testaments
+a text | kjv: a text, not records with labels; named records are: testaments
 missing file | nowhere.csv: no such file, nor named records (known: testaments); check the path
 folder | folder: a folder; expected a file of records; name each (there: a.csv)
 empty folder | empty: a folder; expected a file of records; name each (there: none)

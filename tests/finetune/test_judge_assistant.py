@@ -233,8 +233,11 @@ def test_what_has_learnt_is_gone_while_one_model_is_asked(
 
 def tensors() -> list[torch.Tensor]:
     gc.collect()
-    kinds = torch.Tensor, torch.nn.Parameter
-    return [found for found in gc.get_objects() if type(found) in kinds]
+    return [
+        found
+        for found in gc.get_objects()
+        if type(found) is torch.Tensor or type(found) is torch.nn.Parameter
+    ]
 
 
 def test_without_questions_and_without_a_text_the_rest_is_judged(tmp_path: Path) -> None:
