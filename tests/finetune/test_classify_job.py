@@ -196,8 +196,11 @@ def test_what_has_learnt_is_gone_while_the_run_is_judged(
 def tensors() -> list[torch.Tensor]:
     gc.collect()
     # By their types: asking others what they are may warn.
-    kinds = torch.Tensor, torch.nn.Parameter
-    return [found for found in gc.get_objects() if type(found) in kinds]
+    return [
+        found
+        for found in gc.get_objects()
+        if type(found) is torch.Tensor or type(found) is torch.nn.Parameter
+    ]
 
 
 def test_the_pooling_is_chosen_once_with_its_reason(folder: Path) -> None:
