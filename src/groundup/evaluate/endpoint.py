@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import UsageError, quoted, shown
 from groundup.base.parse import parse_json
 
 KEY = "GROUNDUP_JUDGE_KEY"
@@ -223,7 +223,7 @@ def endpoint_at(url: str, model: str | None = None) -> Endpoint:
             f"environment, as {KEY}"
         )
     if model is not None and (not model.strip() or not model.isprintable()):
-        raise UsageError(f"--judge-model {shown(model)}: expected the name of a model")
+        raise UsageError(f"--judge-model {quoted(model)}: expected the name of a model")
     return Endpoint(url=url.rstrip("/").removesuffix(CHAT), asked_model=model, key=_key_for(parts))
 
 
