@@ -113,6 +113,14 @@ def test_a_finished_run_is_judged_by_its_command_with_a_judge(
     assert f"wise at {judge.url}" in page
 
 
+class Told(Screen):
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def notice(self, text: str) -> None:
+        self.lines.append(text)
+
+
 class Stopped(Screen):
     def preparing(self, stage: str, done: int, total: int) -> None:
         if stage == "asking the judge" and done:
@@ -167,9 +175,7 @@ def test_without_the_model_as_it_was_there_is_nothing_to_compare(folder: Path) -
     notices: list[str] = []
     with judging() as judge:
         again = replace(recorded_instruct(RunFolder(folder / "run")), judge=judge.endpoint())
-        screen = Screen()
-        screen.notice = notices.append  # type: ignore[method-assign]
-        drive(InstructRun(again), Recorder(again.folder), screen)
+        drive(InstructRun(again), Recorder(again.folder), Told(notices))
     assert judge.bodies == []
     assert any("to compare: " in line and "is gone" in line for line in notices)
     assert judged(folder).judgement is None
