@@ -366,4 +366,6 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     carry_out(lines[:-1], monkeypatch)
     judged = json.loads(Path("runs/instructed/assistant.json").read_text())
     assert judged["asked"]["questions"] == 6
+    replies = Path("runs/instructed/replies.jsonl").read_text().splitlines()
+    assert len(replies) == 6
     assert Path("runs/instructed/chat_template.jinja").read_text() == page["ALPACA"]
