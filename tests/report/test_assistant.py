@@ -9,7 +9,16 @@ from pathlib import Path
 from groundup.runs.assistant import write_assistant
 from groundup.runs.folder import RunFolder
 from tests.report.test_report import HOSTILE, Outline, read
-from tests.runs.answered import QUESTION, asked, example, model_figures, of_pairs, record
+from tests.runs.answered import (
+    QUESTION,
+    asked,
+    example,
+    judgement,
+    model_figures,
+    of_pairs,
+    record,
+    with_task,
+)
 
 MakeRun = Callable[..., Path]
 
@@ -40,6 +49,29 @@ def test_an_assistant_shows_all_that_was_found(make_run: MakeRun) -> None:
     assert page.count("<figure") == 5
     assert outline.headings[0] == 1
     assert max(outline.headings) == 3
+
+
+def test_a_judge_and_a_task_are_shown(make_run: MakeRun) -> None:
+    found = judgement(
+        unparsed=1, unparsed_answers=2, quotes=("hm", "<b>A</b>"), failed=3, why="late"
+    )
+    changes = vars(with_task(judgement=found))
+    _, outline = answered(make_run(), **changes)
+    for words in (
+        "wise at http://localhost:8000/v1 prefers the reply after in 72.5% (57.2% to 83.9%)",
+        "The first of two replies is preferred in 46%",
+        "3 questions not judged: wise at http://localhost:8000/v1 failed (late)",
+        "the verdict depends on the order",
+        "2 answers without one verdict",
+        "<b>A</b>",
+        "Preferred",
+        "piqa: acc 75.0% (40.9% to 92.9%) before",
+        "was 75.0%",
+    ):
+        assert words in outline.text, words
+    _, outline = answered(make_run())
+    assert "prefer" not in outline.text.lower()
+    assert "piqa" not in outline.text
 
 
 def test_preferences_are_shown_before_and_after(make_run: MakeRun) -> None:
@@ -106,7 +138,8 @@ def test_hostile_texts_stay_text(make_run: MakeRun) -> None:
         make_run(),
         examples=(one,) * 8,
         after=replace(now, replies=replace(now.replies, kinds=kinds)),
-        asked=asked(general_text=HOSTILE),
+        asked=asked(general_text=HOSTILE, general_task=HOSTILE),
+        judgement=judgement(model=HOSTILE, url=HOSTILE, quotes=(HOSTILE,), failed=1, why=HOSTILE),
         left_out={HOSTILE: 4},
         split=HOSTILE,
         chosen_by=HOSTILE,

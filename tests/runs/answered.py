@@ -15,7 +15,9 @@ from groundup.runs.assistant import (
     PairsRecord,
     ReplyExample,
 )
+from groundup.runs.judgement import Judgement
 from groundup.runs.reply_figures import ReplyFigures
+from groundup.runs.task_figures import TaskChange, TaskFigures
 
 QUESTION = "Sort these words: pear, apple"
 
@@ -62,6 +64,34 @@ def example(**changes: Any) -> ReplyExample:
         "before_ended": False,
     }
     return ReplyExample(**(values | changes))
+
+
+def judgement(**changes: Any) -> Judgement:
+    """Return what a judge found of 40 questions: 24 won, 6 lost, 10 ties of three kinds."""
+    values: dict[str, Any] = {
+        "url": "http://localhost:8000/v1", "model": "wise", "questions": 40, "won": 24, "lost": 6,
+        "tied": 3, "by_order": 5, "same": 2, "unparsed": 0, "failed": 0, "win_rate": 0.725,
+        "interval": (0.572, 0.839), "first": 35, "second": 31, "even": 10, "unparsed_answers": 0,
+        "quotes": (), "words_before": 12.0, "words_after": 7.5,
+    }  # fmt: skip
+    return Judgement(**(values | changes))
+
+
+def with_task(**changes: Any) -> AssistantRecord:
+    """Return the record of one that was asked 8 documents of piqa: 6 right before, 5 after."""
+    was = TaskFigures(
+        right=6, accuracy=0.75, interval=(0.409, 0.929), normalised=0.625, outcomes="11111100"
+    )
+    now = TaskFigures(
+        right=5, accuracy=0.625, interval=(0.306, 0.863), normalised=0.5, outcomes="11110001"
+    )
+    values: dict[str, Any] = {
+        "asked": asked(general_task="piqa", task_documents=8),
+        "before": replace(model_figures(1, 3, 3.25, 1.0), task=was),
+        "after": replace(model_figures(30, 38, 0.512, 1.02), task=now),
+        "task_change": TaskChange(only_before=2, only_after=1, p_value=1.0),
+    }
+    return record(**(values | changes))
 
 
 def of_pairs(objective: str = "dpo", **changes: Any) -> AssistantRecord:

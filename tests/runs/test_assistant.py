@@ -11,7 +11,7 @@ import pytest
 from groundup.base.errors import GroundupError
 from groundup.runs.assistant import AssistantRecord, read_assistant, write_assistant
 from groundup.runs.folder import RunFolder
-from tests.runs.answered import asked, record
+from tests.runs.answered import asked, judgement, record, with_task
 from tests.runs.test_classification import spoilt
 
 
@@ -21,6 +21,8 @@ from tests.runs.test_classification import spoilt
         {},
         {"before": None, "before_missing": "the base is gone", "padding": None, "seconds": None},
         {"asked": asked(general_text=None, general_missing="it keeps none"), "examples": ()},
+        {"judgement": judgement(quotes=("hm",), win_rate=None, interval=None)},
+        {"after": with_task().after, "task_change": with_task().task_change},
     ],
 )
 def test_what_is_written_is_read_again(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -34,6 +36,18 @@ def test_what_is_written_is_read_again(tmp_path: Path, changes: dict[str, Any]) 
 def test_a_key_of_a_later_version_is_passed_over() -> None:
     values = record().as_dict()
     values["colour"] = values["after"]["colour"] = "blue"
+    assert AssistantRecord.from_dict(values) == record()
+
+
+def test_a_file_of_an_older_version_has_neither_a_judge_nor_a_task() -> None:
+    values = record().as_dict()
+    for table, keys in (
+        (values, ("judgement", "task_change")),
+        (values["after"], ("task",)),
+        (values["asked"], ("general_task", "task_documents", "task_missing")),
+    ):
+        for key in keys:
+            del table[key]
     assert AssistantRecord.from_dict(values) == record()
 
 

@@ -38,7 +38,8 @@ INSTRUCT_GROUPS = {
     "The records": "records format_ test_records on_bad_record encoding",
     "What learns": "objective method max_length mix_text mix_share set_",
     "How long": "minutes steps epochs extend",
-    "How it is judged": "n_replies general_text",
+    "How it is judged": "n_replies general_text general_task task_data task_limit judge "
+    "judge_model",
     "How it is computed": "seed device",
     "Where it lies": "run runs_folder data_folder",
 }
@@ -247,6 +248,32 @@ def instruct(
         str | None,
         typer.Option(metavar="TEXT", help="A text on which forgetting is measured."),
     ] = None,
+    general_task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="One of the tasks of `groundup evaluate`, on which it is measured, too.",
+        ),
+    ] = None,
+    task_data: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The task's documents: a file, or a folder of files."),
+    ] = None,
+    task_limit: Annotated[
+        int | None, typer.Option(help="Ask the first so many of them. [default: 500]")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="An OpenAI-style endpoint that compares the replies before and after, such as "
+            "http://localhost:8000/v1; its key is taken from GROUNDUP_JUDGE_KEY.",
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The model there. [default: the only one]"),
+    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     epochs: Annotated[
@@ -274,7 +301,7 @@ def instruct(
     from groundup.config import TrainConfig, build, parse_assignments
     from groundup.config.recipe import check_one_length
     from groundup.finetune.reward_settings import RewardSettings, defaults_of, settings_of
-    from groundup.finetune.settings import INSTRUCT_EPOCHS, check_method, check_mix
+    from groundup.finetune.settings import INSTRUCT_EPOCHS, check_method, check_mix, check_task
 
     check_run_name(run)
     if not records:
@@ -282,10 +309,16 @@ def instruct(
             "which records? --records FILE names a JSONL, CSV or Parquet file with a dialogue or "
             "an instruction and a reply in each record; --records tasks is a set to begin with"
         )
+    if judge is None and judge_model is not None:
+        raise UsageError(
+            f"--judge-model {judge_model}: of which endpoint? give it with --judge URL"
+        )
     own, settings = parse_assignments(set_ or [], RewardSettings, TrainConfig)
     own |= _given(max_length=max_length, mix_text=mix_text, mix_share=mix_share)
     own |= _given(n_replies=n_replies, general_text=general_text, objective=objective)
+    own |= _given(general_task=general_task, task_data=task_data, task_limit=task_limit)
     check_mix(own)
+    check_task(own)
     asked = settings_of(own)
     settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= _given(seed=seed, device=device, method=method)
@@ -293,6 +326,7 @@ def instruct(
     check_one_length(settings)
     if not {"steps", "minutes", "epochs"} & settings.keys() and extend is None:
         settings["epochs"] = INSTRUCT_EPOCHS
+    from groundup.evaluate.endpoint import endpoint_at
     from groundup.finetune.instruct_request import InstructRequest, default_method
     from groundup.runs.find import find_run
 
@@ -314,6 +348,7 @@ def instruct(
         **where,
         reading=reading,
         instruct=asked,
+        judge=None if judge is None else endpoint_at(judge, judge_model),
         train=build(TrainConfig, defaults_of(asked) | settings),
         method_reason=reason,
         extend=extend,

@@ -56,6 +56,11 @@ def _objective(request: InstructRequest, data: DialogueData) -> str:
             f"objective = {asked}: learns the replies of dialogues, but {records}: preferences; "
             f"leave it out for {DPO}, or give dialogues"
         )
+    if are_pairs and request.judge is not None:
+        raise UsageError(
+            f"--judge {request.judge.url}: compares replies to test questions, but {records}: "
+            "preferences, which are judged by their pairs; leave it out"
+        )
     if are_pairs and request.instruct.mix_text is not None:
         raise UsageError(
             f"mix_text = {request.instruct.mix_text}: goes on being learnt beside replies, not "

@@ -13,6 +13,7 @@ from groundup.data import PreparedData, prepare
 from groundup.data.dialogue_folder import DialogueData
 from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.from_base import FromBase
+from groundup.finetune.general_task import GeneralTask, general_task
 from groundup.finetune.general_text import GeneralText, asked_text, text_of_base
 from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.judge_assistant import Before
@@ -38,7 +39,7 @@ class ChatRun(FromBase[GPT], ChatJob):
 
     def __init__(self, request: InstructRequest) -> None:
         super().__init__(request)
-        self.asked = request.instruct
+        self.asked, self.judge = request.instruct, request.judge
 
     @property
     def rate_share(self) -> float:  # type: ignore[override]
@@ -103,6 +104,11 @@ class ChatRun(FromBase[GPT], ChatJob):
             return text_of_base(self.request.base)
         return asked_text(name, self.prepared_text(name))
 
+    @cached_property
+    def task(self) -> GeneralTask:
+        """A public task on which that is measured, too, if one was asked for."""
+        return general_task(self.asked, self.start_token, self.request.folder.exists())
+
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them."""
         self.screen = screen
@@ -117,6 +123,14 @@ class ChatRun(FromBase[GPT], ChatJob):
         self.tell_losses(screen)
         text = self.general
         screen.decided("Forgetting", f"measured on {text.name}" if text.name else text.missing)
+        task = self.task
+        task.check(self.tokenizer, self.config.context_length)
+        if self.judge is None and "--judge" in self.request.command:
+            screen.notice(
+                "nothing is sent to the judge that the run was begun with: its own command asks it"
+            )
+        if task.name:
+            screen.decided("Task", task.missing or f"{task.title}: asked before and after")
 
     def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
         """Tell the method where nobody asked for one; return what run.toml says of the job."""
@@ -171,7 +185,12 @@ class ChatRun(FromBase[GPT], ChatJob):
         return self.model(0) if self.settings.adapts else new_model(self.config, 0)
 
     def write(self, folder: RunFolder) -> None:
-        """Write the tokenizer, the template, and what ends a reply."""
+        """Write the tokenizer, the template, and what ends a reply.
+
+        What a test showed of a run that now learns on is removed: it is of the model before.
+        """
+        for found in (folder.assistant, folder.replies):
+            found.unlink(missing_ok=True)
         self.tokenizer.save(folder.tokenizer)
         generation = dict(self.start.generation)
         end = self.tokenizer.end_of_text

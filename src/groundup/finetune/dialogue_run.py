@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cached_property
 
+from groundup.base.errors import UsageError
 from groundup.base.words import counted
+from groundup.evaluate.endpoint import KEY, Endpoint
 from groundup.finetune.chat_run import ChatRun
 from groundup.finetune.dialogue_rows import Entries, Learnable
 from groundup.finetune.exam import (
@@ -16,8 +18,11 @@ from groundup.finetune.exam import (
     kinds_of,
     within,
 )
+from groundup.finetune.instruct_request import is_judged_by
 from groundup.finetune.judge_assistant import TrainedOn, judge_assistant
+from groundup.finetune.judge_replies import judge_replies
 from groundup.runs import RunFolder
+from groundup.runs.assistant import read_assistant
 from groundup.train.listener import Screen
 
 
@@ -31,11 +36,24 @@ class DialogueRun(ChatRun):
     def prepare(self, screen: Screen) -> None:
         """Read the records, and tell what was made of them, and what is asked."""
         super().prepare(screen)
+        if self.judge is not None:
+            self._check_judge(screen, self.judge)
         if n := self.questions.no_room:
             screen.notice(
                 f"{counted(n, 'test question')} of {self.asked.n_replies:,} not asked, as no room "
                 "is left for the reply in what the model sees"
             )
+
+    def _check_judge(self, screen: Screen, judge: Endpoint) -> None:
+        """Say who judges, or refuse where there is nothing to judge."""
+        if not self.questions.dialogues:
+            raise UsageError(
+                f"--judge {judge.url}: compares replies, but no test question is answered: "
+                f"{self._unanswered() or 'none leaves room for its reply'}; leave it out"
+            )
+        n, key = len(self.questions.dialogues), f"with {KEY}" if judge.key else "without a key"
+        said = f"{judge.asked_model or 'the model'} at {judge.url}, {key}"
+        screen.decided("Judge", f"{said}: compares {counted(n, 'reply pair')} in both orders")
 
     @cached_property
     def tested(self) -> Learnable:
@@ -55,10 +73,28 @@ class DialogueRun(ChatRun):
         """Return what is known of the training and its records, for what judges it."""
 
     def finish(self, folder: RunFolder, screen: Screen) -> None:
-        """Ask the model as it was and as it has become, and write what came of it."""
-        learnt = self.trained_on(folder)
-        self.forget()
-        judge_assistant(folder, self._exam(folder), self.before(folder), learnt, screen)
+        """Ask the model as it was and as it has become, then a judge; write what came of it.
+
+        What was found before a judge was asked, or named, stands: `write` has removed what was not
+        found of the model as it is.
+        """
+        if not (folder.assistant.exists() and folder.replies.exists()):
+            learnt = self.trained_on(folder)
+            self.forget()
+            judge_assistant(folder, self._exam(folder), self.before(folder), learnt, screen)
+        if self.judge is not None:
+            self.forget()
+            judge_replies(folder, self.judge, screen)
+
+    def is_judged(self, folder: RunFolder) -> bool:
+        """Return whether the figures of the test are there, and those of the judge that is asked.
+
+        Where there is nothing to compare, that is told each time.
+        """
+        if not super().is_judged(folder) or self.judge is None:
+            return super().is_judged(folder)
+        record = read_assistant(folder.assistant)
+        return record is not None and is_judged_by(self.judge, record)
 
     def _exam(self, folder: RunFolder) -> Exam:
         """Return what both models are asked."""
@@ -74,6 +110,7 @@ class DialogueRun(ChatRun):
             tokenizer=self.tokenizer,
             stop_tokens=folder.read_generation().get("stop_tokens", ()),
             general=self.general,
+            task=self.task,
         )
 
     def _unanswered(self) -> str:

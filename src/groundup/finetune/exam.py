@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from groundup.data.dialogue import Dialogue
 from groundup.data.tasks import PER_KIND, TEST, make_tasks
 from groundup.evaluate.intervals import wilson
 from groundup.evaluate.loss import Evaluation, evaluate_loss
 from groundup.evaluate.reply_scores import score_replies
+from groundup.finetune.general_task import GeneralTask
 from groundup.finetune.general_text import GeneralText
 from groundup.finetune.packed_loss import packed_loss
 from groundup.generate.questions import Reply, write_replies
@@ -108,6 +110,7 @@ class Exam:
     tokenizer: Tokenizer
     stop_tokens: Sequence[int]
     general: GeneralText
+    task: GeneralTask
 
     @property
     def loss_tokens(self) -> int:
@@ -120,6 +123,7 @@ class Exam:
         loss, _ = packed_loss(model, self.rows, self.row_length)
         replies = self._replies(model, show)
         general = self._general(model, show)
+        task = self.task.asked_of(model, self.tokenizer, partial(show, self.task.name))
         show("judged", 1, 1)
         figures = ModelFigures(
             loss=loss,
@@ -127,6 +131,7 @@ class Exam:
             ended=_ended(replies),
             bits_per_byte=general.bits_per_byte if general else None,
             general_tokens=general.tokens if general else 0,
+            task=task,
         )
         return figures, replies
 

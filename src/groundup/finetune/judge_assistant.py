@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from groundup.device.allocator import give_back
 from groundup.finetune.exam import Exam, Show
+from groundup.finetune.general_task import change_between
 from groundup.generate.questions import Reply
 from groundup.model import GPT
 from groundup.runs import RunFolder
@@ -20,6 +21,7 @@ from groundup.runs.assistant import (
     ReplyExample,
     write_assistant,
 )
+from groundup.runs.kept_replies import KeptReply, write_replies
 from groundup.runs.load import load
 from groundup.runs.record import read_run
 from groundup.train.listener import Screen
@@ -84,7 +86,7 @@ class TrainedOn:
 def judge_assistant(
     folder: RunFolder, exam: Exam, before: Before, learnt: TrainedOn, screen: Screen
 ) -> None:
-    """Ask the model as it was, then the best checkpoint, and write assistant.json."""
+    """Ask the model as it was, then the best checkpoint; write replies.jsonl and assistant.json."""
     was, now, step = in_turn(folder, before, exam.taken_by, screen)
     record = AssistantRecord(
         step=step,
@@ -92,11 +94,29 @@ def judge_assistant(
         after=now[0],
         before=was[0] if was else None,
         before_missing=before if isinstance(before, str) else "",
+        task_change=change_between(was[0].task if was else None, now[0].task),
         examples=reply_examples(exam, was[1] if was else [], now[1]),
         seconds=read_run(folder.path).last("seconds"),
         **learnt.as_fields(),
     )
+    write_replies(folder.replies, _kept(exam, was[1] if was else [], now[1]))
     write_assistant(folder.assistant, record)
+
+
+def _kept(exam: Exam, first: Sequence[Reply], replies: Sequence[Reply]) -> list[KeptReply]:
+    """Return all questions with what both models replied."""
+    return [
+        KeptReply(
+            where=dialogue.where,
+            messages=dialogue.messages[:-1],
+            expected=dialogue.messages[-1]["content"],
+            after=replies[n].text,
+            after_ended=replies[n].ended,
+            before=first[n].text if first else None,
+            before_ended=first[n].ended if first else None,
+        )
+        for n, dialogue in enumerate(exam.questions.dialogues)
+    ]
 
 
 def in_turn(
@@ -124,7 +144,7 @@ def _told(screen: Screen, when: str) -> Show:
 
 def asked_of(exam: Exam, n_dialogues: int, now: ModelFigures) -> Asked:
     """Return what both models were given."""
-    questions, general = exam.questions, exam.general
+    questions, general, task = exam.questions, exam.general, exam.task
     lengths = [len(answer.split()) for answer in questions.answers]
     return Asked(
         dialogues=n_dialogues,
@@ -137,6 +157,9 @@ def asked_of(exam: Exam, n_dialogues: int, now: ModelFigures) -> Asked:
         expected_words=statistics.median(lengths) if lengths else 0.0,
         general_text=general.name or None,
         general_missing=general.missing,
+        general_task=task.name or None,
+        task_documents=len(task.questions),
+        task_missing=task.missing,
     )
 
 

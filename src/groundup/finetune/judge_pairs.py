@@ -9,6 +9,7 @@ from functools import partial
 from groundup.data.dialogue import Preference
 from groundup.evaluate.intervals import wilson
 from groundup.finetune.exam import Exam, Show
+from groundup.finetune.general_task import change_between
 from groundup.finetune.judge_assistant import (
     Before,
     TrainedOn,
@@ -99,6 +100,7 @@ def judge_pairs(
         after=now[0],
         before=was[0] if was else None,
         before_missing=before if isinstance(before, str) else "",
+        task_change=change_between(was[0].task if was else None, now[0].task),
         pairs=_record(exam, was, now),
         examples=_examples(exam.exam, was[1] if was else [], now[1], preferences),
         seconds=read_run(folder.path).last("seconds"),

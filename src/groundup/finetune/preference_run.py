@@ -149,6 +149,7 @@ class PreferenceRun(ChatRun, PreferenceJob):
                 tokenizer=self.tokenizer,
                 stop_tokens=folder.read_generation().get("stop_tokens", ()),
                 general=self.general,
+                task=self.task,
             ),
             pairs=self.tested.pairs,
             objective=self.objective,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.base.errors import ConfigError
+from groundup.base.errors import ConfigError, shown
 from groundup.config import TrainConfig
 from groundup.config.adaptation import METHODS
 from groundup.config.fields import (
+    LATER,
     Settings,
     by_name,
     require,
@@ -112,6 +113,12 @@ class InstructSettings(Settings):
     general_text: str | None = None
     """A text on which it is measured what the model has forgotten; None is the validation text of
     the run it is made from, where it was trained here."""
+    general_task: str | None = None
+    """One of the tasks of `groundup evaluate`, on which that is measured, too; None is none."""
+    task_data: str | None = None
+    """The documents of that task: a file, or a folder as `groundup evaluate --data` takes it."""
+    task_limit: int = field(default=500, metadata={LATER: True})
+    """How many of them are asked at most, the first ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,6 +126,7 @@ class InstructSettings(Settings):
         require(self.beta > 0, "beta", self.beta, "a positive number")
         require_at_least(self, 2, "max_length")
         require_at_least(self, 0, "n_replies")
+        require_at_least(self, 1, "task_limit")
         require(0 <= self.mix_share < 1, "mix_share", self.mix_share, "0 or more, and below 1")
 
 
@@ -138,6 +146,22 @@ def check_mix(own: Mapping[str, Any]) -> None:
             f"mix_share = {own['mix_share']:g}: of which text? give it with --mix-text, or leave "
             "the share out"
         )
+
+
+def check_task(own: Mapping[str, Any]) -> None:
+    """Refuse a task without its documents, and documents without a task."""
+    task, data = own.get("general_task"), own.get("task_data")
+    if task is not None and data is None:
+        raise ConfigError(
+            f"general_task = {shown(task)}: where are its documents? give them with --task-data, "
+            "a file or a folder as 'groundup evaluate --data' takes it"
+        )
+    for name, value in (("task_data", data), ("task_limit", own.get("task_limit"))):
+        if task is None and value is not None:
+            raise ConfigError(
+                f"{name} = {shown(value)}: of which task? name it with --general-task, or leave "
+                "this out"
+            )
 
 
 def instruct_defaults() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from groundup.base.words import counted
 from groundup.plan.units import duration
 from groundup.report.charts import IntervalChart, Row
 from groundup.report.figure import chart_figure
+from groundup.report.judgement import judgement_body
 from groundup.report.page import Section, cards, esc, fold, table
 from groundup.runs.assistant import AssistantRecord, ModelFigures, PairFigures, ReplyExample
 from groundup.runs.assistant_words import (
@@ -21,12 +22,12 @@ from groundup.runs.assistant_words import (
     lengths,
     loss,
     pairs,
-    percent,
-    plain,
     token_f1,
     worse,
 )
 from groundup.runs.reply_figures import KindFigures
+from groundup.runs.share_words import percent, plain
+from groundup.runs.task_words import task
 
 ASSISTANT_STYLE = """
 .cards + p { margin-top:1rem; }
@@ -44,6 +45,7 @@ def assistant_sections(record: AssistantRecord) -> list[Section]:
     return [
         Section("test", "Test", _outcome(record)),
         Section("kinds", "Kinds", _kinds(record)),
+        Section("judge", "Judge", judgement_body(record.judgement)),
         Section("answers", "Answers", _answers(record)),
         Section("records", "Records", _records(record)),
     ]
@@ -60,6 +62,7 @@ def _outcome(record: AssistantRecord) -> str:
         ("Token F1: ", token_f1(record)),
         ("Endings: ", endings(record)),
         ("Forgetting: ", forgetting(record)),
+        ("Task: ", task(record)),
     )
     first, *others = [f"{name}{text}" for name, text in named if text]
     said = "".join(f"<p>{esc(text)}</p>" for text in others)
@@ -82,6 +85,11 @@ def _cards(record: AssistantRecord) -> Iterator[tuple[str, str, str]]:
     if now.ended:
         first = f"was {100 * was.ended.share:.1f}%" if was and was.ended else ""
         yield "Replies that end", f"{100 * now.ended.share:.1f}%", first
+    if (judged := record.judgement) and judged.win_rate is not None:
+        yield "Preferred", f"{100 * judged.win_rate:.1f}%", "to the replies before, by a judge"
+    if now.task:
+        first = f"was {100 * was.task.accuracy:.1f}%" if was and was.task else "accuracy"
+        yield (record.asked.general_task or "task"), f"{100 * now.task.accuracy:.1f}%", first
     if now.bits_per_byte is not None:
         yield "Bits per byte", f"{now.bits_per_byte:.4f}", worse(record).removeprefix(", ")
 
@@ -91,6 +99,7 @@ def _beside(record: AssistantRecord) -> str:
     models = [("before", record.before), ("after", record.after)]
     rows = [[name, *_figures(figures)] for name, figures in models if figures is not None]
     head = ["", "held-out loss", "exact match", "token F1", "replies that end", "bits per byte"]
+    head.append(esc(record.asked.general_task or ""))
     known = [n for n in range(len(head)) if any(row[n] != "–" for row in rows)]
     shown = [[row[n] for n in known] for row in rows]
     caption = "On the same test, with 95% intervals"
@@ -103,6 +112,7 @@ def _figures(one: ModelFigures) -> Iterator[str]:
     yield plain(one.replies.token_f1, one.replies.token_f1_interval) if one.replies else "–"
     yield percent(one.ended.share, one.ended.interval) if one.ended else "–"
     yield "–" if one.bits_per_byte is None else f"{one.bits_per_byte:.4f}"
+    yield percent(one.task.accuracy, one.task.interval) if one.task else "–"
 
 
 def _pairs(record: AssistantRecord) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 from groundup.base.errors import RunError
 from groundup.base.files import read_json, write_json
 from groundup.runs.classification import Interval
+from groundup.runs.judgement import Judgement
 from groundup.runs.manifest import JobTable, Manifest
 from groundup.runs.reply_figures import ReplyFigures
+from groundup.runs.task_figures import TaskChange, TaskFigures
 from groundup.runs.typed_json import from_json
 
 ASSISTANT = "assistant"
@@ -48,6 +50,8 @@ class ModelFigures:
     """Of the general text."""
     general_tokens: int = 0
     """Tokens of it that were predicted."""
+    task: TaskFigures | None = None
+    """Of the public task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,12 @@ class Asked:
     """On which forgetting was measured."""
     general_missing: str = ""
     """Why there was no such text."""
+    general_task: str | None = None
+    """The public task on which it was measured, too, if one was asked for."""
+    task_documents: int = 0
+    """Documents of it that were asked."""
+    task_missing: str = ""
+    """Why none was, of a task that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +158,10 @@ class AssistantRecord:
     """Why that is not known."""
     pairs: PairsRecord | None = None
     """Of preferences; losses and the like are then of the chosen replies."""
+    task_change: TaskChange | None = None
+    """What the public task shows of both models together."""
+    judgement: Judgement | None = None
+    """What another model prefers, where one was asked."""
     examples: tuple[ReplyExample, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     """How many records were not used, by reason."""

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from groundup.base.errors import shown
 from groundup.base.words import counted
 from groundup.runs.assistant import DPO, AssistantRecord, Ended, ModelFigures, ReplyExample
-from groundup.runs.classification import Interval
+from groundup.runs.judgement_words import doubts as doubts_of_judge
+from groundup.runs.judgement_words import failed, outcome, position, unparsed
 from groundup.runs.reply_figures import KindFigures, ReplyFigures
+from groundup.runs.share_words import percent, plain
+from groundup.runs.task_words import task
 
 Line = tuple[str, str]
 """A heading of one word or two, and what is said under it."""
@@ -34,6 +37,8 @@ def summary_lines(record: AssistantRecord) -> list[Line]:
         ("Kinds", kinds(record)),
         ("Endings", endings(record)),
         ("Forgetting", forgetting(record)),
+        ("Task", task(record)),
+        *(("Judge", said) for said in judged(record)),
         *(("Example", example(one)) for one in record.examples[:TERMINAL_EXAMPLES]),
         ("Left out", left_out(record)),
         *(("Doubt", doubt) for doubt in doubts(record)),
@@ -161,6 +166,12 @@ def forgetting(record: AssistantRecord) -> str:
     )
 
 
+def judged(record: AssistantRecord) -> Iterator[str]:
+    """Say what a judge preferred, where one was asked."""
+    if (found := record.judgement) is not None:
+        yield from (text for of in (outcome, position, unparsed, failed) if (text := of(found)))
+
+
 def worse(record: AssistantRecord) -> str:
     """Return by which part the bits per byte have risen or fallen, "" where that is unknown."""
     first = record.before.bits_per_byte if record.before else None
@@ -212,6 +223,8 @@ def doubts(record: AssistantRecord) -> Iterator[str]:
             "Not compared with the model as it was: "
             f"{record.before_missing or 'no reason was kept'}."
         )
+    if record.judgement is not None:
+        yield from doubts_of_judge(record.judgement)
     replies = record.after.replies
     if replies is None:
         return
@@ -230,17 +243,6 @@ def doubts(record: AssistantRecord) -> Iterator[str]:
             f"Kinds with fewer than {FEW} questions, whose figures can be chance: {named}"
             f"{f' and {more} more' if more > 0 else ''}."
         )
-
-
-def percent(share: float, ends: Interval) -> str:
-    """Write a share with its interval in percent."""
-    low, high = (f"{100 * end:.1f}%" for end in ends)
-    return f"{100 * share:.1f}% ({low} to {high})"
-
-
-def plain(value: float, ends: Interval) -> str:
-    """Write a value between 0 and 1 with its interval."""
-    return f"{value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
 
 
 def _change(record: AssistantRecord, of: Callable[[ModelFigures], str]) -> str:

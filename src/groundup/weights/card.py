@@ -250,7 +250,20 @@ def _answered(record: AssistantRecord, merged: str) -> Rows:
         if one.bits_per_byte is not None:
             name = _line(asked.general_text or UNKNOWN)
             rows.append((f"Bits per byte on {name} {when}", f"{one.bits_per_byte:.4f}"))
-    return rows
+        if one.task:
+            name = f"{_line(asked.general_task or UNKNOWN)}, acc {when}"
+            rows.append((name, f"{_within(one.task.accuracy, one.task.interval)}"))
+    return rows + _judged(record, merged)
+
+
+def _judged(record: AssistantRecord, merged: str) -> Rows:
+    """Return what a judge preferred, if one was asked."""
+    found = record.judgement
+    if found is None or found.win_rate is None or found.interval is None:
+        return Rows()
+    share = _within(found.win_rate, found.interval)
+    told = f"{share} of {counted(found.counts, 'question')}, ties counting half{merged}"
+    return [(f"Replies preferred to those before training, by {_line(found.model)}", told)]
 
 
 def _of_pairs(record: AssistantRecord, merged: str) -> Rows:
