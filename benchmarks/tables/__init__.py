@@ -34,4 +34,6 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_speed": finetuning.speed,
     "instructing_answers": instructing.answers,
     "instructing_reward": instructing.reward,
+    "instructing_speed": instructing.speed,
+    "instructing_memory": instructing.memory,
 }
