@@ -6,8 +6,8 @@ same optimizer. Ours packs them into rows; theirs has one a row, padded on the r
 of a step are of about the same length, so that padding is least; in one case they are as ours packs
 them by itself, long and short ones, as trl has them unless told otherwise. The peer has sdpa, fused
 AdamW, no attention mask, which right padding does not need, and no checkpointing of activations. It
-has two losses: that of transformers, all logits at once, and, where trl is there, trl's own, which
-takes less memory on a CPU, and more time.
+has two losses: that of transformers, all logits at once, and, where trl is there, trl's own, in
+tiles that are computed once more on the way back, and on a CPU of all places, too.
 """
 
 from __future__ import annotations
