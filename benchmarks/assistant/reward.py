@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
-from benchmarks.classifier.cells import Cells, cells_of
 from benchmarks.classifier.chosen import digest
 from benchmarks.student import confidence_95
 from benchmarks.turns import Record

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build

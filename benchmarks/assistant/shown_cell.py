@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.data.tasks import KINDS, TEST, TRAIN, Task, make_tasks
 from groundup.evaluate.reply_scores import score_tasks

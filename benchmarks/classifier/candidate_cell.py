@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.classifier.choices import BATCH
 from benchmarks.classifier.data import CONTEXT
 from benchmarks.turns import Record

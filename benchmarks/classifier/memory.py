@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.classifier import data
-from benchmarks.classifier.cells import Cells, cells_of
+from benchmarks.cells import Cells, cells_of
 from benchmarks.turns import Record
 from groundup.device.machine import machine
 

@@ -6,7 +6,7 @@ import resource
 import shutil
 from pathlib import Path
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.turns import Record, mib
 from groundup.config import TrainConfig, build
 from groundup.finetune.classify_request import ClassifyRequest

@@ -35,4 +35,6 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_memory": finetuning.memory,
     "instructing_answers": instructing.answers,
     "instructing_reward": instructing.reward,
+    "instructing_speed": instructing.speed,
+    "instructing_memory": instructing.memory,
 }

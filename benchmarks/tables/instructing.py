@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from benchmarks.assistant.answers import FORGETTING
 from benchmarks.assistant.reward import WAYS
+from benchmarks.tables.beside import speed_rows
 from benchmarks.tables.finetuning import short
+from benchmarks.tables.parts import machine
 from benchmarks.turns import Record
 
 
@@ -30,7 +32,8 @@ def answers(result: Record) -> str:
         "|---|---|---|---|" + "---|" * len(kinds),
     ]
     for name, one in columns:
-        of_kinds = [f"{one['kinds'][kind]:.0%}" for kind in kinds]
+        # A trial asks few questions, and none of some kinds.
+        of_kinds = [f"{one['kinds'][kind]:.0%}" if kind in one["kinds"] else "" for kind in kinds]
         lines.append(
             f"| {name} | {_share(one['exact'], one['exact_interval'])} | {one['ended']:.1%} | "
             f"{one.get('bits', '')} | {' | '.join(of_kinds)} |"
@@ -87,6 +90,55 @@ def reward(result: Record) -> str:
         found = result["gains"][way]
         lines.append(f"From a reward, less {words}: {_share(found['mean'], found['interval'])}.  ")
     return "\n".join(lines).rstrip()
+
+
+def speed(result: Record) -> str:
+    """Return speed and memory of training beside trl, transformers and peft."""
+    padding = ", ".join(
+        f"{row['title']} {row['padding']:.1%} and {row['start']['peer_padding']:.1%}"
+        for row in result["rows"]
+    )
+    of_trl = (
+        f"trl {result['setting']['trl']} has a loss of its own, measured in fp32, too"
+        if result["setting"]["trl"]
+        else "trl was not there, so that its own loss is not measured"
+    )
+    return "\n".join(
+        [
+            "### Training an assistant",
+            "",
+            f"{machine(result)} SmolLM2-135M-Instruct on dialogues of 64 to 512 tokens, "
+            f"{result['setting']['steps']} steps a turn after those with most tokens; tokens "
+            "without padding, and losses over the same dialogues in each step, compared in fp32. "
+            f"{of_trl[0].upper()}{of_trl[1:]}; ratios are to the better of theirs. Padding, ours "
+            f"and theirs: {padding}.",
+            "",
+            *speed_rows(result),
+        ]
+    )
+
+
+def memory(result: Record) -> str:
+    """Return the planned memory of assistants beside what they took."""
+    lines = [
+        "### Memory of an assistant, planned and measured",
+        "",
+        f"{short(result)} SmolLM2-135M-Instruct on dialogues of people, a row of "
+        f"{result['rows'][0]['row']} tokens a batch, three steps; the peak of the whole process, "
+        "with its judging.",
+        "",
+        "| what learns | numbers | planned, MiB | measured, MiB | difference | at most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        planned, peak, most = row["planned_mib"], row["peak_memory_mib"], row["most_mib"]
+        numbers = row["numbers"] + (", as it chooses" if row["precision"] == "auto" else "")
+        kept = "held" if peak <= most else "missed"
+        lines.append(
+            f"| {row['title']} | {numbers} | {planned:,.0f} | {peak:,.0f} | "
+            f"{planned / peak - 1:+.0%} | {most:,.0f}: {kept} |"
+        )
+    return "\n".join(lines)
 
 
 def _share(share: float, interval: tuple[float, float] | None) -> str:
