@@ -9,7 +9,7 @@ from groundup.runs.assistant import write_assistant
 from groundup.runs.folder import RunFolder
 from groundup.runs.record import read_run
 from groundup.weights.card import _results
-from tests.runs.answered import of_pairs, record
+from tests.runs.answered import judgement, of_pairs, record, with_task
 from tests.runs.conftest import make_run  # noqa: F401
 
 
@@ -33,3 +33,11 @@ def test_an_assistant_s_test_stands_on_its_card(make_run: Callable[..., Path]) -
     assert right == "0.7500 (95% interval: 0.5980 to 0.8590) of 40 pairs"
     assert rows["Test loss of dpo before training"] == "0.6931"
     assert rows["Test loss after, nats a token of the chosen replies"] == "2.5000"
+    write_assistant(RunFolder(run).assistant, with_task(judgement=judgement(model="wise|\n")))
+    rows = dict(_results(read_run(run), record().step))
+    assert rows["piqa, acc before training"].startswith("0.7500 (95% interval: 0.4090")
+    assert rows["piqa, acc after"].startswith("0.6250 (95%")
+    (name,) = (name for name in rows if name.startswith("Replies preferred"))
+    assert "\n" not in name
+    said = "0.7250 (95% interval: 0.5720 to 0.8390) of 40 questions, ties counting half"
+    assert rows[name] == said
