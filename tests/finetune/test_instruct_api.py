@@ -86,7 +86,7 @@ def test_adapters_are_merged_and_a_template_that_is_there_is_kept() -> None:
     learnt, before = assistant.model.state_dict(), model.state_dict()
     assert learnt.keys() == before.keys()
     assert not torch.equal(
-        learnt["blocks.0.attn.query.weight"], before["blocks.0.attention.QQ.weight"]
+        learnt["blocks.0.attn.query.weight"], before["blocks.0.attn.query.weight"]
     )
     assert torch.equal(learnt["token_embedding.weight"], before["token_embedding.weight"])
 
