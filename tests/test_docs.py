@@ -24,7 +24,8 @@ from groundup.plan import count_parameters
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *(ROOT / "benchmarks").glob("*.md")])
+OTHERS = [page for name in ("benchmarks", "examples") for page in (ROOT / name).glob("*.md")]
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *OTHERS])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")

@@ -178,7 +178,7 @@ max_length too small | max_length = 1: expected 2 or more
 max_length at which nothing is left | no reply is left of 10 at max_length = 8: all are cut off; give a larger one, or shorter dialogues
 max_length too large | max_length = 65: runs/base sees at most 64 tokens (its context_length); give at most that
 max_length that is no number | max_length=long: expected int
-a text to mix in that is not there | more.txt: no such file or folder, nor a named corpus (known: shakespeare, factbook, kjv, tasks); check the path
+a text to mix in that is not there | more.txt: no such file or folder, nor a named corpus (known: shakespeare, factbook, kjv, tasks, chitchat); check the path
 a share of no text | mix_share = 0.3: of which text? give it with --mix-text, or leave the share out
 a share that leaves nothing | mix_share = 1.0: expected 0 or more, and below 1
 a text to mix in that is empty | a.txt: empty; expected some text
@@ -193,8 +193,8 @@ adapters without a template | method = lora: runs/base has no chat template, and
 no records | which records? --records FILE names a JSONL, CSV or Parquet file with a dialogue or an instruction and a reply in each record; --records tasks is a set to begin with
 records that are not there | none.jsonl: no such file, nor named records (known: tasks); check the path
 named records misspelt | taskz: no such file, nor named records (did you mean 'tasks'?); check the path
-named records with labels | testaments: records with labels, as 'groundup finetune classify' learns from; expected dialogues; name a file of them, or one of: tasks
-a text | shakespeare: a text, not dialogues; named records are: tasks
+named records with labels | testaments: records with labels, as 'groundup finetune classify' learns from; expected dialogues; name a file of them, or one of: tasks, chitchat
+a text | shakespeare: a text, not dialogues; named records are: tasks, chitchat
 a plain file | a.txt: expected a file of records, ending in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, or one of these and .gz, .bz2, .xz, .zst; if it is a table, rename it to end in .csv or .tsv, with a header such as 'prompt,completion' above it
 a folder | runs: a folder; expected a file of records; name each (there: none)
 standard input | -: records are read from files; write them into one, and name it

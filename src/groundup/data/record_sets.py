@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.base.errors import UsageError
+from groundup.data.chitchat import chitchat_records
 from groundup.data.corpora import CORPORA, Corpus, corpus_files
 from groundup.data.tasks import KINDS, PER_KIND, task_records
 from groundup.data.text_fields import Records
@@ -61,8 +62,8 @@ class LabelledSet:
 class DialogueSet:
     """Named records to instruct with: what they are, how many, and what they are made by.
 
-    Each has the fields `prompt` and `completion`, and `split`, which says what it is for; `kind`
-    says of which kind it is.
+    Each has the fields `prompt` and `completion`, or `messages`, and `split`, which says what it is
+    for; where there are several `kinds`, `kind` says which it is of.
     """
 
     name: str
@@ -122,6 +123,14 @@ RECORD_SETS: dict[str, RecordSet] = {
             kinds=tuple(KINDS),
             licence="MIT, as groundup",
             records=task_records,
+        ),
+        DialogueSet(
+            name="chitchat",
+            title="Small talk of two people (BYU's Chit-Chat Challenge)",
+            splits={"train": 3640, "test": 368},
+            kinds=(),
+            licence="MIT",
+            records=chitchat_records,
         ),
     )
 }

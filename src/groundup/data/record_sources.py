@@ -24,7 +24,7 @@ from groundup.data.record_sets import (
 )
 from groundup.data.streams import incremental_decoder
 from groundup.data.text_fields import Records
-from groundup.data.texts import ON_BAD_RECORD, Reading
+from groundup.data.texts import Reading, check_on_bad_record
 
 TABLES = (".csv", ".tsv")
 """Files whose cells have no types: 1 may be a number or a text."""
@@ -49,10 +49,7 @@ def check_reading(
     job: str,
 ) -> None:
     """Raise the error of a request to read records that cannot be carried out, before it is."""
-    if on_bad_record not in ON_BAD_RECORD:
-        raise UsageError(
-            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
-        )
+    check_on_bad_record(on_bad_record)
     incremental_decoder(encoding)  # refuses one that is unknown
     check_record_sources([*sources, *test_sources] if sources else [], job=job)
     if both := set(sources) & set(test_sources):

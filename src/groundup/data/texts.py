@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.base.errors import DataError
+from groundup.base.errors import DataError, UsageError, shown
 from groundup.data.reading_log import ReadingLog
 from groundup.data.streams import plain_newlines
 from groundup.data.text_fields import Records, Survey, choose_field, decoded, look_up
@@ -15,6 +15,12 @@ from groundup.data.text_fields import Records, Survey, choose_field, decoded, lo
 Texts = Iterator[tuple[str, str]]
 
 ON_BAD_RECORD = ("stop", "skip")
+
+
+def check_on_bad_record(given: str) -> None:
+    """Raise `UsageError` for what may not be done with a bad record."""
+    if given not in ON_BAD_RECORD:
+        raise UsageError(f"on_bad_record = {shown(given)}: expected {' or '.join(ON_BAD_RECORD)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from groundup.data.examples import Example
 from groundup.data.labels import in_order
 from groundup.data.reading_log import ReadingLog
 from groundup.data.stratified import spelling_notices, split_by_text
+from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.settings import (
@@ -69,26 +70,14 @@ def classify(
     check_one_length(settings)
     if not {"steps", "minutes", "epochs"} & settings.keys():
         settings["epochs"] = DEFAULT_EPOCHS[asked.layers]
-    keeper = Keeper()
-    screen = InMemory(keeper.folder, show)
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
     check_layers(asked, train)
     job = InPython(model, tokenizer, examples, asked, train)
-    job.screen = screen
     # What stays as it is here may learn elsewhere; adapters are to be merged before that.
     learnt = {} if train.adapts else {p: p.requires_grad for p in model.parameters()}
     try:
-        for line in job.notices:
-            screen.notice(line)
-        drive(
-            job,
-            keeper,
-            screen,
-            ranks=ALONE,
-            listeners=[*([screen.console] if show else []), *listeners],
-        )
+        metrics = drive_in_memory(job, job.notices, listeners, show)
     finally:
-        screen.console.close()
         for parameter, learns in learnt.items():
             parameter.requires_grad_(learns)
     return TextClassifier(
@@ -96,8 +85,24 @@ def classify(
         tokenizer=tokenizer,
         labels=job.labels,
         max_length=job.max_length,
-        metrics=tuple(screen.records),
+        metrics=metrics,
     )
+
+
+def drive_in_memory(
+    job: ClassifyJob | ChatJob, notices: Sequence[str], listeners: Sequence[Listener], show: bool
+) -> tuple[dict[str, Any], ...]:
+    """Carry out a training of which nothing is kept on disk, and return its metrics."""
+    keeper = Keeper()
+    job.screen = screen = InMemory(keeper.folder, show)
+    try:
+        for line in notices:
+            screen.notice(line)
+        heard = [*([screen.console] if show else []), *listeners]
+        drive(job, keeper, screen, ranks=ALONE, listeners=heard)
+    finally:
+        screen.console.close()
+    return tuple(screen.records)
 
 
 def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[Example]:

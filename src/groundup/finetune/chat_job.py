@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,8 @@ class ChatJob(Job[GPT]):
     tokenizer: Tokenizer
     """With the special tokens that the template writes."""
     template: ChatTemplate
+    screen: Screen = Screen()
+    """Where it is told how much is read, once there is one."""
 
     @property
     def start_token(self) -> int | None:
@@ -96,6 +98,12 @@ class ChatJob(Job[GPT]):
     def turn_ends(self) -> tuple[int, ...]:
         """What ends a reply."""
         return tuple(self.template.turn_ends(self.tokenizer))
+
+    def spoken(self, generation: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings for writing, with what ends a reply among what they stop at."""
+        end = self.tokenizer.end_of_text
+        stops = generation.get("stop_tokens") or ([] if end is None else [end])
+        return {**generation, "stop_tokens": list(dict.fromkeys([*stops, *self.turn_ends]))}
 
     @cached_property
     def shown(self) -> tuple[str, list[int]] | None:

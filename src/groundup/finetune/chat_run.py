@@ -34,8 +34,6 @@ class ChatRun(FromBase[GPT], ChatJob):
     """A training by request: of the model of another run, on dialogues or preferences on disk."""
 
     request: InstructRequest
-    screen: Screen = Screen()
-    """Where it is told how much of a text is read, once there is one."""
 
     def __init__(self, request: InstructRequest) -> None:
         super().__init__(request)
@@ -192,10 +190,7 @@ class ChatRun(FromBase[GPT], ChatJob):
         for found in (folder.assistant, folder.replies):
             found.unlink(missing_ok=True)
         self.tokenizer.save(folder.tokenizer)
-        generation = dict(self.start.generation)
-        end = self.tokenizer.end_of_text
-        stops = generation.get("stop_tokens") or ([] if end is None else [end])
-        generation["stop_tokens"] = list(dict.fromkeys([*stops, *self.turn_ends]))
+        generation = self.spoken(self.start.generation)
         generation = with_end_of_text(generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.template.source, generation)
 

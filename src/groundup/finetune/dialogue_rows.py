@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from groundup.base.errors import DataError, TokenizerError
+from groundup.base.words import counted
 from groundup.data.dialogue import Dialogue, Message, PlainText
 from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
@@ -65,6 +66,24 @@ def learnable(
         )
     straddling = sum(row.n_straddling for row in rows)
     return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
+
+
+def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
+    """Return a line for each thing that is not learnt of dialogues, or not of a reply alone."""
+    lines = []
+    if n_cut := sum(one.n_cut for one in found):
+        lost = counted(sum(one.n_lost for one in found), "token")
+        lines.append(
+            f"{counted(n_cut, 'dialogue')} cut at max_length = {max_length}: {lost} left out"
+        )
+    if left_out := [where for one in found for where in one.left_out]:
+        lines.append(
+            f"{counted(len(left_out), 'dialogue')} left out, as all replies are cut off (first: "
+            f"{left_out[0]}); a larger max_length keeps them"
+        )
+    if n := sum(one.n_straddling for one in found):
+        lines.append(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
+    return lines
 
 
 def last_question(entries: Entries) -> Sequence[Message] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from groundup.base.words import counted
 from groundup.data import PreparedData, open_prepared
+from groundup.finetune.dialogue_rows import losses_of
 from groundup.finetune.dialogue_run import DialogueRun
 from groundup.finetune.instruct_job import InstructJob
 from groundup.finetune.instruct_request import MIX_FOLDER
@@ -50,20 +51,8 @@ class InstructRun(DialogueRun, InstructJob):
 
     def tell_losses(self, screen: Screen) -> None:
         """Tell what of the dialogues is not learnt."""
-        found = self.learnt, self.validating, self.tested
-        if n_cut := sum(one.n_cut for one in found):
-            lost = counted(sum(one.n_lost for one in found), "token")
-            screen.notice(
-                f"{counted(n_cut, 'dialogue')} cut at max_length = {self.max_length}: {lost} left "
-                "out"
-            )
-        if left_out := [where for one in found for where in one.left_out]:
-            screen.notice(
-                f"{counted(len(left_out), 'dialogue')} left out, as all replies are cut off "
-                f"(first: {left_out[0]}); a larger max_length keeps them"
-            )
-        if n := sum(one.n_straddling for one in found):
-            screen.notice(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
+        for line in losses_of((self.learnt, self.validating, self.tested), self.max_length):
+            screen.notice(line)
 
     def _tell_mixed(self, screen: Screen, mix: PreparedData) -> None:
         """Tell how much of the text is mixed in, and where that is less than was asked for."""

@@ -50,8 +50,6 @@ class PreferenceJob(ChatJob):
     """
 
     objective = DPO
-    screen: Screen = Screen()
-    """Where it is told that the reference is read."""
     _choices: Choices | None = None
     """Those that the step was made by: the reference is read in the same precision."""
 
