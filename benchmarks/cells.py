@@ -55,9 +55,9 @@ class Cells:
             return list(pool.map(lambda one: self.of(one[0], module, one[1], 1), jobs))
 
 
-def cells_of(options: argparse.Namespace) -> Cells:
-    """Return the cells of the folder of work; those of a trial lie apart."""
-    folder = "quick" if options.quick else "cells"
+def cells_of(options: argparse.Namespace, group: str = "") -> Cells:
+    """Return the cells of the folder of work; those of a trial and of another `group` lie apart."""
+    folder = group + ("quick" if options.quick else "cells")
     return Cells(options.work, options.threads, folder=folder)
 
 

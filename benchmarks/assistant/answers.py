@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.assistant import GROUP
 from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
 from benchmarks.classifier.chosen import digest
@@ -34,7 +35,7 @@ BAR, FORGETTING = 0.6, 0.03
 
 def measure(options: argparse.Namespace) -> Record:
     """Ask the model in each way, from every seed."""
-    return compare(options, cells_of(options), data.smollm2(options.work))
+    return compare(options, cells_of(options, GROUP), data.smollm2(options.work))
 
 
 def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.assistant import talks
+from benchmarks.assistant import GROUP, talks
 from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
 from benchmarks.turns import Record, call
@@ -34,7 +34,7 @@ CASES: dict[str, Record] = {
 def measure(options: argparse.Namespace) -> Record:
     """Train a few steps of every case, each in a process of its own."""
     records = talks.few(talks.chitchat(options.work), 60 if options.quick else RECORDS)
-    return compare(options, cells_of(options), records, data.smollm2(options.work))
+    return compare(options, cells_of(options, GROUP), records, data.smollm2(options.work))
 
 
 def compare(options: argparse.Namespace, cells: Cells, records: Path, base: Path) -> Record:

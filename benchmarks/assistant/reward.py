@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.assistant import GROUP
 from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
 from benchmarks.classifier.chosen import digest
@@ -39,7 +40,7 @@ WAYS = {
 def measure(options: argparse.Namespace) -> Record:
     """Pretrain the small GPT, then let it learn in each way from every seed."""
     base = data.nano(options.work, options.pretrain, options.threads)
-    return compare(options, cells_of(options), base)
+    return compare(options, cells_of(options, GROUP), base)
 
 
 def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:

