@@ -173,7 +173,7 @@ another format | a.jsonl, line 1: a record of the format messages, but the file 
 skip misspelt | on_bad_record = ignore: expected stop or skip
 unknown encoding | unknown encoding 'utf-9'; expected a name such as utf-8, utf-16 or latin-1
 tested on what it learns | a.jsonl: to train and to test on; name a file of its own for one
-test records that are not there | b.jsonl: no such file, nor named records (known: tasks); check the path
+test records that are not there | b.jsonl: no such file, nor named records (known: tasks, chitchat); check the path
 max_length too small | max_length = 1: expected 2 or more
 max_length at which nothing is left | no reply is left of 10 at max_length = 8: all are cut off; give a larger one, or shorter dialogues
 max_length too large | max_length = 65: runs/base sees at most 64 tokens (its context_length); give at most that
@@ -191,7 +191,7 @@ no run to lengthen | --extend 9: there is no run runs/a to lengthen; 'groundup r
 a name with slashes | --run ../x: expected a name without slashes; choose its folder by --runs
 adapters without a template | method = lora: runs/base has no chat template, and the special tokens of ours are new rows of its embedding, which adapters leave as they are; learn all weights, with --method full
 no records | which records? --records FILE names a JSONL, CSV or Parquet file with a dialogue or an instruction and a reply in each record; --records tasks is a set to begin with
-records that are not there | none.jsonl: no such file, nor named records (known: tasks); check the path
+records that are not there | none.jsonl: no such file, nor named records (known: tasks, chitchat); check the path
 named records misspelt | taskz: no such file, nor named records (did you mean 'tasks'?); check the path
 named records with labels | testaments: records with labels, as 'groundup finetune classify' learns from; expected dialogues; name a file of them, or one of: tasks, chitchat
 a text | shakespeare: a text, not dialogues; named records are: tasks, chitchat
