@@ -15,7 +15,7 @@ from benchmarks.classifier import data
 from benchmarks.turns import Record, call
 
 MODULE = "benchmarks.assistant.memory_cell"
-RECORDS = 400
+RECORDS = 200
 """Dialogues, of which eight tenths are learnt, and a tenth validates and tests each."""
 GIB = 1024
 CASES: dict[str, Record] = {
