@@ -131,10 +131,12 @@ def test_data_list(groundup: Groundup) -> None:
         ("text", "factbook"),
         ("text", "kjv"),
         ("text", "tasks"),
+        ("text", "chitchat"),
         ("records", "testaments"),
         ("records", "tasks"),
+        ("records", "chitchat"),
     ]
-    assert [one.get("job") for one in listed[4:]] == ["classify", "instruct"]
+    assert [one.get("job") for one in listed[5:]] == ["classify", "instruct", "instruct"]
     assert "finetune classify" in done.out
     assert "finetune instruct" in done.out
     for text in listed:

@@ -36,7 +36,7 @@ from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
 
 CONFIG = GPTConfig(vocab_size=257, context_length=160, emb_dim=16, n_heads=2, n_layers=1)
-SHORT = {"device": "cpu", "precision": "fp32", "threads": 1, "learning_rate": 0.01}
+SHORT = {"device": "cpu", "precision": "fp32", "threads": 1, "learning_rate": 0.01, "batch_size": 4}
 WORDS = [f"{a}{b}{c}" for a in "abcdef" for b in "uvwx" for c in ("y", "zzz")]
 TEXT = "A text that has nothing to do with it, and goes on for a while. " * 40
 
@@ -124,7 +124,8 @@ def test_both_models_are_asked_the_same_and_scored_as_alone(made: Path) -> None:
     assert found.asked.questions == 3
     assert found.asked.dialogues == found.asked.loss_dialogues == 5
     assert [one.earlier for one in found.examples] == [2, 2, 2]
-    batches = [job.source(job.settings).rows(4 * n, 4) for n in range(8)]
+    source, n_rows = job.source(job.settings), job.settings.batch_size
+    batches = [source.rows(n_rows * n, n_rows) for n in range(job.settings.steps)]
     n_places = sum(batch.arrays["tokens"].size for batch in batches)
     padding = 1 - sum(batch.n_tokens for batch in batches) / n_places
     assert found.padding == pytest.approx(padding)
@@ -211,8 +212,8 @@ def test_what_has_learnt_is_gone_while_one_model_is_asked(
     plain = Exam.taken_by
 
     def taken_by(exam: Any, model: GPT, show: Callable[..., None]) -> Any:
-        own = {id(parameter) for parameter in model.parameters()}
-        new = [t for t in tensors() if id(t) not in before | own and t.numel() >= 256]
+        known = before | {id(parameter) for parameter in model.parameters()}
+        new = [t for t in tensors() if id(t) not in known and t.numel() >= 256]
         held.append(sum(t.numel() for t in new))
         return plain(exam, model, show)
 

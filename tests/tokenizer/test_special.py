@@ -75,7 +75,7 @@ def test_they_are_there_after_saving(kind: str, tmp_path: Path) -> None:
     assert with_special_tokens(again, NAMES) is again
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts)
 def test_bytes_and_pairs_keep_their_ids_for_any_text(text: str) -> None:
     for tokenizer, more in PAIRS:

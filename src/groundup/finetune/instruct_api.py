@@ -16,6 +16,7 @@ from groundup.data.dialogue_formats import check_format
 from groundup.data.dialogue_reader import DialogueReader
 from groundup.data.dialogues import split_by_question
 from groundup.data.duplicates import without_repeated, without_those_of
+from groundup.data.reading_log import ReadingLog
 from groundup.data.stratified import SPLITS
 from groundup.data.texts import check_on_bad_record
 from groundup.finetune.api import SPLIT_SEED, drive_in_memory
@@ -81,12 +82,13 @@ def instruct(
     train = build(TrainConfig, instruct_defaults() | settings)
     asked = build(InstructSettings, {} if max_length is None else {"max_length": max_length})
     _check_room(model, asked, train, chat_template)
-    entries, notices = _divided(dialogues, format, on_bad_record)
+    entries, log = _divided(dialogues, format, on_bad_record)
     known = dict(generation or {})
     check_tokens(known, model.config.vocab_size)
     job = InPython(model, tokenizer, chat_template, known, entries, asked, train)
     lost = losses_of((job.learnt, job.validating), job.max_length)
-    metrics = drive_in_memory(job, [*notices, *lost], listeners, show)
+    read = log.lines() if show else log.skips()  # a warning is for what was lost
+    metrics = drive_in_memory(job, [*read, *lost], listeners, show)
     merge(job.gpt)
     return Assistant(
         model=job.gpt.eval(),
@@ -117,7 +119,7 @@ def _check_room(
 
 def _divided(
     dialogues: Sequence[Any], format: str | None, on_bad_record: str
-) -> tuple[dict[str, Entries], list[str]]:
+) -> tuple[dict[str, Entries], ReadingLog]:
     """Return the dialogues of "train" and "val", and what is to be told of them."""
     if isinstance(dialogues, str | Mapping) or not isinstance(dialogues, Sequence):
         found = type(dialogues).__name__
@@ -149,7 +151,7 @@ def _divided(
     pairs = list(zip(rest, sides, strict=True))
     train = [entry for entry, side in pairs if side == "train"]
     val = [*validates, *(entry for entry, side in pairs if side == "val")]
-    return {"train": train, "val": val}, reader.log.lines()
+    return {"train": train, "val": val}, reader.log
 
 
 class InPython(InstructJob):
