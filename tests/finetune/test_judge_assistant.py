@@ -36,7 +36,7 @@ from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
 
 CONFIG = GPTConfig(vocab_size=257, context_length=160, emb_dim=16, n_heads=2, n_layers=1)
-SHORT = {"device": "cpu", "precision": "fp32", "threads": 1, "learning_rate": 0.01}
+SHORT = {"device": "cpu", "precision": "fp32", "threads": 1, "learning_rate": 0.01, "batch_size": 4}
 WORDS = [f"{a}{b}{c}" for a in "abcdef" for b in "uvwx" for c in ("y", "zzz")]
 TEXT = "A text that has nothing to do with it, and goes on for a while. " * 40
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED
 from groundup.model import GPT
-from groundup.optim.balance import ExpertBalance
+from groundup.optim.balance import ExpertBalance, real_tokens
 from groundup.optim.fused_loss import token_losses
 from groundup.optim.step import Step
 from groundup.optim.tied import TiedGradient
@@ -183,13 +183,3 @@ class ORPOStep(PreferenceStep):
         return self.weight * super().losses(scores, found, n_counted) - (
             found[:, 0] / n_counted[:, 0]
         )
-
-
-def real_tokens(
-    tokens: Int[Tensor, "B 2 T"],
-    targets: Int[Tensor, "B 2 T"],
-    lengths: Int[Tensor, "B 2"],
-    reference: Float[Tensor, "B 2"],
-) -> Bool[Tensor, "B 2 T"]:
-    """Return which tokens of a batch are no padding."""
-    return torch.arange(tokens.shape[-1], device=tokens.device) < lengths[..., None]
