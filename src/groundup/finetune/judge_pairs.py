@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from groundup.data.dialogue import Preference
-from groundup.evaluate.intervals import wilson
 from groundup.finetune.exam import Exam, Show
 from groundup.finetune.judge_assistant import Before, TrainedOn, in_turn, record_of
 from groundup.finetune.preference_job import STEPS, figures_of
@@ -51,16 +50,8 @@ class PairExam:
         if self.objective == DPO and known is None:
             return None
         step = STEPS[self.objective](model, self.beta)
-        of_pairs = figures_of(step, self.pairs, found, known)
-        return PairFigures(
-            loss=of_pairs.loss,
-            accuracy=of_pairs.accuracy,
-            interval=wilson(of_pairs.accuracy * of_pairs.n_pairs, of_pairs.n_pairs),
-            margin=of_pairs.margin,
-            preferred_length=of_pairs.preferred_length,
-            chosen_drift=of_pairs.chosen_drift,
-            rejected_drift=of_pairs.rejected_drift,
-        )
+        whole = figures_of(step, self.pairs, found, known)
+        return PairFigures(**{one.name: getattr(whole, one.name) for one in fields(PairFigures)})
 
 
 def judge_pairs(
