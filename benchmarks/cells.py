@@ -61,6 +61,18 @@ def cells_of(options: argparse.Namespace, group: str = "") -> Cells:
     return Cells(options.work, options.threads, folder=folder)
 
 
+def run_of(job: Record) -> Record:
+    """Return what a request says of the run of a cell: its base, and where it lies."""
+    work = Path(job["work"])
+    return {
+        "base": work / job["base"],
+        "run": job["run"],
+        "own_process": True,
+        "runs_folder": work / "runs",
+        "data_folder": work / "data",
+    }
+
+
 def answer(result: Callable[[Record], Record]) -> None:
     """Print the result of the job on the command line, as `call` reads it."""
     job = json.loads(sys.argv[1])

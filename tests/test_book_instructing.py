@@ -8,8 +8,6 @@ written out; all else is computed by both from the same weights. `test_book.py` 
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
 import json
 import re
 import shlex
@@ -40,7 +38,7 @@ from groundup.tokenizer import Tokenizer, gpt2_tokenizer
 from tests.finetune.instructing import carry_out as train_instructed
 from tests.finetune.instructing import request, write_records
 from tests.model.helpers import randomise
-from tests.test_book import BOOK_124M, TINY, TOLERANCE, ch05, close
+from tests.test_book import BOOK_124M, TINY, TOLERANCE, by_the_book, ch05, close
 from tests.test_book_finetuning import (
     CODE,
     END,
@@ -241,7 +239,7 @@ def test_finetuning_is_the_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = settings_of_chapter_7() | {"batch_size": 8, "learning_rate": 5e-3}
     asked = request(tmp_path / "run", **settings, weight_decay=0.1, steps=12)
     batches = in_our_order(InstructRun(asked), asked.train)
-    losses = by_the_book(theirs, batches, 5e-3, monkeypatch)
+    losses = by_the_book(theirs, batches, 5e-3, 0.1, monkeypatch, passes=1)
     run = train_instructed(asked).folder
     found = [line["train_loss"] for line in read_run(run.path).rows if "train_loss" in line]
     assert len(found) == len(losses) == 12
@@ -265,37 +263,6 @@ def in_our_order(job: InstructRun, train: TrainConfig) -> Pairs:
         assert targets.tolist() == arrays["targets"].tolist()
         found.append((tokens, targets))
     return found
-
-
-def by_the_book(
-    model: Any, batches: Pairs, rate: float, monkeypatch: pytest.MonkeyPatch
-) -> list[float]:
-    """Let the book's loop make a pass over `batches`, and return the loss of each step."""
-    losses: list[float] = []
-    batch_loss = ch05.calc_loss_batch
-
-    def watched(*given: Any) -> Tensor:
-        loss: Tensor = batch_loss(*given)
-        if loss.requires_grad:
-            losses.append(loss.item())
-        return loss
-
-    monkeypatch.setattr(ch05, "calc_loss_batch", watched)
-    monkeypatch.setattr(ch05, "generate_and_print_sample", lambda *given: None)
-    # What is not a matrix does not decay here.
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": 0.1},
-            {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
-        ],
-        lr=rate,
-    )
-    how = {"num_epochs": 1, "eval_freq": 1000, "eval_iter": 1}
-    with contextlib.redirect_stdout(io.StringIO()):
-        ch05.train_model_simple(
-            model, batches, batches, optimizer, "cpu", **how, start_context="", tokenizer=None
-        )
-    return losses
 
 
 # 7.7

@@ -6,7 +6,7 @@ import resource
 import shutil
 from pathlib import Path
 
-from benchmarks.cells import answer
+from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record, mib
 from groundup.config import TrainConfig, build
 from groundup.finetune.assistant_run import assistant_run
@@ -26,14 +26,10 @@ def request_of(job: Record) -> InstructRequest:
     own = {"steps": STEPS, "batch_size": 1, "method": job["method"], "sample_tokens": 0}
     own |= {"precision": job["precision"], "threads": job["threads"], "device": "cpu"}
     return InstructRequest(
-        base=work / job["base"],
+        **run_of(job),
         records=(str(work / job["records"]),),
         instruct=InstructSettings(max_length=job["row"], n_replies=job["replies"]),
         train=build(TrainConfig, instruct_defaults() | own),
-        run=job["run"],
-        own_process=True,
-        runs_folder=work / "runs",
-        data_folder=work / "data",
     )
 
 

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import answer
+from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
 from groundup.data.tasks import TEST, make_tasks
 from groundup.evaluate.reply_scores import score_tasks
+from groundup.finetune.dialogue_run import DialogueRun
 from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.instruct_run import InstructRun
 from groundup.finetune.reward_run import RewardRun
@@ -31,8 +32,8 @@ from groundup.train.recorder import Recorder
 STARTED = time.perf_counter()
 
 
-class Answering(InstructRun):
-    """It learns from answers, and is tested here alone."""
+class Untested(DialogueRun):
+    """An assistant that does not judge itself: it is tested here alone."""
 
     def finish(self, folder: RunFolder, screen: Screen) -> None:
         """Leave it as it is."""
@@ -42,15 +43,12 @@ class Answering(InstructRun):
         return True
 
 
-class Rewarded(RewardRun):
-    """It learns from a reward, and is tested here alone."""
+class Answering(Untested, InstructRun):
+    """It learns from answers."""
 
-    def finish(self, folder: RunFolder, screen: Screen) -> None:
-        """Leave it as it is."""
 
-    def is_judged(self, folder: RunFolder) -> bool:
-        """Ask for nothing more."""
-        return True
+class Rewarded(Untested, RewardRun):
+    """It learns from a reward."""
 
 
 def request_of(job: Record) -> InstructRequest:
@@ -61,15 +59,11 @@ def request_of(job: Record) -> InstructRequest:
     instruct = RewardSettings(**job["reward"]) if by_reward else InstructSettings()
     defaults = reward_defaults() if by_reward else instruct_defaults()
     return InstructRequest(
-        base=work / job["base"],
+        **run_of(job),
         records=(str(work / job["records"]),),
         reading={"split_seed": job["seed"]},
         instruct=instruct,
         train=build(TrainConfig, defaults | own),
-        run=job["run"],
-        own_process=True,
-        runs_folder=work / "runs",
-        data_folder=work / "data",
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.cells import answer
 from benchmarks.turns import Record
+from groundup.data.dialogue import Message
 from groundup.data.tasks import KINDS, TEST, TRAIN, Task, make_tasks
 from groundup.evaluate.reply_scores import score_tasks
 from groundup.generate import write_replies
 from groundup.generate.run_settings import run_template
-from groundup.generate.template import Message
 from groundup.runs.load import load
 
 POOL = 50

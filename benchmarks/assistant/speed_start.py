@@ -43,7 +43,7 @@ def sets_of(how: str, found: Sequence[DialogueIds], batch: int, steps: int) -> S
         rows = source.order.rows(0, batch * steps).reshape(steps, batch)
         return [[found[n] for row in step for n in source.packs[row]] for step in rows]
     ordered = sorted(found, key=lambda one: -len(one.ids))
-    lengths = [len(one.ids) - 1 for one in ordered]
+    lengths = [one.n_read for one in ordered]
     sets: Sets = []
     begin = 0
     while begin + batch <= len(ordered):
@@ -94,7 +94,7 @@ def result(job: Record) -> Record:
     for step, chosen in enumerate(sets_of(job["sets"], found, job["batch"], job["steps"])):
         both = side_by_side(chosen, job["batch"]) | one_a_row(chosen)
         arrays |= {f"{name}-{step}": array for name, array in both.items()}
-        tokens.append(sum(len(one.ids) - 1 for one in chosen))
+        tokens.append(sum(one.n_read for one in chosen))
         n_places += both["row_ids"][:, 1:].size
     np.savez(folder / "start.npz", **arrays)
     model = model_of(job)

@@ -13,17 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.base.files import atomic_writer
-from groundup.base.wheels import Wheel
+from groundup.data.chitchat import WHEEL
 from groundup.data.dialogue import Message
 from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer
 
-WHEEL = Wheel(
-    package="chitchat-dataset",
-    version="0.9.0",
-    sha256="7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e",
-)
 FILE, RECORDS = "chitchat_dataset/dataset.json", 4009
 SHORTEST, LONGEST = 64, 512
 """Tokens of a dialogue that are read: one less than it has, as the last is only a target."""
@@ -79,7 +74,7 @@ def dialogues(path: Path, template: ChatTemplate, tokenizer: Tokenizer) -> list[
     """Return dialogues of `SHORTEST` to `LONGEST` tokens, about as many of each length."""
     made = list(_put_together(read_talks(path), template, tokenizer))
     encoded = encode_dialogues(template, tokenizer, made)
-    return [one for one in encoded if SHORTEST <= len(one.ids) - 1 <= LONGEST]
+    return [one for one in encoded if SHORTEST <= one.n_read <= LONGEST]
 
 
 def _put_together(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import answer
+from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
@@ -24,11 +23,10 @@ STARTED = time.perf_counter()
 
 def request_of(job: Record) -> InstructRequest:
     """Return the request of an assistant that is asked all test questions."""
-    work = Path(job["work"])
     own: dict[str, Any] = {"threads": job["threads"], "device": "cpu", "method": job["way"]}
     own |= {"seed": job["seed"], "sample_tokens": 0, **job["length"]}
     return InstructRequest(
-        base=work / job["base"],
+        **run_of(job),
         records=("tasks",),
         reading={"split_seed": job["seed"]},
         instruct=InstructSettings(
@@ -37,10 +35,6 @@ def request_of(job: Record) -> InstructRequest:
             mix_text=job["mix"],
         ),
         train=build(TrainConfig, instruct_defaults() | own),
-        run=job["run"],
-        own_process=True,
-        runs_folder=work / "runs",
-        data_folder=work / "data",
     )
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from groundup.evaluate.intervals import wilson
-from groundup.evaluate.pairwise import Duel, compare, verdict_of
+from groundup.evaluate.pairwise import Comparison, compare, verdict_of
 from groundup.runs.judgement import Judgement
 from tests.evaluate.judging import Judge, both, judging, preferring
 
 NEW_IS_GOOD = preferring(lambda reply: "new" in reply)
 
 
-def duels(n: int = 5) -> list[Duel]:
+def comparisons(n: int = 5) -> list[Comparison]:
     return [
-        Duel(
+        Comparison(
             messages=[{"role": "user", "content": f"question {i}, 100%?"}],
             reference=f"reference {i}",
             before=f"old {i}",
@@ -27,8 +27,8 @@ def duels(n: int = 5) -> list[Duel]:
     ]
 
 
-def asked(judge: Judge, given: Sequence[Duel] = (), journal: Path | None = None) -> Judgement:
-    found = compare(judge.endpoint(), given or duels(), journal=journal)
+def asked(judge: Judge, given: Sequence[Comparison] = (), journal: Path | None = None) -> Judgement:
+    found = compare(judge.endpoint(), given or comparisons(), journal=journal)
     ends = (found.won, found.lost, found.tied, found.by_order, found.same)
     assert sum(ends) == found.counts
     assert found.counts + found.unparsed + found.failed == found.questions
@@ -81,9 +81,9 @@ def test_a_tie_in_one_order_alone_depends_on_the_order() -> None:
 
 
 def test_of_the_same_text_nobody_is_asked() -> None:
-    one = duels(1)[0]
+    one = comparisons(1)[0]
     with judging(NEW_IS_GOOD) as judge:
-        same = Duel(messages=one.messages, reference="x", before=" new\n", after="new")
+        same = Comparison(messages=one.messages, reference="x", before=" new\n", after="new")
         found = asked(judge, [one, same, same])
     assert (found.won, found.same, len(judge.bodies)) == (1, 2, 2)
     assert found.win_rate == pytest.approx(2 / 3)
@@ -162,7 +162,7 @@ def test_what_failed_is_asked_behind_what_was_not_asked_yet(tmp_path: Path) -> N
 
 def test_a_judge_that_hangs_is_counted_as_failed() -> None:
     with judging(hangs=True) as judge:
-        found = compare(judge.endpoint(timeout=0.1, waits=()), duels())
+        found = compare(judge.endpoint(timeout=0.1, waits=()), comparisons())
     assert (found.failed, found.stopped, found.why) == (5, True, "no answer within 0.1 s")
 
 
@@ -178,12 +178,12 @@ def test_stopped_anywhere_it_is_asked_only_for_the_rest(tmp_path: Path) -> None:
         whole = asked(judge)
         judge.bodies.clear()
         with pytest.raises(KeyboardInterrupt):
-            compare(judge.endpoint(), duels(), journal=journal, progress=stop)
+            compare(judge.endpoint(), comparisons(), journal=journal, progress=stop)
         assert len(judge.bodies) == 3
         journal.write_bytes(journal.read_bytes()[:-9])  # the last line was not written whole
         assert asked(judge, journal=journal) == whole
         assert len(judge.bodies) == 3 + 8
         assert asked(judge, journal=journal) == whole
         assert len(judge.bodies) == 3 + 8
-        other = compare(judge.endpoint(asked_model="other"), duels(), journal=journal)
+        other = compare(judge.endpoint(asked_model="other"), comparisons(), journal=journal)
         assert (other.model, len(judge.bodies)) == ("other", 3 + 8 + 10)

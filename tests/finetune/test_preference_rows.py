@@ -154,7 +154,6 @@ def test_figures() -> None:
     assert found.loss == pytest.approx(np.mean(losses), rel=1e-12)
     assert found.chosen_drift == found.rejected_drift == pytest.approx(-4 / 3)
     assert found.chosen_length == 5
-    assert found.rejected_length == pytest.approx(19 / 3)
     assert found.preferred_length == pytest.approx((9 + 10 + 5) / 3)
     assert found.length_drift == pytest.approx(3)
     assert found.figures()["val_chosen_drift"] == found.chosen_drift

@@ -15,9 +15,10 @@ from tokenizers import Tokenizer as Library
 from transformers import PreTrainedTokenizerFast
 
 from groundup.base.errors import GroundupError, RunError, UsageError
+from groundup.data.dialogue import Message
 from groundup.generate import ChatTemplate
 from groundup.generate.jinja_process import LONGEST_TEXT, MEMORY
-from groundup.generate.template import LARGEST_TEMPLATE, PROGRAM, Message
+from groundup.generate.template import LARGEST_TEMPLATE, PROGRAM
 from tests.generate.templates import ALTERNATING, CHATML, HEADERS, ODDITIES
 from tests.tokenizer.families import FAMILIES, ours
 

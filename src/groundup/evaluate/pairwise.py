@@ -71,7 +71,7 @@ VERDICT = re.compile(r"(?:final )?verdict\W{1,6}(?:answer[ _]?)?(a|b|tie)", re.I
 
 
 @dataclass(frozen=True, kw_only=True)
-class Duel:
+class Comparison:
     """A question with the replies to be compared."""
 
     messages: Sequence[Message]
@@ -111,19 +111,24 @@ def verdict_of(answer: str) -> str | None:
 
 def compare(
     judge: Endpoint,
-    duels: Sequence[Duel],
+    comparisons: Sequence[Comparison],
     *,
     journal: Path | None = None,
     progress: OnProgress = silent,
 ) -> Judgement:
-    """Have the judge compare both replies of each duel, in both orders.
+    """Have the judge compare both replies of each comparison, in both orders.
 
     With `journal`, a file of JSON lines, its answers are kept there, and the same call asks only
     for what is missing: what it was not asked yet, then what failed. After `MOST_FAILURES` failures
     in a row it is not asked any more. No failure of the judge is an error here: all are counted.
     """
-    kept = Journal(journal, _settings(judge, duels))
-    asks = [(i, order) for i, duel in enumerate(duels) if not duel.is_same for order in (0, 1)]
+    kept = Journal(journal, _settings(judge, comparisons))
+    asks = [
+        (i, order)
+        for i, comparison in enumerate(comparisons)
+        if not comparison.is_same
+        for order in (0, 1)
+    ]
     missing = [ask for ask in asks if not _is_answered(kept, ask)]
     missing.sort(key=lambda ask: _place(ask) in kept.finished)  # that failed come last
     done, in_row = len(asks) - len(missing), 0
@@ -132,7 +137,7 @@ def compare(
             break
         progress(done, len(asks))
         try:
-            answer = judge.ask(duels[i].prompt(order))
+            answer = judge.ask(comparisons[i].prompt(order))
             found = {"verdict": verdict_of(answer), "answer": answer[-LONGEST_KEPT:]}
             in_row, done = 0, done + 1
         except EndpointError as error:
@@ -140,7 +145,7 @@ def compare(
             in_row += 1
         kept.add({_place((i, order)): found})
     progress(1, 1)
-    return _judgement(judge, duels, kept, stopped=in_row == MOST_FAILURES)
+    return _judgement(judge, comparisons, kept, stopped=in_row == MOST_FAILURES)
 
 
 def _place(ask: tuple[int, int]) -> int:
@@ -152,34 +157,38 @@ def _is_answered(kept: Journal, ask: tuple[int, int]) -> bool:
     return "verdict" in kept.finished.get(_place(ask), {})
 
 
-def _settings(judge: Endpoint, duels: Sequence[Duel]) -> dict[str, Any]:
+def _settings(judge: Endpoint, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return all that an answer depends on; its hash is the journal's key."""
-    asked = json.dumps([asdict(duel) for duel in duels])
+    asked = json.dumps([asdict(comparison) for comparison in comparisons])
     return {
         "format": FORMAT,
         "url": judge.url,
         "model": judge.model,
         "prompt_sha256": hashlib.sha256(PROMPT.encode()).hexdigest(),
-        "duels": len(duels),
-        "duels_sha256": hashlib.sha256(asked.encode()).hexdigest(),
+        "comparisons": len(comparisons),
+        "comparisons_sha256": hashlib.sha256(asked.encode()).hexdigest(),
         "max_tokens": MOST_TOKENS,
     }
 
 
-def _judgement(judge: Endpoint, duels: Sequence[Duel], kept: Journal, stopped: bool) -> Judgement:
-    places = [_place((i, order)) for i, duel in enumerate(duels) for order in (0, 1)]
+def _judgement(
+    judge: Endpoint, comparisons: Sequence[Comparison], kept: Journal, stopped: bool
+) -> Judgement:
+    places = [_place((i, order)) for i, comparison in enumerate(comparisons) for order in (0, 1)]
     answers = [kept.finished[n] for n in places if n in kept.finished]
     verdicts = Counter(one["verdict"] for one in answers if one.get("verdict"))
     unparsed = [str(one["answer"]) for one in answers if one.get("verdict", "") is None]
     failures = [str(one["failed"]) for one in answers if "failed" in one]
-    ends = Counter(_outcome(duel, *_both(kept, i)) for i, duel in enumerate(duels))
+    ends = Counter(
+        _outcome(comparison, *_both(kept, i)) for i, comparison in enumerate(comparisons)
+    )
     ties = ends["tied"] + ends["by_order"] + ends["same"]
     n, worth = ends["won"] + ends["lost"] + ties, ends["won"] + ties / 2
     names = ("won", "lost", "tied", "by_order", "same", "unparsed", "failed")
     return Judgement(
         url=judge.url,
         model=judge.model,
-        questions=len(duels),
+        questions=len(comparisons),
         **{name: ends[name] for name in names},
         win_rate=worth / n if n else None,
         interval=wilson(worth, n) if n else None,
@@ -188,8 +197,8 @@ def _judgement(judge: Endpoint, duels: Sequence[Duel], kept: Journal, stopped: b
         even=verdicts[TIE],
         unparsed_answers=len(unparsed),
         quotes=tuple(answer[-LONGEST_QUOTE:] for answer in unparsed[:QUOTES]),
-        words_before=statistics.fmean(len(duel.before.split()) for duel in duels),
-        words_after=statistics.fmean(len(duel.after.split()) for duel in duels),
+        words_before=statistics.fmean(len(comparison.before.split()) for comparison in comparisons),
+        words_after=statistics.fmean(len(comparison.after.split()) for comparison in comparisons),
         why=failures[-1] if failures else "",
         stopped=stopped,
     )
@@ -201,9 +210,9 @@ def _both(kept: Journal, i: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return one, other
 
 
-def _outcome(duel: Duel, one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return how a duel ended: what a field of `Judgement` counts."""
-    if duel.is_same:
+def _outcome(comparison: Comparison, one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return how a comparison ended: what a field of `Judgement` counts."""
+    if comparison.is_same:
         return "same"
     if "verdict" not in one or "verdict" not in other:
         return "failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +13,13 @@ from groundup.config import GPTConfig, as_table
 from groundup.data import PreparedData, prepare
 from groundup.data.dialogue_folder import DialogueData
 from groundup.finetune.chat_job import ChatJob
+from groundup.finetune.exam import LOSS_TOKENS, Exam, Questions, within
 from groundup.finetune.from_base import FromBase
 from groundup.finetune.general_task import GeneralTask, general_task
 from groundup.finetune.general_text import GeneralText, asked_text, text_of_base
 from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.judge_assistant import Before
+from groundup.generate.replies import DialogueIds
 from groundup.generate.run_settings import named_template
 from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.model import GPT, grown
@@ -160,24 +163,6 @@ class ChatRun(FromBase[GPT], ChatJob):
         """Return how many records were not kept, by reason."""
         return {what: one["count"] for what, one in self.data.manifest["left_out"].items()}
 
-    @abstractmethod
-    def sizes(self) -> dict[str, int]:
-        """Return how many tokens and records train and validate, as run.toml calls them."""
-
-    def data_table(self) -> dict[str, Any]:
-        """Return where the records are from, and how they were divided."""
-        tokenizer = self.tokenizer
-        return {
-            "sources": list(self.request.records),
-            "fingerprint": self.data.fingerprint,
-            "folder": str(self.data.folder),
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-            "split_rule": self.data.split_rule,
-            **self.sizes(),
-        }
-
     def skeleton(self) -> GPT:
         """Return a model that is about to be filled from a checkpoint."""
         return self.model(0) if self.settings.adapts else new_model(self.config, 0)
@@ -193,6 +178,30 @@ class ChatRun(FromBase[GPT], ChatJob):
         generation = self.spoken(self.start.generation)
         generation = with_end_of_text(generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.template.source, generation)
+
+    def exam(
+        self,
+        folder: RunFolder,
+        rows: Sequence[DialogueIds],
+        questions: Questions,
+        *,
+        unanswered: str = "",
+        kinds: Sequence[str] | None = None,
+    ) -> Exam:
+        """Return what both models are asked; the loss is measured on the first of `rows`."""
+        chosen = within(rows, LOSS_TOKENS)
+        return Exam(
+            rows=chosen,
+            row_length=max([self.row_length, *(row.n_read for row in chosen)]),
+            questions=questions,
+            unanswered=unanswered,
+            kinds=kinds,
+            template=self.template,
+            tokenizer=self.tokenizer,
+            stop_tokens=folder.read_generation().get("stop_tokens", ()),
+            general=self.general,
+            task=self.task,
+        )
 
     def before(self, folder: RunFolder) -> Before:
         """Return what makes the model at step 0, or why it cannot be had any more."""

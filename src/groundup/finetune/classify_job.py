@@ -25,11 +25,11 @@ from groundup.finetune.labelled_rows import (
     Floats,
     LabelledRows,
     LabelledVectors,
-    Order,
     Rows,
     class_weights,
     labelled_rows,
 )
+from groundup.finetune.order import Order
 from groundup.finetune.settings import AUTO, ClassifierSettings
 from groundup.finetune.text_classifier import scores_of, softmax
 from groundup.finetune.vectors import better_pooling, vectors_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from groundup.base.words import counted
 from groundup.data.examples import Example
@@ -16,7 +15,7 @@ from groundup.finetune.classify_job import ClassifyJob
 from groundup.finetune.classify_request import ClassifyRequest
 from groundup.finetune.from_base import FromBase
 from groundup.finetune.judge import judge
-from groundup.finetune.labelled_rows import Order
+from groundup.finetune.order import Order
 from groundup.finetune.settings import learns_all
 from groundup.runs import RunFolder
 from groundup.train.listener import Screen
@@ -82,17 +81,9 @@ class ClassifyRun(FromBase[Classifier], ClassifyJob):  # type: ignore[override]
         read = {"data": {"fingerprint": self.data.fingerprint}, **self.start.identity}
         return self.request.identity(self.config, read)
 
-    def data_table(self) -> dict[str, Any]:
-        """Return where the records are from, and how they were divided."""
-        manifest, tokenizer = self.data.manifest, self.tokenizer
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and texts train and validate."""
         return {
-            "sources": list(self.request.records),
-            "fingerprint": self.data.fingerprint,
-            "folder": str(self.data.folder),
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-            "split_rule": manifest["split_rule"],
             "train_tokens": self.n_tokens,
             "train_documents": len(self.train_rows.ids),
             "val_tokens": int(self.val_rows.lengths.sum()),

@@ -55,7 +55,7 @@ def learnable(
         row = replace(whole, ids=whole.ids[: max_length + 1], counts=whole.counts[: max_length + 1])
         if lost := len(whole.ids) - len(row.ids):
             n_cut, n_lost = n_cut + 1, n_lost + lost
-        if row.counts[1:].any():
+        if row.n_targets:
             rows.append(row)
         else:
             left_out.append(entry.where)

@@ -10,14 +10,7 @@ from groundup.base.words import counted
 from groundup.evaluate.endpoint import KEY, Endpoint
 from groundup.finetune.chat_run import ChatRun
 from groundup.finetune.dialogue_rows import Entries, Learnable
-from groundup.finetune.exam import (
-    LOSS_TOKENS,
-    Exam,
-    Questions,
-    choose_questions,
-    kinds_of,
-    within,
-)
+from groundup.finetune.exam import Exam, Questions, choose_questions, kinds_of
 from groundup.finetune.instruct_request import is_judged_by
 from groundup.finetune.judge_assistant import TrainedOn, judge_assistant
 from groundup.finetune.judge_replies import judge_replies
@@ -98,19 +91,10 @@ class DialogueRun(ChatRun):
 
     def _exam(self, folder: RunFolder) -> Exam:
         """Return what both models are asked."""
-        rows = within(self.tested.rows, LOSS_TOKENS)
         sources = *self.request.records, *(self.request.reading.get("test_sources") or ())
-        return Exam(
-            rows=rows,
-            row_length=max([self.row_length, *(len(row.ids) - 1 for row in rows)]),
-            questions=self.questions,
-            unanswered=self._unanswered(),
-            kinds=kinds_of(self.questions.dialogues) if "tasks" in sources else None,
-            template=self.template,
-            tokenizer=self.tokenizer,
-            stop_tokens=folder.read_generation().get("stop_tokens", ()),
-            general=self.general,
-            task=self.task,
+        kinds = kinds_of(self.questions.dialogues) if "tasks" in sources else None
+        return self.exam(
+            folder, self.tested.rows, self.questions, unanswered=self._unanswered(), kinds=kinds
         )
 
     def _unanswered(self) -> str:

@@ -13,7 +13,8 @@ from groundup.evaluate.loss import Evaluation, evaluate_loss
 from groundup.evaluate.reply_scores import score_replies
 from groundup.finetune.general_task import GeneralTask
 from groundup.finetune.general_text import GeneralText
-from groundup.finetune.packed_loss import packed_loss
+from groundup.finetune.mixed_text import targets_of
+from groundup.finetune.packed_loss import TOKENS_AT_ONCE, packed_loss
 from groundup.generate.questions import Reply, write_replies
 from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate, plain_dialogue
@@ -28,7 +29,6 @@ GENERAL_TOKENS = 65_536
 """Of the general text, at most."""
 GENERAL_WINDOW = 1024
 """Tokens of it that are seen at once, at most."""
-TOKENS_AT_ONCE = 4096
 MOST_REPLY_TOKENS, LEAST_REPLY_TOKENS = 512, 64
 """After which a reply is cut off: at twice the longest one that is expected, within these."""
 OTHER = "other records"
@@ -115,7 +115,7 @@ class Exam:
     @property
     def loss_tokens(self) -> int:
         """Tokens of replies on which the loss is measured."""
-        return sum(int(row.counts[1:].sum()) for row in self.rows)
+        return targets_of(self.rows)
 
     def taken_by(self, model: GPT, show: Show) -> tuple[ModelFigures, list[Reply]]:
         """Return the figures of a model, and what it replied to each question."""

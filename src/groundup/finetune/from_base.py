@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+from abc import abstractmethod
 from functools import cached_property
+from typing import Any
 
 from groundup.config import GPTConfig
+from groundup.data.dialogue_folder import DialogueData
+from groundup.data.labelled_folder import LabelledData
 from groundup.device.allocator import give_back
 from groundup.finetune.request import FinetuneRequest
 from groundup.model import GPT
@@ -65,9 +69,32 @@ class FromBase(Job[M]):
         return self.base_tokenizer
 
     @property
+    @abstractmethod
+    def data(self) -> LabelledData | DialogueData:
+        """The records, read once."""
+
+    @property
     def start_token(self) -> int | None:
         """The token that begins every text, where the model knows one."""
         return self.start.generation.get("start_token")
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and records train and validate, as run.toml calls them."""
+
+    def data_table(self) -> dict[str, Any]:
+        """Return where the records are from, and how they were divided."""
+        data, tokenizer = self.data, self.tokenizer
+        return {
+            "sources": list(self.request.records),
+            "fingerprint": data.fingerprint,
+            "folder": str(data.folder),
+            "tokenizer": tokenizer.kind,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "vocab_size": tokenizer.vocab_size,
+            "split_rule": data.split_rule,
+            **self.sizes(),
+        }
 
     def write(self, folder: RunFolder) -> None:
         """Write the tokenizer, and how to talk with the base where it says so."""

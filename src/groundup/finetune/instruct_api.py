@@ -9,8 +9,8 @@ from typing import Any
 from groundup.adapters import merge
 from groundup.base.errors import DataError, UsageError
 from groundup.base.words import counted
-from groundup.config import TrainConfig, as_table, build
-from groundup.config.recipe import check_one_length
+from groundup.config import TrainConfig, build
+from groundup.config.recipe import check_one_length, says_length
 from groundup.data.dialogue import LEFT_OUT, Preference
 from groundup.data.dialogue_formats import check_format
 from groundup.data.dialogue_reader import DialogueReader
@@ -19,9 +19,9 @@ from groundup.data.duplicates import without_repeated, without_those_of
 from groundup.data.reading_log import ReadingLog
 from groundup.data.stratified import SPLITS
 from groundup.data.texts import check_on_bad_record
-from groundup.finetune.api import SPLIT_SEED, drive_in_memory
 from groundup.finetune.assistant import Assistant
 from groundup.finetune.dialogue_rows import Entries, losses_of
+from groundup.finetune.in_memory import SPLIT_SEED, InMemoryJob, drive_in_memory
 from groundup.finetune.instruct_job import InstructJob
 from groundup.finetune.settings import (
     INSTRUCT_EPOCHS,
@@ -37,7 +37,6 @@ from groundup.runs.pair import check_pair
 from groundup.tokenizer import Tokenizer, with_special_tokens
 from groundup.train.api import check_learns, check_listeners
 from groundup.train.listener import Listener
-from groundup.train.resume import IN_PYTHON, Identity
 from groundup.train.start import SLOWER
 
 SOURCE = "dialogues"
@@ -77,7 +76,7 @@ def instruct(
     check_learns(model)
     check_method(settings)
     check_one_length(settings)
-    if not {"steps", "minutes", "epochs"} & settings.keys():
+    if not says_length(settings):
         settings["epochs"] = INSTRUCT_EPOCHS
     train = build(TrainConfig, instruct_defaults() | settings)
     asked = build(InstructSettings, {} if max_length is None else {"max_length": max_length})
@@ -154,7 +153,7 @@ def _divided(
     return {"train": train, "val": val}, reader.log
 
 
-class InPython(InstructJob):
+class InPython(InMemoryJob[GPT], InstructJob):
     """A training of a copy of a model in memory, on dialogues in memory."""
 
     rate_share = SLOWER
@@ -178,7 +177,7 @@ class InPython(InstructJob):
         known = tokenizer.vocab_size
         self.made = grown(copy.deepcopy(model), self.tokenizer.vocab_size - known, known=known)
         self.config = self.made.config
-        self.n_tokens = sum(len(row.ids) - 1 for row in self.train_rows)
+        self.n_tokens = sum(row.n_read for row in self.train_rows)
 
     @property
     def start_token(self) -> int | None:
@@ -193,17 +192,3 @@ class InPython(InstructJob):
     def entries(self, split: str) -> Entries:
         """Return the dialogues of a split."""
         return self.divided[split]
-
-    def identity(self) -> Identity:
-        """Return the call."""
-        request = {
-            "command": IN_PYTHON,
-            "model": as_table(self.config),
-            "train": as_table(self.settings),
-            "job": as_table(self.asked),
-        }
-        return Identity(request=request)
-
-    def data_table(self) -> dict[str, Any]:
-        """Return what run.toml would say."""
-        return {"tokenizer_fingerprint": self.tokenizer.fingerprint}

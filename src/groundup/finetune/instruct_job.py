@@ -76,7 +76,7 @@ class InstructJob(ChatJob):
     @cached_property
     def row_length(self) -> int:
         """Tokens of a row, in which several dialogues stand side by side."""
-        longest = max(len(row.ids) - 1 for row in [*self.learnt.rows, *self.validating.rows])
+        longest = max(row.n_read for row in [*self.learnt.rows, *self.validating.rows])
         return min(self.max_length, max(longest, SHORTEST_ROW))
 
     @property
@@ -99,7 +99,7 @@ class InstructJob(ChatJob):
     def _most_counted(self, settings: TrainConfig) -> float:
         """Return the largest share of a batch's places whose targets count, at most."""
         rows, n = self.learnt.rows, settings.batch_size
-        packs = packed([len(row.ids) - 1 for row in rows], self.row_length)
+        packs = packed([row.n_read for row in rows], self.row_length)
         counts = sorted(targets_of([rows[i] for i in pack]) for pack in packs)
         return sum(counts[-n:]) / (len(counts[-n:]) * self.row_length)
 

@@ -45,7 +45,7 @@ class InstructRun(DialogueRun, InstructJob):
     def prepare(self, screen: Screen) -> None:
         """Read the records and the texts, and tell what was made of them, and what is asked."""
         super().prepare(screen)
-        self.n_tokens = sum(len(row.ids) - 1 for row in self.train_rows)
+        self.n_tokens = sum(row.n_read for row in self.train_rows)
         if self.mix is not None:
             self._tell_mixed(screen, self.mix)
 
@@ -86,7 +86,7 @@ class InstructRun(DialogueRun, InstructJob):
         return {
             "train_tokens": self.n_tokens or 0,
             "train_documents": len(self.learnt.rows),
-            "val_tokens": sum(len(row.ids) - 1 for row in rows),
+            "val_tokens": sum(row.n_read for row in rows),
             "val_documents": len(rows),
         }
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED
 from groundup.finetune.packing import attention_within
+from groundup.optim.balance import real_tokens
 from groundup.optim.step import TrainStep
-
-
-def real_tokens(
-    tokens: Int[Tensor, "B T"],
-    targets: Int[Tensor, "B T"],
-    positions: Int[Tensor, "B T"],
-    lengths: Int[Tensor, " B"],
-) -> Bool[Tensor, "B T"]:
-    """Return which tokens of a batch are no padding."""
-    return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
 class InstructStep(TrainStep):

@@ -31,7 +31,8 @@ EXAMPLES = 12
 
 Before = Callable[[], GPT] | str
 """Makes the model as it was at step 0, or says why that cannot be had."""
-
+Answered = tuple[ModelFigures, list[Reply]]
+"""The figures of a model, and what it replied to each question."""
 
 T = TypeVar("T")
 
@@ -88,7 +89,21 @@ def judge_assistant(
 ) -> None:
     """Ask the model as it was, then the best checkpoint; write replies.jsonl and assistant.json."""
     was, now, step = in_turn(folder, before, exam.taken_by, screen)
-    record = AssistantRecord(
+    write_replies(folder.replies, _kept(exam, was[1] if was else [], now[1]))
+    write_assistant(folder.assistant, record_of(folder, exam, before, learnt, was, now, step))
+
+
+def record_of(
+    folder: RunFolder,
+    exam: Exam,
+    before: Before,
+    learnt: TrainedOn,
+    was: Answered | None,
+    now: Answered,
+    step: int,
+) -> AssistantRecord:
+    """Return the record of what was found of the model as it was, and of the checkpoint `step`."""
+    return AssistantRecord(
         step=step,
         asked=asked_of(exam, learnt.n_tested, now[0]),
         after=now[0],
@@ -99,8 +114,6 @@ def judge_assistant(
         seconds=read_run(folder.path).last("seconds"),
         **learnt.as_fields(),
     )
-    write_replies(folder.replies, _kept(exam, was[1] if was else [], now[1]))
-    write_assistant(folder.assistant, record)
 
 
 def _kept(exam: Exam, first: Sequence[Reply], replies: Sequence[Reply]) -> list[KeptReply]:

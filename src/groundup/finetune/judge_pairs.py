@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from groundup.data.dialogue import Preference
-from groundup.evaluate.intervals import wilson
 from groundup.finetune.exam import Exam, Show
-from groundup.finetune.general_task import change_between
-from groundup.finetune.judge_assistant import (
-    Before,
-    TrainedOn,
-    asked_of,
-    in_turn,
-    reply_examples,
-)
+from groundup.finetune.judge_assistant import Before, TrainedOn, in_turn, record_of
 from groundup.finetune.preference_job import STEPS, figures_of
 from groundup.finetune.preference_rows import Numbers, Pair, reference_log_probs
 from groundup.generate.questions import Reply
@@ -24,14 +16,12 @@ from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.assistant import (
     DPO,
-    AssistantRecord,
     ModelFigures,
     PairFigures,
     PairsRecord,
     ReplyExample,
     write_assistant,
 )
-from groundup.runs.record import read_run
 from groundup.train.listener import Screen
 
 Found = tuple[ModelFigures, list[Reply], PairFigures | None]
@@ -60,16 +50,8 @@ class PairExam:
         if self.objective == DPO and known is None:
             return None
         step = STEPS[self.objective](model, self.beta)
-        of_pairs = figures_of(step, self.pairs, found, known)
-        return PairFigures(
-            loss=of_pairs.loss,
-            accuracy=of_pairs.accuracy,
-            interval=wilson(of_pairs.accuracy * of_pairs.n_pairs, of_pairs.n_pairs),
-            margin=of_pairs.margin,
-            preferred_length=of_pairs.preferred_length,
-            chosen_drift=of_pairs.chosen_drift,
-            rejected_drift=of_pairs.rejected_drift,
-        )
+        whole = figures_of(step, self.pairs, found, known)
+        return PairFigures(**{one.name: getattr(whole, one.name) for one in fields(PairFigures)})
 
 
 def judge_pairs(
@@ -94,17 +76,13 @@ def judge_pairs(
         return figures, replies, exam.figures(model, found, known)
 
     was, now, step = in_turn(folder, before, ask, screen)
-    record = AssistantRecord(
-        step=step,
-        asked=replace(asked_of(exam.exam, learnt.n_tested, now[0]), unanswered=""),
-        after=now[0],
-        before=was[0] if was else None,
-        before_missing=before if isinstance(before, str) else "",
-        task_change=change_between(was[0].task if was else None, now[0].task),
+    first, replies = was[:2] if was else None, now[:2]
+    found = record_of(folder, exam.exam, before, learnt, first, replies, step)
+    record = replace(
+        found,
+        asked=replace(found.asked, unanswered=""),
         pairs=_record(exam, was, now),
-        examples=_examples(exam.exam, was[1] if was else [], now[1], preferences),
-        seconds=read_run(folder.path).last("seconds"),
-        **learnt.as_fields(),
+        examples=_with_rejected(found.examples, preferences),
     )
     write_assistant(folder.assistant, record)
 
@@ -122,9 +100,8 @@ def _record(exam: PairExam, was: Found | None, now: Found) -> PairsRecord:
     )
 
 
-def _examples(
-    exam: Exam, first: Sequence[Reply], replies: Sequence[Reply], preferences: Sequence[Preference]
+def _with_rejected(
+    examples: Sequence[ReplyExample], preferences: Sequence[Preference]
 ) -> tuple[ReplyExample, ...]:
     rejected = {one.where: one.rejected for one in preferences}
-    examples = reply_examples(exam, first, replies)
     return tuple(replace(one, rejected=rejected[one.where]) for one in examples)

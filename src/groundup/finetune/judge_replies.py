@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from groundup.base.errors import UsageError
 from groundup.evaluate.endpoint import Endpoint
-from groundup.evaluate.pairwise import Duel, compare
+from groundup.evaluate.pairwise import Comparison, compare
 from groundup.finetune.instruct_request import is_judged_by
 from groundup.runs import RunFolder
 from groundup.runs.assistant import read_assistant, write_assistant
@@ -24,12 +24,14 @@ def judge_replies(folder: RunFolder, judge: Endpoint, screen: Screen) -> None:
     assert record is not None, "it is judged behind the rest"
     if is_judged_by(judge, record):
         return
-    duels = [
-        Duel(messages=one.messages, reference=one.expected, before=one.before, after=one.after)
+    comparisons = [
+        Comparison(
+            messages=one.messages, reference=one.expected, before=one.before, after=one.after
+        )
         for one in read_replies(folder.replies, record.asked.questions)
         if one.before is not None
     ]
-    if not duels:
+    if not comparisons:
         why = record.before_missing or "no question was answered"
         screen.notice(f"nothing for {judge.url} to compare: {why}")
         return
@@ -41,7 +43,7 @@ def judge_replies(folder: RunFolder, judge: Endpoint, screen: Screen) -> None:
     progress = screen.preparing
     found = compare(
         judge,
-        duels,
+        comparisons,
         journal=folder.judgements,
         progress=lambda done, total: progress("asking the judge", done, total),
     )

@@ -35,7 +35,7 @@ def mixed_rows(
 
 def targets_of(rows: Sequence[DialogueIds]) -> int:
     """Return how many targets count in all rows."""
-    return sum(int(row.counts[1:].sum()) for row in rows)
+    return sum(row.n_targets for row in rows)
 
 
 def rows_fingerprint(rows: Sequence[DialogueIds]) -> str:

@@ -31,7 +31,7 @@ def packed_loss(
     """
     chosen, n_read = list[DialogueIds](), 0
     for row in rows:
-        n_read += len(row.ids) - 1
+        n_read += row.n_read
         if most is not None and n_read > most and chosen:
             break
         chosen.append(row)

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED, Batch
-from groundup.finetune.labelled_rows import Order
+from groundup.finetune.order import Order
 from groundup.generate.replies import DialogueIds
 from groundup.model.attention import NO_CACHE, Cache, Mask
 
@@ -54,7 +54,7 @@ class PackedRows:
         accumulation: int = 1,
     ) -> None:
         self.dialogues = dialogues
-        self.lengths = np.array([len(one.ids) - 1 for one in dialogues], np.int64)
+        self.lengths = np.array([one.n_read for one in dialogues], np.int64)
         self.packs = packed(self.lengths.tolist(), capacity)
         filled = np.array([self.lengths[pack].sum() for pack in self.packs], np.int64)
         self.order = Order(filled, batch_size, seed, accumulation)
@@ -72,7 +72,7 @@ class PackedRows:
     @property
     def n_targets(self) -> int:
         """Targets that count in a pass."""
-        return sum(int(one.counts[1:].sum()) for one in self.dialogues)
+        return sum(one.n_targets for one in self.dialogues)
 
     def rows(self, first: int, n: int) -> Batch:
         """Return rows `first` to `first + n - 1`, padded to the longest of them."""
@@ -84,11 +84,10 @@ class PackedRows:
         for row, pack in enumerate(packs):
             begin = 0
             for one in (self.dialogues[number] for number in pack):
-                place = np.s_[row, begin : begin + len(one.ids) - 1]
-                tokens[place] = one.ids[:-1]
-                targets[place] = np.where(one.counts[1:], one.ids[1:].astype(np.int64), IGNORED)
+                place = np.s_[row, begin : begin + one.n_read]
+                tokens[place], targets[place] = one.ids[:-1], one.targets
                 positions[row, begin:] = np.arange(shape[1] - begin)
-                begin += len(one.ids) - 1
+                begin += one.n_read
         arrays = {"tokens": tokens, "targets": targets, "positions": positions}
         return Batch(arrays | {"lengths": np.array(lengths, np.int64)}, sum(lengths))
 

@@ -17,6 +17,7 @@ from groundup.config import TrainConfig
 from groundup.data.dialogue import Message, Preference
 from groundup.finetune.chat_job import ChatJob
 from groundup.finetune.example import example_pieces
+from groundup.finetune.packed_loss import TOKENS_AT_ONCE
 from groundup.finetune.preference_figures import PreferenceFigures, preference_figures
 from groundup.finetune.preference_rows import (
     Numbers,
@@ -27,7 +28,6 @@ from groundup.finetune.preference_rows import (
     reference_log_probs,
 )
 from groundup.finetune.preference_step import DPOStep, ORPOStep, PreferenceStep
-from groundup.finetune.text_classifier import TOKENS_AT_ONCE
 from groundup.model import GPT
 from groundup.optim.narrow import NarrowCopy
 from groundup.optim.step import Step

@@ -18,10 +18,12 @@ import torch
 from groundup.base.errors import UsageError
 from groundup.data.batch import IGNORED, Batch
 from groundup.data.dialogue import Preference
-from groundup.finetune.labelled_rows import Ids, Order
+from groundup.data.messages import ASSISTANT
+from groundup.evaluate.loss import OnProgress, silent
+from groundup.finetune.order import Ids, Order
+from groundup.finetune.packed_loss import TOKENS_AT_ONCE
 from groundup.finetune.preference_step import log_probs
-from groundup.finetune.text_classifier import TOKENS_AT_ONCE, OnProgress, silent
-from groundup.generate.replies import ASSISTANT, DialogueIds, encode_dialogues
+from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.model import GPT, evaluation_mode
 from groundup.tokenizer import Tokenizer
@@ -44,12 +46,12 @@ class Pair:
     @property
     def lengths(self) -> tuple[int, int]:
         """Tokens that are read of each: all but the last."""
-        return len(self.chosen.ids) - 1, len(self.rejected.ids) - 1
+        return self.chosen.n_read, self.rejected.n_read
 
     @property
     def n_counted(self) -> tuple[int, int]:
         """Targets that count of each: the length of its reply, with what ends it."""
-        return int(self.chosen.counts[1:].sum()), int(self.rejected.counts[1:].sum())
+        return self.chosen.n_targets, self.rejected.n_targets
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,8 @@ def pair_arrays(pairs: Sequence[Pair]) -> dict[str, Ids]:
     tokens, targets = np.zeros(shape, np.int64), np.full(shape, IGNORED, np.int64)
     for row, pair in enumerate(pairs):
         for which, one in enumerate(pair.both):
-            place = np.s_[row, which, : len(one.ids) - 1]
-            tokens[place] = one.ids[:-1]
-            targets[place] = np.where(one.counts[1:], one.ids[1:].astype(np.int64), IGNORED)
+            place = np.s_[row, which, : one.n_read]
+            tokens[place], targets[place] = one.ids[:-1], one.targets
     return {"tokens": tokens, "targets": targets, "lengths": lengths}
 
 

@@ -9,14 +9,15 @@ from groundup.base.errors import RunError
 from groundup.base.words import counted
 from groundup.config import GPTConfig
 from groundup.data.dialogue import Dialogue, Preference
+from groundup.data.messages import ASSISTANT
 from groundup.finetune.chat_run import ChatRun
-from groundup.finetune.exam import LOSS_TOKENS, Exam, choose_questions, within
+from groundup.finetune.exam import choose_questions
 from groundup.finetune.instruct_request import InstructRequest
 from groundup.finetune.judge_assistant import EXAMPLES, TrainedOn
 from groundup.finetune.judge_pairs import PairExam, judge_pairs
+from groundup.finetune.packed_loss import TOKENS_AT_ONCE
 from groundup.finetune.preference_job import PreferenceJob
 from groundup.finetune.preference_rows import Pairs
-from groundup.finetune.text_classifier import TOKENS_AT_ONCE
 from groundup.model import GPT
 from groundup.runs import RunFolder
 from groundup.runs.assistant import DPO
@@ -132,25 +133,14 @@ class PreferenceRun(ChatRun, PreferenceJob):
 
     def _exam(self, folder: RunFolder) -> PairExam:
         """Return what both models are asked: some questions, too, to show what they say."""
-        rows = within([pair.chosen for pair in self.tested.pairs], LOSS_TOKENS)
         talks = [
-            Dialogue((*one.messages, {"role": "assistant", "content": one.chosen}), one.where)
+            Dialogue((*one.messages, {"role": ASSISTANT, "content": one.chosen}), one.where)
             for one in self.preferences("test")
         ]
         n, length = min(EXAMPLES, self.asked.n_replies), self.config.context_length
+        questions = choose_questions(talks, n, self.template, self.tokenizer, length)
         return PairExam(
-            exam=Exam(
-                rows=rows,
-                row_length=max([self.row_length, *(len(row.ids) - 1 for row in rows)]),
-                questions=choose_questions(talks, n, self.template, self.tokenizer, length),
-                unanswered="",
-                kinds=None,
-                template=self.template,
-                tokenizer=self.tokenizer,
-                stop_tokens=folder.read_generation().get("stop_tokens", ()),
-                general=self.general,
-                task=self.task,
-            ),
+            exam=self.exam(folder, [pair.chosen for pair in self.tested.pairs], questions),
             pairs=self.tested.pairs,
             objective=self.objective,
             beta=self.asked.beta,

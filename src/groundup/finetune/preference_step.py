@@ -6,15 +6,19 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED
 from groundup.model import GPT
-from groundup.optim.balance import ExpertBalance
+from groundup.optim.balance import ExpertBalance, real_tokens
 from groundup.optim.fused_loss import token_losses
 from groundup.optim.step import Step
 from groundup.optim.tied import TiedGradient
+
+Numbers = Float[Tensor, "P 2"]
+"""Of P pairs, a number for each reply, the chosen one first."""
+Counts = Int[Tensor, "P 2"]
 
 
 def log_probs(
@@ -67,12 +71,13 @@ class PreferenceStep(Step[GPT]):
     def __init__(
         self,
         model: GPT,
+        beta: float = 0.1,
         copy_dtype: torch.dtype | None = None,
         balance_loss: float = 0.0,
         loss_chunk: int = 0,
     ) -> None:
         super().__init__(model, copy_dtype)
-        self.loss_chunk = loss_chunk
+        self.beta, self.loss_chunk = beta, loss_chunk
         self.tied = TiedGradient(self.worker)
         self.tied.attach(self)
         if balance_loss:
@@ -95,21 +100,11 @@ class PreferenceStep(Step[GPT]):
         number = torch.promote_types(self.worker.lm_head.weight.dtype, torch.float32)
         return losses.sum().to(number), counts.sum()
 
-    def scores(
-        self,
-        found: Float[Tensor, "P 2"],
-        reference: Float[Tensor, "P 2"],
-        n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, "P 2"]:
+    def scores(self, found: Numbers, reference: Numbers, n_counted: Counts) -> Numbers:
         """Return the score of each reply by its summed log-probability: the higher, the better."""
         raise NotImplementedError
 
-    def losses(
-        self,
-        scores: Float[Tensor, "P 2"],
-        found: Float[Tensor, "P 2"],
-        n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, " P"]:
+    def losses(self, scores: Numbers, found: Numbers, n_counted: Counts) -> Float[Tensor, " P"]:
         """Return the loss of each pair by the scores of its replies."""
         return -F.logsigmoid(scores[:, 0] - scores[:, 1])
 
@@ -122,23 +117,7 @@ class DPOStep(PreferenceStep):
     begins at log 2, where the model is its reference and has no dropout.
     """
 
-    def __init__(
-        self,
-        model: GPT,
-        beta: float = 0.1,
-        copy_dtype: torch.dtype | None = None,
-        balance_loss: float = 0.0,
-        loss_chunk: int = 0,
-    ) -> None:
-        super().__init__(model, copy_dtype, balance_loss, loss_chunk)
-        self.beta = beta
-
-    def scores(
-        self,
-        found: Float[Tensor, "P 2"],
-        reference: Float[Tensor, "P 2"],
-        n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, "P 2"]:
+    def scores(self, found: Numbers, reference: Numbers, n_counted: Counts) -> Numbers:
         """Return the reward of each reply, beta (pi - ref)."""
         return self.beta * (found - reference)
 
@@ -147,49 +126,18 @@ class ORPOStep(PreferenceStep):
     """Learn the chosen reply, and make the odds of the rejected one lower; no reference is used.
 
     With P the geometric mean of a reply's probabilities and odds P / (1 - P), the loss is
-    -log P_c - weight * log sigmoid(log(odds_c / odds_r)): Hong et al., 2024, "ORPO: Monolithic
+    -log P_c - beta * log sigmoid(log(odds_c / odds_r)): Hong et al., 2024, "ORPO: Monolithic
     preference optimization without reference model", equations 6 and 7.
     """
 
-    def __init__(
-        self,
-        model: GPT,
-        weight: float = 0.1,
-        copy_dtype: torch.dtype | None = None,
-        balance_loss: float = 0.0,
-        loss_chunk: int = 0,
-    ) -> None:
-        super().__init__(model, copy_dtype, balance_loss, loss_chunk)
-        self.weight = weight
-
-    def scores(
-        self,
-        found: Float[Tensor, "P 2"],
-        reference: Float[Tensor, "P 2"],
-        n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, "P 2"]:
+    def scores(self, found: Numbers, reference: Numbers, n_counted: Counts) -> Numbers:
         """Return the logarithm of the odds of each reply."""
         means = found / n_counted
         # A reply that is certain has infinite odds.
         return means - torch.log(-torch.expm1(means.clamp(max=-1e-7)))
 
-    def losses(
-        self,
-        scores: Float[Tensor, "P 2"],
-        found: Float[Tensor, "P 2"],
-        n_counted: Int[Tensor, "P 2"],
-    ) -> Float[Tensor, " P"]:
+    def losses(self, scores: Numbers, found: Numbers, n_counted: Counts) -> Float[Tensor, " P"]:
         """Return the loss of each pair."""
-        return self.weight * super().losses(scores, found, n_counted) - (
+        return self.beta * super().losses(scores, found, n_counted) - (
             found[:, 0] / n_counted[:, 0]
         )
-
-
-def real_tokens(
-    tokens: Int[Tensor, "B 2 T"],
-    targets: Int[Tensor, "B 2 T"],
-    lengths: Int[Tensor, "B 2"],
-    reference: Float[Tensor, "B 2"],
-) -> Bool[Tensor, "B 2 T"]:
-    """Return which tokens of a batch are no padding."""
-    return torch.arange(tokens.shape[-1], device=tokens.device) < lengths[..., None]

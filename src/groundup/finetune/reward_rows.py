@@ -12,7 +12,7 @@ from groundup.data.batch import Batch
 from groundup.data.batches import GOLDEN, mix
 from groundup.data.dialogue import Dialogue
 from groundup.data.tasks import is_right, named_kinds
-from groundup.finetune.labelled_rows import Ids, Order
+from groundup.finetune.order import Ids, Order
 from groundup.generate.questions import Reply, encode_questions
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer

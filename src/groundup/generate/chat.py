@@ -8,6 +8,7 @@ from typing import Any
 
 from groundup.base.errors import ConfigError, UsageError, nearest, shown
 from groundup.config.fields import build, field_types, parse_value
+from groundup.data.dialogue import Message
 from groundup.generate.generate import start_ids, stream_from
 from groundup.generate.run_settings import (
     NUMBERS,
@@ -17,7 +18,7 @@ from groundup.generate.run_settings import (
     run_template,
 )
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.template import ChatTemplate, Message
+from groundup.generate.template import ChatTemplate
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from groundup.base.errors import UsageError
+from groundup.data.dialogue import Message
+from groundup.data.messages import ASSISTANT, SYSTEM, USER
 from groundup.generate.generate import generate_tokens
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.template import ChatTemplate, Dialogue, Message, Name, plain_dialogue
+from groundup.generate.template import ChatTemplate, Dialogue, Name, plain_dialogue
 from groundup.generate.text_stream import TextStream
 from groundup.generate.windows import TOKENS_AT_ONCE
 from groundup.model import GPT
@@ -19,8 +21,6 @@ from groundup.tokenizer import Tokenizer
 
 OnProgress = Callable[[int, int], None]
 """Is told how many questions are answered, and how many there are."""
-
-SYSTEM = "system"
 
 
 def silent(done: int, total: int) -> None:
@@ -142,11 +142,11 @@ def encode_questions(
     message of the user or that the template refuses.
     """
     for n, example in enumerate(examples):
-        if not example or example[-1]["role"] != "assistant":
+        if not example or example[-1]["role"] != ASSISTANT:
             raise UsageError(f"example {n + 1}: it does not end with a reply; give one")
     before = [m for example in examples for m in example if m["role"] != SYSTEM]
     for n, question in enumerate(questions):
-        if not question or question[-1]["role"] != "user":
+        if not question or question[-1]["role"] != USER:
             raise UsageError(
                 f"{name(n)}: it does not end with a message of the user; leave out what follows"
             )

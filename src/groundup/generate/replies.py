@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.base.errors import TokenizerError, UsageError
+from groundup.data.batch import IGNORED
+from groundup.data.messages import ASSISTANT
 from groundup.generate.template import (
     ChatTemplate,
     Dialogue,
@@ -36,7 +38,6 @@ from groundup.tokenizer.spans import Spans
 
 Bools = npt.NDArray[np.bool_]
 
-ASSISTANT = "assistant"
 STEM = "Reply4b1d"
 """How a placeholder begins; letters are added where a dialogue has it."""
 
@@ -63,6 +64,21 @@ class DialogueIds:
     """Whether each id is part of a reply, or ends one (n,)."""
     n_straddling: int
     """Ids that count and reach beyond their reply."""
+
+    @property
+    def n_read(self) -> int:
+        """Tokens that a model reads of it: all but the last one, which is only a target."""
+        return len(self.ids) - 1
+
+    @property
+    def n_targets(self) -> int:
+        """Targets that count; the first id is none."""
+        return int(self.counts[1:].sum())
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """The next token of each that is read (n_read,), `IGNORED` where that does not count."""
+        return np.where(self.counts[1:], self.ids[1:].astype(np.int64), IGNORED)
 
 
 def encode_dialogues(

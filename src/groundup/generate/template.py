@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from groundup.base.children import run_python
 from groundup.base.errors import RunError, UsageError
+from groundup.data.dialogue import Message
 from groundup.tokenizer import Tokenizer
 
 PROGRAM = Path(__file__).with_name("jinja_process.py")
@@ -36,8 +37,6 @@ LARGEST_TEMPLATE = 1 << 18
 ANSWER = "The answer-4b1d."
 """An assistant's words that no template writes by itself."""
 
-Message = dict[str, str]
-"""A `role`, one of system, user and assistant, and the `content`."""
 Dialogue = Sequence[Message]
 Name = Callable[[int], str]
 """Says what the n-th of many dialogues, from 0, is called in an error."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from groundup.base.words import counted
-from groundup.plan.units import duration
 from groundup.report.charts import IntervalChart, Row
 from groundup.report.figure import chart_figure
 from groundup.report.judgement import judgement_body
 from groundup.report.page import Section, cards, esc, fold, table
+from groundup.report.records import records_table
 from groundup.runs.assistant import AssistantRecord, ModelFigures, PairFigures, ReplyExample
 from groundup.runs.assistant_words import (
     before_by_kind,
@@ -47,7 +47,7 @@ def assistant_sections(record: AssistantRecord) -> list[Section]:
         Section("kinds", "Kinds", _kinds(record)),
         Section("judge", "Judge", judgement_body(record.judgement)),
         Section("answers", "Answers", _answers(record)),
-        Section("records", "Records", _records(record)),
+        Section("records", "Records", records_table(record, left_out(record), "assistant")),
     ]
 
 
@@ -217,18 +217,3 @@ def _answer(one: ReplyExample) -> str:
     return (
         f'<div class="answer"><p><small>{esc(one.where)}{behind}</small></p><dl>{texts}</dl></div>'
     )
-
-
-def _records(record: AssistantRecord) -> str:
-    """Return how records were divided, what was not used, and what the work took."""
-    facts = [
-        ("Divided", record.split),
-        ("Checkpoint", f"step {record.step:,}: {record.chosen_by}"),
-        ("Left out", left_out(record) or "nothing"),
-    ]
-    if record.padding is not None:
-        facts.append(("Padding", f"{100 * record.padding:.1f}% of the positions computed"))
-    if record.seconds is not None:
-        facts.append(("Training", duration(record.seconds)))
-    rows = [[esc(what), esc(said)] for what, said in facts]
-    return table(["", ""], rows, "What the assistant learnt and was tested on", "words")

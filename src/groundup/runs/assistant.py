@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
-from groundup.base.files import read_json, write_json
+from groundup.base.files import write_json
 from groundup.runs.classification import Interval
 from groundup.runs.judgement import Judgement
 from groundup.runs.manifest import JobTable, Manifest
 from groundup.runs.reply_figures import ReplyFigures
 from groundup.runs.task_figures import TaskChange, TaskFigures
-from groundup.runs.typed_json import from_json
+from groundup.runs.typed_json import from_json, read_record
 
 ASSISTANT = "assistant"
 """What run.toml calls this kind of training."""
@@ -200,15 +199,7 @@ def write_assistant(path: Path, record: AssistantRecord) -> None:
 
 def read_assistant(path: Path) -> AssistantRecord | None:
     """Read assistant.json, None where it is absent; a damaged one is a one-line error."""
-    if not path.exists():
-        return None
-    try:
-        return AssistantRecord.from_dict(read_json(path))
-    except ValueError as error:
-        raise RunError(
-            f"{path}: expected the figures of an assistant, but {error}; remove the file, and "
-            "the same 'groundup finetune instruct' command writes it again"
-        ) from error
+    return read_record(path, AssistantRecord.from_dict, "an assistant", "instruct")
 
 
 def objective_of(manifest: Manifest) -> str | None:

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError
-from groundup.base.files import read_json, write_json
-from groundup.runs.typed_json import from_json
+from groundup.base.files import write_json
+from groundup.runs.typed_json import from_json, read_record
 
 FORMAT = 1
 """Version of the file; a newer one is refused rather than misread."""
@@ -153,15 +152,7 @@ def write_classification(path: Path, record: ClassificationRecord) -> None:
 
 def read_classification(path: Path) -> ClassificationRecord | None:
     """Read classification.json, None where it is absent; a damaged one is a one-line error."""
-    if not path.exists():
-        return None
-    try:
-        return ClassificationRecord.from_dict(read_json(path))
-    except ValueError as error:
-        raise RunError(
-            f"{path}: expected the figures of a classifier, but {error}; remove the file, and "
-            "the same 'groundup finetune classify' command writes it again"
-        ) from error
+    return read_record(path, ClassificationRecord.from_dict, "a classifier", "classify")
 
 
 def _check_sizes(name: str, figures: Figures) -> None:

@@ -1,15 +1,17 @@
-"""Dataclasses read from JSON: every value checked by the type of its field."""
+"""Dataclasses as JSON: written whole, and read with every value checked by its field's type."""
 
 from __future__ import annotations
 
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from groundup.base.errors import quoted
+from groundup.base.errors import RunError, quoted
+from groundup.base.files import read_json
 
 T = TypeVar("T")
 
@@ -25,6 +27,23 @@ def from_json(kind: type[T], values: Any, version: int) -> T:
     if isinstance(values, Mapping) and found != version:
         raise ValueError(f"format is {quoted(found)}, this groundup reads format {version}")
     return typing.cast(T, _value(kind, values, "the file"))
+
+
+def read_record(path: Path, of: Callable[[Any], T], what: str, verb: str) -> T | None:
+    """Read the figures of a test, None where the file is absent.
+
+    `of` makes them of plain values or raises a `ValueError`: then `what` they are the figures of,
+    and the `verb` of `groundup finetune` that writes them, are said in a one-line `RunError`.
+    """
+    if not path.exists():
+        return None
+    try:
+        return of(read_json(path))
+    except ValueError as error:
+        raise RunError(
+            f"{path}: expected the figures of {what}, but {error}; remove the file, and the same "
+            f"'groundup finetune {verb}' command writes it again"
+        ) from error
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:

@@ -11,10 +11,11 @@ from groundup.data.tasks.people_and_cities import NAMES
 from groundup.data.tasks.word_lists import OBJECTS, WORDS
 
 Choose = Callable[[Sequence[int]], int]
+Fill = Callable[[Draws], Filled | None]
 LEAST_DIFFERENCE = 2  # letters, between two words
 
 
-def _numbers(choose: Choose) -> Callable[[Draws], Filled]:
+def _numbers(choose: Choose) -> Fill:
     def fill(draws: Draws) -> Filled:
         a, b, c = draws.numbers(10, 999, 3)
         return Filled({"a": a, "b": b, "c": c}, str(choose((a, b, c))))
@@ -52,7 +53,7 @@ SMALLEST = Form(
 )
 
 
-def _words(choose: Choose) -> Callable[[Draws], Filled | None]:
+def _words(choose: Choose) -> Fill:
     def fill(draws: Draws) -> Filled | None:
         words = draws.words(WORDS, 2)
         by_length = {len(word): word for word in words}
@@ -93,11 +94,13 @@ SHORTER = Form(
 )
 
 
-def _people(choose: Choose) -> Callable[[Draws], Filled]:
+def _values_of(pool: tuple[str, ...], least: int, most: int, choose: Choose) -> Fill:
+    """Draw two of a pool, each with a value from `least` to `most`; ask for one of the two."""
+
     def fill(draws: Draws) -> Filled:
-        names, ages = draws.words(NAMES, 2), draws.numbers(18, 95, 2)
-        gaps = {"a": names[0], "b": names[1], "x": ages[0], "y": ages[1]}
-        return Filled(gaps, names[ages.index(choose(ages))])
+        two, values = draws.words(pool, 2), draws.numbers(least, most, 2)
+        gaps = {"a": two[0], "b": two[1], "x": values[0], "y": values[1]}
+        return Filled(gaps, two[values.index(choose(values))])
 
     return fill
 
@@ -113,7 +116,7 @@ OLDER = Form(
         """If {a} is {x} years old and {b} is {y} years old, who is older?
         {a} ({x}) and {b} ({y}) are friends. Who is older?""",
     ),
-    _people(max),
+    _values_of(NAMES, 18, 95, max),
 )
 YOUNGER = Form(
     asked(
@@ -125,17 +128,8 @@ YOUNGER = Form(
         """If {a} is {x} years old and {b} is {y} years old, who is younger?
         {a} ({x}) and {b} ({y}) are friends. Who is younger?""",
     ),
-    _people(min),
+    _values_of(NAMES, 18, 95, min),
 )
-
-
-def _prices(choose: Choose) -> Callable[[Draws], Filled]:
-    def fill(draws: Draws) -> Filled:
-        things, prices = draws.words(OBJECTS, 2), draws.numbers(5, 500, 2)
-        gaps = {"a": things[0], "b": things[1], "x": prices[0], "y": prices[1]}
-        return Filled(gaps, things[prices.index(choose(prices))])
-
-    return fill
 
 
 DEARER = Form(
@@ -148,7 +142,7 @@ DEARER = Form(
         """For sale: {a} ${x}, {b} ${y}. Which one is more expensive?
         Which one costs more: {a} at ${x} or {b} at ${y}?""",
     ),
-    _prices(max),
+    _values_of(OBJECTS, 5, 500, max),
 )
 CHEAPER = Form(
     asked(
@@ -160,11 +154,11 @@ CHEAPER = Form(
         """For sale: {a} ${x}, {b} ${y}. Which one is less expensive?
         Which one costs less: {a} at ${x} or {b} at ${y}?""",
     ),
-    _prices(min),
+    _values_of(OBJECTS, 5, 500, min),
 )
 
 
-def _years(choose: Choose) -> Callable[[Draws], Filled]:
+def _years(choose: Choose) -> Fill:
     def fill(draws: Draws) -> Filled:
         a, b = draws.numbers(1500, 2020, 2)
         return Filled({"a": a, "b": b}, str(choose((a, b))))
@@ -196,7 +190,7 @@ LATER_YEAR = Form(
 )
 
 
-def _dates(choose: Choose) -> Callable[[Draws], Filled | None]:
+def _dates(choose: Choose) -> Fill:
     def fill(draws: Draws) -> Filled | None:
         months = [draws.below(12), draws.below(12)]
         dates = [f"{MONTHS[month]} {draws.number(1, 28)}" for month in months]
