@@ -114,6 +114,9 @@ CASES: dict[str, str | Case] = {
     "formats at once": jsonl({"prompt": "Two?", "completion": "2", "messages": said("Two?", "2")}),
     "judged one by one": jsonl({"prompt": "Two?", "completion": "2", "label": False}),
     "no known format": jsonl({"input": "What is two and two?", "target": "It is four."}),
+    "a tree each": jsonl(
+        {"title": "t", "mapping": {"a": {"message": {"author": {"role": "user"}, "content": "hi"}}}}
+    ),
     "a message each": jsonl(*said("hi", "ho")),
     "token ids": jsonl(*({"input_ids": [1, 2, k]} for k in range(12))),
     "speakers unsaid": jsonl({"dialog": ["hi", "ho"]}),
@@ -236,6 +239,7 @@ a record of another format | a.jsonl, line 13: a record of the format messages, 
 formats at once | a.jsonl: its records are prompt-completion (prompt, completion) and chats (messages) at once; choose, as with --format prompt-completion or --format messages
 judged one by one | a.jsonl: prompt, completion and a label of true or false, as of replies that are judged one by one; expected replies to learn; keep the good ones and remove the label, or take all with --format prompt-completion
 no known format | a.jsonl: records of no known format (input (text), target (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
+a tree each | a.jsonl: each record is a tree of messages (mapping), as ChatGPT exports them; expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, …]}; write those from the root to current_node into such a list
 a message each | a.jsonl: each record is one message (role (text), content (text)); expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, …]}; put its messages into one list
 token ids | a.jsonl: records of no known format (input_ids[] (int)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 speakers unsaid | a.jsonl: records of no known format (dialog[] (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields

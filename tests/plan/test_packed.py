@@ -12,7 +12,14 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig, preset
 from groundup.finetune.packing import PackedDialogues
 from groundup.model import GPT
-from groundup.plan import Packed, check_fits, make_plan, packed_memory, training_memory
+from groundup.plan import (
+    Packed,
+    check_fits,
+    make_plan,
+    packed_memory,
+    plan_rows,
+    training_memory,
+)
 from groundup.plan.activations import activations
 from groundup.plan.plan import remedies
 
@@ -93,3 +100,11 @@ def test_what_needs_less_is_what_an_assistant_can_be_asked_for() -> None:
     assert all(size < plan.memory["total"] for _, size in remedies(plan))
     with pytest.raises(UsageError, match=r"what would fit: --set .*max_length=256"):
         check_fits(plan, available=plan.memory["total"] * 4 // 5)
+
+
+def test_it_speaks_of_rows_and_gives_no_ratio_for_pretraining() -> None:
+    config = preset("gpt2-124m", context_length=512)
+    train = TrainConfig(batch_size=4, steps=3)
+    rows = dict(plan_rows(make_plan(config, train, 4096, packed=Packed())))
+    assert "heads, rows of 512, vocabulary" in rows["Model"]
+    assert rows["Learns from"] == "6,144 tokens (3 steps of 2,048), 1.5 passes over the rows"

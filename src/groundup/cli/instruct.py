@@ -43,7 +43,11 @@ def instruct(
     records: Records = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", help="Of the records. [default: found, and shown]"),
+        typer.Option(
+            "--format",
+            help="alpaca, messages, sharegpt, prompt-completion, question-answer, text or "
+            "preferences. [default: found, and shown]",
+        ),
     ] = None,
     test_records: TestRecords = None,
     on_bad_record: OnBadRecord = "stop",
@@ -80,7 +84,11 @@ def instruct(
     ] = None,
     general_text: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="A text on which forgetting is measured."),
+        typer.Option(
+            metavar="TEXT",
+            help="A text on which forgetting is measured. [default: the base's own validation "
+            "text, if it keeps one]",
+        ),
     ] = None,
     general_task: Annotated[
         str | None,

@@ -217,6 +217,12 @@ def _unknown(survey: Survey, source: str) -> DataError:
             f"{source}: each record is one message ({found}); expected a dialogue in each, such as "
             '{"messages": [{"role": "user", "content": "…"}, …]}; put its messages into one list'
         )
+    if any(name.startswith("mapping.") for name in survey.fields):
+        return DataError(
+            f"{source}: each record is a tree of messages (mapping), as ChatGPT exports them; "
+            'expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, '
+            "…]}; write those from the root to current_node into such a list"
+        )
     return DataError(
         f"{source}: records of no known format ({found}); expected one of: {known}; rename the "
         "fields"

@@ -1,6 +1,8 @@
 """Trainings on top of a model that is there: a classifier, an assistant.
 
-Each is a job of the one training loop.
+Each is a job of the one training loop. `*_step.py` has its loss, `*_rows.py` (of replies
+`packing.py`) its batches, `*_job.py` puts them together, and `*_run.py` is the job where it has a
+request and a run folder. docs/architecture.md has a table of them.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
