@@ -37,4 +37,5 @@ def test_preferences_are_found_learnt_shown_and_gone_on_with(groundup: Groundup)
     refused = groundup(*MAKE, "--steps", "2", "--objective", "orpo")
     assert "objective was auto, now orpo" in refused.error
     longer = groundup("resume", "p", "--extend", "3", "--json")
+    assert longer.status == 0, longer.err
     assert json.loads(longer.out)["step"] == 3

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.data.dialogue import Dialogue
-from groundup.data.dialogues import prepare_dialogues, split_by_question
+from groundup.data.dialogues import n_scattered, prepare_dialogues, split_by_question
 from tests.data.chitchat import chitchat
 from tests.data.dialoguing import RECORDS, Record, contents, prepared, records, said, sides
 from tests.data.labelling import jsonl
@@ -160,6 +160,15 @@ class TestSplits:
         split = split_by_question(entries, 1, ["test", "val"])
         assert [split.count(s) for s in ("train", "val", "test")] == [80, 10, 10]
         assert {side for n, side in enumerate(split) if n % 2} == {"train", "val", "test"}
+        assert n_scattered(entries, split) == 50
+
+    def test_that_a_question_is_divided_is_told(self, tmp_path: Path) -> None:
+        rows = [{"messages": said("Write.", str(n))} for n in range(20)]
+        assert prepared(tmp_path, *rows).split_rule.endswith(
+            "(seed 1); 20 records share a question with one on another side, as it makes up more "
+            "than a tenth of all"
+        )
+        assert prepared(tmp_path, *ROWS).split_rule.endswith("(seed 1)")
 
     @pytest.mark.parametrize("n", range(3, 60))
     def test_each_split_has_about_a_tenth(self, n: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from groundup import CharTokenizer
 from groundup.base.errors import DataError
 from groundup.data.dialogue import Dialogue, PlainText
-from groundup.finetune.dialogue_rows import learnable
+from groundup.finetune.dialogue_rows import learnable, losses_of
 from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate
 
@@ -66,3 +66,19 @@ def test_what_begins_a_text_of_the_base_begins_a_plain_text_and_counts_nowhere()
 def test_a_text_that_cannot_be_read_is_named() -> None:
     with pytest.raises(DataError, match=r"^a, record 7: "):
         learnable([PlainText("UPPER", "a, record 7")], ChatTemplate(SOURCE), TOKENIZER, 20)
+
+
+def test_characters_that_the_tokenizer_skips_are_counted_where_they_would_be_learnt() -> None:
+    entries: list[Dialogue | PlainText] = [
+        talk("HI", "hEllO", "a, record 1"),
+        PlainText("some TEXT", "a, record 2"),
+    ]
+    skipping = CharTokenizer(LETTERS.alphabet, unknown="skip")
+    skipping = skipping.ending(int(skipping.encode("?")[0]))
+    found = learnable(entries, ChatTemplate(SOURCE), skipping, 20)
+    assert [learnt(row) for row in found.rows] == ["hll?", "some ?"]
+    assert losses_of([found, found], 20) == [
+        "12 characters of what is to be learnt skipped, as the tokenizer does not know them "
+        "(unknown = skip)"
+    ]
+    assert losses_of([learnable(entries[:0], ChatTemplate(SOURCE), skipping, 20)], 20) == []

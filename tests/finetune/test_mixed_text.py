@@ -62,6 +62,13 @@ def test_of_a_text_that_is_too_short_all_is_taken_and_of_no_share_nothing() -> N
     assert mixed_rows(TOKENS, 20, 700, 0.0) == []
 
 
+@pytest.mark.parametrize("start", [None, 7])
+def test_beside_few_replies_a_shorter_row_has_their_share(start: int | None) -> None:
+    rows = mixed_rows(TOKENS, 512, 64, 0.2, start)
+    assert [targets_of([row]) for row in rows] == [16]
+    assert mixed_rows(TOKENS, 512, 1, 0.2, start) == []  # less than half a token
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a base, records and a text."""

@@ -121,8 +121,9 @@ class _Division:
                 f"least, one for each of {', '.join(('train', *held_out))}; give more"
             )
         sides = split_by_question(rest, seed, held_out)
+        rule = _rule(held_out, seed, n_scattered(rest, sides))
         divided = [*((e, "test") for e in tests), *((e, "val") for e in validates)]
-        return cls(entries=[*zip(rest, sides, strict=True), *divided], rule=_rule(held_out, seed))
+        return cls(entries=[*zip(rest, sides, strict=True), *divided], rule=rule)
 
 
 def _beside(
@@ -154,16 +155,30 @@ def split_by_question(entries: Sequence[Entry], seed: int, held_out: Sequence[st
     return [side[key] for key in keys]
 
 
-def _rule(held_out: Sequence[str], seed: int) -> str:
+def n_scattered(entries: Sequence[Entry], sides: Sequence[str]) -> int:
+    """Return how many entries share their question with one on another side."""
+    found: dict[str, set[str]] = {}
+    for entry, side in zip(entries, sides, strict=True):
+        found.setdefault(entry.group, set()).add(side)
+    return sum(len(found[entry.group]) > 1 for entry in entries)
+
+
+def _rule(held_out: Sequence[str], seed: int, scattered: int) -> str:
     names = {"test": "tests", "val": "validates"}
     given = ", ".join(split for split in HELD_OUT if split not in held_out)
     kept = f"{given} as given; " if given else ""
     if not held_out:
         return f"{kept}the rest trains"
+    several = (
+        f"; {scattered:,} records share a question with one on another side, as it makes up more "
+        "than a tenth of all"
+        if scattered
+        else ""
+    )
     shares = " and a tenth ".join(names[split] for split in held_out)
     return (
         f"{kept}in the order of SHA-256 of seed and question: about a tenth {shares}, the rest "
-        f"trains (seed {seed})"
+        f"trains (seed {seed}){several}"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from groundup.base.errors import DataError, TokenizerError
 from groundup.base.words import counted
 from groundup.data.dialogue import Dialogue, Message, PlainText
-from groundup.generate.replies import DialogueIds, encode_dialogues
+from groundup.generate.replies import ASSISTANT, DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer
 
@@ -30,6 +30,8 @@ class Learnable:
     """Where dialogues stand of which no reply is left."""
     n_straddling: int = 0
     """Ids that count and hold a part of what stands around a reply, too."""
+    n_skipped: int = 0
+    """Characters of replies and texts that the tokenizer skips, as it does not know them."""
 
 
 def learnable(
@@ -65,7 +67,8 @@ def learnable(
             "give a larger one, or shorter dialogues"
         )
     straddling = sum(row.n_straddling for row in rows)
-    return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
+    skipped = sum(tokenizer.n_skipped(text) for entry in entries for text in _to_learn(entry))
+    return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling, skipped)
 
 
 def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
@@ -83,6 +86,11 @@ def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
         )
     if n := sum(one.n_straddling for one in found):
         lines.append(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
+    if n := sum(one.n_skipped for one in found):
+        lines.append(
+            f"{counted(n, 'character')} of what is to be learnt skipped, as the tokenizer does not "
+            "know them (unknown = skip)"
+        )
     return lines
 
 
@@ -90,6 +98,13 @@ def last_question(entries: Entries) -> Sequence[Message] | None:
     """Return the messages up to the last reply of the first dialogue, by hash; None without one."""
     talks = [one for one in entries if isinstance(one, Dialogue)]
     return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
+
+
+def _to_learn(entry: Dialogue | PlainText) -> list[str]:
+    """Return the replies of a dialogue, or the whole of a text."""
+    if isinstance(entry, PlainText):
+        return [entry.text]
+    return [message["content"] for message in entry.messages if message["role"] == ASSISTANT]
 
 
 def _text(entry: PlainText, tokenizer: Tokenizer, start: int | None) -> DialogueIds:

@@ -78,6 +78,9 @@ def instruct(
     check_one_length(settings)
     if not says_length(settings):
         settings["epochs"] = INSTRUCT_EPOCHS
+    if not isinstance(chat_template, str | None):
+        found = type(chat_template).__name__
+        raise TypeError(f"chat_template: expected the text of a template, or None; got a {found}")
     train = build(TrainConfig, instruct_defaults() | settings)
     asked = build(InstructSettings, {} if max_length is None else {"max_length": max_length})
     _check_room(model, asked, train, chat_template)

@@ -18,12 +18,15 @@ def mixed_rows(
     """Return windows of a text, each of `row_length` targets, spread evenly over it.
 
     They are so many that beside `n_targets` others `share` of all is theirs, to half a row, or all
-    of a text that is too short for that. A window is a text of its own to the model, and `start`
-    begins it, where the model knows such a token.
+    of a text that is too short for that. Where that is less than a row, there is one shorter row. A
+    window is a text of its own to the model, and `start` begins it, where the model knows such a
+    token.
     """
-    n_rows = round(n_targets * share / (1 - share) / row_length)
-    if not n_rows:
+    wanted = round(n_targets * share / (1 - share))
+    if not wanted:
         return []
+    row_length = min(row_length, wanted)
+    n_rows = round(wanted / row_length)
     begin = np.array([] if start is None else [start], np.uint32)
     rows = []
     for first in window_starts(tokens.n_tokens, row_length, n_rows * row_length):

@@ -25,10 +25,11 @@ CHATML = Path(__file__).with_name("chatml.jinja").read_text(encoding="utf-8")
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 """The special tokens that it writes; `with_special_tokens` gives a tokenizer those it lacks."""
 
-TIMEOUT, TIMEOUT_EACH = 10.0, 0.1
+TIMEOUT, TIMEOUT_EACH = 60.0, 0.1
 """Seconds to wait for that program, and as many more for each text.
 
-Its own limits end it sooner, unless the machine is busy.
+Its own limits are of processor time and end it sooner. On a busy machine its start alone may take
+many seconds, which is no fault of the template.
 """
 
 LARGEST_TEMPLATE = 1 << 18
@@ -153,7 +154,7 @@ class ChatTemplate:
                 str(PROGRAM), str(n_texts), capture_output=False, timeout=timeout, **files
             )
         except subprocess.TimeoutExpired:
-            return "it does not come to an end"
+            return f"it does not come to an end in {timeout:.0f} s (if the machine is busy, retry)"
         if done.returncode == -getattr(signal, "SIGPROF", 0):
             return "it does not come to an end"
         return f"its process broke down (exit {done.returncode})" if done.returncode else None

@@ -94,6 +94,10 @@ class CharTokenizer(Tokenizer):
             "has it, or choose unknown 'skip'"
         )
 
+    def n_skipped(self, text: str) -> int:
+        """Return how many characters of `text` are skipped, where unknown ones are."""
+        return int((self._looked_up(text) == _MISSING).sum()) if self.unknown == "skip" else 0
+
     def encode_spans(self, text: str) -> tuple[Ids, Spans]:
         """Return the ids (n,) of `text`, and the one character that each is of (n, 2)."""
         ids = self.encode_array(text)

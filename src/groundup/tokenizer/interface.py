@@ -91,6 +91,10 @@ class Tokenizer(ABC):
         other.end_of_text = other.given_end = token
         return other
 
+    def n_skipped(self, text: str) -> int:
+        """Return how many characters of `text` no token is made of, as they are not known."""
+        return 0
+
     @property
     def ending_rule(self) -> str:
         """Say in words which token ends a document."""
