@@ -10,7 +10,8 @@ import numpy as np
 from groundup.base.errors import DataError, TokenizerError
 from groundup.base.words import counted
 from groundup.data.dialogue import Dialogue, Message, PlainText
-from groundup.generate.replies import ASSISTANT, DialogueIds, encode_dialogues
+from groundup.data.messages import ASSISTANT
+from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer
 
