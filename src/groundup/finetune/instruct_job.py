@@ -28,7 +28,7 @@ from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.records import Between
 
-SHORTEST_ROW = 512
+SHORTEST_ROW = 256
 """Tokens of a row into which dialogues are packed, at least: more of them fill it better."""
 
 

@@ -167,9 +167,9 @@ def check_task(own: Mapping[str, Any]) -> None:
 def instruct_defaults() -> dict[str, Any]:
     """Return the settings of training an assistant that are otherwise than in pretraining.
 
-    A row has several dialogues, or pairs two: more of them in a step leave a short training few
-    steps (1,800 short questions in batches of four rows lost 0.57 nats a token where two rows lost
-    0.42, and one 0.40, after as many tokens).
+    Larger batches leave a short training few steps: LoRA on SmolLM2-135M and 1,800 short questions,
+    behind about 90,000 tokens, was at a validation loss of 0.57 with batches of 2,048 tokens, at
+    0.42 with 1,024 and at 0.40 with 512.
     """
     shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}
     return {**shared, "batch_size": 2}
