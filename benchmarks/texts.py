@@ -8,14 +8,17 @@ import string
 import sys
 from pathlib import Path
 
-from groundup.data.corpora import CORPORA, corpus_files
+from groundup.data.corpora import CORPORA, Packaged, corpus_files
 from groundup.tokenizer.gpt2 import gpt2_tokenizer
+
+WRITTEN = {name: one for name, one in CORPORA.items() if isinstance(one.origin, Packaged)}
+"""The named texts that people wrote."""
 
 
 def natural_text(size: int) -> bytes:
-    """Return `size` bytes of the named texts, a document of each in turn, as often as it takes."""
+    """Return `size` bytes of the texts, a document of each in turn, as often as it takes."""
     documents = [
-        [path.read_bytes() for path in sorted(corpus_files(name).glob("*.txt"))] for name in CORPORA
+        [path.read_bytes() for path in sorted(corpus_files(name).glob("*.txt"))] for name in WRITTEN
     ]
     longest = max(map(len, documents))
     mixed = [texts[i] for i in range(longest) for texts in documents if i < len(texts)]
@@ -29,7 +32,7 @@ def varied_text(size: int) -> bytes:
     In copy n every letter is the one n places further on, so that a copy brings words as new and
     as often repeated as the first did.
     """
-    text = natural_text(min(size, sum(corpus.size for corpus in CORPORA.values())))
+    text = natural_text(min(size, sum(corpus.size for corpus in WRITTEN.values())))
     copies = (text.translate(bytes.maketrans(alphabet(0), alphabet(n))) for n in range(26))
     needed = itertools.islice(copies, -(-size // len(text)))
     return whole_characters(b"".join(needed)[:size])

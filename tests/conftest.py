@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 CHECKED = ["groundup.model", "groundup.optim.fused_loss", "groundup.optim.step"]
@@ -14,6 +15,10 @@ if not torch.cuda.is_available():  # there tests compile these, which the checks
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # where threads would wait for each other's cores
     torch.set_num_threads(1)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("groundup", deadline=None)
+settings.load_profile("groundup")
 
 # Before a test imports transformers: it must not look for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

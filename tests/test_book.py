@@ -367,9 +367,14 @@ def test_the_training_loop_is_the_books(
 
 
 def by_the_book(
-    model: Any, loader: Any, rate: float, decay: float, monkeypatch: pytest.MonkeyPatch
+    model: Any,
+    loader: Any,
+    rate: float,
+    decay: float,
+    monkeypatch: pytest.MonkeyPatch,
+    passes: int = 3,
 ) -> list[float]:
-    """Let the book's loop make three passes, and return the loss of each step."""
+    """Let the book's loop make so many passes, and return the loss of each step."""
     losses: list[float] = []
 
     def watched(*given: Any) -> Tensor:
@@ -389,7 +394,7 @@ def by_the_book(
     )
     with contextlib.redirect_stdout(io.StringIO()):
         ch05.train_model_simple(
-            model, loader, loader, optimizer, "cpu", 3, 100, 1, "the", Characters()
+            model, loader, loader, optimizer, "cpu", passes, 100, 1, "the", Characters()
         )
     return losses
 

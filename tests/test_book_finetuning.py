@@ -414,23 +414,18 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def commands() -> list[str]:
-    """Return the commands of chapter 6 and appendix E, in their order."""
-    chapters = TEXT.partition("## Chapter 6:")[2].partition("## Where the two differ")[0]
-    blocks = [code for kind, code in BLOCK.findall(chapters) if kind == "sh"]
+def commands(*chapters: str) -> list[str]:
+    """Return the commands of the chapters that begin so, in their order."""
+    sections = [TEXT.partition(f"## {chapter}:")[2].partition("\n## ")[0] for chapter in chapters]
+    blocks = [code for section in sections for kind, code in BLOCK.findall(section) if kind == "sh"]
     return "".join(blocks).replace("\\\n", " ").splitlines()
 
 
-@pytest.mark.usefixtures("signals")
-def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def carry_out(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run commands here, but for those that fetch a model; return what they printed."""
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
-    said = ('ham\tI am "at" the station, {}\n', "spam\tYou have won ${}, call now\n")
-    Path("SMSSpamCollection.tsv").write_text("".join(said[n % 3 == 0].format(n) for n in range(40)))
-    tied = GPTConfig(**{**TINY, "context_length": 120, "tie_embeddings": True})
-    groundup.save(GPT(tied), ByteTokenizer(), "runs/gpt2")
     printed = io.StringIO()
-    for line in commands():
+    for line in lines:
         words = shlex.split(line)
         if words[0] != "groundup":
             subprocess.run(["sh", "-c", line], check=True)
@@ -439,6 +434,17 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             with pytest.raises(SystemExit) as ended, contextlib.redirect_stdout(printed):
                 main()
             assert ended.value.code == 0
+    return printed.getvalue()
+
+
+@pytest.mark.usefixtures("signals")
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = ('ham\tI am "at" the station, {}\n', "spam\tYou have won ${}, call now\n")
+    Path("SMSSpamCollection.tsv").write_text("".join(said[n % 3 == 0].format(n) for n in range(40)))
+    tied = GPTConfig(**{**TINY, "context_length": 120, "tie_embeddings": True})
+    groundup.save(GPT(tied), ByteTokenizer(), "runs/gpt2")
+    printed = carry_out(commands("Chapter 6", "Appendix E"), monkeypatch)
     for name in ("spam", "spam-lora"):
         assert Path("runs", name, "classification.json").is_file()
-    assert re.search(r"(ham|spam) +\d+\.\d%.*tonight", printed.getvalue())
+    assert re.search(r"(ham|spam) +\d+\.\d%.*tonight", printed)

@@ -17,12 +17,15 @@ import typer
 
 from groundup.cli.chat import COMMANDS
 from groundup.config import PRESETS, GPTConfig, TrainConfig, preset
+from groundup.finetune.reward_settings import RewardSettings
+from groundup.finetune.settings import InstructSettings
 from groundup.generate.chat import CHANGEABLE
 from groundup.plan import count_parameters
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *(ROOT / "benchmarks").glob("*.md")])
+OTHERS = [page for name in ("benchmarks", "examples") for page in (ROOT / name).glob("*.md")]
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *OTHERS])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -133,7 +136,8 @@ def test_flags_named_alone_belong_to_some_verb(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "config"), [("config.md", GPTConfig), ("training.md", TrainConfig)]
+    ("page", "config"),
+    [("config.md", GPTConfig), ("training.md", TrainConfig), ("assistant.md", InstructSettings)],
 )
 def test_every_setting_is_listed_with_its_default(page: str, config: type) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
@@ -141,6 +145,13 @@ def test_every_setting_is_listed_with_its_default(page: str, config: type) -> No
     expected = {f.name: repr(f.default) for f in dataclasses.fields(config)}
     assert {name: listed.get(name) for name in expected} == expected
     assert [name for name in listed if name in expected] == list(expected)
+
+
+def test_every_setting_of_rewards_is_listed_with_its_default() -> None:
+    text = (ROOT / "docs" / "assistant.md").read_text(encoding="utf-8")
+    known = InstructSettings.__dataclass_fields__
+    for field in dataclasses.fields(RewardSettings):
+        assert field.name in known or f"\n| `{field.name}` | `{field.default!r}` |" in text
 
 
 def test_every_preset_is_listed_with_its_numbers() -> None:

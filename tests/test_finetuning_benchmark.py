@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("benchmarks", reason="the checkout's root is not on the path")
+from benchmarks.beside import turns
+from benchmarks.cells import Cells
 from benchmarks.classifier import chosen, data, memory, speed
-from benchmarks.classifier.cells import Cells
 from benchmarks.classifier.choice_cell import balanced, filled
 from benchmarks.classifier.choices import ROWS, compare
 from benchmarks.tables import TABLES
@@ -151,7 +152,7 @@ def test_both_contestants_lose_as_much_at_every_step(
     with_records(work, 200)
     export_model(work / "base", work / "peer", dtype="f32")
     monkeypatch.setattr(
-        speed, "call", lambda *job: {"machine": MACHINE, "load_average": 0.0, **CEILINGS}
+        turns, "call", lambda *job: {"machine": MACHINE, "load_average": 0.0, **CEILINGS}
     )
     found = speed.beside(
         options("speed"), Cells(work, 1, here), work / "records.csv", work / "base", work / "peer"

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
 from groundup.evaluate.classification import Classification, macro_f1
+from groundup.finetune.classify_request import ClassifyRequest
 from groundup.finetune.classify_run import ClassifyRun
 from groundup.finetune.labelled_rows import labelled_rows
 from groundup.finetune.load import load_classifier
-from groundup.finetune.request import ClassifyRequest
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.finetune.text_classifier import scores_of, softmax
 from groundup.runs import RunFolder
@@ -42,7 +42,7 @@ def request_of(job: Record, length: dict[str, float]) -> ClassifyRequest:
     own = {"threads": job["threads"], "device": "cpu", "method": method, **length}
     layers = "all" if way == "lora" else way
     return ClassifyRequest(
-        base=work / job["base"],
+        **run_of(job),
         records=tuple(str(work / path) for path in job["records"]),
         reading={
             "text_field": "text",
@@ -56,10 +56,6 @@ def request_of(job: Record, length: dict[str, float]) -> ClassifyRequest:
             max_length=job["max_length"],
         ),
         train=build(TrainConfig, training_defaults(layers) | own),
-        run=job["run"],
-        own_process=True,
-        runs_folder=work / "runs",
-        data_folder=work / "data",
     )
 
 

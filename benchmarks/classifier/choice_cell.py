@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer
 from benchmarks.classifier.choices import BATCH
 from benchmarks.classifier.data import CONTEXT
 from benchmarks.turns import Record
@@ -27,7 +27,8 @@ from groundup.evaluate.classification import confusion, macro_f1
 from groundup.finetune.api import InPython
 from groundup.finetune.baselines import tf_idf
 from groundup.finetune.classifier import Classifier
-from groundup.finetune.labelled_rows import Ids, Rows
+from groundup.finetune.labelled_rows import Rows
+from groundup.finetune.order import Ids
 from groundup.finetune.settings import DEFAULT_EPOCHS, ClassifierSettings, training_defaults
 from groundup.finetune.text_classifier import scores_of
 from groundup.processes.alone import ALONE

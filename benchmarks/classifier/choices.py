@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
-from benchmarks.classifier.cells import Cells, cells_of
 from benchmarks.student import confidence_95
 from benchmarks.turns import Record
 from groundup.device.machine import machine

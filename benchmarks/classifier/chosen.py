@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
-from benchmarks.classifier.cells import Cells, cells_of
 from benchmarks.turns import Record
 from groundup.device.machine import machine
 from groundup.finetune.settings import DEFAULT_EPOCHS

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
-from benchmarks.classifier.cells import Cells, cells_of
 from benchmarks.turns import Record
 from groundup.device.machine import machine
 

@@ -6,11 +6,11 @@ import resource
 import shutil
 from pathlib import Path
 
-from benchmarks.classifier.cells import answer
+from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record, mib
 from groundup.config import TrainConfig, build
+from groundup.finetune.classify_request import ClassifyRequest
 from groundup.finetune.classify_run import ClassifyRun
-from groundup.finetune.request import ClassifyRequest
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.train.driver import drive
 from groundup.train.listener import Screen
@@ -26,15 +26,11 @@ def request_of(job: Record) -> ClassifyRequest:
     own = {"steps": STEPS, "batch_size": job["batch"], "method": job["method"]}
     own |= {"precision": job["precision"], "threads": job["threads"], "device": "cpu"}
     return ClassifyRequest(
-        base=work / job["base"],
+        **run_of(job),
         records=(str(work / job["records"]),),
         reading={"text_field": "text", "label_field": "label"},
         classifier=ClassifierSettings(layers=job["layers"], pooling="last", max_length=job["most"]),
         train=build(TrainConfig, training_defaults(job["layers"]) | own),
-        run=job["run"],
-        own_process=True,
-        runs_folder=work / "runs",
-        data_folder=work / "data",
     )
 
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.classifier.cells import answer
-from benchmarks.classifier.speed import ALPHA, RANK
+from benchmarks.beside.ours import write_adapters
+from benchmarks.beside.turns import folder_of
+from benchmarks.cells import answer
 from benchmarks.classifier.speed_ours import job_of
 from benchmarks.turns import Record
-from groundup.config.adaptation import is_adapter
-from groundup.weights.peft import Adapters, write_peft
-
-
-def folder_of(job: Record) -> Path:
-    """Return where a case's start lies."""
-    return Path(job["work"]) / "speed" / job["name"]
 
 
 def result(job: Record) -> Record:
@@ -34,10 +27,7 @@ def result(job: Record) -> Record:
         arrays |= {f"{name}-{step}": array for name, array in batch.arrays.items()}
         tokens.append(batch.n_tokens)
     np.savez(folder / "start.npz", **arrays)
-    if job["method"] == "lora":
-        adapters = {name: p.detach() for name, p in model.stored().items() if is_adapter(name)}
-        kept = Adapters(method="lora", rank=RANK, alpha=ALPHA, tensors=adapters)
-        write_peft(kept, ours.config, str(job["peer"]), folder / "adapter")
+    write_adapters(model.stored(), ours.config, job)
     return {"tokens": tokens}
 
 

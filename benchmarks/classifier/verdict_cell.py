@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cells import answer
 from benchmarks.classifier.candidate_cell import request_of
-from benchmarks.classifier.cells import answer
 from benchmarks.turns import Record
 from groundup.base.errors import GroundupError
 from groundup.data.examples import Example

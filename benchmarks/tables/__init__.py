@@ -8,6 +8,7 @@ from benchmarks.tables import (
     finetuning,
     generation,
     gpu,
+    instructing,
     recipe,
     safety,
     speedrun,
@@ -32,4 +33,8 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "finetuning_mail": finetuning.mail,
     "finetuning_speed": finetuning.speed,
     "finetuning_memory": finetuning.memory,
+    "instructing_answers": instructing.answers,
+    "instructing_reward": instructing.reward,
+    "instructing_speed": instructing.speed,
+    "instructing_memory": instructing.memory,
 }

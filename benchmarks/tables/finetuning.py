@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.tables.parts import machine, spread
+from benchmarks.tables.beside import speed_rows
+from benchmarks.tables.parts import machine
 from benchmarks.turns import Record
 
 OTHERS = {"tf_idf": "TF-IDF", "tf_idf_whole": "TF-IDF, whole texts"}
@@ -105,25 +106,6 @@ def mail(result: Record) -> str:
 
 def speed(result: Record) -> str:
     """Return speed and memory of training beside transformers with peft."""
-    rows = [
-        "| what learns | fp32: groundup, tokens/s | transformers and peft | ratio | as it chooses "
-        "| better of theirs, fp32 or bf16 | ratio | fp32: MiB | theirs | ratio | planned "
-        "| losses differ by |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in result["rows"]:
-        rates, memory = row["tokens_per_second"], row["peak_memory_mib"]
-        chosen = ", ".join(f"{row['chosen'].count(p)} × {p}" for p in sorted(set(row["chosen"])))
-        theirs = max(rates["peer"], rates["peer_bf16"], key=lambda rate: rate["median"])
-        rows.append(
-            f"| {row['title']} | {spread(rates['ours'], '{:,.0f}')} | "
-            f"{spread(rates['peer'], '{:,.0f}')} | {spread(row['speed_ratio'], '{:.2f}')} | "
-            f"{chosen}: {spread(rates['ours_chosen'], '{:,.0f}')} | "
-            f"{spread(theirs, '{:,.0f}')} | {spread(row['chosen_ratio'], '{:.2f}')} | "
-            f"{spread(memory['ours'], '{:,.0f}')} | {spread(memory['peer'], '{:,.0f}')} | "
-            f"{spread(row['memory_ratio'], '{:.2f}')} | {row['planned_mib']:,.0f} | "
-            f"{row['loss_difference']:.1e} |"
-        )
     padding = max(row["padding"] for row in result["rows"])
     return "\n".join(
         [
@@ -134,7 +116,7 @@ def speed(result: Record) -> str:
             f"texts; tokens without padding, which is {padding:.1%} of what a pass computes. "
             "Losses are compared in fp32.",
             "",
-            *rows,
+            *speed_rows(result),
         ]
     )
 

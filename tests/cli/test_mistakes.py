@@ -107,6 +107,10 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "finetune classify story-pico": (USAGE, ["--records FILE", "testaments"]),
     "finetune classify story-pico --records nowhere.csv": (USAGE, ["no such file"]),
     "finetune classify story-pico --records story.txt": (FAILED, ["expected a file of records"]),
+    "finetune classify story-pico --records tasks": (
+        USAGE,
+        ["tasks: dialogues", "finetune instruct", "testaments"],
+    ),
     "finetune classify nowhere --records testaments": (FAILED, ["not a run folder"]),
     "finetune classify story-pico --records testaments --layers first": (
         USAGE,

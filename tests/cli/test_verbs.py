@@ -130,8 +130,15 @@ def test_data_list(groundup: Groundup) -> None:
         ("text", "shakespeare"),
         ("text", "factbook"),
         ("text", "kjv"),
+        ("text", "tasks"),
+        ("text", "chitchat"),
         ("records", "testaments"),
+        ("records", "tasks"),
+        ("records", "chitchat"),
     ]
+    assert [one.get("job") for one in listed[5:]] == ["classify", "instruct", "instruct"]
+    assert "finetune classify" in done.out
+    assert "finetune instruct" in done.out
     for text in listed:
         assert text["title"] in done.out
         assert text["licence"]

@@ -35,8 +35,8 @@ def test_each_leads_to_a_name_that_is_there_and_hides_none(
         ("fact", "did you mean 'factbook'?"),  # how it begins
         ("tinyshakespeare2", "did you mean 'shakespeare'?"),  # what is in it
         ("shakspere", "did you mean 'shakespeare'?"),  # the most letters in common
-        ("wikipedia", "known: shakespeare, factbook, kjv"),
-        ("", "known: shakespeare, factbook, kjv"),
+        ("wikipedia", "known: shakespeare, factbook, kjv, tasks, chitchat"),
+        ("", "known: shakespeare, factbook, kjv, tasks, chitchat"),
     ],
 )
 def test_what_a_name_means_comes_before_its_letters(name: str, hint: str) -> None:

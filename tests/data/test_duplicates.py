@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from groundup.data.duplicates import (
-    CONFLICTING,
-    GROUP_IN_TEST,
-    IN_TEST,
-    REPEATED,
-    without_repeated,
-    without_those_of,
-)
+from groundup.data.duplicates import TEXTS, without_repeated, without_those_of
 from groundup.data.reading_log import ReadingLog
 from tests.data.labelling import examples
 
@@ -38,8 +31,8 @@ def test_the_first_stays_and_conflicts_go() -> None:
     given = examples(("A", "x"), ("b", "x"), ("a", "x"), ("c", "x"), ("C", "y"), ("c", "x"))
     assert without_repeated(given, log) == given[:2]
     assert log.left_out == {
-        REPEATED: {"count": 1, "where": ["a.csv, record 3"]},
-        CONFLICTING: {"count": 3, "where": [f"a.csv, record {n}" for n in (4, 5, 6)]},
+        TEXTS.repeated: {"count": 1, "where": ["a.csv, record 3"]},
+        TEXTS.conflicting: {"count": 3, "where": [f"a.csv, record {n}" for n in (4, 5, 6)]},
     }
 
 
@@ -48,7 +41,7 @@ def test_a_test_text_or_group_is_not_trained_on() -> None:
     given = examples(("A", "x", "one"), ("b", "y", "two"), ("c", "x", "three"))
     test = examples(("a", "y", "four"), ("d", "y", "two"))
     assert without_those_of(test, given, log) == given[2:]
-    assert log.skipped == {IN_TEST: 1, GROUP_IN_TEST: 1}
+    assert log.skipped == {TEXTS.in_test: 1, TEXTS.group_in_test: 1}
 
 
 def test_no_group_is_no_common_group() -> None:

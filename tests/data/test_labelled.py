@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.data.labelled import prepare_labelled
-from groundup.data.record_sets import RECORD_SETS
+from groundup.data.record_sets import RECORD_SETS, LabelledSet
 from tests.data.labelling import csv_rows, jsonl, messages, prepared, sides
 
 ROWS = messages(60)
@@ -166,9 +166,11 @@ def test_progress_is_told(tmp_path: Path) -> None:
 @pytest.mark.network
 def test_testaments_are_divided_by_book() -> None:
     data = prepare_labelled(["testaments"], "data")
+    known = RECORD_SETS["testaments"]
+    assert isinstance(known, LabelledSet)
     books = [{e.group for e in data.examples(split)} for split in ("train", "val", "test")]
     assert sum(map(len, books)) == len(set.union(*books)) == 66
     assert data.labels == ("new", "old")
     for split in ("val", "test"):
         for label, count in data.counts(split).items():
-            assert count == pytest.approx(RECORD_SETS["testaments"].labels[label] / 10, rel=0.25)
+            assert count == pytest.approx(known.labels[label] / 10, rel=0.25)

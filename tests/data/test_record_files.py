@@ -29,9 +29,7 @@ from tests.data.reading import (
 
 any_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 texts = any_text.filter(lambda text: text.strip() and text[0] != "\ufeff")
-in_tmp = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+in_tmp = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class TestFormats:

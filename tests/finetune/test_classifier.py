@@ -122,10 +122,11 @@ def test_experts_are_kept_busy_by_what_is_read_and_not_by_padding(pad: int) -> N
     balance.scores = [torch.cat(of_block) for of_block in scores]
     expected = plain + 0.5 * balance.take() * count
     padded = torch.cat([tokens, torch.full((len(tokens), pad), 7)], dim=1)
-    torch.testing.assert_close(step(padded, lengths, labels, weights)[0], expected)
+    given = {"tokens": padded, "lengths": lengths, "labels": labels, "weights": weights}
+    torch.testing.assert_close(step(**given)[0], expected)
     model.zero_grad()
-    step(tokens=padded, lengths=lengths, labels=labels, weights=weights * 0)[0].backward()
+    step(**given | {"weights": weights * 0})[0].backward()
     router = model.gpt.get_submodule("blocks.2.ffn.router")
     assert all(p.grad is not None and p.grad.any() for p in router.parameters())
     step.eval()
-    torch.testing.assert_close(step(padded, lengths, labels, weights)[0], plain)
+    torch.testing.assert_close(step(**given)[0], plain)

@@ -196,8 +196,11 @@ def test_what_has_learnt_is_gone_while_the_run_is_judged(
 def tensors() -> list[torch.Tensor]:
     gc.collect()
     # By their types: asking others what they are may warn.
-    kinds = torch.Tensor, torch.nn.Parameter
-    return [found for found in gc.get_objects() if type(found) in kinds]
+    return [
+        found
+        for found in gc.get_objects()
+        if type(found) is torch.Tensor or type(found) is torch.nn.Parameter
+    ]
 
 
 def test_the_pooling_is_chosen_once_with_its_reason(folder: Path) -> None:
@@ -229,7 +232,7 @@ def test_other_settings_other_records_and_another_base_are_refused(folder: Path)
 def test_it_goes_on_without_its_records_and_its_base_where_it_holds_all(folder: Path) -> None:
     from rich.console import Console
 
-    from groundup.finetune.request import recorded_classify
+    from groundup.finetune.classify_request import recorded_classify
     from groundup.train import ConsoleScreen, Recorder, drive
 
     train(folder / "run", steps=5)

@@ -53,3 +53,42 @@ ODDITIES = """\
 {{ messages[-1:] | map(attribute='role') | join(', ') }} {{ 'a <b> & "é"' }} {{ range(3) | list }}
 {% if tools is not none %}tools{% endif %}{{ unknown_word }}{{ '%s-%s' | format(1, 2) }}
 """
+
+TURNS = """\
+{{- bos_token }}
+{%- for message in messages %}
+{%- set role = 'model' if message.role == 'assistant' else message.role %}
+{{- '<start_of_turn>' + role + '\\n' }}
+{%- if role == 'model' %}
+{% generation %}{{ message.content | trim }}<end_of_turn>{% endgeneration %}
+{%- else %}
+{{- message.content | trim + '<end_of_turn>' }}
+{%- endif %}
+{{- '\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}
+"""
+
+PLAIN_HEADERS = """\
+{%- for message in messages %}
+{%- if message['role'] == 'assistant' %}
+{{- '<|assistant|>\\n' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}
+{%- else %}
+{{- '<|' + message['role'] + '|>\\n' + message['content'] + eos_token }}
+{%- endif %}
+{{- '\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}
+"""
+
+INSTRUCTIONS = """\
+{%- set first = messages[0].content if messages[0].role == 'system' else '' %}
+{%- for m in messages if m.role != 'system' %}
+{%- if m.role == 'user' %}
+{{- bos_token + '[INST] ' }}
+{%- if loop.first and first %}{{ '<<SYS>>\\n' + first + '\\n<</SYS>>\\n\\n' }}{% endif %}
+{{- m.content.strip() + ' [/INST]' }}
+{%- else %}{{ ' ' }}{% generation %}{{ m.content.strip() + ' ' + eos_token }}{% endgeneration %}
+{%- endif %}
+{%- endfor %}
+"""

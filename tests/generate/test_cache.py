@@ -7,6 +7,7 @@ import torch
 
 from groundup.generate import KVCache
 from groundup.generate.cache import PrefillCache
+from groundup.generate.windows import n_common
 from groundup.model import plain_attention
 from groundup.model.gpt import GPT
 from tests.generate.test_generate import random_model
@@ -89,3 +90,34 @@ def _filled(model: GPT, tokens: torch.Tensor) -> KVCache:
     cache = KVCache(model.config, 1, 8)
     model(tokens, cache)
     return cache
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@torch.inference_mode()
+def test_rows_that_begin_alike_equal_rows_alone(window: int | None) -> None:
+    model = random_model(context_length=12, n_layers=3, window=window).eval()
+    tokens = torch.randint(257, (3, 12))
+    tokens[:, :5] = tokens[0, :5]
+    cache, lengths = KVCache(model.config, 3, 12), [5, 9, 7]
+    model.hidden_states(tokens[1:2, :5], PrefillCache(cache, [1]))
+    cache.copy(1, [0, 2], 5)
+    model.hidden_states(tokens[1:, 5:9], PrefillCache(cache, [1, 2], 5))
+    cache.set_lengths(lengths)
+    new = torch.stack([tokens[row, n : n + 2] for row, n in enumerate(lengths)])
+    read = model(new, cache)
+    for row, n in enumerate(lengths):
+        alone = model(tokens[row : row + 1, : n + 2])[0, n:]
+        torch.testing.assert_close(read[row], alone, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "n"),
+    [
+        ([[1, 2, 3], [1, 2, 4, 5]], 2),
+        ([[1, 2], [1, 2, 3]], 2),
+        ([[5], [1, 5]], 0),
+        ([[7, 8]] * 3, 2),
+    ],
+)
+def test_how_many_tokens_rows_begin_with(rows: list[list[int]], n: int) -> None:
+    assert n_common(rows) == n

@@ -58,7 +58,7 @@ def test_plain_and_fused_attention_give_equal_models(shape: dict[str, Any]) -> N
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 9), st.integers(0, 9), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_plain_and_fused_attention_are_equal(
     batch: int, heads: int, new: int, before: int, masked: bool
 ) -> None:

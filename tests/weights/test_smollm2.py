@@ -14,19 +14,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer as Library
+from transformers import PreTrainedTokenizerFast
 
 from groundup.base.errors import GroundupError
 from groundup.base.wheels import Wheel
 from groundup.data import CORPORA, corpus_files, prepare
 from groundup.device.threads import cpu_threads
 from groundup.evaluate import Candidate, evaluate_loss, evaluate_text
-from groundup.generate import KVCache, SamplingConfig, generate_tokens
+from groundup.generate import (
+    KVCache,
+    SamplingConfig,
+    encode_dialogues,
+    generate_tokens,
+    run_template,
+)
 from groundup.generate.lookup import AheadReader
 from groundup.generate.quantize import LIMITS, quantize_run
 from groundup.runs import read_lines
 from groundup.runs.load import LoadedRun, load
 from groundup.tokenizer import JSONTokenizer
 from groundup.weights import export_model, import_model
+from tests.generate.test_replies import dialogues
 from tests.scale import scaled
 from tests.texts import text_file
 
@@ -110,6 +119,26 @@ def test_its_tokenizer_encodes_by_rank_as_the_library_does(loaded: LoadedRun) ->
     for text, ids in zip(texts, quick, strict=True):
         if ids is not None:
             np.testing.assert_array_equal(ids, tokenizer._encode_by_library(text))
+
+
+def test_dialogues_become_the_ids_of_transformers(loaded: LoadedRun) -> None:
+    """With the model's own template, which does not say where replies stand."""
+    template, tokenizer = run_template(loaded), loaded.tokenizer
+    assert template is not None
+    known = PreTrainedTokenizerFast(
+        tokenizer_object=Library.from_str(tokenizer.to_json()), chat_template=template.source
+    )
+    talks = dialogues()
+    for messages, found in zip(talks, encode_dialogues(template, tokenizer, talks), strict=True):
+        assert found.ids.tolist() == known.apply_chat_template(messages, return_dict=False)
+    end = tokenizer.special_tokens["<|im_end|>"]
+    forged = dialogues(forged=True)
+    for messages, found in zip(forged, encode_dialogues(template, tokenizer, forged), strict=True):
+        replies = [m["content"] for m in messages if m["role"] == "assistant"]
+        learnt = found.ids[found.counts].tolist()
+        assert learnt.count(end) == len(replies)
+        shown = tokenizer.decode(learnt)
+        assert len(shown) == len("".join(replies)) + found.n_straddling
 
 
 @pytest.mark.parametrize("bits", [8, 4])

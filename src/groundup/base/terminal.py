@@ -57,12 +57,16 @@ def print_command(console: Console, label: str, *words: str, indent: int = INDEN
         console.print(Text.assemble((f"{name:<{indent}}", "bold"), line, end), soft_wrap=True)
 
 
+def has_style(console: Console) -> bool:
+    """Return whether words can be told apart by how they look."""
+    return console.color_system is not None or console.is_jupyter
+
+
 def marked_prompt(console: Console, prompt: str) -> Text:
     """Return a prompt that is set apart from what follows: dim, or with a mark where nothing is."""
     from rich.text import Text
 
     prompt = harmless(prompt, console.file)
-    has_style = console.color_system is not None or console.is_jupyter
-    if has_style or not prompt.strip():
+    if has_style(console) or not prompt.strip():
         return Text.assemble((prompt, "dim"))  # a span: the text that is added is not dim
     return Text(prompt + PROMPT_ENDS)

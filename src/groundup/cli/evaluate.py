@@ -21,6 +21,7 @@ from groundup.cli.standard_io import read_text
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
     from groundup.evaluate.tasks import Question
+    from groundup.finetune.reply_loss import ReplyLoss
     from groundup.runs.load import LoadedRun
 
     Questions = dict[str, tuple[list[str], list[Question]]]
@@ -55,7 +56,8 @@ def evaluate(
 ) -> None:
     """Say what a model is worth on a text or in tasks.
 
-    The text is its own validation text unless another is given; the tasks are public ones.
+    The text is its own validation text unless another is given, of an assistant the replies that
+    validate it; the tasks are public ones.
     """
     from groundup.config.fields import require
 
@@ -114,13 +116,21 @@ def _task_names(tasks: str, data: Path | None, hub: bool) -> list[str]:
 
 def evaluate_validation(
     run: Path, loaded: LoadedRun, max_tokens: int | None = None, *, instead: str
-) -> Evaluation:
+) -> Evaluation | ReplyLoss:
     """Evaluate on the run's validation text, or on `max_tokens` spread over it, with a bar.
 
-    Where the run has none, the error names what to give `instead`.
+    Of an assistant it is the replies that validate it. Where the run has none, the error names
+    what to give `instead`.
     """
     from groundup.evaluate import evaluate_loss, validation_split
+    from groundup.runs.assistant import ASSISTANT
 
+    if loaded.manifest.kind == ASSISTANT:
+        from groundup.finetune.reply_loss import evaluate_replies
+
+        if (found := evaluate_replies(loaded, max_tokens)) is None:
+            raise UsageError(f"{run} has no replies that validate it; give {instead}")
+        return found
     with progress_bar("Validation") as bar:
         split = validation_split(loaded)
         if split is None:
@@ -156,10 +166,15 @@ def _evaluate_tasks(
     return results
 
 
-def _show_validation(result: Evaluation, as_json: bool) -> dict[str, Any]:
+def _show_validation(result: Evaluation | ReplyLoss, as_json: bool) -> dict[str, Any]:
+    from groundup.evaluate import Evaluation
+
     if not as_json:
         rows = [*_figures(result), ["tokens predicted", f"{result.tokens:,}", ""]]
-        print_rows("The run's validation text", ["figure", "value", ""], rows)
+        title = "The run's validation text"
+        if not isinstance(result, Evaluation):
+            title = "The replies that validate the run: their losses are no text's"
+        print_rows(title, ["figure", "value", ""], rows)
         print_text(_speed(result.tokens, result.seconds))
     return dataclasses.asdict(result) | _rate("tokens", result.tokens, result.seconds)
 
@@ -183,12 +198,10 @@ def _show_text(result: TextResult, as_json: bool) -> dict[str, Any]:
     return dataclasses.asdict(result) | _rate("tokens", result.predicted, result.seconds)
 
 
-def _figures(result: Evaluation | TextResult) -> list[list[str]]:
-    return [
-        ["loss", f"{result.loss:.4f}", ""],
-        ["perplexity", f"{result.perplexity:,.4f}", ""],
-        ["bits/byte", f"{result.bits_per_byte:.4f}", ""],
-    ]
+def _figures(result: Evaluation | TextResult | ReplyLoss) -> list[list[str]]:
+    rows = [["loss", f"{result.loss:.4f}", ""], ["perplexity", f"{result.perplexity:,.4f}", ""]]
+    bits = getattr(result, "bits_per_byte", None)  # which replies do not have
+    return rows if bits is None else [*rows, ["bits/byte", f"{bits:.4f}", ""]]
 
 
 def _rate(what: str, count: int, seconds: float) -> dict[str, float]:

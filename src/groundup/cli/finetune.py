@@ -1,4 +1,4 @@
-"""`groundup finetune`: a model that is there learns something of its own."""
+"""`groundup finetune classify`, and what it shares with `groundup finetune instruct`."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ TestRecords = Annotated[
         "--test-records", metavar="FILE", help="Test on these, not on a tenth of the records."
     ),
 ]
+OnBadRecord = Annotated[str, typer.Option(help="stop, or skip records that cannot be used.")]
+Encoding = Annotated[str, typer.Option(help="Of the files.")]
 Minutes = Annotated[float | None, typer.Option(help="Train for about so long.")]
 Epochs = Annotated[
     float | None,
@@ -97,10 +99,8 @@ def classify(
         typer.Option(help="Records with the same value here stay on one side of the split."),
     ] = None,
     test_records: TestRecords = None,
-    on_bad_record: Annotated[
-        str, typer.Option(help="stop, or skip records that cannot be used.")
-    ] = "stop",
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    on_bad_record: OnBadRecord = "stop",
+    encoding: Encoding = "utf-8",
     method: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +147,7 @@ def classify(
     stopped.
     """
     from groundup.config import TrainConfig, build, parse_assignments
-    from groundup.config.recipe import check_one_length
+    from groundup.config.recipe import check_one_length, says_length
     from groundup.finetune.settings import (
         DEFAULT_EPOCHS,
         ClassifierSettings,
@@ -162,36 +162,56 @@ def classify(
             "a label in each record; --records testaments is a set to begin with"
         )
     own, settings = parse_assignments(set_ or [], ClassifierSettings, TrainConfig)
-    own |= _given(layers=layers, pooling=pooling, balance=balance, max_length=max_length)
-    settings |= _given(steps=steps, minutes=minutes, epochs=epochs)
-    settings |= _given(seed=seed, device=device, method=method)
+    own |= given(layers=layers, pooling=pooling, balance=balance, max_length=max_length)
+    settings |= given(steps=steps, minutes=minutes, epochs=epochs)
+    settings |= given(seed=seed, device=device, method=method)
     check_one_length(settings)
     classifier = build(ClassifierSettings, own)
-    if not {"steps", "minutes", "epochs"} & settings.keys() and extend is None:
+    if extend is None and not says_length(settings):
         settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]
     train = build(TrainConfig, training_defaults(classifier.layers) | settings)
     check_layers(classifier, train)
-    from groundup.finetune.request import ClassifyRequest
-    from groundup.runs.find import find_run
+    from groundup.finetune.classify_request import ClassifyRequest
 
-    reading = _given(text_field=text_field, label_field=label_field, group_field=group_field)
-    reading |= {"on_bad_record": on_bad_record, "encoding": encoding}
-    reading["test_sources"] = test_records or []
+    fields = given(text_field=text_field, label_field=label_field, group_field=group_field)
     request = ClassifyRequest(
-        base=find_run(base, runs_folder),
-        records=tuple(records),
-        reading=reading,
+        **run_to_make(base, records, run, runs_folder, data_folder),
+        reading=fields | how_to_read(test_records, on_bad_record, encoding),
         classifier=classifier,
         train=train,
-        run=run,
         extend=extend,
-        command=shlex.join(["groundup", *sys.argv[1:]]),
-        own_process=True,
-        runs_folder=runs_folder,
-        data_folder=shard_folder(data_folder),
     )
     make_classifier(request, as_json)
 
 
-def _given(**words: Any) -> dict[str, Any]:
+def given(**words: Any) -> dict[str, Any]:
+    """Return those that were given: whose value is not None."""
     return {name: value for name, value in words.items() if value is not None}
+
+
+def run_to_make(
+    base: Path, records: list[str], run: str | None, runs_folder: Path, data_folder: Path | None
+) -> dict[str, Any]:
+    """Return what a request says of the run to make: of what, where, and by this command."""
+    from groundup.runs.find import find_run
+
+    return {
+        "base": find_run(base, runs_folder),
+        "records": tuple(records),
+        "run": run,
+        "command": shlex.join(["groundup", *sys.argv[1:]]),
+        "own_process": True,
+        "runs_folder": runs_folder,
+        "data_folder": shard_folder(data_folder),
+    }
+
+
+def how_to_read(
+    test_records: list[str] | None, on_bad_record: str, encoding: str
+) -> dict[str, Any]:
+    """Return how the records of either verb are read."""
+    return {
+        "on_bad_record": on_bad_record,
+        "encoding": encoding,
+        "test_sources": test_records or [],
+    }

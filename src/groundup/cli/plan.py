@@ -52,6 +52,7 @@ def plan(
     """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
+    from groundup.config.recipe import says_length
     from groundup.finetune.settings import (
         DEFAULT_EPOCHS,
         ClassifierSettings,
@@ -67,7 +68,7 @@ def plan(
     if own:
         classifier = build(ClassifierSettings, own)
         settings = training_defaults(classifier.layers) | settings
-        if not {"steps", "minutes", "epochs"} & settings.keys():
+        if not says_length(settings):
             settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]
         texts = planning.Texts(layers=classifier.layers, longest=classifier.max_length or 0)
     train = build(TrainConfig, settings)

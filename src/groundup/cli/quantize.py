@@ -47,7 +47,7 @@ def quantize(
     """Make a model smaller and faster, in 8 or 4 bits.
 
     What comes of it is a run folder. It is measured beside the original on the run's validation
-    text, and not kept where its loss grows too much.
+    text (an assistant on the replies that validate it), and not kept where its loss grows too much.
     """
     from groundup.plan.units import mib
     from groundup.runs import RunFolder
@@ -78,7 +78,8 @@ def quantize(
     say("Loss", f"{done.loss:.4f} before, {done.quantized_loss:.4f} now: {done.growth:+.3%}")
     for notice in done.notices:
         say("Note", notice)
-    suggest("Next", "groundup", "generate", done.path)
+    talks = RunFolder(done.path).read_chat_template() is not None
+    suggest("Next", "groundup", "chat" if talks else "generate", done.path)
 
 
 def _loss(run: Path, loaded: LoadedRun, text: str | None) -> float:

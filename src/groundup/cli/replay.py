@@ -33,11 +33,12 @@ def replay(
 
     folder = RunFolder(run)
     kept_batch(folder, step)
+    from groundup.finetune.replay import JOBS
     from groundup.runs.load import run_tokenizer
     from groundup.train.replay import replay as put_through
     from groundup.train.replay import worst
 
-    found = put_through(run, step)
+    found = put_through(run, step, JOBS)
     if as_json:
         values = {key: value for key, value in vars(found).items() if key != "tokens"}
         print(json.dumps(values | {"tokens": found.tokens.tolist()}))
@@ -50,6 +51,6 @@ def replay(
     print_text(f"Numbers break {where}")
     rows = []
     for i in worst(found, SHOWN):
-        text = " ".join(tokenizer.decode(found.tokens[i].tolist()).split())[:CHARACTERS]
+        text = " ".join(tokenizer.decode(found.tokens[i].flatten().tolist()).split())[:CHARACTERS]
         rows.append([str(i), f"{found.losses[i]:.4g}", f"{found.norms[i]:.4g}", text])
     print_rows("Worst sequences", ["sequence", "loss", "gradient norm", "text"], rows)

@@ -55,7 +55,7 @@ def _cells(run: RunSummary) -> dict[str, str]:
     return {
         "run": run.name,
         "state": run.state,
-        "kind": run.kind,
+        "kind": f"{run.kind} ({run.objective})" if run.objective else run.kind,
         "parameters": f"{run.parameters:,}" if run.parameters else "",
         "step": f"{run.step:,}" + (f" of {run.steps:,}" if run.steps else ""),
         "best loss": f"{run.best_val_loss:.4f}" if run.best_val_loss is not None else "",

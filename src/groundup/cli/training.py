@@ -17,7 +17,8 @@ from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 
 if TYPE_CHECKING:
-    from groundup.finetune.request import ClassifyRequest
+    from groundup.finetune.classify_request import ClassifyRequest
+    from groundup.finetune.instruct_request import InstructRequest
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
     from groundup.train.run_request import RunRequest
@@ -76,11 +77,14 @@ def carry_out(
 def _result(outcome: TrainRun) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from groundup.runs.assistant import read_assistant
     from groundup.runs.classification import read_classification
 
     result = {"run": str(outcome.folder.path), **asdict(outcome.progress)}
     if outcome.progress.finished and (found := read_classification(outcome.folder.classification)):
         result["test"] = asdict(found.test)
+    if outcome.progress.finished and (asked := read_assistant(outcome.folder.assistant)):
+        result["test"] = asked.as_dict()
     return result
 
 
@@ -107,14 +111,20 @@ def _print_end(
 
 def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     """Go on with a run of any kind, as its own record tells."""
-    from groundup.finetune.request import recorded_classify
+    from groundup.finetune.classify_request import recorded_classify
+    from groundup.finetune.instruct_request import recorded_instruct
+    from groundup.runs.assistant import ASSISTANT
     from groundup.runs.classifier import CLASSIFIER
     from groundup.train.request import recorded_request
 
-    if folder.exists() and folder.read().kind == CLASSIFIER:
-        make_classifier(recorded_classify(folder, extend=extend, own_process=True), as_json)
+    kind = folder.read().kind if folder.exists() else None
+    own: dict[str, Any] = {"extend": extend, "own_process": True}
+    if kind == CLASSIFIER:
+        make_classifier(recorded_classify(folder, **own), as_json)
+    elif kind == ASSISTANT:
+        make_assistant(recorded_instruct(folder, **own), as_json)
     else:
-        pretrain(recorded_request(folder, extend=extend, own_process=True), as_json)
+        pretrain(recorded_request(folder, **own), as_json)
 
 
 def pretrain(request: TrainRequest, as_json: bool) -> None:
@@ -179,4 +189,28 @@ def _print_classifier(screen: ConsoleScreen, outcome: TrainRun) -> None:
         for label, text in summary_lines(found):
             screen.line(label, text)
     print_command(screen.console, "Next", "groundup", "classify", path, "a text of your own")
+    print_command(screen.console, "", "open", str(outcome.folder.report))
+
+
+def make_assistant(request: InstructRequest, as_json: bool) -> None:
+    """Make the assistant, or go on with it, and show how it answers."""
+
+    def job() -> Job[Any]:
+        from groundup.finetune.assistant_run import assistant_run
+
+        return assistant_run(request)
+
+    carry_out(request, job, _print_assistant, as_json)
+
+
+def _print_assistant(screen: ConsoleScreen, outcome: TrainRun) -> None:
+    """Print how well the finished assistant answers, and commands that may come next."""
+    from groundup.runs.assistant import read_assistant
+    from groundup.runs.assistant_words import summary_lines
+
+    path = str(outcome.folder.path)
+    if (found := read_assistant(outcome.folder.assistant)) is not None:
+        for label, text in summary_lines(found):
+            screen.line(label, text)
+    print_command(screen.console, "Next", "groundup", "chat", path)
     print_command(screen.console, "", "open", str(outcome.folder.report))

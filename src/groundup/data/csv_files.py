@@ -86,7 +86,7 @@ def _records(pieces: Iterator[str], name: str, reading: Reading, expected: str) 
         raise header
     columns = column_names(header)
     if reading.text_field is None and "text" not in columns:
-        _refuse_data(header, style.first_rows(start), name, reading.header)
+        _refuse_data(header, style.first_rows(start), name, reading)
     for number, (line, row) in enumerate(rows, 1):
         label = f"{name}, record {number}"
         if isinstance(row, DataError):
@@ -179,7 +179,7 @@ def column_names(header: list[str]) -> list[str]:
     ]
 
 
-def _refuse_data(header: list[str], rows: list[list[str]], name: str, example: str) -> None:
+def _refuse_data(header: list[str], rows: list[list[str]], name: str, reading: Reading) -> None:
     """Raise `DataError` if the first row is no header: its text would be lost as a name.
 
     Then a cell is a sentence, or a number like those below it, or often stands below it, too; or
@@ -200,7 +200,7 @@ def _refuse_data(header: list[str], rows: list[list[str]], name: str, example: s
         ):
             raise DataError(
                 f"{name}: the first row should name the columns, but found '{shown(cell, 60)}'; "
-                f"put a header above it, such as '{example}', or choose with --text-field"
+                f"put a header above it, such as '{reading.header}'{reading.or_choose}"
             )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from groundup.base.errors import DataError, UsageError, shown
+from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error
 from groundup.data.compressed import StoredFile, byte_pieces, zip_members
 from groundup.data.folders import ARCHIVE, STANDARD_INPUT, FileFilter, Selection, format_of
@@ -26,7 +26,7 @@ from groundup.data.markup import MARKUP
 from groundup.data.reading_log import ReadingLog
 from groundup.data.record_files import RECORD_FORMATS, file_texts
 from groundup.data.streams import CHUNK_SIZE, incremental_decoder, plain_newlines, text_pieces
-from groundup.data.texts import ON_BAD_RECORD, Reading
+from groundup.data.texts import Reading, check_on_bad_record
 
 REMEDIES = {
     "JSON": "the records of a file that ends in .jsonl or .json are read one by one",
@@ -158,10 +158,7 @@ def read_documents(
     """
     if split_on == "":
         raise UsageError("the string to split on is empty; leave it out for a document a file")
-    if on_bad_record not in ON_BAD_RECORD:
-        raise UsageError(
-            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
-        )
+    check_on_bad_record(on_bad_record)
     incremental_decoder(encoding)  # refuses one that is unknown before anything is read
     selection = Selection(include, ReadingLog() if log is None else log)
     paths = selection.files(sources)

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from groundup.base.errors import DataError
 from groundup.base.words import counted
+from groundup.data.duplicates import same_text
 from groundup.data.label_fields import Chosen, Fields, choose_fields
 from groundup.data.labels import Labels
 from groundup.data.reading_log import ReadingLog
-from groundup.data.record_sources import has_types, named_set, source_records
+from groundup.data.record_sets import CLASSIFY, HEADERS, LabelledSet
+from groundup.data.record_sources import (
+    has_types,
+    named_set,
+    once_each,
+    or_skip,
+    refuse_broken,
+    source_records,
+)
 from groundup.data.text_fields import Records, Survey, look_up
 from groundup.data.texts import Reading, text_of
 
-HEADER = "label,text"
 TOLD_EVERY = 1000  # records
 
 
@@ -37,13 +44,13 @@ class Example:
 
     @cached_property
     def normalised(self) -> bytes:
-        """The SHA-256 of the text in which case and white space make no difference.
+        """The SHA-256 of the text in which case and white space make no difference."""
+        return hashlib.sha256(same_text(self.text).encode()).digest()
 
-        In Unicode's composed form (NFC), case folded, each run of white space one space.
-        """
-        folded = unicodedata.normalize("NFC", self.text).casefold()
-        words = " ".join(unicodedata.normalize("NFC", folded).split())
-        return hashlib.sha256(words.encode()).digest()
+    @property
+    def judgement(self) -> str:
+        """What is said of the text."""
+        return self.label
 
 
 @dataclass(kw_only=True)
@@ -66,36 +73,31 @@ class ExampleReader:
         Raises `UsageError` for a source that is not there, and `DataError` for one that cannot be
         read or has no examples, for fields that are not clear, and for records that cannot be used.
         """
-        again = [source for source in dict.fromkeys(sources) if sources.count(source) > 1]
-        if again:
-            self.log.chose("again", f"named more than once, and read once: {', '.join(again)}")
-        read = [example for source in dict.fromkeys(sources) for example in self._source(source)]
+        named = once_each(sources, self.log)
+        read = [example for source in named for example in self._source(source)]
         self.labels.check()
         return read
 
     def _source(self, source: str) -> Iterator[Example]:
         fields, known = self.fields, named_set(source)
-        if known is not None and fields.group is None:
+        if isinstance(known, LabelledSet) and fields.group is None:
             fields = Fields(text=fields.text, label=fields.label, group=known.group_field)
         fields = Fields(text=fields.text, label=fields.label, group=fields.group or None)
         reading = Reading(
-            text_field=fields.text, on_bad_record=self.on_bad_record, header=HEADER, log=self.log
+            text_field=fields.text,
+            on_bad_record=self.on_bad_record,
+            header=HEADERS[CLASSIFY],
+            log=self.log,
         )
         records = source_records(source, reading, self.encoding)
         survey = Survey()
         held = survey.add_until(records)
         if not held:
             raise DataError(f"{source}: no records; expected some, each with a text and a label")
-        self._refuse_broken(held)
+        refuse_broken(held, self.on_bad_record)
         chosen = choose_fields(survey, source, fields)
         self.chosen[source] = chosen
         yield from self._examples(source, itertools.chain(held, records), chosen)
-
-    def _refuse_broken(self, held: list[tuple[str, object]]) -> None:
-        """Raise what is wrong with the first broken record before its fields are missed."""
-        for _, record in held:
-            if isinstance(record, DataError) and self.on_bad_record == "stop":
-                raise _or_skip(record) from record
 
     def _examples(self, source: str, records: Records, chosen: Chosen) -> Iterator[Example]:
         typed, lacking = has_types(source), _Lacking(chosen)
@@ -109,7 +111,7 @@ class ExampleReader:
                 example = self._example(record, where, chosen, typed)
             except DataError as error:
                 if self.on_bad_record == "stop":
-                    raise _or_skip(error) from error
+                    raise or_skip(error) from error
                 self.log.skip("records that cannot be used", where)
                 continue
             if isinstance(example, str):
@@ -144,10 +146,6 @@ class ExampleReader:
         value = look_up(record, chosen.group)
         group = "" if value is None or value != value else str(value).strip()  # NaN differs
         return Example(text, label, group, where) if group else "group"
-
-
-def _or_skip(error: DataError) -> DataError:
-    return DataError(f"{error}, or leave such records out with --on-bad-record skip")
 
 
 class _Lacking:

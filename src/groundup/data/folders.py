@@ -25,7 +25,7 @@ from groundup.data.markup import EXTRA, MARKUP, can_read_markup
 from groundup.data.own_folders import own_kind
 from groundup.data.reading_log import ReadingLog
 from groundup.data.record_files import RECORD_FORMATS
-from groundup.data.record_sets import RECORD_SETS
+from groundup.data.record_sets import CONTENTS, RECORD_SETS
 
 STANDARD_INPUT = "-"
 ARCHIVE = ".zip"
@@ -158,7 +158,8 @@ def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     if "://" in source:
         raise UsageError(f"{source}: nothing is fetched from there; download it, and name the file")
     if source in RECORD_SETS:
-        raise UsageError(f"{source}: records with labels, not a text; name them with --records")
+        contents = CONTENTS[RECORD_SETS[source].job]
+        raise UsageError(f"{source}: {contents}, not a text; name them with --records")
     if source in PRESETS:
         raise UsageError(f"{source}: a preset, not a text; write --preset {source}")
     hint = nearest(path.stem if path.name == source else source, CORPORA, TEXTS)

@@ -22,16 +22,15 @@ from groundup.data.labelled_folder import (
     FORMAT,
     MOST_CLASSES,
     LabelledData,
-    keep,
+    keep_labelled,
     open_labelled,
 )
 from groundup.data.labels import in_order
-from groundup.data.own_folders import LABELLED_KIND
+from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
-from groundup.data.record_sources import check_record_sources
+from groundup.data.record_sets import CLASSIFY
+from groundup.data.record_sources import check_reading
 from groundup.data.stratified import SPLITS, spelling_notices, split_by_group, split_by_text
-from groundup.data.streams import incremental_decoder
-from groundup.data.texts import ON_BAD_RECORD
 
 
 def prepare_labelled(
@@ -49,21 +48,14 @@ def prepare_labelled(
 ) -> LabelledData:
     """Read, clean and divide labelled records into a folder under `data_folder`, or find it there.
 
-    `sources` are files of records or names of `RECORD_SETS`. Fields that are None are guessed as in
-    `label_fields.py`; an empty `group_field` divides named records without their groups. The
+    `sources` are files of records or the name of a `LabelledSet`. Fields that are None are guessed
+    as in `label_fields.py`; an empty `group_field` divides named records without their groups. The
     examples of `test_sources` are the test; without any, a tenth of each class is. `progress` is
     told "records" and how many were read. Raises `UsageError` and `DataError`, in one line.
     """
     fields = Fields(text=text_field, label=label_field, group=group_field)
     fields.check()
-    if on_bad_record not in ON_BAD_RECORD:
-        raise UsageError(
-            f"on_bad_record = {shown(on_bad_record)}: expected {' or '.join(ON_BAD_RECORD)}"
-        )
-    incremental_decoder(encoding)  # refuses one that is unknown before anything is read
-    check_record_sources([*sources, *test_sources] if sources else [])
-    if both := set(sources) & set(test_sources):
-        raise UsageError(f"{min(both)}: to train and to test on; name a file of its own for one")
+    check_reading(sources, test_sources, on_bad_record, encoding, CLASSIFY)
     told = progress or (lambda stage, done, total: None)
     reader = ExampleReader(
         fields=fields,
@@ -81,7 +73,7 @@ def prepare_labelled(
         raise DataError(f"{shown(' '.join(reader.chosen), 200)}: {error}{more}") from error
     manifest = division.manifest(sources, test_sources, reader, split_seed)
     folder = Path(data_folder) / division.fingerprint
-    keep(folder, zip(division.examples, division.splits, strict=True), manifest, told)
+    keep_labelled(folder, zip(division.examples, division.splits, strict=True), manifest, told)
     notices = (*reader.log.lines(), *reader.labels.notices(), *division.notices)
     return replace(open_labelled(folder), notices=notices)
 
@@ -133,7 +125,7 @@ class _Division:
             groups[split].update({example.group} - {None})  # type: ignore[arg-type]
         return {
             "format": FORMAT,
-            "kind": LABELLED_KIND,
+            "kind": LABELLED.kind,
             "fingerprint": self.fingerprint,
             "sources": list(sources),
             "test_sources": list(test_sources),

@@ -1,16 +1,7 @@
-"""The folder of labelled examples: what stands in it, how it is written, opened and checked.
-
-    data/FINGERPRINT/
-      examples.jsonl        a line an example: text, label, group, where, split
-      manifest.json         what was read, what was left out, how it was divided
-      lock
-
-The folder is finished when the manifest stands in it.
-"""
+"""The folder of labelled examples (`record_folder.py`): text, label, group, where, split."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,15 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import DataError, quoted, shown
-from groundup.base.files import atomic_writer, file_error, file_sha256, read_bytes, write_json
-from groundup.base.lock import file_lock
-from groundup.base.parse import parse_json
+from groundup.base.errors import quoted
 from groundup.data.examples import Example
-from groundup.data.own_folders import EXAMPLES, LABELLED_KIND
+from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
+from groundup.data.record_folder import keep, opened_manifest, read_splits
 from groundup.data.stratified import SPLITS
-from groundup.data.tokens import LOCK, MANIFEST
 
 FORMAT = 1
 MOST_CLASSES = 1000
@@ -67,33 +55,30 @@ class LabelledData:
 
     @cached_property
     def _splits(self) -> dict[str, list[Example]]:
-        return _read_examples(self.folder, self.manifest)
+        return read_splits(
+            self.folder, LABELLED, lambda entry: Example(**entry), self._has_the_classes_of
+        )
+
+    def _has_the_classes_of(self, split: str, examples: list[Example]) -> bool:
+        return Counter(example.label for example in examples) == Counter(self.counts(split))
 
     def __repr__(self) -> str:
         sizes = (f"{self.manifest['splits'][split]['examples']:,} {split}" for split in SPLITS)
         return f"LabelledData({self.folder}: {' + '.join(sizes)}, {len(self.labels)} classes)"
 
 
-def keep(
+def keep_labelled(
     folder: Path,
     examples: Iterable[tuple[Example, str]],
     manifest: dict[str, Any],
     told: OnProgress,
 ) -> None:
     """Write examples, each with its split, and then the manifest, unless they are there."""
-    with file_lock(folder / LOCK, lambda holder: told("waiting", 0, 0)):
-        if (folder / MANIFEST).exists():
-            return
-        path = folder / EXAMPLES
-        with atomic_writer(path) as file:
-            file.writelines(_line(example, split) for example, split in examples)
-        record = {"file": EXAMPLES, "size": path.stat().st_size, "sha256": file_sha256(path)}
-        write_json(folder / MANIFEST, manifest | {"examples": record})
-
-
-def _line(example: Example, split: str) -> bytes:
-    parts = {key: getattr(example, key) for key in ("text", "label", "group", "where")}
-    return (json.dumps(parts | {"split": split}, ensure_ascii=False) + "\n").encode()
+    parts = ("text", "label", "group", "where")
+    entries = (
+        ({key: getattr(example, key) for key in parts}, split) for example, split in examples
+    )
+    keep(folder, LABELLED, entries, manifest, told)
 
 
 def open_labelled(folder: str | Path) -> LabelledData:
@@ -102,51 +87,13 @@ def open_labelled(folder: str | Path) -> LabelledData:
     What is missing or damaged is a `DataError` that names the file.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    path = folder / EXAMPLES
-    try:
-        sha256 = file_sha256(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; {_remedy(folder)}") from None
-    except OSError as error:
-        raise DataError(str(file_error(path, error))) from error
-    if sha256 != manifest["examples"]["sha256"]:
-        raise DataError(f"{path}: damaged (its SHA-256 has changed); {_remedy(folder)}")
-    return LabelledData(folder, manifest)
-
-
-def _remedy(folder: Path) -> str:
-    return f"remove {folder} and give the records again"
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest: dict[str, Any] = parse_json(read_bytes(path))
-        if manifest.get("kind") != LABELLED_KIND:
-            raise DataError(
-                f"{folder}: token shards, not labelled examples; name a folder of those"
-            )
-        if manifest["format"] != FORMAT:
-            raise DataError(
-                f"{path}: format {quoted(manifest['format'])}, but this version reads format "
-                f"{FORMAT}; {_remedy(folder)}"
-            )
-        _check(manifest)
-    except FileNotFoundError:
-        raise DataError(f"{folder}: no labelled examples (no {MANIFEST}); check the path") from None
-    except OSError as error:
-        raise DataError(str(file_error(path, error))) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = f"lacks {shown(error.args[0])}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path}: damaged ({shown(reason, 200)}); {_remedy(folder)}") from error
-    return manifest
+    return LabelledData(folder, opened_manifest(folder, LABELLED, FORMAT, _check))
 
 
 def _check(manifest: dict[str, Any]) -> None:
     """Raise a ValueError, or whatever comes of another shape, where a manifest makes no sense."""
-    labels, texts = manifest["labels"], [manifest[k] for k in ("fingerprint", "split_rule")]
-    texts += [*labels, manifest["examples"]["sha256"]]
+    labels = manifest["labels"]
+    texts = [*labels, *(manifest[key] for key in ("fingerprint", "split_rule"))]
     if (
         not all(isinstance(text, str) for text in texts)
         or len(set(labels)) != len(labels)
@@ -160,23 +107,3 @@ def _check(manifest: dict[str, Any]) -> None:
             raise ValueError(f"{quoted(counts)}, expected numbers of examples")
         if sum(counts) != entry["examples"]:
             raise ValueError(f"{quoted(entry['examples'])}, expected the sum of its classes")
-
-
-def _read_examples(folder: Path, manifest: dict[str, Any]) -> dict[str, list[Example]]:
-    """Return the examples of each split, as many as the manifest says."""
-    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    path = folder / EXAMPLES
-    try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            for line in lines:
-                entry = json.loads(line)
-                splits[entry.pop("split")].append(Example(**entry))
-    except OSError as error:
-        raise DataError(str(file_error(path, error))) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: damaged ({shown(str(error), 200)}); {_remedy(folder)}") from error
-    for split, examples in splits.items():
-        found = Counter(example.label for example in examples)
-        if found != Counter(manifest["splits"][split]["classes"]):
-            raise DataError(f"{path}: not the examples that {MANIFEST} counts; {_remedy(folder)}")
-    return splits

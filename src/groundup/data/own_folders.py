@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,46 @@ from groundup.base.files import UNFINISHED, read_bytes
 from groundup.base.parse import parse_json, parse_toml
 from groundup.data.tokens import FINISHED_SHARDS, LOCK, MANIFEST, SHARD
 
-PREPARED, LABELLED, RUN = "token shards", "labelled examples", "a run"
-EXAMPLES = "examples.jsonl"
-LABELLED_KIND = "labelled"
-"""What the manifest of labelled examples says of them."""
+PREPARED, RUN = "token shards", "a run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A kind of folder of records: what they are, as its manifest says it, and their file."""
+
+    what: str
+    kind: str
+    file: str
+
+    @property
+    def key(self) -> str:
+        """What the manifest calls the file, and they are in it."""
+        return Path(self.file).stem
+
+
+LABELLED = Kept(what="labelled examples", kind="labelled", file="examples.jsonl")
+DIALOGUES = Kept(what="dialogues", kind="dialogue", file="dialogues.jsonl")
+KEPT = (LABELLED, DIALOGUES)
 
 
 def own_kind(folder: Path, names: set[str]) -> str | None:
     """Return what of ours the folder with the files `names` is, None where it is not ours.
 
-    A run has a `run.toml` with its tables. Shards and labelled examples have our manifest; until
-    that is written, there is nothing in their folder but what we put there, and a lock or
+    A run has a `run.toml` with its tables. Shards and records have our manifest; until that is
+    written, there is nothing in their folder but what we put there, and a lock or
     `unfinished.json` is.
     """
     if RUN_MANIFEST in names and _has(folder / RUN_MANIFEST, "format", "model", "data"):
         return RUN
     if MANIFEST in names and _has(folder / MANIFEST, "format", "shard_tokens", "splits"):
         return PREPARED
-    if MANIFEST in names and _has(folder / MANIFEST, "format", "kind", "labels", "examples"):
-        return LABELLED
-    unfinished = {LOCK, FINISHED_SHARDS} & names and all(map(_is_ours, names))
-    return (LABELLED if EXAMPLES in names else PREPARED) if unfinished else None
+    for kept in KEPT:
+        keys = ("format", "kind", "fingerprint", "split_rule", kept.key)
+        if MANIFEST in names and _has(folder / MANIFEST, *keys):
+            return kept.what
+    if not {LOCK, FINISHED_SHARDS} & names or not all(map(_is_ours, names)):
+        return None
+    return next((kept.what for kept in KEPT if kept.file in names), PREPARED)
 
 
 def _has(path: Path, *keys: str) -> bool:
@@ -46,7 +66,7 @@ def _has(path: Path, *keys: str) -> bool:
 
 def _is_ours(name: str) -> bool:
     return (
-        name in (LOCK, FINISHED_SHARDS, TOKENIZER, EXAMPLES)
+        name in (LOCK, FINISHED_SHARDS, TOKENIZER, *(kept.file for kept in KEPT))
         or name.startswith(UNFINISHED)
         or re.fullmatch(SHARD, name) is not None
     )
@@ -84,4 +104,4 @@ def _kind(folder: Path) -> str | None:
         return None
     names = {path.name for path in folder.iterdir()}
     kind = own_kind(folder, names) if names else PREPARED
-    return kind if kind in (PREPARED, LABELLED) else None
+    return kind if kind != RUN else None

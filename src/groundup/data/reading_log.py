@@ -73,10 +73,13 @@ class ReadingLog:
         }
 
     def lines(self) -> list[str]:
-        """Return all of it in words: the choices, then the skips with the first few places."""
-        skips = [
+        """Return all of it in words: the choices, then what was skipped."""
+        return [*self._choices.values(), *self.skips()]
+
+    def skips(self) -> list[str]:
+        """Return in words what was skipped, with the first few places."""
+        return [
             f"skipped {what}: {count:,} ({', '.join(self._skipped[what][:3])}"
             f"{', …' if count > 3 else ''})"
             for what, count in self._counts.items()
         ]
-        return [*self._choices.values(), *skips]

@@ -47,11 +47,13 @@ NAMES_OF_OTHERS = frozenset(
     subset lang language locale url uri link href domain path filename date timestamp license
     licence""".split()  # noqa: SIM905 - a word list
 )
+PREFERENCES, INSTRUCTIONS = "preferences", "instructions with answers (Alpaca)"
+PROMPTS, QUESTIONS, CHAT = "prompts with completions", "questions with answers", "chats"
 FORMATS = {
-    "preferences": (("chosen", "rejected"),),
-    "instructions with answers (Alpaca)": (("instruction", "output"), ("instruction", "response")),
-    "prompts with completions": (("prompt", "completion"), ("prompt", "response")),
-    "questions with answers": (("question", "answer"), ("question", "answers")),
+    PREFERENCES: (("chosen", "rejected"),),
+    INSTRUCTIONS: (("instruction", "output"), ("instruction", "response")),
+    PROMPTS: (("prompt", "completion"), ("prompt", "response")),
+    QUESTIONS: (("question", "answer"), ("question", "answers"), ("question", "response")),
 }
 CHATS = ("messages", "conversations", "conversation", "dialogue", "dialog")
 TURNS = (("role", "content"), ("from", "value"), ("role", "value"), ("role", "text"))
@@ -310,7 +312,7 @@ def record_format(survey: Survey) -> str | None:
         _is_chat(name, most) or (name in CHATS and f.holds(name) == "JSON")
         for name, f in most.items()
     ):
-        return "chats"
+        return CHAT
     tokens = (most[f"{name}[]"] for name in TOKENS if f"{name}[]" in most)
     if any(f.kinds == {"int"} for f in tokens) or ("" in most and most[""].kinds == {"int"}):
         return "tokens"

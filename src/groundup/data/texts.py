@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.base.errors import DataError
+from groundup.base.errors import DataError, UsageError, shown
 from groundup.data.reading_log import ReadingLog
 from groundup.data.streams import plain_newlines
 from groundup.data.text_fields import Records, Survey, choose_field, decoded, look_up
@@ -17,6 +17,12 @@ Texts = Iterator[tuple[str, str]]
 ON_BAD_RECORD = ("stop", "skip")
 
 
+def check_on_bad_record(given: str) -> None:
+    """Raise `UsageError` for what may not be done with a bad record."""
+    if given not in ON_BAD_RECORD:
+        raise UsageError(f"on_bad_record = {shown(given)}: expected {' or '.join(ON_BAD_RECORD)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """How files of records are to be read, and the log of how they were."""
@@ -24,6 +30,7 @@ class Reading:
     text_field: str | None = None
     on_bad_record: str = "stop"  # or "skip"
     header: str = "text"  # what the first row of a table may be, where it has none
+    or_choose: str = ", or choose with --text-field"  # what else helps there
     log: ReadingLog = field(default_factory=ReadingLog)
 
 

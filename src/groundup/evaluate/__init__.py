@@ -1,4 +1,4 @@
-"""How good a model is: loss and perplexity on a text, accuracy in public tasks, a classifier.
+"""How good a model is: loss and perplexity on a text, accuracy in tasks, a classifier, replies.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from groundup.evaluate.answers import token_f1 as token_f1
     from groundup.evaluate.candidate import Candidate as Candidate
     from groundup.evaluate.classification import Classification as Classification
     from groundup.evaluate.classification import mcnemar as mcnemar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from groundup.evaluate.likelihood import log_likelihoods as log_likelihoods
     from groundup.evaluate.loss import Evaluation as Evaluation
     from groundup.evaluate.loss import evaluate_loss as evaluate_loss
+    from groundup.evaluate.reply_scores import score_replies as score_replies
+    from groundup.evaluate.reply_scores import score_tasks as score_tasks
     from groundup.evaluate.rows import Request as Request
     from groundup.evaluate.run_task import TaskResult as TaskResult
     from groundup.evaluate.run_task import evaluate_task as evaluate_task
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from groundup.evaluate.validation import validation_split as validation_split
 
 _MODULES = {
+    "token_f1": "answers",
     "Candidate": "candidate",
     "Classification": "classification",
     "mcnemar": "classification",
@@ -42,6 +46,8 @@ _MODULES = {
     "log_likelihoods": "likelihood",
     "Evaluation": "loss",
     "evaluate_loss": "loss",
+    "score_replies": "reply_scores",
+    "score_tasks": "reply_scores",
     "Request": "rows",
     "TASKS": "tasks",
     "TextResult": "text",

@@ -18,10 +18,12 @@ def ends_of(values: npt.NDArray[np.float64]) -> Interval:
     return float(low), float(high)
 
 
-def wilson(right: int, n: int) -> Interval:
+def wilson(right: float, n: int) -> Interval:
     """Return the 95% interval of a share of n examples (Wilson, 1927).
 
     It holds where all or none are right, and stays within 0 and 1 (Brown, Cai, DasGupta, 2001).
+    `right` may also be a sum of n values between 0 and 1: as these vary no more than right and
+    wrong do at the same mean, the interval of their mean is then rather too wide than too narrow.
     """
     z = 1.959963984540054  # of the normal distribution, for 95%
     share = right / n

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.base.errors import DataError, UsageError
@@ -146,10 +146,16 @@ def _batch(
 
 
 def _loss_sum(model: GPT, inputs: Tokens, targets: Tokens) -> Float[Tensor, ""]:
-    """Return the summed loss of a batch, with the scores of a few tokens in memory at a time."""
+    """Return the summed loss of a batch."""
     device = model.device
     hidden = model.hidden_states(torch.from_numpy(inputs).to(device)).flatten(0, 1)  # (B * T, D)
-    expected = torch.from_numpy(targets).to(device).flatten()
+    return loss_sum(model, hidden, torch.from_numpy(targets).to(device).flatten())
+
+
+def loss_sum(
+    model: GPT, hidden: Float[Tensor, "N D"], expected: Int[Tensor, " N"]
+) -> Float[Tensor, ""]:
+    """Return the summed loss of the next tokens, with the scores of a few in memory at a time."""
     at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
     sums = []
     for first in range(0, len(expected), at_once):

@@ -19,6 +19,7 @@ from groundup.evaluate.rows import Row, rows_of
 from groundup.evaluate.scores import METRICS, argmax, metric_values
 from groundup.evaluate.tasks import Question, encode_pair, task_named
 from groundup.model import GPT
+from groundup.tokenizer import Tokenizer
 
 FORMAT = 1
 """Version of what the journal keeps of a document."""
@@ -59,18 +60,8 @@ def evaluate_task(
     """
     begun = time.perf_counter()
     metrics = task_named(name).metrics
-    documents = _tokenized(candidate, questions, labels)
-    settings = _journal_settings(candidate, name, questions, batch_tokens) if journal else {}
-    kept = Journal(journal, settings)
-    total = sum(len(row) for rows in documents for row in rows)
-    done = asked = 0
-    for batch in batches(documents, batch_tokens):
-        if not all(i in kept.finished for i in batch):
-            kept.add(_scored(candidate.model, questions, documents, batch))
-            asked += len(batch)
-        done += sum(len(row) for i in batch for row in documents[i])
-        progress(done, total)
-    found = [kept.finished[i] for i in range(len(questions))]
+    how: dict[str, Any] = {"labels": labels, "journal": journal, "batch_tokens": batch_tokens}
+    found, asked = score_documents(candidate, name, questions, progress=progress, **how)
     columns = {metric: [record[metric] for record in found] for metric in metrics}
     return TaskResult(
         task=name,
@@ -86,10 +77,44 @@ sit = evaluate_task
 """The former name of `evaluate_task`."""
 
 
-def _tokenized(
-    candidate: Candidate, questions: Sequence[Question], labels: Sequence[str] | None
+def score_documents(
+    candidate: Candidate,
+    name: str,
+    questions: Sequence[Question],
+    *,
+    labels: Sequence[str] | None = None,
+    journal: Path | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: OnProgress = silent,
+) -> tuple[list[dict[str, Any]], int]:
+    """Return what was found of each document, and how many were asked now; see `evaluate_task`.
+
+    Of a document it is what the journal keeps: the log-likelihoods, and the value of each metric.
+    """
+    model, start = candidate.model, candidate.start
+    length = model.config.context_length
+    documents = tokenized(candidate.tokenizer, length, questions, labels, start)
+    settings = _journal_settings(candidate, name, questions, batch_tokens) if journal else {}
+    kept = Journal(journal, settings)
+    total = sum(len(row) for rows in documents for row in rows)
+    done = asked = 0
+    for batch in batches(documents, batch_tokens):
+        if not all(i in kept.finished for i in batch):
+            kept.add(_scored(model, questions, documents, batch))
+            asked += len(batch)
+        done += sum(len(row) for i in batch for row in documents[i])
+        progress(done, total)
+    return [kept.finished[i] for i in range(len(questions))], asked
+
+
+def tokenized(
+    tokenizer: Tokenizer,
+    context_length: int,
+    questions: Sequence[Question],
+    labels: Sequence[str] | None = None,
+    start: Sequence[int] = (),
 ) -> list[list[Row]]:
-    """Return each question's rows of tokens."""
+    """Return each question's rows of tokens; a `DataError` names one that does not fit a model."""
     if not questions:
         raise DataError("no questions; give one document or more")
     labels = labels or [f"document {i + 1}" for i in range(len(questions))]
@@ -97,10 +122,10 @@ def _tokenized(
     for label, question in zip(labels, questions, strict=True):
         try:
             requests = [
-                encode_pair(candidate.tokenizer, context, continuation, candidate.start)
+                encode_pair(tokenizer, context, continuation, start)
                 for context, continuation in question.pairs
             ]
-            documents.append(rows_of(requests, candidate.model.config.context_length))
+            documents.append(rows_of(requests, context_length))
         except DataError as error:
             raise DataError(f"{label}: {error}") from error
     return documents

@@ -44,6 +44,8 @@ def read_questions(
 
 def task_files(name: str, data: Path) -> list[Path]:
     """Return the files of a task, sorted; see `read_questions` for where they may be."""
+    if not data.exists():
+        raise UsageError(f"{data}: no such file or folder; check the path")
     if data.is_file():
         return [data]
     for ending in ENDINGS:

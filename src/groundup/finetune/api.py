@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.base.errors import DataError, shown
-from groundup.config import TrainConfig, as_table, build
-from groundup.config.recipe import check_one_length
+from groundup.config import TrainConfig, build
+from groundup.config.recipe import check_one_length, says_length
 from groundup.data.duplicates import without_repeated
 from groundup.data.examples import Example
 from groundup.data.labels import in_order
@@ -15,6 +15,7 @@ from groundup.data.reading_log import ReadingLog
 from groundup.data.stratified import spelling_notices, split_by_text
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
+from groundup.finetune.in_memory import SPLIT_SEED, InMemoryJob, drive_in_memory
 from groundup.finetune.settings import (
     DEFAULT_EPOCHS,
     ClassifierSettings,
@@ -23,16 +24,10 @@ from groundup.finetune.settings import (
 )
 from groundup.finetune.text_classifier import TextClassifier, check_texts
 from groundup.model import GPT
-from groundup.processes.alone import ALONE
 from groundup.runs.pair import check_pair
 from groundup.tokenizer import Tokenizer
-from groundup.train.api import InMemory, check_learns, check_listeners
-from groundup.train.driver import drive
+from groundup.train.api import check_learns, check_listeners
 from groundup.train.listener import Listener
-from groundup.train.recorder import Keeper
-from groundup.train.resume import IN_PYTHON, Identity
-
-SPLIT_SEED = 1
 
 
 def classify(
@@ -67,28 +62,16 @@ def classify(
     own = {"layers": layers, "pooling": pooling, "balance": balance, "max_length": max_length}
     asked = build(ClassifierSettings, {k: v for k, v in own.items() if v is not None})
     check_one_length(settings)
-    if not {"steps", "minutes", "epochs"} & settings.keys():
+    if not says_length(settings):
         settings["epochs"] = DEFAULT_EPOCHS[asked.layers]
-    keeper = Keeper()
-    screen = InMemory(keeper.folder, show)
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
     check_layers(asked, train)
     job = InPython(model, tokenizer, examples, asked, train)
-    job.screen = screen
     # What stays as it is here may learn elsewhere; adapters are to be merged before that.
     learnt = {} if train.adapts else {p: p.requires_grad for p in model.parameters()}
     try:
-        for line in job.notices:
-            screen.notice(line)
-        drive(
-            job,
-            keeper,
-            screen,
-            ranks=ALONE,
-            listeners=[*([screen.console] if show else []), *listeners],
-        )
+        metrics = drive_in_memory(job, job.notices, listeners, show)
     finally:
-        screen.console.close()
         for parameter, learns in learnt.items():
             parameter.requires_grad_(learns)
     return TextClassifier(
@@ -96,7 +79,7 @@ def classify(
         tokenizer=tokenizer,
         labels=job.labels,
         max_length=job.max_length,
-        metrics=tuple(screen.records),
+        metrics=metrics,
     )
 
 
@@ -117,7 +100,7 @@ def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[Example]:
     return [Example(str(t), str(label), None, f"text {n}") for n, (t, label) in enumerate(pairs, 1)]
 
 
-class InPython(ClassifyJob):
+class InPython(InMemoryJob[Classifier], ClassifyJob):
     """A training of a model in memory, on texts in memory."""
 
     def __init__(
@@ -151,17 +134,3 @@ class InPython(ClassifyJob):
         """Return the given model with a new head."""
         self.made = super().model(seed)
         return self.made
-
-    def identity(self) -> Identity:
-        """Return the call."""
-        request = {
-            "command": IN_PYTHON,
-            "model": as_table(self.config),
-            "train": as_table(self.settings),
-            "job": as_table(self.asked),
-        }
-        return Identity(request=request)
-
-    def data_table(self) -> dict[str, Any]:
-        """Return what run.toml would say."""
-        return {"tokenizer_fingerprint": self.tokenizer.fingerprint}

@@ -25,11 +25,11 @@ from groundup.finetune.labelled_rows import (
     Floats,
     LabelledRows,
     LabelledVectors,
-    Order,
     Rows,
     class_weights,
     labelled_rows,
 )
+from groundup.finetune.order import Order
 from groundup.finetune.settings import AUTO, ClassifierSettings
 from groundup.finetune.text_classifier import scores_of, softmax
 from groundup.finetune.vectors import better_pooling, vectors_of
@@ -235,10 +235,11 @@ class ClassifyJob(Job[Classifier]):
 
     def source(self, settings: TrainConfig) -> Source:
         """Return the texts to learn from; where only a head learns, their vectors."""
-        rows, how = self.train_rows, (self.weights, settings.batch_size, settings.seed)
+        rows = self.train_rows
+        how = self.weights, settings.batch_size, settings.seed, settings.accumulation
         if self.asked.layers == "head":
             return LabelledVectors(rows, self._vectors("train")[self.pooling], *how)
-        return LabelledRows(rows, *how, settings.accumulation)
+        return LabelledRows(rows, *how)
 
     def step(self, model: Classifier, choices: Choices) -> ClassifyStep:
         """Return the model with the loss of its decisions."""

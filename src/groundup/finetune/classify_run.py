@@ -2,73 +2,35 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from groundup.base.words import counted
-from groundup.config import GPTConfig
 from groundup.data.examples import Example
 from groundup.data.labelled_folder import LabelledData
-from groundup.data.record_sets import RECORD_SETS
-from groundup.device.allocator import give_back
+from groundup.data.record_sets import RECORD_SETS, LabelledSet
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.classify_job import ClassifyJob
+from groundup.finetune.classify_request import ClassifyRequest
+from groundup.finetune.from_base import FromBase
 from groundup.finetune.judge import judge
-from groundup.finetune.labelled_rows import Order
-from groundup.finetune.request import ClassifyRequest
+from groundup.finetune.order import Order
 from groundup.finetune.settings import learns_all
-from groundup.model import GPT
 from groundup.runs import RunFolder
-from groundup.runs.generation import with_end_of_text
-from groundup.runs.manifest import BaseTable
-from groundup.tokenizer import Tokenizer, load_tokenizer
 from groundup.train.listener import Screen
 from groundup.train.resume import Identity
-from groundup.train.start import Start, new_model
+from groundup.train.start import new_model
 
 
-class ClassifyRun(ClassifyJob):
+class ClassifyRun(FromBase[Classifier], ClassifyJob):  # type: ignore[override]
     """A training by request: of the model of another run, on records on disk."""
 
+    request: ClassifyRequest
+
     def __init__(self, request: ClassifyRequest) -> None:
-        self.request = request
-        self.asked, self.settings = request.classifier, request.train
-        self.extend, self.own_process = request.extend, request.own_process
-
-    @cached_property
-    def start(self) -> Start:
-        """What it starts from, asked for when all processes have met: none waits in vain."""
-        return self.request.start()
-
-    @cached_property
-    def config(self) -> GPTConfig:  # type: ignore[override]
-        """The model that it is made from."""
-        return self.start.config
-
-    @cached_property
-    def base(self) -> BaseTable | None:  # type: ignore[override]
-        """The checkpoint with what does not learn."""
-        return self.start.base
-
-    @cached_property
-    def gpt(self) -> GPT:
-        """The model that it is made from, as it was."""
-        return self.start.model(self.config, 0)
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:  # type: ignore[override]
-        """That of the model, with the end of text that it was given."""
-        tokenizer = load_tokenizer(self.start.tokenizer)
-        end = self.start.generation.get("end_of_text")
-        return tokenizer if end is None else tokenizer.ending(end)
-
-    @property
-    def start_token(self) -> int | None:  # type: ignore[override]
-        """The token that begins every text, where the model knows one."""
-        return self.start.generation.get("start_token")
+        super().__init__(request)
+        self.asked = request.classifier
 
     @cached_property
     def data(self) -> LabelledData:
@@ -110,25 +72,18 @@ class ClassifyRun(ClassifyJob):
             manifest = folder.read()
             learnt.update(manifest.data.sources or ())
             base = str(manifest.origin.run) if manifest.origin else base  # what it came from
-        named = (RECORD_SETS[name] for name in self.request.records if name in RECORD_SETS)
-        return [one.corpus.name for one in named if one.corpus.name in learnt]
+        named = (RECORD_SETS.get(name) for name in self.request.records)
+        texts = (one.corpus.name for one in named if isinstance(one, LabelledSet))
+        return [text for text in texts if text in learnt]
 
     def identity(self) -> Identity:
         """Return the request, with what its records and its base turned out to be."""
         read = {"data": {"fingerprint": self.data.fingerprint}, **self.start.identity}
         return self.request.identity(self.config, read)
 
-    def data_table(self) -> dict[str, Any]:
-        """Return where the records are from, and how they were divided."""
-        manifest, tokenizer = self.data.manifest, self.tokenizer
+    def sizes(self) -> dict[str, int]:
+        """Return how many tokens and texts train and validate."""
         return {
-            "sources": list(self.request.records),
-            "fingerprint": self.data.fingerprint,
-            "folder": str(self.data.folder),
-            "tokenizer": tokenizer.kind,
-            "tokenizer_fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
-            "split_rule": manifest["split_rule"],
             "train_tokens": self.n_tokens,
             "train_documents": len(self.train_rows.ids),
             "val_tokens": int(self.val_rows.lengths.sum()),
@@ -141,20 +96,11 @@ class ClassifyRun(ClassifyJob):
             return self.model(0)
         return Classifier(new_model(self.config, 0), len(self.labels), self.pooling)
 
-    def write(self, folder: RunFolder) -> None:
-        """Write the tokenizer, and how to talk with the base where it says so."""
-        self.tokenizer.save(folder.tokenizer)
-        generation = with_end_of_text(self.start.generation, self.tokenizer.given_end)
-        folder.write_chat_settings(self.start.chat_template, generation)
-
     def finish(self, folder: RunFolder, screen: Screen) -> None:
         """Decide about the test texts by the best checkpoint, and write what came of it."""
         cut = self.train_rows.n_cut + self.val_rows.n_cut
         padding = self._padding(folder)
-        # What is judged is the best checkpoint: what has learnt makes room for it.
-        self.__dict__.pop("gpt", None)
-        gc.collect()
-        give_back()
+        self.forget()  # what is judged is the best checkpoint
         judge(folder, self.data, cut, padding, screen)
 
     def is_judged(self, folder: RunFolder) -> bool:

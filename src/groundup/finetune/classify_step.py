@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.finetune.classifier import Classifier
-from groundup.optim.balance import ExpertBalance
+from groundup.optim.balance import ExpertBalance, real_tokens
 from groundup.optim.step import Step
 
 
@@ -59,13 +59,6 @@ class HeadStep(ClassifyStep):
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_texts)."""
         return summed_loss(self.worker.scores(vectors), labels, weights)
-
-
-def real_tokens(
-    tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], *others: Tensor, **named: Tensor
-) -> Bool[Tensor, "B T"]:
-    """Return which tokens of a batch belong to its texts, and are no padding."""
-    return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
 def summed_loss(

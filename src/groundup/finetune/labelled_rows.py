@@ -1,10 +1,9 @@
-"""Labelled texts as rows of tokens, in batches of about the same length."""
+"""Labelled texts as rows of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,11 @@ import numpy.typing as npt
 
 from groundup.base.errors import DataError, TokenizerError, UsageError
 from groundup.data.batch import Batch
-from groundup.data.batches import GOLDEN, mix, permute
 from groundup.data.examples import Example
+from groundup.finetune.order import Ids, Order
 from groundup.tokenizer import Tokenizer
 
-Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-
-SORTED_BATCHES = 64
-"""Batches whose rows are sorted by length together: enough for little padding, few enough to leave
-the order random."""
 
 
 @dataclass(frozen=True)
@@ -114,66 +108,6 @@ def class_weights(labels: Ids, n_labels: int, balance: str) -> Floats:
     return (len(labels) / (n_labels * np.maximum(1, counts))).astype(np.float32)
 
 
-class Order:
-    """The order of the rows, another in each pass, those of about the same length side by side.
-
-    A pass is a permutation, of which `SORTED_BATCHES` batches at a time are sorted by length; then
-    these batches are shuffled. The first pass begins with those that take most memory, so that what
-    does not fit fails at once: `_longest_soon`.
-    """
-
-    def __init__(self, lengths: Ids, batch_size: int, seed: int, accumulation: int = 1) -> None:
-        self.lengths, self.batch_size, self.accumulation = lengths, batch_size, accumulation
-        self._seed = int(mix(np.array([seed % 2**64], dtype=np.uint64))[0])
-        self.of_pass = lru_cache(maxsize=2)(self._of_pass)
-
-    def rows(self, first: int, n: int) -> Ids:
-        """Return the rows with the numbers `first` to `first + n - 1`, pass after pass."""
-        n_rows = len(self.lengths)
-        places = np.arange(first, first + n)
-        return np.array([self.of_pass(p // n_rows)[p % n_rows] for p in places.tolist()], np.int64)
-
-    def padding_share(self, n_rows: int) -> float:
-        """Return which part of the places that the first so many rows take is padding."""
-        lengths = self.lengths[self.rows(0, n_rows)]
-        parts = np.split(lengths, range(self.batch_size, len(lengths), self.batch_size))
-        computed = sum(int(part.max()) * len(part) for part in parts)
-        return 1 - int(lengths.sum()) / max(1, computed)
-
-    def _of_pass(self, number: int) -> Ids:
-        n = len(self.lengths)
-        key = np.array([number], np.uint64) + np.uint64(GOLDEN)
-        keys = mix(mix(key) ^ self._seed)
-        rows = permute(np.arange(n, dtype=np.uint64), n, np.repeat(keys, n)).astype(np.int64)
-        # The first rows fill the batch that the pass before has begun, so that the others are
-        # batches of this pass, and not the end of one with the beginning of the next.
-        fill, rows = np.split(rows, [-number * n % self.batch_size])
-        several = self.batch_size * SORTED_BATCHES
-        for begin in range(0, len(rows), several):
-            part = rows[begin : begin + several]
-            # Falling: what is left over for a batch that is not full are short texts.
-            rows[begin : begin + several] = part[np.argsort(-self.lengths[part], kind="stable")]
-        whole = len(rows) - len(rows) % self.batch_size  # a batch not full stays the last one
-        batches = rows[:whole].reshape(-1, self.batch_size)
-        if len(batches) > 1:
-            ranks = np.arange(len(batches), dtype=np.uint64)
-            shuffled = permute(ranks, len(batches), np.repeat(mix(keys + np.uint64(1)), len(ranks)))
-            batches = batches[shuffled.astype(np.int64)]
-            batches = batches if number else self._longest_soon(batches)
-        return np.concatenate([fill, batches.ravel(), rows[whole:]])
-
-    def _longest_soon(self, batches: Ids) -> Ids:
-        """Return the batches with that of the longest text first, and the next at step 2's end.
-
-        By then all is held that a step finds: the optimizer's averages, which the first step made,
-        and the gradients of the passes before the last.
-        """
-        longest = np.argsort(-self.lengths[batches].max(axis=1), kind="stable")[:2]
-        rest = np.delete(batches, longest, axis=0)
-        places = [0, min(2 * self.accumulation - 2, len(rest))]
-        return np.insert(rest, places, batches[longest], axis=0)
-
-
 class LabelledRows:
     """Labelled texts to learn from: a batch is what `ClassifyStep` takes."""
 
@@ -211,9 +145,15 @@ class LabelledVectors(LabelledRows):
     """The same by one vector of each text: a batch is what `HeadStep` takes."""
 
     def __init__(
-        self, rows: Rows, vectors: Floats, weights: Floats, batch_size: int, seed: int
+        self,
+        rows: Rows,
+        vectors: Floats,
+        weights: Floats,
+        batch_size: int,
+        seed: int,
+        accumulation: int = 1,
     ) -> None:
-        super().__init__(rows, weights, batch_size, seed)
+        super().__init__(rows, weights, batch_size, seed, accumulation)
         self.vectors = vectors
 
     def rows(self, first: int, n: int) -> Batch:

@@ -1,4 +1,4 @@
-"""From a run folder back to a classifier that can be used."""
+"""From a run folder back to a classifier, or an assistant, that can be used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from groundup.base.errors import RunError
+from groundup.base.errors import RunError, UsageError
+from groundup.finetune.assistant import Assistant
 from groundup.finetune.classifier import Classifier
 from groundup.finetune.text_classifier import TextClassifier
 from groundup.runs import RunFolder
@@ -37,6 +38,29 @@ def load_classifier(
         labels=labels,
         max_length=table.max_length,
         start=loaded.generation.get("start_token"),
+        step=loaded.step,
+        notices=tuple(loaded.notices),
+    )
+
+
+def load_assistant(
+    path: str | Path, checkpoint: str | int = "best", device: str = "cpu"
+) -> Assistant:
+    """Return the assistant of a run folder, trained here or imported, as `load` does a model.
+
+    Raises `UsageError` for a run without a chat template, and what `groundup.load` raises.
+    """
+    loaded = load(path, checkpoint, device)
+    if loaded.chat_template is None:
+        raise UsageError(
+            f"{path} has no chat template: it continues texts, as generate() does; "
+            f"'groundup finetune instruct {path}' makes an assistant of it"
+        )
+    return Assistant(
+        model=loaded.model,
+        tokenizer=loaded.tokenizer,
+        chat_template=loaded.chat_template,
+        generation=loaded.generation,
         step=loaded.step,
         notices=tuple(loaded.notices),
     )

@@ -1,70 +1,79 @@
-"""What `groundup finetune classify` is asked for; what of it is refused before torch is loaded."""
+"""What every fine-tuning is asked for: a run to begin with, records, and settings of its own."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, as_table
-from groundup.data.labelled import prepare_labelled
-from groundup.data.labelled_folder import LabelledData, open_labelled
+from groundup.config.fields import Settings
 from groundup.data.record_sources import check_record_sources
-from groundup.finetune.settings import ClassifierSettings, learns_all
 from groundup.runs import RunFolder
-from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier, origin_of
 from groundup.train.resume import Identity, as_made, trained_run
 from groundup.train.run_request import RunRequest
 from groundup.train.start import Start, changed_base, start_from
 
 COUNTED = ("model", "train", "job", "data.fingerprint", "from.weights")
 CAUSES = {"data": ("text",), "from": ("from.run",)}
-UNKNOWN = ("data.fingerprint", "from.weights", "from.name", "from.licence", "model.context_length")
+UNKNOWN = (
+    "data.fingerprint", "data.fingerprint_of_mix", "data.fingerprint_of_template", "from.weights",
+    "from.name", "from.licence", "model.context_length", "model.vocab_size", "model.drop_rate",
+    "model.attention_drop_rate",
+)  # fmt: skip
+"""Of a request, before its records and its base are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyRequest(RunRequest):
-    """What the user asked for of a classifier; `prepared` are its examples."""
+class FinetuneRequest(RunRequest):
+    """What the user asked for of a fine-tuning; `prepared` are its records as they were kept."""
 
+    kind: ClassVar[str]
+    """What run.toml calls the training."""
+    verb: ClassVar[str]
+    """What makes it: `groundup finetune` and this."""
     base: Path
     records: tuple[str, ...]
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How the records are read: the arguments of `prepare_labelled`."""
-    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    """How the records are read: the arguments of what prepares them."""
+
+    @property
+    @abstractmethod
+    def own(self) -> Settings:
+        """The settings of this kind of training."""
+
+    @property
+    @abstractmethod
+    def needs_base(self) -> bool:
+        """Whether a part of the model stays as it is, and is left to the checkpoint it is in."""
 
     def made_name(self) -> str:
         """Return a name made of the records and the base."""
         stem = Path(self.records[0]).name.partition(".")[0] or "records"
         return f"{stem}-{self.base.resolve().name}"
 
-    @property
-    def _needs_base(self) -> bool:
-        return not learns_all(self.classifier, self.train)
-
     def start(self) -> Start:
         """Return what the run starts from."""
-        return start_from(self.base, {}, self.folder, adapts=self._needs_base)
-
-    def data(self) -> LabelledData:
-        """Return the examples: read from the records, or as they were kept."""
-        if self.prepared is not None:
-            return open_labelled(self.prepared)
-        return prepare_labelled(self.records, self.data_folder, **self.reading)
+        return start_from(self.base, {}, self.folder, adapts=self.needs_base)
 
     def check(self) -> None:
         """Refuse what can be known to be wrong without torch, which takes seconds to load."""
-        check_base(self.base)
-        config = changed_base(self.base, {}, self.folder, adapts=self._needs_base)
+        self.check_base()
+        config = changed_base(self.base, {}, self.folder, adapts=self.needs_base)
         self._check_length(config)
         if self.prepared is None:
             tests = self.reading.get("test_sources") or ()
-            check_record_sources([*self.records, *tests])
+            check_record_sources([*self.records, *tests], job=self.verb)
         self.check_folder(self.identity(config), UNKNOWN)
 
+    def check_base(self) -> None:
+        """Refuse a base that nothing of this kind can be made from; a GPT always can."""
+
     def _check_length(self, config: GPTConfig) -> None:
-        length = self.classifier.max_length
+        length = getattr(self.own, "max_length", None)
         if length is not None and length > config.context_length:
             raise UsageError(
                 f"max_length = {length}: {self.base} sees at most {config.context_length} tokens "
@@ -78,29 +87,21 @@ class ClassifyRequest(RunRequest):
             "command": self.command,
             "model": as_table(config),
             "train": as_table(self.train),
-            "job": as_table(self.classifier),
+            "job": as_table(self.own),
             "text": {key: value for key, value in text.items() if value is not None},
             **(read or {}),
         }
-        return Identity(request=table, kind=CLASSIFIER, counted=COUNTED, causes=CAUSES)
+        return Identity(request=table, kind=self.kind, counted=COUNTED, causes=CAUSES)
 
 
-def check_base(base: Path) -> None:
-    """Refuse a classifier as what another is made from."""
-    folder = RunFolder(base)
-    if folder.exists() and (manifest := folder.read()).kind == CLASSIFIER:
-        goes_on = f", 'groundup resume {base}' goes on with it" if manifest.request else ""
-        makes = f"{asks_it(folder)}{goes_on}, and {origin_of(manifest)} makes another"
-        raise is_classifier(folder, manifest, makes)
+def recorded(folder: RunFolder, kind: str) -> dict[str, Any]:
+    """Return the arguments of the request that the run in `folder` began with.
 
-
-def recorded_classify(folder: RunFolder, **others: Any) -> ClassifyRequest:
-    """Return the request that the run in `folder` began with, with some fields changed."""
+    But for its own settings, which are in the table `own`. Raises `UsageError` for another kind of
+    run, and for one whose records were in memory.
+    """
     path = folder.path if folder.path.name else folder.path.resolve()
-    if (manifest := folder.read()).request is None:
-        none = "it holds no training to go on with: "
-        raise is_classifier(folder, manifest, none + asks_it(folder))
-    manifest, asked = trained_run(folder, CLASSIFIER)
+    manifest, asked = trained_run(folder, kind)
     text = dict(asked.text or {})
     kept = Path(manifest.data.folder or "")
     sources = tuple(text.pop("sources", manifest.data.sources or ()))
@@ -109,16 +110,15 @@ def recorded_classify(folder: RunFolder, **others: Any) -> ClassifyRequest:
             f"{folder.path} was trained in Python, and its texts are not kept; repeat its "
             f"call{as_made(asked, ': ')}"
         )
-    return ClassifyRequest(
-        base=Path(asked.from_.run),
-        records=sources,
-        reading=text,
-        classifier=ClassifierSettings(**(asked.job or {})),
-        train=folder.train_config(asked),
-        run=path.name,
-        command=str(asked.command or ""),
-        runs_folder=path.parent,
-        data_folder=kept.parent,
-        prepared=kept if (kept / "manifest.json").is_file() else None,
-        **others,
-    )
+    return {
+        "base": Path(asked.from_.run),
+        "records": sources,
+        "reading": text,
+        "own": asked.job or {},
+        "train": folder.train_config(asked),
+        "run": path.name,
+        "command": str(asked.command or ""),
+        "runs_folder": path.parent,
+        "data_folder": kept.parent,
+        "prepared": kept if (kept / "manifest.json").is_file() else None,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from groundup.base.errors import RunError, UsageError
+from groundup.evaluate.loss import OnProgress, silent
 from groundup.finetune.classifier import Classifier
-from groundup.finetune.labelled_rows import Ids, padded, tokenized
+from groundup.finetune.labelled_rows import padded, tokenized
+from groundup.finetune.order import Ids
 from groundup.model import evaluation_mode
 from groundup.tokenizer import Tokenizer
 
@@ -22,13 +24,6 @@ Floats = npt.NDArray[np.float32]
 
 TOKENS_AT_ONCE = 4096
 """Places of a batch, padding included."""
-
-OnProgress = Callable[[int, int], None]
-"""Called with the texts done and the texts in all."""
-
-
-def silent(done: int, total: int) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)

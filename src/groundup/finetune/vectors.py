@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from groundup.evaluate.classification import confusion, macro_f1
+from groundup.evaluate.loss import OnProgress, silent
 from groundup.finetune.classifier import POOLS
-from groundup.finetune.labelled_rows import Floats, Ids
-from groundup.finetune.text_classifier import OnProgress, in_batches, silent
+from groundup.finetune.labelled_rows import Floats
+from groundup.finetune.order import Ids
+from groundup.finetune.text_classifier import in_batches
 from groundup.model import GPT, evaluation_mode
 
 PENALTY = 1e-3

@@ -7,6 +7,7 @@ to the right of a row's last token, and the next token overwrites it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -104,6 +105,12 @@ class KVCache:
         }
         self.set_lengths([self.lengths[row] for row in rows])
 
+    def copy(self, source: int, rows: Sequence[int], n_tokens: int) -> None:
+        """Let `rows` hold the keys and values of the first `n_tokens` tokens of row `source`."""
+        index = torch.tensor(rows, device=self.device)
+        for buffer in itertools.chain(*self.buffers.values()):
+            buffer[index, :, :n_tokens] = buffer[source, :, :n_tokens]
+
     def _step(self, n_new: int) -> _Step:
         if n_new not in self._steps:
             longest = max(self.lengths)
@@ -127,8 +134,7 @@ class KVCache:
             own = seen[step.positions, None]  # (T, 1)
         else:
             own = step.positions[:, None, :, None]  # (B, 1, T, 1)
-        allowed = seen <= own
-        return Mask(allowed if window is None else allowed & (seen > own - window), False)
+        return Mask(seen_from(own, seen, window), False)
 
     def _even(self, n_new: int) -> _Step:
         """All rows have the same length: slices do."""
@@ -146,28 +152,41 @@ class KVCache:
 
 
 class PrefillCache:
-    """Fills some rows of a `KVCache` from position 0, many tokens at a time (prefill).
+    """Fills some rows of a `KVCache` from position `start`, many tokens at a time (prefill).
 
-    Rows of different lengths come padded on the right, where causality hides the padding.
+    What stands before `start` they hold already. Rows of different lengths come padded on the
+    right, where causality hides the padding.
     """
 
-    def __init__(self, cache: KVCache, rows: Sequence[int]) -> None:
+    def __init__(self, cache: KVCache, rows: Sequence[int], start: int = 0) -> None:
         self.cache = cache
         self.rows = torch.tensor(rows, device=cache.device)
+        self.start = start
 
     def positions(self, n_new: int) -> slice:
-        """Return positions 0 to `n_new`."""
-        return slice(0, n_new)
+        """Return the `n_new` positions from `start` on."""
+        return slice(self.start, self.start + n_new)
 
     def mask(self, window: int | None, n_new: int) -> Mask:
         """Let each token see itself and those before it, as far as the window reaches."""
-        return NO_CACHE.mask(window, n_new)
+        if not self.start:
+            return NO_CACHE.mask(window, n_new)
+        seen = torch.arange(self.start + n_new, device=self.cache.device)
+        own = seen[self.start :, None]  # (T, 1)
+        return Mask(seen_from(own, seen, window), False)
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the keys and values (B, K, T, H) in their rows and return them as they are."""
-        write = partial(_in_columns, self.rows, slice(0, key.shape[2]))
-        self.cache.store(layer, write, key, value, 0)
-        return key, value
+        """Store the keys and values (B, K, T, H) in their rows and return all of these rows."""
+        new = self.positions(key.shape[2])
+        write = partial(_in_columns, self.rows, new)
+        keys, values = self.cache.store(layer, write, key, value, new.stop)
+        return (keys[self.rows], values[self.rows]) if self.start else (key, value)
 
     def advance(self, n_new: int) -> None:
         """Leave the lengths to the caller, who knows where the padding begins."""
+
+
+def seen_from(own: Tensor, seen: Tensor, window: int | None) -> Tensor:
+    """Return whether the token at position `own` sees the one at `seen`."""
+    allowed = seen <= own
+    return allowed if window is None else allowed & (seen > own - window)

@@ -8,12 +8,18 @@ from typing import Any
 
 from groundup.base.errors import ConfigError, UsageError, nearest, shown
 from groundup.config.fields import build, field_types, parse_value
+from groundup.data.dialogue import Message
 from groundup.generate.generate import start_ids, stream_from
-from groundup.generate.run_settings import NUMBERS, chat_settings, run_settings, run_template
+from groundup.generate.run_settings import (
+    NUMBERS,
+    Writer,
+    chat_settings,
+    run_settings,
+    run_template,
+)
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.template import ChatTemplate, Message
+from groundup.generate.template import ChatTemplate
 from groundup.model import GPT
-from groundup.runs.load import LoadedRun
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 
@@ -24,7 +30,7 @@ CHANGEABLE = (*NUMBERS, "max_tokens", "seed")
 NOTHING_YET = "nothing was said yet that could be answered again"
 
 
-def open_chat(run: LoadedRun, *, system: str = "", **settings: Any) -> Chat | Conversation:
+def open_chat(run: Writer, *, system: str = "", **settings: Any) -> Chat | Conversation:
     """Begin to talk with a run's model, in the turns of its chat template where it has one.
 
     `settings` are `generate`'s; where they say nothing (or None), the run's own count, and where

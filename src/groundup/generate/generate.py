@@ -115,18 +115,22 @@ def generate_tokens(
     vocab_size: int | None = None,
     use_cache: bool = True,
     lookup: bool = True,
+    random: Sequence[torch.Generator] | None = None,
+    tuned: bool = True,
 ) -> Iterator[list[int | None]]:
     """Yield each step's new token of every row, and None for rows that have ended.
 
     After a step, `ended(row)` says whether that row is complete; stop strings and end of text are
     its business. Tokens from `vocab_size` on (a vocabulary padded to a round size) are not chosen.
-    One row is written with `lookup` where the model allows it (see `can_look_up`).
+    One row is written with `lookup` where the model allows it (see `can_look_up`). `random` are the
+    generators that rows draw from, where not those of the seed. What is `tuned` chooses its threads
+    by the time that they take, so that rounding, and what it decides, may differ from time to time.
     """
     if not all(map(len, prompts)):
         raise UsageError("a prompt has no tokens; give at least one to go on from")
     rows = [list(prompt) for prompt in prompts]
-    random = generators(sampling.seed, len(rows))
-    if lookup and use_cache and len(rows) == 1 and can_look_up(model):
+    random = random or generators(sampling.seed, len(rows))
+    if lookup and tuned and use_cache and len(rows) == 1 and can_look_up(model):
         with evaluation_mode(model):
             for token in look_up(model, rows[0], sampling, random[0], vocab_size):
                 yield [token]
@@ -134,7 +138,7 @@ def generate_tokens(
                     return
         return
     reader = _reader(model, rows, sampling.max_tokens, use_cache)
-    active, tuner = list(range(len(rows))), ThreadTuner(model.device.type == "cpu")
+    active, tuner = list(range(len(rows))), ThreadTuner(tuned and model.device.type == "cpu")
     with evaluation_mode(model):
         for _ in range(sampling.max_tokens if rows else 0):
             with tuner.token():

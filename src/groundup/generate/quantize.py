@@ -15,6 +15,7 @@ from groundup.config import GPTConfig, parameter_shapes
 from groundup.quantized import Codes, quantizable, quantize, to_tensors
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
+from groundup.runs.assistant import job_of_whole
 from groundup.runs.checkpoint import (
     MODEL,
     STATE,
@@ -125,6 +126,7 @@ def _settings(
     return Manifest(
         model=manifest.model,
         data=manifest.data,
+        job=job_of_whole(manifest),
         source=manifest.source,
         versions=manifest.versions,
         quantization=QuantizationTable(

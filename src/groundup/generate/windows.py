@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -25,7 +25,18 @@ from groundup.model import GPT, NO_CACHE, Cache
 TOKENS_AT_ONCE = 8192
 """Most tokens in one forward pass: it bounds the memory that many long prompts take."""
 
+WORTH_SHARING = 64
+"""Tokens at least that are spared where what several rows begin with is read once for all."""
+
 Rows = Sequence[Sequence[int]]
+
+
+def n_common(rows: Sequence[list[int]]) -> int:
+    """Return how many tokens all rows begin with."""
+    # What the first and the last in order have in common, those between have, too.
+    low, high = min(rows), max(rows)
+    pairs = enumerate(zip(low, high, strict=False))
+    return next((n for n, (one, other) in pairs if one != other), min(len(low), len(high)))
 
 
 def window_start(n_tokens: int, context_length: int) -> int:
@@ -99,12 +110,31 @@ class CachedReader:
         starts = [window_start(len(row), context) for row in rows]
         lengths = [len(row) - 1 - start for row, start in zip(rows, starts, strict=True)]
         stale = [i for i, length in enumerate(lengths) if 0 < length != self.cache.lengths[i]]
+        windows = {i: list(rows[i][starts[i] : -1]) for i in stale}
+        n_shared = self._read_shared(windows)
+        unread = [i for i in stale if lengths[i] > n_shared]
         at_once = max(1, TOKENS_AT_ONCE // max(1, *lengths))
-        for first in range(0, len(stale), at_once):
-            group = stale[first : first + at_once]
-            windows = [rows[i][starts[i] : -1] for i in group]
-            hidden_states(self.model, windows, PrefillCache(self.cache, group))
+        for first in range(0, len(unread), at_once):
+            group = unread[first : first + at_once]
+            rest = [windows[i][n_shared:] for i in group]
+            hidden_states(self.model, rest, PrefillCache(self.cache, group, n_shared))
         self.cache.set_lengths(lengths)
+
+    def _read_shared(self, windows: Mapping[int, list[int]]) -> int:
+        """Read what all windows begin with once, for all of them; return how many tokens that is.
+
+        None, where too few would be saved for another pass over the weights.
+        """
+        if len(windows) < 2:
+            return 0
+        n_shared = n_common(list(windows.values()))
+        if n_shared * (len(windows) - 1) < WORTH_SHARING:
+            return 0
+        first, *others = windows
+        shared = windows[first][:n_shared]
+        hidden_states(self.model, [shared], PrefillCache(self.cache, [first]))
+        self.cache.copy(first, others, n_shared)
+        return n_shared
 
 
 def hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"]:

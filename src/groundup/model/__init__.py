@@ -1,7 +1,7 @@
 """The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
-soft_cap, init; `parts` says how to add to them, `checks` what is accepted, `empty` and `mode` serve
-those who use it. It knows nothing of caching, training, loading or sampling: those attach from
-outside.
+soft_cap, init; `parts` says how to add to them, `checks` what is accepted, `empty`, `mode` and
+`vocabulary` serve those who use it. It knows nothing of caching, training, loading or sampling:
+those attach from outside.
 """
 
 from groundup.model.attention import (
@@ -37,6 +37,7 @@ from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm,
 from groundup.model.parts import Parts
 from groundup.model.positions import POSITIONS, LearnedPositions, RotaryPositions
 from groundup.model.soft_cap import soft_cap
+from groundup.model.vocabulary import grown
 
 __all__ = [
     "ATTENTIONS",
@@ -72,6 +73,7 @@ __all__ = [
     "evaluation_mode",
     "filled_gpt",
     "fused_attention",
+    "grown",
     "plain_attention",
     "shapes_of",
     "shapes_with",

@@ -7,10 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.model import MixtureOfExperts
+
+
+def real_tokens(
+    *, tokens: Int[Tensor, "*B T"], lengths: Int[Tensor, "*B"], **others: Tensor
+) -> Bool[Tensor, "*B T"]:
+    """Return which tokens of a batch are no padding, as `ExpertBalance.attach` asks for."""
+    return torch.arange(tokens.shape[-1], device=tokens.device) < lengths[..., None]
 
 
 class ExpertBalance:
@@ -36,7 +43,8 @@ class ExpertBalance:
     ) -> None:
         """Add `weight` times the loss, for each target, to the sum that `step` returns.
 
-        `real` takes a batch as `step` does, and returns which of its tokens (B, T) are no padding.
+        `real` takes a batch by its names, as `step` then does, and returns which of its tokens are
+        no padding (B, T).
         The model outlives the step: its routers are left as they were when there is no more step.
         """
         if not self.n_active:

@@ -109,6 +109,83 @@ class _FusedLoss(torch.autograd.Function):
         return grad_hidden, grad_weight, None, None, None, None
 
 
+def token_losses(
+    hidden: Float[Tensor, "M D"],
+    weight: Float[Tensor, "V D"],
+    targets: Int[Tensor, " M"],
+    softcap: float = 0.0,
+    chunk_values: int = 0,
+) -> Float[Tensor, " M"]:
+    """Return the cross entropy (nats) of each target, holding at most `chunk_values` logits.
+
+    As the gradients depend on what becomes of each loss, the logits are computed once more for
+    them. Every target counts. In fp32, or in fp64 where `hidden` is.
+    """
+    losses: Tensor = _TokenLosses.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES
+    )
+    return losses
+
+
+class _TokenLosses(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, softcap: float, chunk_values: int
+    ) -> Tensor:
+        ctx.save_for_backward(hidden, weight, targets)
+        ctx.softcap, ctx.chunk_values, ctx.number = softcap, chunk_values, _matmul_dtype(hidden)
+        losses = torch.empty(len(hidden), dtype=_wide(hidden.dtype), device=hidden.device)
+        matrix = _padded(weight.to(ctx.number))
+        for chunk, scores, _ in _scores(hidden, matrix, len(weight), softcap, chunk_values):
+            of_target = scores.gather(1, targets[chunk, None])[:, 0]
+            losses[chunk] = scores.logsumexp(dim=-1) - of_target
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, targets = ctx.saved_tensors
+        wants_hidden, wants_weight, *_ = ctx.needs_input_grad
+        matrix = _padded(weight.to(ctx.number))
+        grad_hidden = torch.zeros_like(hidden) if wants_hidden else None
+        grad_weight: Tensor | None = None
+        how = ctx.softcap, ctx.chunk_values
+        for chunk, scores, derivative in _scores(hidden, matrix, len(weight), *how):
+            gradient = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
+            minus = torch.full_like(gradient[:, :1], -1.0)
+            gradient.scatter_add_(1, targets[chunk, None], minus).mul_(scale[chunk, None])
+            gradient = gradient if derivative is None else gradient.mul_(derivative)
+            gradient = gradient.to(ctx.number)
+            with chosen_products():
+                if grad_hidden is not None:
+                    grad_hidden[chunk] = gradient @ matrix
+                if wants_weight:
+                    inputs = hidden[chunk].to(ctx.number)
+                    grad_weight = _add_product(grad_weight, gradient.T, inputs)
+        if wants_weight:
+            grad_weight = weight.new_zeros(weight.shape) if grad_weight is None else grad_weight
+            grad_weight = grad_weight[: len(weight)]
+        return grad_hidden, grad_weight, None, None, None
+
+
+def _scores(
+    hidden: Tensor, matrix: Tensor, vocab_size: int, softcap: float, chunk_values: int
+) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+    """Yield which rows, their capped logits, and the cap's derivative, None where there is none."""
+    for chunk in _chunks(len(hidden), chunk_values // len(matrix), hidden.device):
+        with chosen_products():
+            logits = hidden[chunk].to(matrix.dtype) @ matrix.T
+        scores, derivative = _capped(logits.to(_wide(logits.dtype)), softcap)
+        del logits  # where they were narrow, the scores are others
+        scores[:, vocab_size:] = -torch.inf
+        yield chunk, scores, derivative
+
+
+def _wide(number: torch.dtype) -> torch.dtype:
+    """Return the number format of losses: fp32 at least."""
+    return torch.promote_types(number, torch.float32)
+
+
 def _chunks(n_rows: int, most: int, device: torch.device) -> Iterator[slice]:
     """Yield equal chunks of at most `most` rows: a short one would be slow."""
     multiple = CUDA_MULTIPLE if device.type == "cuda" else 1

@@ -115,6 +115,10 @@ class TrainStep(Step[GPT]):
     target.
     """
 
+    real: Callable[..., Tensor] | None = None
+    """Takes a batch as `forward` does, and returns which of its tokens (B, T) are no padding; None
+    where all are."""
+
     def __init__(
         self,
         model: GPT,
@@ -128,14 +132,20 @@ class TrainStep(Step[GPT]):
             self.loss = partial(fused_loss, chunk_values=loss_chunk)
         self.tied = TiedGradient(self.worker)
         self.tied.attach(self)
-        ExpertBalance(self.worker).attach(self, balance_loss)
+        ExpertBalance(self.worker).attach(self, balance_loss, self.real)
 
     def forward(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return (loss_sum in nats, n_targets)."""
-        config, targets = self.worker.config, targets.flatten()
         hidden = self.worker.hidden_states(tokens).flatten(0, 1)  # (B * T, D)
+        return self.loss_of(hidden, targets.flatten())
+
+    def loss_of(
+        self, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"]
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Return the summed loss (nats) of what the model made of so many places, and a count."""
+        config = self.worker.config
         few = len(targets) * config.vocab_size <= FEW_LOGITS
         loss = plain_loss if few else self.loss
         loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)

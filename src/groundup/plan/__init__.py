@@ -13,6 +13,7 @@ from groundup.plan.flops import (
     training_flops_per_token,
 )
 from groundup.plan.memory import Memory, generation_memory, training_memory
+from groundup.plan.packed import Packed, packed_memory
 from groundup.plan.plan import Plan, check_fits, make_plan
 from groundup.plan.speed import expected_step_seconds
 from groundup.plan.tables import Table, plan_rows, plan_tables
@@ -22,6 +23,7 @@ __all__ = [
     "Calibration",
     "Count",
     "Memory",
+    "Packed",
     "Plan",
     "Table",
     "Texts",
@@ -39,6 +41,7 @@ __all__ = [
     "machine_fingerprint",
     "make_plan",
     "model_flops_utilisation",
+    "packed_memory",
     "plan_rows",
     "plan_tables",
     "training_flops_per_token",

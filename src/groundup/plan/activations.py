@@ -17,8 +17,10 @@ bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each
                           of the router's scores
 
 and the residual additions nothing. Windows that are shorter than T add a mask of m T^2 bytes a
-layer. In bf16 16-bit copies of all matrices are kept as well. Scores under a soft cap are written
-out, and so are all scores where dropout meets a CPU, as no fused kernel there has it: `_written`.
+layer; sequences packed into rows add one of m B T^2 to every layer, as each row has its own, and
+angles (B, T) in place of (T). In bf16 16-bit copies of all matrices are kept as well. Scores under
+a soft cap are written out, and so are all scores where dropout meets a CPU, as no fused kernel
+there has it: `_written`.
 With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
 the above is there of one layer at a time, in the backward pass: `recomputed`.
 
@@ -42,38 +44,53 @@ from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowe
 FP32 = 4
 
 
-def activations(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes that autograd keeps from the forward pass for the backward pass."""
+def activations(config: GPTConfig, train: TrainConfig, packed: bool = False) -> int:
+    """Return the bytes that autograd keeps from the forward pass for the backward pass.
+
+    Rows may be of several sequences, `packed` side by side.
+    """
     n_tokens = train.batch_size * config.context_length
-    kept = n_tokens * (_norm(config, train, config.emb_dim) + 8) + _ends(config, train)
+    kept = n_tokens * (_norm(config, train, config.emb_dim) + 8) + _ends(config, train, packed)
     if train.checkpoint_activations == "on":
-        return kept + config.n_layers * n_tokens * flowing_bytes(train) * config.emb_dim
-    return kept + _layers(config, train)
+        permissions = n_tokens * config.context_length * packed  # which all blocks are given
+        return kept + permissions + config.n_layers * n_tokens * _width(config, train)
+    return kept + _layers(config, train, packed)
 
 
-def recomputed(config: GPTConfig, train: TrainConfig) -> int:
+def recomputed(config: GPTConfig, train: TrainConfig, packed: bool = False) -> int:
     """Return the bytes that come back, a layer at a time, where activations are checkpointed."""
-    return -(-_layers(config, train) // config.n_layers) * (train.checkpoint_activations == "on")
+    if train.checkpoint_activations != "on":
+        return 0
+    return -(-_layers(config, train, packed) // config.n_layers)
 
 
-def _layers(config: GPTConfig, train: TrainConfig) -> int:
+def _width(config: GPTConfig, train: TrainConfig) -> int:
+    return flowing_bytes(train) * config.emb_dim
+
+
+def _layers(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
     n_tokens = train.batch_size * config.context_length
     layer = _norms(config, train) + _attention(config, train) + feed_forward_kept(config, train)
     layer += _adapters(config, train)
     kept = n_tokens * (config.n_layers * layer + _masks(config, train))
-    table = config.context_length**2 * _table_bytes(config, train)
-    table += _row_norms(config, train)
+    table = config.context_length**2 * _table_bytes(config, train, packed)
+    table = table * (train.batch_size if packed else 1) + _row_norms(config, train)
     return kept + table + _shifted(config) - _shifted_last(config) + _copies(config, train)
 
 
-def _ends(config: GPTConfig, train: TrainConfig) -> int:
+def _ends(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
     """Return the bytes of what all layers share, and of the norm and dropout outside of them.
 
-    Angles, the embeddings' mask, and 1 + the last norm's weight.
+    Angles, or the numbers of learned positions in packed rows; the embeddings' mask, and 1 + the
+    last norm's weight.
     """
+    n_rows = train.batch_size if packed else 1
     both = 0 < windowed_layers(config) < config.n_layers
     angles = (2 if config.rope_local_base and both else 1) if config.position == "rope" else 0
-    shared = FP32 * angles * config.context_length * config.head_dim + _shifted_last(config)
+    shared = FP32 * angles * n_rows * config.context_length * config.head_dim
+    if packed and config.position == "learned":
+        shared += 8 * n_rows * config.context_length
+    shared += _shifted_last(config)
     number = 1 if train.device == "cuda" else FP32
     mask = number * config.emb_dim if config.drop_rate else 0
     return shared + train.batch_size * config.context_length * mask
@@ -209,13 +226,15 @@ def _masks(config: GPTConfig, train: TrainConfig) -> int:
     return config.emb_dim * n_masks * product_bytes(train)
 
 
-def _table_bytes(config: GPTConfig, train: TrainConfig) -> int:
+def _table_bytes(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
     """Return the bytes of one token's view of another, in the masks of all layers."""
     if config.attention_softcap:
         return config.n_layers
+    if writes_scores(config, train):
+        return 0
     narrow = config.window is not None and config.window < config.context_length
-    kept = narrow and not writes_scores(config, train)
-    return windowed_layers(config) * product_bytes(train) if kept else 0
+    n_masks = config.n_layers if packed else windowed_layers(config) * narrow
+    return n_masks * product_bytes(train)
 
 
 def _copies(config: GPTConfig, train: TrainConfig) -> int:

@@ -62,10 +62,14 @@ class Memory:
         return sum(self.terms.values())
 
 
-def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
+def training_memory(
+    config: GPTConfig, train: TrainConfig, packed: bool = False, counted: float = 1.0
+) -> Memory:
     """Return the peak of training: on the CPU all of the process, on a GPU what it allocates.
 
-    "auto" counts as the CPU and fp32. `torch.compile` can only lower the activations.
+    "auto" counts as the CPU and fp32. `torch.compile` can only lower the activations. Rows may be
+    of several sequences, `packed` side by side; `counted` is the share of places whose targets
+    meet the output head.
     """
     total, learning = count_parameters(config).total, learning_parameters(config, train)
     own = total + learning * train.adapts
@@ -75,17 +79,22 @@ def training_memory(config: GPTConfig, train: TrainConfig) -> Memory:
     kept_by_optimizer = optimizer_memory(config, train)
     head = 0 if train.adapts else FP32 * config.vocab_size * config.emb_dim
     held = whole if train.accumulation > 1 else 0
-    kept = activations(config, train)
+    kept = activations(config, train, packed)
     n_tokens = train.batch_size * config.context_length
     hidden = flowing_bytes(train) * n_tokens * config.emb_dim
     # Of the embedding's gradient that is added to an earlier one, both are there at once.
     twice = head if held else 0
     fused = train.loss == "fused"
     sums = {
-        "end of the forward pass": (held + head * fused, kept, loss_memory(config, train), 0),
+        "end of the forward pass": (
+            held + head * fused,
+            kept,
+            loss_memory(config, train, counted),
+            0,
+        ),
         "start of the backward pass": (
             held + head,
-            kept + recomputed(config, train) + block_work(config, train),
+            kept + recomputed(config, train, packed) + block_work(config, train),
             hidden,
             0,
         ),
@@ -168,15 +177,17 @@ def _muon_work(alike: Mapping[tuple[int, ...], int], train: TrainConfig) -> int:
     return most
 
 
-def loss_memory(config: GPTConfig, train: TrainConfig) -> int:
+def loss_memory(config: GPTConfig, train: TrainConfig, counted: float = 1.0) -> int:
     """Return the bytes that the loss takes at its peak, the head's gradient apart.
+
+    Of n tokens, or of the share of them that is `counted`.
 
     Plain: three arrays (n, V): the log-softmax, its gradient and the logits'. Fused: the hidden
     states and their gradient (n, D), and for a chunk of rows the logits, which become their own
     gradient; in bf16 also 16-bit copies of these and the head, and of the head's gradient. A cap
     on the logits keeps its slope: plain one array more, fused three.
     """
-    n_tokens = train.batch_size * config.context_length
+    n_tokens = max(1, math.ceil(counted * train.batch_size * config.context_length))
     vocabulary, width, product = config.vocab_size, config.emb_dim, product_bytes(train)
     capped = config.logit_softcap > 0
     if train.loss == "plain":

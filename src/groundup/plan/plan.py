@@ -30,6 +30,7 @@ from groundup.plan.memory import (
     least_training_memory,
     training_memory,
 )
+from groundup.plan.packed import Packed, packed_memory, smaller_packed
 from groundup.plan.speed import expected_step_seconds, training_flops_of
 from groundup.plan.units import MIB
 
@@ -63,6 +64,12 @@ class Plan:
     """How many of them learn."""
     texts: Texts | None = None
     """What a classifier learns from; None where a model of texts learns to go on with them."""
+    sequences_per_row: int = 1
+    """Sequences that a row of a batch has: 2 where it is a pair of them."""
+    tokens_per_row: float | None = None
+    """Tokens of these together, in the mean; None where each is as long as the context."""
+    packed: Packed | None = None
+    """Of dialogues, how they are packed into rows."""
 
     @property
     def parameters(self) -> int:
@@ -88,7 +95,8 @@ class Plan:
         length: float = self.config.context_length
         if self.texts:
             length = self.texts.mean_length or self.texts.longest or length
-        return round(self.train.sequences_per_step * length)
+        tokens = self.tokens_per_row or self.sequences_per_row * length
+        return round(self.train.sequences_per_step * tokens)
 
     @property
     def tokens(self) -> int | None:
@@ -178,13 +186,18 @@ def make_plan(
     calibration: Calibration | None = None,
     parameters: Iterable[Parameter] | None = None,
     texts: Texts | None = None,
+    sequences_per_row: int = 1,
+    tokens_per_row: float | None = None,
+    packed: Packed | None = None,
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
     A time is given only from a `calibration`; a run of so many minutes has no number of steps
     until its speed is known. Of a model with a part that groundup does not have `parameters` tells
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
-    With `texts` it is a classifier's.
+    With `texts` it is a classifier's; with `packed` rows are of several dialogues. A row of a batch
+    may have several sequences, as pairs do, the longest as long as the context, and in the mean so
+    many tokens.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -209,16 +222,18 @@ def make_plan(
         )
     if texts is not None and train is not None:
         return _classifier_plan(config, train, texts, steps, calibration)
-    step_seconds = expected_step_seconds(config, train, calibration) if train else None
+    read = with_sequences(train, sequences_per_row) if train else None
+    step_seconds = expected_step_seconds(config, read, calibration) if read else None
     count = count_parameters(config)
     learning = learning_parameters(config, train) if train else count.total
+    training = _training(config, read, packed) if read else None
     return Plan(
         config=config,
         train=train,
         count=count,
         block=block_parts(config),
         conventions=conventions(config),
-        training=training_memory(config, train) if train else None,
+        training=training,
         generation=generation_memory(config),
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_of(config, train),
@@ -227,7 +242,19 @@ def make_plan(
         train_tokens=train_tokens,
         own_parameters=count.total + learning * (train is not None and train.adapts),
         learning=learning,
+        packed=packed,
+        sequences_per_row=sequences_per_row,
+        tokens_per_row=tokens_per_row,
     )
+
+
+def with_sequences(train: TrainConfig, sequences_per_row: int) -> TrainConfig:
+    """Return the settings of a training that has as many sequences, one a row."""
+    return replace(train, batch_size=train.batch_size * sequences_per_row)
+
+
+def _training(config: GPTConfig, train: TrainConfig, packed: Packed | None) -> Memory:
+    return packed_memory(config, train, packed) if packed else training_memory(config, train)
 
 
 def _classifier_plan(
@@ -294,17 +321,26 @@ def remedies(plan: Plan) -> Iterator[tuple[str, int]]:
         for fix, changed, shorter in smaller_classifiers(config, train, plan.texts):
             yield fix, classifier_memory(config, changed, shorter).total
         return
+    if plan.packed:
+        for fix, narrower, changed in smaller_packed(config, train, plan.packed):
+            yield fix, packed_memory(narrower, changed, plan.packed).total
+        return
     if train.checkpoint_activations != "on":
         changed = replace(train, checkpoint_activations="on")
-        yield "checkpoint_activations=on", training_memory(config, changed).total
+        yield "checkpoint_activations=on", _total(plan, config, changed)
     if train.batch_size % 2 == 0:
         batch, passes = train.batch_size // 2, train.accumulation * 2
         changed = replace(train, batch_size=batch, accumulation=passes)
         settings = f"batch_size={batch} --set accumulation={passes}"
-        yield settings, training_memory(config, changed).total
+        yield settings, _total(plan, config, changed)
     for name in ("context_length", "n_layers"):
         half = max(1, getattr(config, name) // 2)
-        yield f"{name}={half}", training_memory(config.replace(**{name: half}), train).total
+        yield f"{name}={half}", _total(plan, config.replace(**{name: half}), train)
+
+
+def _total(plan: Plan, config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes of training another model, or with other settings, on the plan's rows."""
+    return training_memory(config, with_sequences(train, plan.sequences_per_row)).total
 
 
 def _smaller(plan: Plan, available: int) -> Iterator[str]:
@@ -312,20 +348,20 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
     config, train = plan.config, plan.train
     if foreign_parts(config):
         return
-    if plan.texts and train is not None:
+    if (plan.texts or plan.packed) and train is not None:
         fixes = ((fix.partition("=")[0], fix, size) for fix, size in remedies(plan))
         fitting = {name: fix for name, fix, size in reversed([*fixes]) if size <= available}
         yield from reversed(fitting.values())
         return
     if train is not None:
         kept = replace(train, checkpoint_activations="on")
-        if kept != train and training_memory(config, kept).total <= available:
+        if kept != train and _total(plan, config, kept) <= available:
             yield "checkpoint_activations=on"
         batch, passes = train.batch_size, train.accumulation
         while batch > 1:
             batch, passes = batch // 2, passes * 2
             smaller = replace(train, batch_size=batch, accumulation=passes)
-            if training_memory(config, smaller).total <= available:
+            if _total(plan, config, smaller) <= available:
                 yield f"batch_size={batch} --set accumulation={passes}"
                 break
     for name in ("context_length", "n_layers", "vocab_size", "n_experts"):
@@ -334,7 +370,7 @@ def _smaller(plan: Plan, available: int) -> Iterator[str]:
         while value > least:
             value = max(least, value // 2)
             changed = config.replace(**{name: value})
-            memory = training_memory(changed, train) if train else generation_memory(changed)
-            if memory.total <= available:
+            size = _total(plan, changed, train) if train else generation_memory(changed).total
+            if size <= available:
                 yield f"{name}={value}"
                 break

@@ -30,7 +30,7 @@ class Table(NamedTuple):
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """Return the plan of a run as a few lines of (label, words)."""
     rows = [
-        ("Model", _model(plan.config)),
+        ("Model", _model(plan.config, plan.packed is not None)),
         ("Parameters", _parameters(plan.count)),
         ("Storage", ", ".join(f"{mib(plan.count.storage(f))} in {f}" for f in FORMATS)),
         ("Memory", memory_sum(plan.training or plan.generation)),
@@ -59,7 +59,7 @@ def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
     return [*tables, Table("The run", ("", ""), list(_run_rows(plan)))]
 
 
-def _model(c: GPTConfig) -> str:
+def _model(c: GPTConfig, packed: bool = False) -> str:
     """Describe a model by its numbers; those that are as in GPT-2 go without saying."""
     shared = f" sharing {c.n_kv_heads} of keys and values" if c.n_kv_heads < c.n_heads else ""
     heads = counted(c.n_heads, "head") + shared
@@ -68,7 +68,8 @@ def _model(c: GPTConfig) -> str:
         words.append(f"{counted(c.n_experts, 'expert')}, {c.n_active_experts} of them for a token")
     if c.window is not None:
         words.append(f"a window of {c.window:,} in {counted(windowed_layers(c), 'layer')}")
-    words += [f"context {c.context_length:,}", f"vocabulary {c.vocab_size:,}"]
+    length = f"{'rows of' if packed else 'context'} {c.context_length:,}"
+    words += [length, f"vocabulary {c.vocab_size:,}"]
     return ", ".join(words)
 
 
@@ -196,6 +197,10 @@ def _tokens(plan: Plan) -> str:
         return f"{number(plan.tokens_per_step or 0)} tokens a step, as many steps as time allows"
     steps = f"{counted(plan.steps or 0, 'step')} of {plan.tokens_per_step:,}"
     words = [f"{number(plan.tokens)} tokens ({steps})"]
+    if plan.packed is not None:  # it has learnt before: a ratio for pretraining says nothing
+        return ", ".join(
+            [*words, passes(plan.passes, "rows")] if plan.passes is not None else words
+        )
     if plan.passes is not None:
         words.append(passes(plan.passes))
     ratio = about(plan.tokens_per_parameter or 0.0)

@@ -97,9 +97,10 @@ class Heartbeat:
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Work together within: if another process is lost, say which, and never hang."""
+        watch = threading.Thread(target=self._watch, daemon=True, name="heartbeat")
         try:
             self.meet("start")
-            threading.Thread(target=self._watch, daemon=True, name="heartbeat").start()
+            watch.start()
             yield
             self._leave()
         except BaseException as error:
@@ -117,6 +118,10 @@ class Heartbeat:
         finally:
             self._noticed.set()
             self._over.set()
+            if (
+                watch.is_alive()
+            ):  # a thread that is with the store as Python ends aborts the process
+                watch.join(ANSWER)
 
     def meet(self, name: str) -> None:
         """Wait until all are here, however long what some do before takes."""

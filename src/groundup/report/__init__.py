@@ -11,6 +11,7 @@ from pathlib import Path
 from groundup.base.errors import GroundupError
 from groundup.base.files import write_text
 from groundup.report.architecture import architecture
+from groundup.report.assistant import ASSISTANT_STYLE, assistant_sections
 from groundup.report.classification import CLASSIFICATION_STYLE, classification_sections
 from groundup.report.page import Section, esc, page
 from groundup.report.sections import (
@@ -21,6 +22,7 @@ from groundup.report.sections import (
     repetition,
     samples,
 )
+from groundup.runs.assistant import read_assistant
 from groundup.runs.classification import read_classification
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import RunFolder
@@ -37,10 +39,11 @@ def write_report(run: Path, state: str | None = None) -> Path:
     """
     record = read_run(run)
     record = replace(record, state=state or record.state)
+    tested, style = _test(RunFolder(run))
     is_classifier = record.manifest.kind == CLASSIFIER  # which writes nothing
     sections = [
         Section("figures", "Key figures", key_figures(record)),
-        *(tested := _classification(RunFolder(run))),
+        *tested,
         Section("curves", "Curves", curves(record)),
         *([] if is_classifier else [Section("samples", "Samples", samples(record))]),
         Section("architecture", "Architecture", architecture(record.config, record.stored)),
@@ -49,15 +52,20 @@ def write_report(run: Path, state: str | None = None) -> Path:
     ]
     path = RunFolder(run).report
     title = f"{record.name} – groundup run report"
-    style = CLASSIFICATION_STYLE if tested else ""
     write_text(path, page(title, header(record), sections, style))
     return path
 
 
-def _classification(folder: RunFolder) -> list[Section]:
-    """Return what the test of a classifier showed; a damaged file leaves the rest of the report."""
+def _test(folder: RunFolder) -> tuple[list[Section], str]:
+    """Return what the test of a classifier or an assistant showed, if it is one, and its looks.
+
+    A damaged file leaves the rest of the report.
+    """
     try:
-        record = read_classification(folder.classification)
+        if classified := read_classification(folder.classification):
+            return classification_sections(classified), CLASSIFICATION_STYLE
+        if asked := read_assistant(folder.assistant):
+            return assistant_sections(asked), ASSISTANT_STYLE
     except GroundupError as error:
-        return [Section("test", "Test", f'<p class="alert">{esc(error)}</p>')]
-    return classification_sections(record) if record else []
+        return [Section("test", "Test", f'<p class="alert">{esc(error)}</p>')], ""
+    return [], ""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from groundup.base.words import counted
-from groundup.plan.units import duration
 from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.heat_map import HEAT_STYLE, heat_map
 from groundup.report.page import Section, bar, cards, esc, figure, fold, table
+from groundup.report.records import records_table
 from groundup.runs.classification import (
     Bin,
     ClassificationRecord,
@@ -51,7 +51,7 @@ def classification_sections(record: ClassificationRecord) -> list[Section]:
         Section("confusion", "Confusion", _confusion(record.test)),
         Section("calibration", "Calibration", _calibration(record)),
         Section("errors", "Errors", _errors(record)),
-        Section("records", "Records", _records(record)),
+        Section("records", "Records", records_table(record, left_out(record), "classifier")),
     ]
 
 
@@ -211,18 +211,3 @@ def _error(error: WorstError) -> str:
         f"({figure(error.truth_probability)}). <small>{esc(error.where)}</small></p>"
         f'<div class="sample" dir="auto"><bdi>{esc(error.text)}</bdi></div>{more}</div>'
     )
-
-
-def _records(record: ClassificationRecord) -> str:
-    """Return how records were divided, what was not used, and what the work took."""
-    facts = [
-        ("Divided", record.split),
-        ("Checkpoint", f"step {record.step:,}: {record.chosen_by}"),
-        ("Left out", left_out(record) or "nothing"),
-    ]
-    if record.padding is not None:
-        facts.append(("Padding", f"{100 * record.padding:.1f}% of the positions computed"))
-    if record.seconds is not None:
-        facts.append(("Training", duration(record.seconds)))
-    rows = [[esc(what), esc(said)] for what, said in facts]
-    return table(["", ""], rows, "What the classifier learnt and was tested on", "words")

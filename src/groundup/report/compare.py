@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from groundup.report.figure import chart_figure
 from groundup.report.page import Section, esc, figure, fold, page, table
 from groundup.report.points import smooth, spread
 from groundup.report.sections import newest_sample
+from groundup.runs.assistant import GRPO, OF_PAIRS, SFT, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.record import Point, RunRecord, number, read_run
@@ -154,12 +155,14 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
     def differ(*keys: str) -> bool:
         return any(getattr(d, key) != getattr(data[0], key) for d in data for key in keys)
 
-    kinds = {run.manifest.kind for run in runs}
+    kinds = {objective_of(run.manifest) or run.manifest.kind for run in runs}
     if len(kinds) > 1:
         return [
-            f"These runs are trainings of several kinds ({', '.join(sorted(kinds))}): their losses "
-            "are of different things, and do not compare."
+            f"These runs are trainings of several kinds ({_named(kinds)}): their losses are of "
+            "different things, and do not compare."
         ]
+    if kinds <= {SFT, GRPO, *OF_PAIRS}:
+        return _notes_of_assistants(differ)
     if not differ("fingerprint"):
         return []
     if kinds == {CLASSIFIER}:
@@ -173,6 +176,24 @@ def _notes(runs: Sequence[RunRecord]) -> list[str]:
         "These runs cut their text into different tokens: losses per token do not compare. "
         "Compare bits per byte."
     ]
+
+
+def _named(kinds: set[str]) -> str:
+    """Return kinds in words, those of assistants by their objective."""
+    of_assistants = (SFT, GRPO, *OF_PAIRS)
+    return ", ".join(f"assistant by {k}" if k in of_assistants else k for k in sorted(kinds))
+
+
+def _notes_of_assistants(differ: Callable[..., bool]) -> list[str]:
+    """Say why losses per token of the replies do not compare, if they do not."""
+    if differ("fingerprint"):
+        return ["These assistants learnt from different records: their losses do not compare."]
+    if differ("tokenizer_fingerprint", "val_tokens", "val_documents"):
+        return [
+            "These assistants read the dialogues that validate them as different tokens (by their "
+            "tokenizer, chat template or max_length): their losses do not compare."
+        ]
+    return []
 
 
 def _outcome_table(comparison: Comparison) -> str:
@@ -198,11 +219,10 @@ def _outcome_table(comparison: Comparison) -> str:
 
 def _charts(records: Sequence[RunRecord], names: Sequence[str], same_losses: bool) -> str:
     """Return validation curves over tokens and over time; in bits per byte where losses differ."""
-    per = "text" if records[0].manifest.kind == CLASSIFIER else "token"
-    key, unit = ("val_loss", f"nats per {per}") if same_losses else ("val_bits_per_byte", "bits")
+    key, unit = ("val_loss", records[0].loss_name) if same_losses else ("val_bits_per_byte", "bits")
     what = "Validation loss" if same_losses else "Bits per byte"
     without = [n for run, n in zip(records, names, strict=True) if not run.points(key)]
-    if not same_losses and len(without) == len(records):  # they are classifiers
+    if not same_losses and len(without) == len(records):  # of classifiers, of assistants
         return '<p class="none">Their losses do not compare, and bits per byte they have none.</p>'
     remark = f"No {what.lower()}: {', '.join(without)}." if without else ""
     charts = []

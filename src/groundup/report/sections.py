@@ -14,6 +14,7 @@ from groundup.report.charts import Chart, Series
 from groundup.report.figure import chart_figure
 from groundup.report.page import bar, cards, esc, figure, fold, table
 from groundup.report.points import smooth, spread
+from groundup.runs.assistant import ASSISTANT, DPO, GRPO, OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
 from groundup.runs.manifest import PlanTable
@@ -32,7 +33,7 @@ def header(run: RunRecord) -> str:
             f'<progress max="{run.steps}" value="{run.step}" aria-label="{steps}"></progress>'
         )
     named = ", ".join(map(str, run.manifest.data.sources or []))
-    what = "A GPT"
+    what = "An assistant: a GPT" if run.manifest.kind == ASSISTANT else "A GPT"
     if (labels := _labels(run)) is not None:
         what = f"A classifier ({esc(', '.join(labels))}): a GPT"
     return (
@@ -62,8 +63,9 @@ def key_figures(run: RunRecord) -> str:
         read = passes(tokens / train_tokens) if train_tokens else ""
         facts.append(("Tokens learnt from", short(tokens), read))
     if best:
-        guessing = f"guessing is {math.log(_choices(run)):.4g}"
-        at = f"at step {best['step']:,}; {guessing}"
+        choices = _choices(run)
+        guessing = f"; guessing is {math.log(choices):.4g}" if choices else ""
+        at = f"at step {best['step']:,}{guessing}"
         facts.append(("Best validation loss", figure(number(best["val_loss"])), at))
     if "val_loss" in run.last_event:
         loss = figure(number(run.last_event["val_loss"]))
@@ -72,7 +74,7 @@ def key_figures(run: RunRecord) -> str:
     when = "at the end" if final is run.last_event else "at its best"
     if "val_perplexity" in final:
         perplexity = figure(number(final["val_perplexity"]))
-        facts.append(("Perplexity", perplexity, f"per token, {when}"))
+        facts.append(("Perplexity", perplexity, f"per {run.loss_unit}, {when}"))
     if "val_bits_per_byte" in final:
         bits = figure(number(final["val_bits_per_byte"]))
         facts.append(("Bits per byte", bits, f"of validation text, {when}"))
@@ -97,37 +99,48 @@ def _labels(run: RunRecord) -> list[str] | None:
     return list(map(str, job.labels or [])) if job and run.manifest.kind == CLASSIFIER else None
 
 
-def _choices(run: RunRecord) -> int:
-    """Return among how many a model chooses: tokens or, as a classifier, labels."""
-    labels = _labels(run)
+def _choices(run: RunRecord) -> int | None:
+    """Return among how many a model chooses: tokens, labels as a classifier, replies by DPO.
+
+    None where the loss is a sum of several choices, or no cross-entropy.
+    """
+    objective, labels = objective_of(run.manifest), _labels(run)
+    if objective in (*OF_PAIRS, GRPO):
+        return 2 if objective == DPO else None
     return run.config.vocab_size if labels is None else max(1, len(labels))
 
 
 def loss_series(run: RunRecord) -> list[Series]:
     """Return the curves of the losses, and the level of a model that knows nothing."""
     training = run.points("train_loss")
-    level = math.log(_choices(run))
-    guessing = f"guessing: ln({_choices(run):,}) = {level:.4g}"
     raw = Series(name="training, as measured", points=training, faint=len(training) > 20)
     averaged = Series(name="training, smoothed", points=smooth(training))
     return [
         raw,
         *([averaged] if raw.faint else []),
         Series(name="validation", points=run.points("val_loss"), colour=1, dots=True),
-        Series(name=guessing, points=[(0.0, level)], colour=5, dash=1, reference=True),
+        *_guessing(run),
     ]
+
+
+def _guessing(run: RunRecord) -> list[Series]:
+    """Return the level of a model that knows nothing, where it is known."""
+    if (choices := _choices(run)) is None:
+        return []
+    level = math.log(choices)
+    name = f"guessing: ln({choices:,}) = {level:.4g}"
+    return [Series(name=name, points=[(0.0, level)], colour=5, dash=1, reference=True)]
 
 
 def curves(run: RunRecord) -> str:
     """Return the charts of a run over its steps."""
     if not run.rows:
         return '<p class="none">No figures yet: training has not written its first line.</p>'
-    unit, target = ("token", "next token") if _labels(run) is None else ("text", "true label")
     loss = Chart(
         title="Loss",
         series=loss_series(run),
-        y_label=f"nats per {unit}",
-        remark=f"Cross-entropy: how surprised the model is by the {target}. Lower is better.",
+        y_label=run.loss_name,
+        remark=f"{_meaning(run)}. Lower is better.",
     )
     rate, norm, speed = (run.points(key) for key in ("lr", "grad_norm", "tokens_per_second"))
     others = [
@@ -146,6 +159,17 @@ def curves(run: RunRecord) -> str:
         f'{said}<div class="charts"><div class="first">{chart_figure(loss)}</div>'
         f"{''.join(map(chart_figure, others))}</div>"
     )
+
+
+def _meaning(run: RunRecord) -> str:
+    """Say what the loss of a run is."""
+    objective = objective_of(run.manifest)
+    if objective == GRPO:
+        return "1 less the mean reward: which part of the replies is not right"
+    target = f"next {run.loss_unit}" if _labels(run) is None else "true label"
+    if objective in OF_PAIRS:
+        target = "reply that was chosen"
+    return f"Cross-entropy: how surprised the model is by the {target}"
 
 
 def _with_average(name: str, points: list[tuple[float, float]], colour: int) -> list[Series]:

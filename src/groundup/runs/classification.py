@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import RunError, quoted
-from groundup.base.files import read_json, write_json
+from groundup.base.files import write_json
+from groundup.runs.typed_json import from_json, read_record
 
 FORMAT = 1
 """Version of the file; a newer one is refused rather than misread."""
@@ -141,15 +137,12 @@ class ClassificationRecord:
     @classmethod
     def from_dict(cls, values: Any) -> ClassificationRecord:
         """Return the record with these values; a `ValueError` says which is not as expected."""
-        found = values.get("format") if isinstance(values, Mapping) else None
-        if isinstance(values, Mapping) and found != FORMAT:
-            raise ValueError(f"format is {quoted(found)}, this groundup reads format {FORMAT}")
-        record = _built(cls, values, "the file")
+        record = from_json(cls, values, FORMAT)
         _check_sizes("test", record.test)
         for name, baseline in record.baselines.items():
             if baseline.figures:
                 _check_sizes(f"baselines.{name}", baseline.figures)
-        return typing.cast(ClassificationRecord, record)
+        return record
 
 
 def write_classification(path: Path, record: ClassificationRecord) -> None:
@@ -159,15 +152,7 @@ def write_classification(path: Path, record: ClassificationRecord) -> None:
 
 def read_classification(path: Path) -> ClassificationRecord | None:
     """Read classification.json, None where it is absent; a damaged one is a one-line error."""
-    if not path.exists():
-        return None
-    try:
-        return ClassificationRecord.from_dict(read_json(path))
-    except ValueError as error:
-        raise RunError(
-            f"{path}: expected the figures of a classifier, but {error}; remove the file, and "
-            "the same 'groundup finetune classify' command writes it again"
-        ) from error
+    return read_record(path, ClassificationRecord.from_dict, "a classifier", "classify")
 
 
 def _check_sizes(name: str, figures: Figures) -> None:
@@ -176,40 +161,3 @@ def _check_sizes(name: str, figures: Figures) -> None:
         raise ValueError(f"{name}.confusion is not a square of {k} classes, of two or more")
     if not figures.bins:
         raise ValueError(f"{name}.bins is empty")
-
-
-def _built(kind: Any, value: Any, name: str) -> Any:
-    """Return `value`, plain as JSON has it, as what the type `kind` says, however nested."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        return None if value is None else _built(inner[0], value, name)
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        if len(kinds) == len(value):
-            return tuple(_built(k, v, f"{name}[{i}]") for i, (k, v) in _numbered(kinds, value))
-    elif origin is dict and isinstance(value, dict):
-        return {key: _built(inner[1], v, f"{name}.{key}") for key, v in value.items()}
-    elif is_dataclass(kind) and isinstance(value, dict):
-        return _built_table(typing.cast(type, kind), value, name)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        if kind is float or (kind is int and isinstance(value, int) and value >= 0):
-            return kind(value)
-    elif kind is str and isinstance(value, str):
-        return value
-    raise ValueError(f"{name} is {quoted(value)}")
-
-
-def _numbered(kinds: Any, values: Any) -> Any:
-    return enumerate(zip(kinds, values, strict=True))
-
-
-def _built_table(kind: type, values: dict[str, Any], name: str) -> Any:
-    """Return a dataclass of these values; keys of later versions are passed over."""
-    hints, known = typing.get_type_hints(kind), {}
-    for one in fields(kind):
-        if one.name in values:
-            inside = one.name if name == "the file" else f"{name}.{one.name}"
-            known[one.name] = _built(hints[one.name], values[one.name], inside)
-        elif one.default is MISSING and one.default_factory is MISSING:
-            raise ValueError(f"{name} has no {one.name}")
-    return kind(**known)

@@ -69,6 +69,21 @@ class RunFolder:
         return self.path / "classification.json"
 
     @property
+    def assistant(self) -> Path:
+        """assistant.json: what the test of an assistant showed."""
+        return self.path / "assistant.json"
+
+    @property
+    def replies(self) -> Path:
+        """replies.jsonl: all test questions of an assistant, with its replies before and after."""
+        return self.path / "replies.jsonl"
+
+    @property
+    def judgements(self) -> Path:
+        """judgements.jsonl: what a judge answered, which compared these."""
+        return self.path / "judgements.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints, one folder a step."""
         return self.path / "checkpoints"

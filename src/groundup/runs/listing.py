@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from groundup.base.errors import GroundupError
+from groundup.runs.assistant import objective_of
 from groundup.runs.folder import RunFolder
 from groundup.runs.record import number, read_run
 
@@ -21,6 +22,8 @@ class RunSummary:
     state: str
     kind: str = ""
     """Of its training, and so what its losses are of; "" where it could not be read."""
+    objective: str = ""
+    """By which an assistant has learnt; losses of two of them are of different things."""
     parameters: int | None = None
     size_bytes: int = 0
     step: int = 0
@@ -48,6 +51,7 @@ def _summary(folder: RunFolder) -> RunSummary:
             summary,
             state=run.state,
             kind=run.manifest.kind,
+            objective=objective_of(run.manifest) or "",
             parameters=run.parameters,
             step=run.step,
             steps=run.steps,

@@ -9,6 +9,7 @@ from typing import cast
 from torch import Tensor
 
 from groundup.base.files import atomic_folder, write_json
+from groundup.runs.assistant import job_of_whole, read_assistant, write_assistant
 from groundup.runs.base import check_mergeable
 from groundup.runs.checkpoint import (
     MODEL,
@@ -21,7 +22,7 @@ from groundup.runs.checkpoint import (
 from groundup.runs.classification import read_classification, write_classification
 from groundup.runs.folder import RunFolder
 from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors, take_extra
-from groundup.runs.manifest import JobTable, Manifest, OriginTable, SavedTable
+from groundup.runs.manifest import Manifest, OriginTable, SavedTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,9 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
     """Write the model of `run`, merged with its base, to the run folder `dest`, whole or absent.
 
     Merged matrices are in fp32, the others as the base has them. Tokenizer, chat template and
-    settings of generation come along; a classifier stays one, with the figures of its test. Raises
-    `UsageError` for a run that has no base, or has learnt what neither a GPT nor a classifier has,
-    and `RunError` where its base is gone.
+    settings of generation come along, and the figures of its test; a classifier stays one, and so
+    does an assistant. Raises `UsageError` for a run that has no base, or has learnt what neither a
+    GPT nor a classifier has, and `RunError` where its base is gone.
     """
     folder, out = RunFolder(Path(run)), Path(dest)
     manifest = check_mergeable(folder, out)
@@ -80,11 +81,13 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
 
 
 def _carry_over_test(folder: RunFolder, made: RunFolder, step: int) -> None:
-    """Keep what the test of a classifier showed, if it was of this step: merging only rounds."""
-    record = read_classification(folder.classification)
-    if record is not None and record.step == step:
-        told = f"{record.chosen_by}; tested as {folder.path}, before it was merged"
-        write_classification(made.classification, replace(record, chosen_by=told))
+    """Keep what the test showed, if it was of this step: merging only rounds."""
+    told = f"tested as {folder.path}, before it was merged"
+    if (record := read_classification(folder.classification)) and record.step == step:
+        why = f"{record.chosen_by}; {told}"
+        write_classification(made.classification, replace(record, chosen_by=why))
+    if (asked := read_assistant(folder.assistant)) and asked.step == step:
+        write_assistant(made.assistant, replace(asked, chosen_by=f"{asked.chosen_by}; {told}"))
 
 
 def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Manifest:
@@ -95,15 +98,8 @@ def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Mani
     return Manifest(
         model=manifest.model,
         data=manifest.data,
-        job=_job(manifest),
+        job=job_of_whole(manifest),
         source=manifest.source,
         saved=SavedTable(by="groundup merge", from_=stems),
         versions=manifest.versions,
     )
-
-
-def _job(manifest: Manifest) -> JobTable | None:
-    """Return [job] without the adapters; None where nothing is left that a GPT lacks."""
-    if manifest.job is None or not manifest.extra:
-        return None
-    return replace(manifest.job, tensors=manifest.extra)

@@ -10,7 +10,9 @@ from typing import Any
 
 from groundup.base.lock import is_locked
 from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes
+from groundup.runs.assistant import ASSISTANT, GRPO, OF_PAIRS, objective_of
 from groundup.runs.checkpoint import list_checkpoints
+from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import stored_parameters
 from groundup.runs.manifest import Manifest
@@ -18,6 +20,10 @@ from groundup.runs.metrics import read_lines
 from groundup.runs.verdict import verdict
 
 Point = tuple[float, float]
+
+LOSS_UNITS = {CLASSIFIER: "text", ASSISTANT: "token of the replies", GRPO: "question"}
+LOSS_UNITS |= dict.fromkeys(OF_PAIRS, "pair of replies")
+"""What a loss is the mean over, by the kind of training or the objective; else, a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,18 @@ class RunRecord:
         if self.stored == ():
             return (self.manifest.plan and self.manifest.plan.parameters) or 0
         return sum(p.size for p in self.stored or parameter_shapes(self.config))
+
+    @property
+    def loss_unit(self) -> str:
+        """What a loss is the mean over."""
+        kind = self.manifest.kind
+        return LOSS_UNITS.get(objective_of(self.manifest) or kind, LOSS_UNITS.get(kind, "token"))
+
+    @property
+    def loss_name(self) -> str:
+        """What a loss is, and of what it is the mean: nats, but of a reward."""
+        is_reward = objective_of(self.manifest) == GRPO
+        return f"{'wrong replies' if is_reward else 'nats'} per {self.loss_unit}"
 
     @property
     def step(self) -> int:

@@ -8,6 +8,7 @@ from groundup.tokenizer.gpt2 import gpt2_tokenizer
 from groundup.tokenizer.interface import Tokenizer
 from groundup.tokenizer.json_file import JSONTokenizer
 from groundup.tokenizer.load import load_tokenizer, tokenizer_from_document
+from groundup.tokenizer.special import with_special_tokens
 from groundup.tokenizer.stream import StreamDecoder
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "load_tokenizer",
     "tokenizer_from_document",
     "train_bpe",
+    "with_special_tokens",
 ]

@@ -58,7 +58,7 @@ def _built(
             return gpt2_tokenizer()
     loaded = load_tokenizer(spec)
     if isinstance(loaded, CharTokenizer) and unknown == "skip":
-        return CharTokenizer(loaded.alphabet, unknown)
+        return CharTokenizer(loaded.alphabet, unknown, [*loaded.special_tokens])
     return loaded
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from groundup.base.errors import TokenizerError, quoted
 from groundup.base.files import write_text
 from groundup.tokenizer.arguments import check_text, id_array
+from groundup.tokenizer.spans import Spans, spans_of_bytes, spans_with_marks
 
 Ids = npt.NDArray[np.uint32]
 
@@ -90,6 +91,10 @@ class Tokenizer(ABC):
         other.end_of_text = other.given_end = token
         return other
 
+    def n_skipped(self, text: str) -> int:
+        """Return how many characters of `text` no token is made of, as they are not known."""
+        return 0
+
     @property
     def ending_rule(self) -> str:
         """Say in words which token ends a document."""
@@ -118,6 +123,37 @@ class Tokenizer(ABC):
             plain = n % 2 == 0
             ids += self.encode(piece.replace(MARK, "")) if plain else [self.special_tokens[piece]]
         return ids
+
+    def encode_spans(self, text: str) -> tuple[Ids, Spans]:
+        """Return the ids (n,) of `encode(text)`, and the characters that each is of (n, 2).
+
+        An id that is but a part of a character spans the whole of it. Where a tokenizer alters
+        texts, a character that it drops belongs to no id, and what it adds spans nothing.
+        """
+        ids = self.encode_array(text)
+        known, which = np.unique(ids, return_inverse=True)
+        lengths = np.array([len(self.token_bytes(n)) for n in known.tolist()], dtype=np.int64)
+        return ids, spans_of_bytes(text, lengths[which])
+
+    def markup_spans(self, text: str) -> tuple[Ids, Spans]:
+        """Return the ids (n,) of `encode_markup(text)`, and the characters that each is of (n, 2).
+
+        They are counted in `text` as it is given, with the marks that defuse.
+        """
+        ids: list[Ids] = []
+        spans: list[Spans] = []
+        at = 0
+        for n, piece in enumerate(self._specials.split(text)):
+            if n % 2:
+                found = np.array([self.special_tokens[piece]], dtype=np.uint32)
+                where = np.array([[0, len(piece)]])
+            else:
+                found, plain = self.encode_spans(piece.replace(MARK, ""))
+                where = spans_with_marks(piece, MARK, plain)
+            ids.append(found)
+            spans.append(where + at)
+            at += len(piece)
+        return np.concatenate(ids), np.concatenate(spans)
 
     @cached_property
     def _specials(self) -> re.Pattern[str]:

@@ -14,6 +14,7 @@ from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes
 from groundup.tokenizer.interface import ENDS, MARK, Ids, Tokenizer, to_utf8
 from groundup.tokenizer.ranks import RankEncoder, rank_encoder
+from groundup.tokenizer.spans import Spans
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
@@ -83,8 +84,37 @@ class JSONTokenizer(Tokenizer):
         if not np.isin(array, list(self._forbidden)).any():
             return array
         # Some models list special tokens among their words and find them in text: spell those out.
-        spelt = [self._spell(token) if token in self._forbidden else [token] for token in ids]
-        return np.array([token for tokens in spelt for token in tokens], dtype=np.uint32)
+        spelt = [self._spell(token) if token in self._forbidden else [(0, token)] for token in ids]
+        return np.array([token for tokens in spelt for _, token in tokens], dtype=np.uint32)
+
+    def encode_spans(self, text: str) -> tuple[Ids, Spans]:
+        """Return the ids (n,) of `encode(text)`, and the characters that each is of (n, 2).
+
+        They are the library's own: where it composes characters, the first of them.
+        """
+        to_utf8(text)
+        found = library_call(lambda: self._library.encode(text, add_special_tokens=False))
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for token, (begin, end) in zip(found.ids, found.offsets, strict=True):
+            if token not in self._forbidden:
+                ids.append(token)
+                spans.append((begin, end))
+                continue
+            for n, part in self._spell(token):
+                ids.append(part)
+                spans.append((min(begin + n, end), min(begin + n + 1, end)))
+        return _arrays(ids, spans)
+
+    def markup_spans(self, text: str) -> tuple[Ids, Spans]:
+        """Return the ids (n,) of `encode_markup(text)`, and the characters that each is of (n, 2).
+
+        A special token that takes the space around it spans this, too.
+        """
+        if MARK in text:
+            return super().markup_spans(text)
+        found = self._marked_up(text)
+        return _arrays(found.ids, found.offsets)
 
     @cached_property
     def _fast(self) -> RankEncoder | None:
@@ -110,21 +140,26 @@ class JSONTokenizer(Tokenizer):
         """
         if MARK in text:
             return super().encode_markup(text)
-        to_utf8(text)
-        found = library_call(lambda: self._with_special.encode(text, add_special_tokens=False))
-        ids: list[int] = found.ids
+        ids: list[int] = self._marked_up(text).ids
         return ids
+
+    def _marked_up(self, text: str) -> Any:
+        """Return the library's own encoding of a text in which no special token is defused."""
+        to_utf8(text)
+        return library_call(lambda: self._with_special.encode(text, add_special_tokens=False))
 
     @cached_property
     def _with_special(self) -> Library:
         """The library as it is by itself: a special token that stands in a text is found."""
         return _load(self._document)
 
-    def _spell(self, special: int) -> list[int]:
-        """Return the ids of the characters of a special token's name, one by one."""
+    def _spell(self, special: int) -> list[tuple[int, int]]:
+        """Return the ids of the characters of a special token's name, each with its place in it."""
         name, tokenize = self._pieces[special], self._library.model.tokenize
-        found = library_call(lambda: [token for char in name for token in tokenize(char)])
-        return [token.id for token in found if token.id not in self._forbidden]
+        found = library_call(
+            lambda: [(n, t) for n, char in enumerate(name) for t in tokenize(char)]
+        )
+        return [(n, token.id) for n, token in found if token.id not in self._forbidden]
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that `token` stands for; a special token stands for none.
@@ -170,10 +205,16 @@ def _mark_special(added: list[dict[str, Any]], special: dict[str, int]) -> list[
     return [token | {"special": token["content"] in special} for token in added]
 
 
+def _arrays(ids: list[int], spans: list[tuple[int, int]]) -> tuple[Ids, Spans]:
+    return np.array(ids, dtype=np.uint32), np.array(spans, dtype=np.int64).reshape(-1, 2)
+
+
 def _load(document: dict[str, Any]) -> Library:
     from tokenizers import Tokenizer as Library
 
-    text = json.dumps(document | {"truncation": None, "padding": None})
+    # A post-processor adds tokens, which nothing here asks for, and moves what is said of places.
+    unused = {"truncation": None, "padding": None, "post_processor": None}
+    text = json.dumps(document | unused)
     library: Library = library_call(lambda: Library.from_str(text))
     return library
 

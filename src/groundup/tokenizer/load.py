@@ -145,10 +145,13 @@ def _as_bytes(document: dict[str, Any]) -> ByteTokenizer | None:
 
 def _as_characters(document: dict[str, Any]) -> CharTokenizer | None:
     vocab = document["model"]["vocab"]
-    if document.get("added_tokens") or any(len(token) != 1 for token in vocab):
+    if any(len(token) != 1 for token in vocab):
         return None
     alphabet = "".join(sorted(vocab, key=vocab.__getitem__))
-    candidates = [CharTokenizer(alphabet, unknown) for unknown in UNKNOWN]
+    special = [token["content"] for token in document.get("added_tokens") or []]
+    if {*special} & vocab.keys():
+        return None
+    candidates = [CharTokenizer(alphabet, unknown, special) for unknown in UNKNOWN]
     return next((c for c in candidates if json.loads(c.to_json()) == document), None)
 
 

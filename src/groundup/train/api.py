@@ -209,6 +209,11 @@ class InMemory(Screen):
         if self.show:
             self.console.decided(label, text)
 
+    def example(self, where: str, pieces: Sequence[tuple[str, bool]]) -> None:
+        """Show an example as the model sees it."""
+        if self.show:
+            self.console.example(where, pieces)
+
     def resumed(self, progress: Progress) -> None:
         """Say where training goes on."""
         self.notice(

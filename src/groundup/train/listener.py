@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from groundup.config import TrainConfig
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from groundup.data import PreparedData
+    from groundup.data.dialogue_folder import DialogueData
     from groundup.data.labelled_folder import LabelledData
     from groundup.plan import Plan
     from groundup.runs import RunFolder
@@ -53,6 +54,12 @@ class Screen(Listener):
 
     def prepared_records(self, data: LabelledData) -> None:
         """Receive the labelled records that training will read."""
+
+    def prepared_dialogues(self, data: DialogueData) -> None:
+        """Receive the dialogues or preferences that training will read."""
+
+    def example(self, where: str, pieces: Sequence[tuple[str, bool]]) -> None:
+        """Receive an example as the model will see it: its parts, and whether each is learnt."""
 
     def decided(self, label: str, text: str) -> None:
         """Receive what was chosen for the job itself, and why."""

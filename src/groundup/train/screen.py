@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -15,10 +16,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from groundup.base.output import fail_safe, harmless
-from groundup.base.terminal import INDENT, marked_prompt, print_below, print_line
+from groundup.base.terminal import INDENT, has_style, marked_prompt, print_below, print_line
 from groundup.base.words import counted
 from groundup.config import TrainConfig
 from groundup.data import PreparedData
+from groundup.data.dialogue_folder import DialogueData
 from groundup.data.labelled_folder import LabelledData
 from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration, size
@@ -32,8 +34,12 @@ NARROW = 60
 """In fewer columns the live line has no room for the speed."""
 SPEEDS = 20
 """Records from whose median a speed is told."""
+LEARNT = "stands between « and »"
+"""Says so where there is no style."""
 MOST_CLASSES = 10
 """Labels that are told one by one."""
+MOST_PIECES, MOST_CHARACTERS = 12, 400
+"""Of an example that is shown: parts, and characters of each; more are left out in the middle."""
 SLOWER = 3
 """A training that has become so many times slower says so, once."""
 
@@ -102,6 +108,33 @@ class ConsoleScreen(Screen):
         self.line("Labels", f"{classes}{more_labels} (to learn from)")
         for line in data.notices:
             self.notice(line)
+
+    def prepared_dialogues(self, data: DialogueData) -> None:
+        """Say what the records are, what was left out, and how they were split."""
+        self.close()
+        counts = {split: data.counts(split) for split in ("train", "val", "test")}
+        n_train, n_val, n_test = (
+            sum(n for kind, n in of.items() if kind != "replies") for of in counts.values()
+        )
+        self.line(
+            "Records", f"{n_train:,} to learn from, {n_val:,} to validate, {n_test:,} to test"
+        )
+        self.line("", f"{data.format}; {data.split_rule}")
+        for line in data.notices:
+            self.notice(line)
+
+    def example(self, where: str, pieces: Sequence[tuple[str, bool]]) -> None:
+        """Show an example as the model will see it; what is learnt is green, or marked."""
+        self.close()
+        styled = has_style(self.console)
+        self.line("Example", f"{where}; learnt is what {'is green' if styled else LEARNT}")
+        shown = Text()
+        for words, learnt in shortened(pieces):
+            safe = harmless(words, self.console.file)
+            marked = safe if styled or not learnt else f"«{safe}»"
+            shown.append(marked, style="green" if learnt else "dim")
+        for line in shown.split("\n"):
+            print_below(self.console, Text(" " * INDENT), line)
 
     def decided(self, label: str, text: str) -> None:
         """Say what was chosen for the job itself, and why."""
@@ -175,6 +208,7 @@ class ConsoleScreen(Screen):
             words.append(f"{bits:.3f} bits/byte")
         if (accuracy := record.get("val_accuracy")) is not None:
             words.append(f"accuracy {accuracy:.1%}, macro F1 {record['val_macro_f1']:.3f}")
+        words += _of_pairs(record) + _of_rewards(record)
         if record.get("event") == "finished":
             self.close()
             words[0] += " over the whole split"
@@ -223,6 +257,39 @@ class ConsoleScreen(Screen):
             self._task = self._bar.add_task(what, total=total, figures=figures)
             self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total, figures=figures)
+
+
+def _of_rewards(record: dict[str, Any]) -> list[str]:
+    """Say how many questions a model answers right, and how its replies are."""
+    if (reward := record.get("val_reward")) is None:
+        return []
+    words = [f"{reward:.1%} of questions right", f"{record['val_ended']:.1%} of replies end"]
+    return [*words, f"{record['val_reply_tokens']:.1f} tokens a reply"]
+
+
+def _of_pairs(record: dict[str, Any]) -> list[str]:
+    """Say how well a model tells the chosen reply of a pair, and how far it went for that."""
+    if (accuracy := record.get("val_pair_accuracy")) is None:
+        return []
+    words = [f"{accuracy:.1%} of pairs right", f"margin {record['val_margin']:.3f}"]
+    if (chosen := record.get("val_chosen_drift")) is not None:
+        rejected = record["val_rejected_drift"]
+        words.append(f"chosen replies {chosen:+.2f} nats, rejected {rejected:+.2f}")
+    words.append(f"preferred {record['val_length_drift']:+.1f} tokens longer than chosen")
+    return words
+
+
+def shortened(pieces: Sequence[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """Return the parts of an example as they are shown: what is too long lacks its middle."""
+    half, n_out = MOST_PIECES // 2, len(pieces) - MOST_PIECES
+    if n_out > 0:
+        pieces = [*pieces[:half], (f" … {n_out} parts … ", False), *pieces[-half:]]
+    return [(_shortened(words), learnt) for words, learnt in pieces]
+
+
+def _shortened(words: str) -> str:
+    half, n_out = MOST_CHARACTERS // 2, len(words) - MOST_CHARACTERS
+    return words if n_out <= 0 else f"{words[:half]} … {n_out:,} characters … {words[-half:]}"
 
 
 def _tell_lost(error: OSError) -> None:

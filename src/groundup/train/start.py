@@ -55,7 +55,7 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder, adapts: bool
     Once the run is under way in the folder `own`, it goes on without `base`; one that `adapts`
     needs the checkpoint of it that it began with.
     """
-    folder, manifest = _source(base, own)
+    folder, manifest = known_base(base, own)
     config = _changed(folder.model_config(manifest), changes, adapts)
     identity, table, model = _origin(manifest), None, partial(_learnt_model, base)
     if adapts:
@@ -91,13 +91,13 @@ def changed_base(
     base: Path, changes: dict[str, Any], own: RunFolder, adapts: bool = False
 ) -> GPTConfig:
     """Return the model that `start_from` will start from, before its weights are checked."""
-    folder, manifest = _source(base, own)
+    folder, manifest = known_base(base, own)
     if folder is not own:
         candidates(folder, "best")
     return _changed(folder.model_config(manifest), changes, adapts)
 
 
-def _source(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
+def known_base(base: Path, own: RunFolder) -> tuple[RunFolder, Manifest]:
     """Return the folder that knows the base, and its run.toml: our own where `base` is gone."""
     folder = RunFolder(base)
     if not folder.exists() and own.exists() and _origin(own.read()).get("run") == str(base):

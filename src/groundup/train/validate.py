@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from groundup.data import TokenSplit
 from groundup.evaluate import Evaluation, evaluate_loss
@@ -57,9 +58,15 @@ def write(
     between: Between,
 ) -> str:
     """Return what the model writes after a prompt: in the first process, the others wait for it."""
-    settings, pieces = choices.config, list[str]()
+    settings = choices.config
     model, length = world.writer(step.model), settings.sample_tokens
     written = stream(model, tokenizer, prompt, max_tokens=length, seed=settings.seed)
+    return together(written, world, between)
+
+
+def together(written: Iterator[str], world: Alone, between: Between) -> str:
+    """Return all pieces of what the first process writes; the others wait for it."""
+    pieces = list[str]()
     while True:
         piece = next(written, None) if world.rank == 0 else None
         if not any(world.agree(piece is not None)):

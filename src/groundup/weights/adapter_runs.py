@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from groundup.base.errors import RunError, UsageError, shown
 from groundup.base.files import atomic_folder, file_sha256, new_path, write_json
 from groundup.config.adaptation import is_adapter
 from groundup.runs import RunFolder
+from groundup.runs.assistant import job_of_whole
 from groundup.runs.base import base_table
 from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files, write_tensors
 from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
@@ -22,6 +25,7 @@ from groundup.runs.tensor_file import Stored
 from groundup.weights.convert import TOLERANCE, Conversion
 from groundup.weights.early_checks import HUB_NAME, check_adapter, check_exportable
 from groundup.weights.peft import WEIGHTS, Adapters, read_peft, write_peft
+from groundup.weights.sampling_settings import stop_ids
 from groundup.weights.verify import largest_difference, sample_logits
 
 
@@ -60,10 +64,20 @@ def export_adapter(
     if not HUB_NAME.fullmatch(name):
         path = manifest.base.run
         notices.append(f"its base goes with it: groundup export {path} {name} --format hf")
+    notices += _what_the_base_lacks(folder, base)
     back = read_peft(out, config, with_head=head is not None) if verify else None
     difference = _verified(base, adapters, back, out) if back else None
     whole = tensors if head is None else {**tensors, HEAD: head}
     return _conversion(out, whole, begun, difference, notices)
+
+
+def _what_the_base_lacks(folder: RunFolder, base: LoadedRun) -> Iterator[str]:
+    """Say what of a run's way to answer stands neither in its adapters nor in its base."""
+    if (template := folder.read_chat_template()) != base.chat_template and template:
+        yield f"its base has another chat template or none: {folder.chat_template} goes with it"
+    ends = stop_ids(base.tokenizer, folder.read_generation())
+    if not {*ends} <= {*stop_ids(base.tokenizer, base.generation)}:
+        yield f"its base does not stop where it does: give generate eos_token_id={ends}"
 
 
 def _labels_notice(labels: tuple[str, ...]) -> str:
@@ -120,7 +134,7 @@ def _fill(
         Manifest(
             model=base.manifest.model,
             data=base.manifest.data,
-            job=JobTable(tensors=shapes),
+            job=replace(job_of_whole(base.manifest) or JobTable(), tensors=shapes),
             base=table,
             adapter=AdapterTable(method=adapters.method, rank=adapters.rank, alpha=adapters.alpha),
             source=SourceTable(

@@ -237,7 +237,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
             read_header(path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_change_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -180,7 +180,7 @@ def test_heads_that_do_not_add_up_to_the_width_are_refused(tmp_path: Path) -> No
         read_gguf(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=3))
 def test_any_change_of_a_whole_file_is_read_or_refused(
     changes: list[tuple[int, int]], whole_file: tuple[Path, bytes]

@@ -61,7 +61,7 @@ def returned(split: str) -> Tokenizer:
 
 
 @pytest.mark.parametrize("split", PRE_TOKENIZERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text())
 def test_byte_level_encodes_any_text_the_same_after_a_round_trip(split: str, text: str) -> None:
     assert returned(split).encode(text) == byte_level(split).encode(text)
@@ -256,7 +256,7 @@ def greedy(text: str, vocab: dict[str, int], scores: dict[str, float]) -> list[i
 
 
 @pytest.mark.parametrize("has_prefix", [True, False])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.sampled_from("  Tthequnrivbs.\n\u2581é🙂1"), max_size=40))
 def test_scores_join_tokens_as_sentencepiece_does(has_prefix: bool, text: str) -> None:
     tokenizer = scored(has_prefix)

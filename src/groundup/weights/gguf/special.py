@@ -11,6 +11,7 @@ from groundup.tokenizer import Tokenizer
 from groundup.weights.sampling_settings import CHECKS, read_ids, read_sampling, stop_ids
 
 GGML = "tokenizer.ggml."
+TEMPLATE = "tokenizer.chat_template"
 
 END_TOKENS = ("eos", "eot", "eom")
 """The special tokens that end a text, an answer, or a call of a tool."""
@@ -29,6 +30,10 @@ GGUF_NAMES = {
 HAS_BOS = GGML + "has_bos_token"
 """Ours: false where the file must name a token that begins texts, as llama.cpp would take just any,
 and the model has none."""
+
+NO_BOS = "{%- set bos_token = '' %}\n"
+"""Put before a chat template that asks for a token which begins texts, where there is none: for
+llama.cpp there always is. A line of its own, since templates are rendered with trim_blocks."""
 
 _CALLED = {"temperature": "temp", "repetition_penalty": "penalty_repeat"}
 SAMPLING_KEYS = {name: f"general.sampling.{_CALLED.get(name, name)}" for name in CHECKS}
@@ -64,6 +69,12 @@ def read_generation(
         word: tokens[found[name]] for word, name in GGUF_NAMES.items() if name in found
     }
     return generation, notices
+
+
+def written_template(template: str, metadata: Mapping[str, Any]) -> str:
+    """Return a chat template with which llama.cpp writes what `transformers` writes."""
+    asks = metadata.get(HAS_BOS) is False and "bos_token" in template
+    return NO_BOS + template if asks else template
 
 
 def _short(value: Any) -> Any:

@@ -15,7 +15,7 @@ from groundup.tokenizer.interface import added_token, bpe_model, tokenizer_docum
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.header import Header
 from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS, SYNONYMS, UNNAMED
-from groundup.weights.gguf.special import GGML, read_generation
+from groundup.weights.gguf.special import GGML, NO_BOS, TEMPLATE, read_generation
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """GGUF's types of tokens."""
@@ -75,7 +75,7 @@ def read_tokenizer(header: Header, vocab_size: int) -> GGUFTokenizer:
         generation, odd = read_generation(header.metadata, starts, vocabulary.tokens, header.path)
         return GGUFTokenizer(
             tokenizer_from_document(document),
-            _text(header.metadata, "tokenizer.chat_template") or None,
+            (_text(header.metadata, TEMPLATE) or "").removeprefix(NO_BOS) or None,
             generation,
             notices + odd,
         )

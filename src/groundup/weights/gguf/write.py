@@ -22,6 +22,7 @@ from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
 from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, layout
 from groundup.weights.gguf.metadata import Metadata, metadata_of, read_config
 from groundup.weights.gguf.rope import factors_of
+from groundup.weights.gguf.special import TEMPLATE, written_template
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
 from groundup.weights.pretrained import Exported
 
@@ -60,7 +61,7 @@ def write_gguf(model: Exported, file: Path, kind: str) -> list[str]:
         **({} if kind in PLAIN else {"general.quantization_version": QUANTIZATION_VERSION}),
         **numbers,
         **words,
-        **({"tokenizer.chat_template": model.chat_template} if model.chat_template else {}),
+        **({TEMPLATE: written_template(model.chat_template, words)} if model.chat_template else {}),
     }
     tensors = list(_tensors_to_write(architecture, model, kind))
     with atomic_writer(file) as out:

@@ -55,10 +55,22 @@ class Cells:
             return list(pool.map(lambda one: self.of(one[0], module, one[1], 1), jobs))
 
 
-def cells_of(options: argparse.Namespace) -> Cells:
-    """Return the cells of the folder of work; those of a trial lie apart."""
-    folder = "quick" if options.quick else "cells"
+def cells_of(options: argparse.Namespace, group: str = "") -> Cells:
+    """Return the cells of the folder of work; those of a trial and of another `group` lie apart."""
+    folder = group + ("quick" if options.quick else "cells")
     return Cells(options.work, options.threads, folder=folder)
+
+
+def run_of(job: Record) -> Record:
+    """Return what a request says of the run of a cell: its base, and where it lies."""
+    work = Path(job["work"])
+    return {
+        "base": work / job["base"],
+        "run": job["run"],
+        "own_process": True,
+        "runs_folder": work / "runs",
+        "data_folder": work / "data",
+    }
 
 
 def answer(result: Callable[[Record], Record]) -> None:

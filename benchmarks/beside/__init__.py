@@ -1,0 +1,1 @@
+"""Fine-tuning beside transformers with peft: what the suites of speed share."""
