@@ -39,6 +39,7 @@ class Kept:
     def __init__(self, job: Record) -> None:
         start = np.load(folder_of(job) / "start.npz")
         self.batches = []
+        self.tokens = [int(start[f"tokens-{step}"]) for step in range(job["steps"])]
         for step in range(job["steps"]):
             arrays = {name: start[f"{name}-{step}"] for name in ARRAYS}
             self.batches.append(Batch(arrays, int(arrays["lengths"].sum())))
@@ -50,7 +51,7 @@ class Kept:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of all steps, padding not among them."""
+        """Tokens that all steps compute, padding not among them."""
         return sum(batch.n_tokens for batch in self.batches)
 
     @property
@@ -88,7 +89,7 @@ def result(job: Record) -> Record:
     step = InstructStep(model, c.loss, c.balance_loss, c.loss_chunk, choices.copy_dtype)
     with choices.in_force():
         clock = clocked(step, source, choices)
-    return speed_of(clock.ticks, clock.losses, [batch.n_tokens for batch in source.batches]) | {
+    return speed_of(clock.ticks, clock.losses, source.tokens) | {
         "planned_mib": plan(c).memory["total"] / MIB,
         "padding": source.padding,
         "choices": chosen(choices),

@@ -22,7 +22,7 @@ from benchmarks.beside.turns import UNTIMED, folder_of
 from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.data.batch import IGNORED
-from groundup.finetune.packing import PackedRows, packed
+from groundup.finetune.packing import PackedRows
 from groundup.generate.replies import DialogueIds
 from groundup.generate.run_settings import run_template
 from groundup.runs.load import load
@@ -43,11 +43,10 @@ def sets_of(how: str, found: Sequence[DialogueIds], batch: int, steps: int) -> S
         rows = source.order.rows(0, batch * steps).reshape(steps, batch)
         return [[found[n] for row in step for n in source.packs[row]] for step in rows]
     ordered = sorted(found, key=lambda one: -len(one.ids))
-    lengths = [one.n_read for one in ordered]
     sets: Sets = []
     begin = 0
     while begin + batch <= len(ordered):
-        n = 1 if how == "one" else _most(lengths[begin:], batch)
+        n = 1 if how == "one" else _most(ordered[begin:], batch)
         sets.append(ordered[begin : begin + n])
         begin += n
     first, rest = sets[:UNTIMED], sets[UNTIMED:]
@@ -55,10 +54,10 @@ def sets_of(how: str, found: Sequence[DialogueIds], batch: int, steps: int) -> S
     return first + [rest[(2 * n + 1) * len(rest) // (2 * timed)] for n in range(timed)]
 
 
-def _most(lengths: Sequence[int], rows: int) -> int:
-    """Return how many of the first sequences fill so many rows."""
+def _most(ordered: Sequence[DialogueIds], rows: int) -> int:
+    """Return how many of the first dialogues fill so many rows."""
     n = rows
-    while n < len(lengths) and len(packed(lengths[: n + 1], LONGEST)) <= rows:
+    while n < len(ordered) and PackedRows(ordered[: n + 1], LONGEST, rows, seed=0).n_rows <= rows:
         n += 1
     return n
 
@@ -95,6 +94,7 @@ def result(job: Record) -> Record:
         both = side_by_side(chosen, job["batch"]) | one_a_row(chosen)
         arrays |= {f"{name}-{step}": array for name, array in both.items()}
         tokens.append(sum(one.n_read for one in chosen))
+        arrays[f"tokens-{step}"] = np.array(tokens[-1])
         n_places += both["row_ids"][:, 1:].size
     np.savez(folder / "start.npz", **arrays)
     model = model_of(job)

@@ -180,7 +180,7 @@ class InPython(InMemoryJob[GPT], InstructJob):
         known = tokenizer.vocab_size
         self.made = grown(copy.deepcopy(model), self.tokenizer.vocab_size - known, known=known)
         self.config = self.made.config
-        self.n_tokens = sum(row.n_read for row in self.train_rows)
+        self.n_tokens = self.source(self.settings).n_tokens
 
     @property
     def start_token(self) -> int | None:

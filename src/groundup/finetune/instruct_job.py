@@ -18,7 +18,7 @@ from groundup.finetune.example import example_pieces
 from groundup.finetune.instruct_step import InstructStep
 from groundup.finetune.mixed_text import targets_of
 from groundup.finetune.packed_loss import packed_loss
-from groundup.finetune.packing import PackedRows, packed
+from groundup.finetune.packing import PackedRows
 from groundup.generate.replies import DialogueIds
 from groundup.model import GPT, shapes_of
 from groundup.optim.step import Step
@@ -99,7 +99,7 @@ class InstructJob(ChatJob):
     def _most_counted(self, settings: TrainConfig) -> float:
         """Return the largest share of a batch's places whose targets count, at most."""
         rows, n = self.learnt.rows, settings.batch_size
-        packs = packed([row.n_read for row in rows], self.row_length)
+        packs = PackedRows(rows, self.row_length, n, seed=0).packs
         counts = sorted(targets_of([rows[i] for i in pack]) for pack in packs)
         return sum(counts[-n:]) / (len(counts[-n:]) * self.row_length)
 

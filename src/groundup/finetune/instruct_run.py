@@ -45,7 +45,7 @@ class InstructRun(DialogueRun, InstructJob):
     def prepare(self, screen: Screen) -> None:
         """Read the records and the texts, and tell what was made of them, and what is asked."""
         super().prepare(screen)
-        self.n_tokens = sum(row.n_read for row in self.train_rows)
+        self.n_tokens = self.source(self.settings).n_tokens
         if self.mix is not None:
             self._tell_mixed(screen, self.mix)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groundup.data.batch import IGNORED, Batch
 from groundup.finetune.order import Order
-from groundup.generate.replies import DialogueIds
+from groundup.generate.replies import Bools, DialogueIds
 from groundup.model.attention import NO_CACHE, Cache, Mask
 
 
@@ -36,13 +36,29 @@ def packed(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
+def shared_beginning(dialogues: Sequence[DialogueIds]) -> tuple[int, Bools]:
+    """Return how many ids the dialogues begin with alike, and which of them do (n,).
+
+    As with the same message of the system. Of these ids none is learnt, nor is the next one. A text
+    of which all is learnt begins with none, and keeps the others from nothing.
+    """
+    begins = np.array([int(one.counts.argmax()) > 1 for one in dialogues], np.bool_)
+    alike = [one for one, does in zip(dialogues, begins, strict=True) if does]
+    n = min((int(one.counts.argmax()) - 1 for one in alike), default=0)
+    for one in alike:
+        differs = np.flatnonzero(one.ids[:n] != alike[0].ids[:n])
+        n = int(differs[0]) if len(differs) else n
+    return n, begins if n else np.zeros_like(begins)
+
+
 class PackedRows:
     """A source of dialogues: a batch is `tokens`, `targets` and `positions` (B, T), `lengths` (B).
 
     Of each dialogue the tokens but the last one are read, and the next ones are the targets, of
-    which those count that a reply has. Positions begin anew with each dialogue. At the end of a row
-    stands padding, which goes on with its last dialogue and has no target that counts; before it
-    stand the tokens that `lengths` counts.
+    which those count that a reply has. What all dialogues begin with stands in a row once, in the
+    first one; of the others the rest follows, which sees it. Positions are those that each would
+    have alone. At the end of a row stands padding, which goes on with its last dialogue and has no
+    target that counts; before it stand the tokens that `lengths` counts.
     """
 
     def __init__(
@@ -54,10 +70,18 @@ class PackedRows:
         accumulation: int = 1,
     ) -> None:
         self.dialogues = dialogues
-        self.lengths = np.array([one.n_read for one in dialogues], np.int64)
-        self.packs = packed(self.lengths.tolist(), capacity)
-        filled = np.array([self.lengths[pack].sum() for pack in self.packs], np.int64)
-        self.order = Order(filled, batch_size, seed, accumulation)
+        n_shared, begins = shared_beginning(dialogues)
+        self.skipped = n_shared * begins  # of each dialogue, behind the first one of a row
+        lengths = np.array([one.n_read for one in dialogues], np.int64) - self.skipped
+        self.packs: list[list[int]] = []
+        for shared, those in ((n_shared, begins), (0, ~begins)):
+            numbers = np.flatnonzero(those)
+            packs = packed(lengths[numbers].tolist(), capacity - shared)
+            self.packs += [numbers[pack].tolist() for pack in packs]
+        self.filled = np.array(
+            [lengths[pack].sum() + self.skipped[pack[0]] for pack in self.packs], np.int64
+        )
+        self.order = Order(self.filled, batch_size, seed, accumulation)
 
     @property
     def n_rows(self) -> int:
@@ -66,8 +90,8 @@ class PackedRows:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens in a pass, padding not among them."""
-        return int(self.lengths.sum())
+        """Tokens in a pass that are computed, padding not among them."""
+        return int(self.filled.sum())
 
     @property
     def n_targets(self) -> int:
@@ -76,28 +100,38 @@ class PackedRows:
 
     def rows(self, first: int, n: int) -> Batch:
         """Return rows `first` to `first + n - 1`, padded to the longest of them."""
-        packs = [self.packs[row] for row in self.order.rows(first, n)]
-        lengths = [int(self.lengths[pack].sum()) for pack in packs]
-        shape = len(packs), max(lengths)
+        chosen = self.order.rows(first, n)
+        lengths = self.filled[chosen]
+        shape = len(chosen), int(lengths.max())
         tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         targets = np.full(shape, IGNORED, np.int64)
-        for row, pack in enumerate(packs):
+        for row, pack in enumerate(self.packs[number] for number in chosen):
             begin = 0
-            for one in (self.dialogues[number] for number in pack):
-                place = np.s_[row, begin : begin + one.n_read]
-                tokens[place], targets[place] = one.ids[:-1], one.targets
-                positions[row, begin:] = np.arange(shape[1] - begin)
-                begin += one.n_read
+            for number in pack:
+                one, skipped = self.dialogues[number], int(self.skipped[number]) if begin else 0
+                place = np.s_[row, begin : begin + one.n_read - skipped]
+                tokens[place], targets[place] = one.ids[skipped:-1], one.targets[skipped:]
+                positions[row, begin:] = np.arange(skipped, skipped + shape[1] - begin)
+                begin += one.n_read - skipped
         arrays = {"tokens": tokens, "targets": targets, "positions": positions}
-        return Batch(arrays | {"lengths": np.array(lengths, np.int64)}, sum(lengths))
+        return Batch(arrays | {"lengths": lengths}, int(lengths.sum()))
 
 
 class PackedDialogues:
-    """Attention within each of the dialogues that share a row: a cache that remembers nothing."""
+    """Attention within each of the dialogues that share a row: a cache that remembers nothing.
+
+    A dialogue begins where positions do not go on by one. Where its first one is n, what stands at
+    the positions before is the beginning of the row: its first n tokens.
+    """
 
     def __init__(self, positions: Int[Tensor, "B T"]) -> None:
         self._positions = positions
-        self._numbers = (positions == 0).cumsum(dim=1)  # which dialogue of its row, (B, T)
+        places = torch.arange(positions.shape[1], device=positions.device)
+        moved = (positions - places).diff(dim=1, prepend=positions[:, :1] - 1) != 0  # (B, T)
+        begins = (moved * places).cummax(dim=1).values  # where the dialogue of each token begins
+        shared = positions.gather(1, begins)  # tokens of the row's beginning that each sees
+        same = begins[:, :, None] == begins[:, None, :]
+        self._sees = (same | (places < shared[:, :, None])).tril()[:, None]  # (B, 1, T, T)
         self._masks: dict[int | None, Mask] = {}
 
     def positions(self, n_new: int) -> Tensor:
@@ -107,8 +141,10 @@ class PackedDialogues:
     def mask(self, window: int | None, n_new: int) -> Mask:
         """Let each token see itself and those before it in its dialogue, within the window."""
         if window not in self._masks:
-            same = self._numbers[:, None, :, None] == self._numbers[:, None, None, :]
-            table = same.tril() if window is None else same.tril().triu(1 - window)
+            table = self._sees
+            if window is not None:
+                far = self._positions[:, None, :, None] - self._positions[:, None, None, :]
+                table = table & (far < window)
             self._masks[window] = Mask(table, False)
         return self._masks[window]
 
