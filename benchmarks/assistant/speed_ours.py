@@ -39,7 +39,7 @@ class Kept:
     def __init__(self, job: Record) -> None:
         start = np.load(folder_of(job) / "start.npz")
         self.batches = []
-        self.tokens = [int(start[f"tokens-{step}"]) for step in range(job["steps"])]
+        self.tokens = [int(start[f"read-{step}"]) for step in range(job["steps"])]
         for step in range(job["steps"]):
             arrays = {name: start[f"{name}-{step}"] for name in ARRAYS}
             self.batches.append(Batch(arrays, int(arrays["lengths"].sum())))

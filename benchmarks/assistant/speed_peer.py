@@ -43,7 +43,7 @@ def result(job: Record) -> Record:
         loss: Tensor = model(input_ids=ids, labels=labels, use_cache=False, **own).loss
         return loss
 
-    tokens = [int(start[f"tokens-{step}"]) for step in range(job["steps"])]
+    tokens = [int(start[f"read-{step}"]) for step in range(job["steps"])]
     return trained(model, job, loss_of, tokens)
 
 

@@ -94,7 +94,7 @@ def result(job: Record) -> Record:
         both = side_by_side(chosen, job["batch"]) | one_a_row(chosen)
         arrays |= {f"{name}-{step}": array for name, array in both.items()}
         tokens.append(sum(one.n_read for one in chosen))
-        arrays[f"tokens-{step}"] = np.array(tokens[-1])
+        arrays[f"read-{step}"] = np.array(tokens[-1])
         n_places += both["row_ids"][:, 1:].size
     np.savez(folder / "start.npz", **arrays)
     model = model_of(job)
