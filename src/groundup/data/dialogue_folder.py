@@ -13,7 +13,7 @@ from groundup.base.errors import quoted
 from groundup.data.dialogue import Dialogue, Entry, Message, PlainText, Preference
 from groundup.data.own_folders import DIALOGUES
 from groundup.data.prepare import OnProgress
-from groundup.data.record_folder import keep, opened_manifest, read_splits
+from groundup.data.record_folder import KeptRecords, keep, opened_manifest, read_splits
 from groundup.data.stratified import SPLITS
 
 FORMAT = 1
@@ -21,18 +21,8 @@ KINDS = {Dialogue: "dialogues", PlainText: "texts", Preference: "preferences"}
 
 
 @dataclass(frozen=True)
-class DialogueData:
+class DialogueData(KeptRecords):
     """A folder of dialogues and texts, or of preferences, that is complete."""
-
-    folder: Path
-    manifest: dict[str, Any]
-    notices: tuple[str, ...] = ()
-    """What was detected, changed and left out, where the records have just been read."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What the folder is called after."""
-        return str(self.manifest["fingerprint"])
 
     @property
     def format(self) -> str:
@@ -45,11 +35,6 @@ class DialogueData:
     def are_preferences(self) -> bool:
         """Whether the records are preferences, and not dialogues and texts."""
         return any(self.counts(split)["preferences"] for split in SPLITS)
-
-    @property
-    def split_rule(self) -> str:
-        """How the records were divided, in words."""
-        return str(self.manifest["split_rule"])
 
     def counts(self, split: str) -> dict[str, int]:
         """Return how many dialogues, texts, preferences and replies are in a split.

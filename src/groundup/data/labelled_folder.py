@@ -13,7 +13,7 @@ from groundup.base.errors import quoted
 from groundup.data.examples import Example
 from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
-from groundup.data.record_folder import keep, opened_manifest, read_splits
+from groundup.data.record_folder import KeptRecords, keep, opened_manifest, read_splits
 from groundup.data.stratified import SPLITS
 
 FORMAT = 1
@@ -21,28 +21,13 @@ MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class LabelledData:
+class LabelledData(KeptRecords):
     """A folder of labelled examples that is complete."""
-
-    folder: Path
-    manifest: dict[str, Any]
-    notices: tuple[str, ...] = ()
-    """What was guessed, changed and left out, where the records have just been read."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What the folder is called after."""
-        return str(self.manifest["fingerprint"])
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes in their order: class 0 is the first."""
         return tuple(self.manifest["labels"])
-
-    @property
-    def split_rule(self) -> str:
-        """How the examples were divided, in words."""
-        return str(self.manifest["split_rule"])
 
     def counts(self, split: str) -> dict[str, int]:
         """Return how many examples of each class are in "train", "val" or "test"."""

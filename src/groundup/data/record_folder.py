@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,26 @@ from groundup.data.tokens import LOCK, MANIFEST
 T = TypeVar("T")
 WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
 """What comes of a file that is JSON, but not as we wrote it."""
+
+
+@dataclass(frozen=True)
+class KeptRecords:
+    """A folder of records that is complete."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    notices: tuple[str, ...] = ()
+    """What was guessed, changed and left out, where the records have just been read."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the folder is called after."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def split_rule(self) -> str:
+        """How the records were divided, in words."""
+        return str(self.manifest["split_rule"])
 
 
 def keep(
