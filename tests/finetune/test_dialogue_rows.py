@@ -82,3 +82,10 @@ def test_characters_that_the_tokenizer_skips_are_counted_where_they_would_be_lea
         "(unknown = skip)"
     ]
     assert losses_of([learnable(entries[:0], ChatTemplate(SOURCE), skipping, 20)], 20) == []
+
+
+def test_replies_that_no_token_ends_are_told() -> None:
+    turns = [{"role": role, "content": "so"} for role in ("user", "assistant") * 3]
+    entries = [Dialogue(tuple(turns), "a, record 1"), talk("hi", "hello", "a, record 2")]
+    (line,) = losses_of([learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 90)], 90)
+    assert line.startswith("2 answers not learnt to end, as the chat template ends none by a")

@@ -127,6 +127,13 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_line(bad: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("given", [{"chat_template": 3}, {"generation": [1]}])
+def test_another_type_is_named(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(TypeError, match=f"{name}: expected a.* or None; got a (int|list)"):
+        made(TALKS, **given)
+
+
 def test_a_run_without_a_template_is_no_assistant(tmp_path: Path) -> None:
     with_base(tmp_path)
     with pytest.raises(UsageError, match="base has no chat template: it continues texts"):

@@ -290,6 +290,7 @@ def test_without_a_special_token_the_end_of_text_ends_the_last_reply() -> None:
     shown = ByteTokenizer().decode
     assert shown(first.ids) == "user: q\nassistant: a\nuser: q\nassistant: b c"
     assert [first.ids[-1], first.counts[-1]] == [256, True]
+    assert [one.n_endless for one in (first, second, third)] == [1, 0, 0]
     assert shown(first.ids[first.counts]) == "ab c"
     assert shown(second.ids) == "user: q\nassistant: a"
     assert second.ids[second.counts].tolist() == [ord("a"), 256]

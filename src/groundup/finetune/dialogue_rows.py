@@ -87,6 +87,11 @@ def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
         )
     if n := sum(one.n_straddling for one in found):
         lines.append(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
+    if n := sum(row.n_endless for one in found for row in one.rows):
+        lines.append(
+            f"{counted(n, 'answer')} not learnt to end, as the chat template ends none by a "
+            "special token: the end of text stands behind the last one of a dialogue alone"
+        )
     if n := sum(one.n_skipped for one in found):
         lines.append(
             f"{counted(n, 'character')} of what is to be learnt skipped, as the tokenizer does not "

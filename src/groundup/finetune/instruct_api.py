@@ -80,7 +80,10 @@ def instruct(
         settings["epochs"] = INSTRUCT_EPOCHS
     if not isinstance(chat_template, str | None):
         found = type(chat_template).__name__
-        raise TypeError(f"chat_template: expected the text of a template, or None; got a {found}")
+        raise TypeError(f"chat_template: expected a text, or None; got a {found}")
+    if not isinstance(generation, Mapping | None):
+        found = type(generation).__name__
+        raise TypeError(f"generation: expected a dictionary of settings, or None; got a {found}")
     train = build(TrainConfig, instruct_defaults() | settings)
     asked = build(InstructSettings, {} if max_length is None else {"max_length": max_length})
     _check_room(model, asked, train, chat_template)

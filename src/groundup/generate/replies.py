@@ -64,6 +64,8 @@ class DialogueIds:
     """Whether each id is part of a reply, or ends one (n,)."""
     n_straddling: int
     """Ids that count and reach beyond their reply."""
+    n_endless: int = 0
+    """Replies before the last one that the template ends by no special token: no end is learnt."""
 
     @property
     def n_read(self) -> int:
@@ -104,10 +106,12 @@ def encode_dialogues(
         except TokenizerError as error:
             raise TokenizerError(f"{name(n)}: {error}") from None
         counts, n_straddling = _counted(located.replies, spans, np.isin(ids, added))
+        n_endless = 0
         if located.replies and not located.has_end:
             ids = np.append(ids, np.uint32(tokenizer.end_of_text or 0))
             counts = np.append(counts, True)
-        yield DialogueIds(ids, counts, n_straddling)
+            n_endless = len(located.replies) - 1
+        yield DialogueIds(ids, counts, n_straddling, n_endless)
 
 
 def locate_replies(
