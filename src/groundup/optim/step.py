@@ -116,7 +116,7 @@ class TrainStep(Step[GPT]):
     """
 
     real: Callable[..., Tensor] | None = None
-    """Takes a batch as `forward` does, and returns which of its tokens (B, T) are no padding; None
+    """Takes a batch by its names, and returns which of its tokens (B, T) are no padding; None
     where all are."""
 
     def __init__(
