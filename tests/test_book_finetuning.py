@@ -36,11 +36,11 @@ from groundup.config import TrainConfig, adapter_shapes, build
 from groundup.data.examples import Example
 from groundup.evaluate.classification import Classification
 from groundup.finetune import Classifier, TextClassifier, classify
-from groundup.finetune.api import InPython
-from groundup.finetune.classify_step import ClassifyStep
-from groundup.finetune.labelled_rows import LabelledRows, class_weights, labelled_rows
+from groundup.finetune.classifier.api import InPython
+from groundup.finetune.classifier.rows import LabelledRows, class_weights, labelled_rows
+from groundup.finetune.classifier.step import ClassifyStep
+from groundup.finetune.classifier.text_classifier import scores_of, softmax
 from groundup.finetune.settings import DEFAULT_EPOCHS, ClassifierSettings, training_defaults
-from groundup.finetune.text_classifier import scores_of, softmax
 from groundup.tokenizer import gpt2_tokenizer
 from tests.model.helpers import randomise
 from tests.test_book import BOOK_124M, PAGE, TINY, TOLERANCE, close

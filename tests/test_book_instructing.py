@@ -26,10 +26,10 @@ from groundup import GPT, ByteTokenizer, GPTConfig, preset
 from groundup.config import TrainConfig, adapter_shapes
 from groundup.data.batch import IGNORED
 from groundup.data.dialogue import Dialogue, PlainText
-from groundup.finetune.dialogue_rows import learnable
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.instruct_step import InstructStep
-from groundup.finetune.packing import PackedRows
+from groundup.finetune.assistant.dialogue_rows import learnable
+from groundup.finetune.assistant.packing import PackedRows
+from groundup.finetune.replies.run import InstructRun
+from groundup.finetune.replies.step import InstructStep
 from groundup.finetune.settings import INSTRUCT_EPOCHS, MAX_LENGTH, instruct_defaults
 from groundup.generate import ChatTemplate, DialogueIds, encode_dialogues, write_replies
 from groundup.optim.step import plain_loss

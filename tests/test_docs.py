@@ -17,7 +17,7 @@ import typer
 
 from groundup.cli.chat import COMMANDS
 from groundup.config import PRESETS, GPTConfig, TrainConfig, preset
-from groundup.finetune.reward_settings import RewardSettings
+from groundup.finetune.rewards.settings import RewardSettings
 from groundup.finetune.settings import InstructSettings
 from groundup.generate.chat import CHANGEABLE
 from groundup.plan import count_parameters

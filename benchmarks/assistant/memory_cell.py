@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record, mib
 from groundup.config import TrainConfig, build
-from groundup.finetune.assistant_run import assistant_run
-from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.assistant.choose import assistant_run
+from groundup.finetune.assistant.request import InstructRequest
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.train.driver import drive
 from groundup.train.listener import Screen

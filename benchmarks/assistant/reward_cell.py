@@ -16,11 +16,11 @@ from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
 from groundup.data.tasks import TEST, make_tasks
 from groundup.evaluate.reply_scores import score_tasks
-from groundup.finetune.dialogue_run import DialogueRun
-from groundup.finetune.instruct_request import InstructRequest
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.reward_run import RewardRun
-from groundup.finetune.reward_settings import RewardSettings, reward_defaults
+from groundup.finetune.assistant.dialogue_run import DialogueRun
+from groundup.finetune.assistant.request import InstructRequest
+from groundup.finetune.replies.run import InstructRun
+from groundup.finetune.rewards.run import RewardRun
+from groundup.finetune.rewards.settings import RewardSettings, reward_defaults
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate import write_replies
 from groundup.runs import RunFolder

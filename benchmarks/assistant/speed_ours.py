@@ -14,7 +14,7 @@ from benchmarks.turns import Record
 from groundup.adapters import attach
 from groundup.config import TrainConfig
 from groundup.data.batch import IGNORED, Batch
-from groundup.finetune.instruct_step import InstructStep
+from groundup.finetune.replies.step import InstructStep
 from groundup.finetune.settings import instruct_defaults
 from groundup.model import GPT
 from groundup.plan import Packed, Plan, make_plan

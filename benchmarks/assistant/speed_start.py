@@ -22,7 +22,7 @@ from benchmarks.beside.turns import UNTIMED, folder_of
 from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.data.batch import IGNORED
-from groundup.finetune.packing import PackedRows
+from groundup.finetune.assistant.packing import PackedRows
 from groundup.generate.replies import DialogueIds
 from groundup.generate.run_settings import run_template
 from groundup.runs.load import load

@@ -10,8 +10,8 @@ from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
 from groundup.data.tasks import KINDS
-from groundup.finetune.assistant_run import assistant_run
-from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.assistant.choose import assistant_run
+from groundup.finetune.assistant.request import InstructRequest
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.runs.assistant import read_assistant
 from groundup.train.driver import drive

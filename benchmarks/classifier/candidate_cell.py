@@ -14,12 +14,12 @@ from benchmarks.turns import Record
 from groundup.base.signals import Interrupted
 from groundup.config import TrainConfig, build
 from groundup.evaluate.classification import Classification, macro_f1
-from groundup.finetune.classify_request import ClassifyRequest
-from groundup.finetune.classify_run import ClassifyRun
-from groundup.finetune.labelled_rows import labelled_rows
+from groundup.finetune.classifier.request import ClassifyRequest
+from groundup.finetune.classifier.rows import labelled_rows
+from groundup.finetune.classifier.run import ClassifyRun
+from groundup.finetune.classifier.text_classifier import scores_of, softmax
 from groundup.finetune.load import load_classifier
 from groundup.finetune.settings import ClassifierSettings, training_defaults
-from groundup.finetune.text_classifier import scores_of, softmax
 from groundup.runs import RunFolder
 from groundup.train.driver import drive
 from groundup.train.listener import Screen

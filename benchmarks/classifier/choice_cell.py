@@ -24,13 +24,13 @@ from groundup.data.duplicates import without_repeated
 from groundup.data.examples import Example
 from groundup.data.reading_log import ReadingLog
 from groundup.evaluate.classification import confusion, macro_f1
-from groundup.finetune.api import InPython
-from groundup.finetune.baselines import tf_idf
-from groundup.finetune.classifier import Classifier
-from groundup.finetune.labelled_rows import Rows
+from groundup.finetune.classifier.api import InPython
+from groundup.finetune.classifier.baselines import tf_idf
+from groundup.finetune.classifier.model import Classifier
+from groundup.finetune.classifier.rows import Rows
+from groundup.finetune.classifier.text_classifier import scores_of
 from groundup.finetune.order import Ids
 from groundup.finetune.settings import DEFAULT_EPOCHS, ClassifierSettings, training_defaults
-from groundup.finetune.text_classifier import scores_of
 from groundup.processes.alone import ALONE
 from groundup.runs.load import load
 from groundup.train.driver import drive

@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.cells import answer, run_of
 from benchmarks.turns import Record, mib
 from groundup.config import TrainConfig, build
-from groundup.finetune.classify_request import ClassifyRequest
-from groundup.finetune.classify_run import ClassifyRun
+from groundup.finetune.classifier.request import ClassifyRequest
+from groundup.finetune.classifier.run import ClassifyRun
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.train.driver import drive
 from groundup.train.listener import Screen

@@ -10,8 +10,8 @@ from benchmarks.beside.turns import speed_of
 from benchmarks.cells import answer
 from benchmarks.turns import Record
 from groundup.data.examples import Example
-from groundup.finetune.api import InPython
-from groundup.finetune.labelled_rows import LabelledRows
+from groundup.finetune.classifier.api import InPython
+from groundup.finetune.classifier.rows import LabelledRows
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.plan.units import MIB
 from groundup.runs.load import load

@@ -14,10 +14,10 @@ from benchmarks.turns import Record
 from groundup.base.errors import GroundupError
 from groundup.data.examples import Example
 from groundup.evaluate.classification import Classification, mcnemar
-from groundup.finetune.baselines import tf_idf
-from groundup.finetune.labelled_rows import labelled_rows
+from groundup.finetune.classifier.baselines import tf_idf
+from groundup.finetune.classifier.rows import labelled_rows
+from groundup.finetune.classifier.text_classifier import scores_of, softmax
 from groundup.finetune.load import load_classifier
-from groundup.finetune.text_classifier import scores_of, softmax
 
 FIGURES = ("examples", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "ece")
 

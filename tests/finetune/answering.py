@@ -11,8 +11,8 @@ from rich.console import Console
 
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
 from groundup.config import build
-from groundup.finetune.instruct_request import InstructRequest
-from groundup.finetune.instruct_run import InstructRun
+from groundup.finetune.assistant.request import InstructRequest
+from groundup.finetune.replies.run import InstructRun
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.tokenizer import Tokenizer
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive

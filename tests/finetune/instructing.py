@@ -17,8 +17,8 @@ from rich.console import Console
 
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
 from groundup.config import build
-from groundup.finetune.instruct_request import InstructRequest
-from groundup.finetune.instruct_run import InstructRun
+from groundup.finetune.assistant.request import InstructRequest
+from groundup.finetune.replies.run import InstructRun
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate.template import CHATML, CHATML_TOKENS
 from groundup.tokenizer import with_special_tokens

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
 from groundup.config import build
-from groundup.finetune.classify_request import ClassifyRequest
-from groundup.finetune.classify_run import ClassifyRun
+from groundup.finetune.classifier.request import ClassifyRequest
+from groundup.finetune.classifier.run import ClassifyRun
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
 

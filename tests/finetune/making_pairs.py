@@ -17,9 +17,9 @@ from rich.console import Console
 
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
 from groundup.config import build
-from groundup.finetune.assistant_run import assistant_run
-from groundup.finetune.chat_run import ChatRun
-from groundup.finetune.instruct_request import InstructRequest
+from groundup.finetune.assistant.choose import assistant_run
+from groundup.finetune.assistant.request import InstructRequest
+from groundup.finetune.assistant.run import ChatRun
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate import CHATML, CHATML_TOKENS
 from groundup.runs import RunFolder

@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from groundup.finetune.preference_rows import Pair, PreferenceRows, reference_log_probs
-from groundup.finetune.preference_step import DPOStep
+from groundup.finetune.preferences.rows import Pair, PreferenceRows, reference_log_probs
+from groundup.finetune.preferences.step import DPOStep
 from groundup.weights.hf import read_hf
 from tests.finetune.test_preference_rows import TOKENIZER, made, pairs_of
 from tests.weights.hf.models import filled

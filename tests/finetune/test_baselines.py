@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from groundup.evaluate.classification import Classification
-from groundup.finetune.baselines import baselines, majority, tf_idf
+from groundup.finetune.classifier.baselines import baselines, majority, tf_idf
 
 LABELS = ("fruit", "tool", "unseen")
 WORDS = {"fruit": ["apple", "pear", "plum", "fig"], "tool": ["saw", "nail", "axe", "drill"]}

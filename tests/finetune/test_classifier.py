@@ -10,7 +10,7 @@ from torch import Tensor
 
 from groundup import GPT, GPTConfig
 from groundup.finetune import Classifier
-from groundup.finetune.classify_step import ClassifyStep
+from groundup.finetune.classifier.step import ClassifyStep
 from groundup.finetune.settings import LAYERS
 from groundup.optim.balance import ExpertBalance
 from groundup.runs.classifier import POOLINGS

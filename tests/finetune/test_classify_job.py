@@ -16,11 +16,11 @@ import torch
 
 from groundup import GPT, CharTokenizer, load, save
 from groundup.base.errors import DataError, RunError, UsageError
-from groundup.finetune import TextClassifier, classify_job, classify_run, judge, load_classifier
-from groundup.finetune.classify_run import ClassifyRun
-from groundup.finetune.labelled_rows import labelled_rows
-from groundup.finetune.text_classifier import scores_of
-from groundup.finetune.vectors import vectors_of
+from groundup.finetune import TextClassifier, load_classifier
+from groundup.finetune.classifier.rows import labelled_rows
+from groundup.finetune.classifier.run import ClassifyRun
+from groundup.finetune.classifier.text_classifier import scores_of
+from groundup.finetune.classifier.vectors import vectors_of
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import newest_intact
 from groundup.train import Recorder, drive
@@ -188,7 +188,7 @@ def test_what_has_learnt_is_gone_while_the_run_is_judged(
     def judge(*given: object) -> None:
         held.extend(tuple(t.shape) for t in tensors() if id(t) not in before and t.numel() > 256)
 
-    monkeypatch.setattr(classify_run, "judge", judge)
+    monkeypatch.setattr("groundup.finetune.classifier.run.judge", judge)
     train(folder / "run", layers, method=method, steps=2)
     assert held == [], "neither weights nor gradients nor the optimizer's averages"
 
@@ -232,7 +232,7 @@ def test_other_settings_other_records_and_another_base_are_refused(folder: Path)
 def test_it_goes_on_without_its_records_and_its_base_where_it_holds_all(folder: Path) -> None:
     from rich.console import Console
 
-    from groundup.finetune.classify_request import recorded_classify
+    from groundup.finetune.classifier.request import recorded_classify
     from groundup.train import ConsoleScreen, Recorder, drive
 
     train(folder / "run", steps=5)
@@ -293,8 +293,8 @@ def test_all_is_computed_with_the_threads_of_the_run(
 
         return call
 
-    monkeypatch.setattr(classify_job, "vectors_of", noted("vectors", vectors_of))
-    monkeypatch.setattr(judge, "scores_of", noted("scores", scores_of))
+    monkeypatch.setattr("groundup.finetune.classifier.job.vectors_of", noted("vectors", vectors_of))
+    monkeypatch.setattr("groundup.finetune.classifier.judge.scores_of", noted("scores", scores_of))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

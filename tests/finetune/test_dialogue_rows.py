@@ -7,7 +7,7 @@ import pytest
 from groundup import CharTokenizer
 from groundup.base.errors import DataError
 from groundup.data.dialogue import Dialogue, PlainText
-from groundup.finetune.dialogue_rows import learnable, losses_of
+from groundup.finetune.assistant.dialogue_rows import learnable, losses_of
 from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate
 

@@ -9,7 +9,7 @@ import pytest
 from groundup import ByteTokenizer
 from groundup.data.dialogue import Dialogue
 from groundup.data.tasks import make_tasks
-from groundup.finetune.exam import (
+from groundup.finetune.assistant.exam import (
     LEAST_REPLY_TOKENS,
     MOST_REPLY_TOKENS,
     OTHER,

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from groundup import BPETokenizer, ByteTokenizer
 from groundup.data.dialogue import Dialogue
-from groundup.finetune.dialogue_rows import learnable
-from groundup.finetune.example import example_pieces
+from groundup.finetune.assistant.dialogue_rows import learnable
+from groundup.finetune.assistant.example import example_pieces
 from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.tokenizer import Tokenizer, with_special_tokens
 from groundup.train.screen import MOST_CHARACTERS, MOST_PIECES, ConsoleScreen, shortened

@@ -12,7 +12,7 @@ import pytest
 from groundup import GPT, ByteTokenizer, GPTConfig, save
 from groundup.base.errors import UsageError
 from groundup.data import PreparedData, TokenSplit, prepare
-from groundup.finetune.general_text import asked_text, text_of_base
+from groundup.finetune.assistant.general_text import asked_text, text_of_base
 from groundup.runs import RunFolder
 from groundup.runs.manifest import JobTable
 

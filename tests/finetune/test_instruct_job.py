@@ -13,11 +13,11 @@ from torch import Tensor
 
 from groundup import load
 from groundup.base.errors import RunError, UsageError
-from groundup.finetune.instruct_request import recorded_instruct
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.instruct_step import InstructStep
-from groundup.finetune.packed_loss import packed_loss
-from groundup.finetune.packing import attention_within
+from groundup.finetune.assistant.packed_loss import packed_loss
+from groundup.finetune.assistant.packing import attention_within
+from groundup.finetune.assistant.request import recorded_instruct
+from groundup.finetune.replies.run import InstructRun
+from groundup.finetune.replies.step import InstructStep
 from groundup.generate.questions import write_replies
 from groundup.generate.run_settings import run_template
 from groundup.generate.template import CHATML

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from groundup import GPT, GPTConfig
 from groundup.data.batch import IGNORED
-from groundup.finetune.instruct_step import InstructStep
-from groundup.finetune.packing import PackedRows, attention_within
+from groundup.finetune.assistant.packing import PackedRows, attention_within
+from groundup.finetune.replies.step import InstructStep
 from groundup.optim.step import plain_loss
 from tests.finetune.test_packing import dialogues
 

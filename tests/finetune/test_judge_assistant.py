@@ -19,10 +19,10 @@ from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.cli.training import _result
 from groundup.config import build
 from groundup.evaluate.loss import evaluate_loss
-from groundup.finetune import dialogue_run
-from groundup.finetune.exam import Exam
-from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
-from groundup.finetune.instruct_run import InstructRun
+from groundup.finetune.assistant import dialogue_run
+from groundup.finetune.assistant.exam import Exam
+from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
+from groundup.finetune.replies.run import InstructRun
 from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate.generate import stream_from
 from groundup.generate.replies import encode_dialogues

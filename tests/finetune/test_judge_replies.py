@@ -15,10 +15,10 @@ from groundup import load
 from groundup.base.errors import RunError, UsageError
 from groundup.evaluate import Candidate, evaluate_task, read_questions
 from groundup.evaluate.endpoint import Endpoint
-from groundup.finetune import dialogue_run
-from groundup.finetune.assistant_run import assistant_run
-from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
-from groundup.finetune.instruct_run import InstructRun
+from groundup.finetune.assistant import dialogue_run
+from groundup.finetune.assistant.choose import assistant_run
+from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
+from groundup.finetune.replies.run import InstructRun
 from groundup.model import grown
 from groundup.runs import RunFolder, read_lines
 from groundup.runs.kept_replies import read_replies

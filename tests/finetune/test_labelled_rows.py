@@ -8,7 +8,7 @@ import pytest
 from groundup import ByteTokenizer
 from groundup.base.errors import DataError, UsageError
 from groundup.data.examples import Example
-from groundup.finetune.labelled_rows import (
+from groundup.finetune.classifier.rows import (
     LabelledRows,
     LabelledVectors,
     Rows,

@@ -11,9 +11,9 @@ import pytest
 from groundup import ByteTokenizer
 from groundup.base.errors import UsageError
 from groundup.data import TokenSplit
-from groundup.finetune.instruct_request import recorded_instruct
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.mixed_text import mixed_rows, targets_of
+from groundup.finetune.assistant.mixed_text import mixed_rows, targets_of
+from groundup.finetune.assistant.request import recorded_instruct
+from groundup.finetune.replies.run import InstructRun
 from groundup.runs import RunFolder
 from groundup.train.listener import Screen
 from tests.finetune.instructing import carry_out, request, train, with_base, with_records

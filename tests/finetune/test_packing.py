@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from groundup import GPT, GPTConfig
 from groundup.data.batch import IGNORED
-from groundup.finetune.packing import (
+from groundup.finetune.assistant.packing import (
     PackedDialogues,
     PackedRows,
     attention_within,

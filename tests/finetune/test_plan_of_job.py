@@ -11,7 +11,7 @@ import pytest
 from groundup import GPT, CharTokenizer, GPTConfig
 from groundup.config import TrainConfig
 from groundup.data.examples import Example
-from groundup.finetune.api import InPython
+from groundup.finetune.classifier.api import InPython
 from groundup.finetune.settings import ClassifierSettings
 from groundup.model import PARTS, Parts
 from groundup.model.norms import LayerNorm

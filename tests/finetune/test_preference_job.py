@@ -17,13 +17,13 @@ from torch import Tensor
 
 from groundup import load
 from groundup.base.errors import RunError, UsageError
-from groundup.finetune.assistant_run import assistant_run
-from groundup.finetune.instruct_request import recorded_instruct
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.preference_rows import Pair, PreferenceRows, reference_log_probs
-from groundup.finetune.preference_run import DPO_SLOWER, PreferenceRun
-from groundup.finetune.preference_step import PreferenceStep
+from groundup.finetune.assistant.choose import assistant_run
+from groundup.finetune.assistant.request import recorded_instruct
+from groundup.finetune.preferences.rows import Pair, PreferenceRows, reference_log_probs
+from groundup.finetune.preferences.run import DPO_SLOWER, PreferenceRun
+from groundup.finetune.preferences.step import PreferenceStep
 from groundup.finetune.replay import JOBS
+from groundup.finetune.replies.run import InstructRun
 from groundup.plan import training_memory
 from groundup.plan.plan import remedies
 from groundup.runs import RunFolder

@@ -12,14 +12,14 @@ from groundup import ByteTokenizer
 from groundup.base.errors import UsageError
 from groundup.data.batch import IGNORED
 from groundup.data.dialogue import Preference
-from groundup.finetune.preference_figures import preference_figures
-from groundup.finetune.preference_rows import (
+from groundup.finetune.preferences.figures import preference_figures
+from groundup.finetune.preferences.rows import (
     Pairs,
     PreferenceRows,
     preference_pairs,
     reference_log_probs,
 )
-from groundup.finetune.preference_step import DPOStep
+from groundup.finetune.preferences.step import DPOStep
 from groundup.generate import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.tokenizer import with_special_tokens
 from tests.finetune.test_preference_step import model, plain_log_probs

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groundup import GPT, GPTConfig
 from groundup.data.batch import IGNORED
-from groundup.finetune.preference_step import DPOStep, ORPOStep, PreferenceStep, log_probs
+from groundup.finetune.preferences.step import DPOStep, ORPOStep, PreferenceStep, log_probs
 from groundup.model import plain_attention
 from groundup.optim.balance import ExpertBalance
 
@@ -172,7 +172,7 @@ def test_only_counted_places_meet_the_head(monkeypatch: pytest.MonkeyPatch) -> N
         seen.append(tuple(hidden.shape))
         return hidden.sum(dim=1)
 
-    monkeypatch.setattr("groundup.finetune.preference_step.token_losses", losses)
+    monkeypatch.setattr("groundup.finetune.preferences.step.token_losses", losses)
     DPOStep(gpt)(**arrays)
     assert seen == [(int((arrays["targets"] != IGNORED).sum()), 24)]
 

@@ -15,13 +15,13 @@ import torch
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import build
-from groundup.finetune.instruct_request import InstructRequest, recorded_instruct
-from groundup.finetune.packed_loss import packed_loss
+from groundup.finetune.assistant.packed_loss import packed_loss
+from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
 from groundup.finetune.replay import JOBS
-from groundup.finetune.reward_rows import Prompt, exact
-from groundup.finetune.reward_run import RewardRun
-from groundup.finetune.reward_settings import RewardSettings, reward_defaults, settings_of
-from groundup.finetune.reward_step import RewardStep
+from groundup.finetune.rewards.rows import Prompt, exact
+from groundup.finetune.rewards.run import RewardRun
+from groundup.finetune.rewards.settings import RewardSettings, reward_defaults, settings_of
+from groundup.finetune.rewards.step import RewardStep
 from groundup.generate import CHATML, CHATML_TOKENS, Reply
 from groundup.plan import training_memory
 from groundup.runs import RunFolder
@@ -164,7 +164,7 @@ def test_what_validates_is_right_answers(folder: Path, monkeypatch: pytest.Monke
         answered.extend(rows)
         return [Reply(row.answer, (1, 2), n > 0) for n, row in enumerate(rows)]
 
-    monkeypatch.setattr("groundup.finetune.reward_job.continue_prompts", answers)
+    monkeypatch.setattr("groundup.finetune.rewards.job.continue_prompts", answers)
     done = train(asked, RewardRun)
     last = starting.lines(done.folder)[-1]
     assert last["val_reward"] == pytest.approx(2 / 3)  # of three, the first has not ended

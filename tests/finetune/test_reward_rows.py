@@ -9,7 +9,7 @@ from groundup import ByteTokenizer
 from groundup.base.errors import DataError
 from groundup.data.dialogue import Dialogue
 from groundup.data.tasks import KINDS, TRAIN, make_tasks
-from groundup.finetune.reward_rows import (
+from groundup.finetune.rewards.rows import (
     Prompt,
     PromptRows,
     Prompts,

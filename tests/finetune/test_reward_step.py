@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from groundup import GPT, CharTokenizer, GPTConfig
-from groundup.finetune.reward_rows import Prompt, PromptRows, Prompts, exact
-from groundup.finetune.reward_step import RewardStep, leave_one_out
+from groundup.finetune.rewards.rows import Prompt, PromptRows, Prompts, exact
+from groundup.finetune.rewards.step import RewardStep, leave_one_out
 from groundup.generate import Reply
 
 TOKENIZER = CharTokenizer.train(["abc"])

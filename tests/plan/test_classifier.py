@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from groundup.adapters import attach
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig, preset
-from groundup.finetune.classifier import Classifier
+from groundup.finetune.classifier.model import Classifier
+from groundup.finetune.classifier.text_classifier import TOKENS_AT_ONCE
 from groundup.finetune.settings import LAYERS
-from groundup.finetune.text_classifier import TOKENS_AT_ONCE
 from groundup.model import GPT, plain_attention
 from groundup.plan import (
     Calibration,
@@ -260,8 +260,8 @@ import torch
 from groundup.adapters import attach
 from groundup.config import GPTConfig, TrainConfig, build
 from groundup.device.machine import peak_memory_mib
-from groundup.finetune.classifier import Classifier
-from groundup.finetune.classify_step import ClassifyStep
+from groundup.finetune.classifier.model import Classifier
+from groundup.finetune.classifier.step import ClassifyStep
 from groundup.model import GPT
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.optimizer import build_optimizer

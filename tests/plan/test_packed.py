@@ -10,7 +10,7 @@ import torch
 
 from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, TrainConfig, preset
-from groundup.finetune.packing import PackedDialogues
+from groundup.finetune.assistant.packing import PackedDialogues
 from groundup.model import GPT
 from groundup.plan import (
     Packed,

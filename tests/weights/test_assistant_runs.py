@@ -10,8 +10,8 @@ from gguf import GGUFReader, TokenType
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from groundup.finetune.instruct_run import InstructRun
-from groundup.finetune.reply_loss import evaluate_replies
+from groundup.finetune.assistant.reply_loss import evaluate_replies
+from groundup.finetune.replies.run import InstructRun
 from groundup.generate import CHATML, CHATML_TOKENS, encode_dialogues, open_chat, run_template
 from groundup.generate.quantize import quantize_run
 from groundup.generate.replies import DialogueIds

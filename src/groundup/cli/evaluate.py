@@ -21,7 +21,7 @@ from groundup.cli.standard_io import read_text
 if TYPE_CHECKING:
     from groundup.evaluate import Candidate, Evaluation, TaskResult, TextResult
     from groundup.evaluate.tasks import Question
-    from groundup.finetune.reply_loss import ReplyLoss
+    from groundup.finetune.assistant.reply_loss import ReplyLoss
     from groundup.runs.load import LoadedRun
 
     Questions = dict[str, tuple[list[str], list[Question]]]
@@ -126,7 +126,7 @@ def evaluate_validation(
     from groundup.runs.assistant import ASSISTANT
 
     if loaded.manifest.kind == ASSISTANT:
-        from groundup.finetune.reply_loss import evaluate_replies
+        from groundup.finetune.assistant.reply_loss import evaluate_replies
 
         if (found := evaluate_replies(loaded, max_tokens)) is None:
             raise UsageError(f"{run} has no replies that validate it; give {instead}")

@@ -171,7 +171,7 @@ def classify(
         settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]
     train = build(TrainConfig, training_defaults(classifier.layers) | settings)
     check_layers(classifier, train)
-    from groundup.finetune.classify_request import ClassifyRequest
+    from groundup.finetune.classifier.request import ClassifyRequest
 
     fields = given(text_field=text_field, label_field=label_field, group_field=group_field)
     request = ClassifyRequest(

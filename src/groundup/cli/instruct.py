@@ -142,7 +142,7 @@ def instruct(
     """
     from groundup.config import TrainConfig, build, parse_assignments
     from groundup.config.recipe import check_one_length, says_length
-    from groundup.finetune.reward_settings import RewardSettings, defaults_of, settings_of
+    from groundup.finetune.rewards.settings import RewardSettings, defaults_of, settings_of
     from groundup.finetune.settings import INSTRUCT_EPOCHS, check_method, check_mix, check_task
 
     check_run_name(run)
@@ -169,7 +169,7 @@ def instruct(
     if extend is None and not says_length(settings):
         settings["epochs"] = INSTRUCT_EPOCHS
     from groundup.evaluate.endpoint import endpoint_at
-    from groundup.finetune.instruct_request import InstructRequest, default_method
+    from groundup.finetune.assistant.request import InstructRequest, default_method
 
     made = run_to_make(base, records, run, runs_folder, data_folder)
     reason = ""

@@ -17,8 +17,8 @@ from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 
 if TYPE_CHECKING:
-    from groundup.finetune.classify_request import ClassifyRequest
-    from groundup.finetune.instruct_request import InstructRequest
+    from groundup.finetune.assistant.request import InstructRequest
+    from groundup.finetune.classifier.request import ClassifyRequest
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
     from groundup.train.run_request import RunRequest
@@ -111,8 +111,8 @@ def _print_end(
 
 def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     """Go on with a run of any kind, as its own record tells."""
-    from groundup.finetune.classify_request import recorded_classify
-    from groundup.finetune.instruct_request import recorded_instruct
+    from groundup.finetune.assistant.request import recorded_instruct
+    from groundup.finetune.classifier.request import recorded_classify
     from groundup.runs.assistant import ASSISTANT
     from groundup.runs.classifier import CLASSIFIER
     from groundup.train.request import recorded_request
@@ -172,7 +172,7 @@ def make_classifier(request: ClassifyRequest, as_json: bool) -> None:
     """Make the classifier, or go on with it, and show what it is worth."""
 
     def job() -> Job[Any]:
-        from groundup.finetune.classify_run import ClassifyRun
+        from groundup.finetune.classifier.run import ClassifyRun
 
         return ClassifyRun(request)
 
@@ -196,7 +196,7 @@ def make_assistant(request: InstructRequest, as_json: bool) -> None:
     """Make the assistant, or go on with it, and show how it answers."""
 
     def job() -> Job[Any]:
-        from groundup.finetune.assistant_run import assistant_run
+        from groundup.finetune.assistant.choose import assistant_run
 
         return assistant_run(request)
 

@@ -1,8 +1,8 @@
 """Trainings on top of a model that is there: a classifier, an assistant.
 
-Each is a job of the one training loop. `*_step.py` has its loss, `*_rows.py` (of replies
-`packing.py`) its batches, `*_job.py` puts them together, and `*_run.py` is the job where it has a
-request and a run folder. docs/architecture.md has a table of them.
+Each kind is a job of the one training loop and has a folder: `step.py` has its loss, `rows.py` its
+batches, `job.py` puts them together, and `run.py` is the job where it has a request and a run
+folder. docs/architecture.md has a table of them. Beside them stands what all kinds share.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """
@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from groundup.finetune.api import classify as classify
-    from groundup.finetune.assistant import Assistant as Assistant
-    from groundup.finetune.classifier import Classifier as Classifier
-    from groundup.finetune.instruct_api import instruct as instruct
+    from groundup.finetune.assistant.assistant import Assistant as Assistant
+    from groundup.finetune.classifier.api import classify as classify
+    from groundup.finetune.classifier.model import Classifier as Classifier
+    from groundup.finetune.classifier.text_classifier import Prediction as Prediction
+    from groundup.finetune.classifier.text_classifier import TextClassifier as TextClassifier
     from groundup.finetune.load import load_assistant as load_assistant
     from groundup.finetune.load import load_classifier as load_classifier
-    from groundup.finetune.text_classifier import Prediction as Prediction
-    from groundup.finetune.text_classifier import TextClassifier as TextClassifier
+    from groundup.finetune.replies.api import instruct as instruct
 
 _MODULES = {
-    "classify": "api",
-    "instruct": "instruct_api",
-    "Assistant": "assistant",
-    "Classifier": "classifier",
+    "classify": "classifier.api",
+    "instruct": "replies.api",
+    "Assistant": "assistant.assistant",
+    "Classifier": "classifier.model",
     "load_assistant": "load",
     "load_classifier": "load",
-    "Prediction": "text_classifier",
-    "TextClassifier": "text_classifier",
+    "Prediction": "classifier.text_classifier",
+    "TextClassifier": "classifier.text_classifier",
 }
 
 __all__ = [*_MODULES]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.config import as_table
-from groundup.finetune.chat_job import ChatJob
-from groundup.finetune.classify_job import ClassifyJob
+from groundup.finetune.assistant.job import ChatJob
+from groundup.finetune.classifier.job import ClassifyJob
 from groundup.optim.step import M
 from groundup.processes.alone import ALONE
 from groundup.tokenizer import Tokenizer

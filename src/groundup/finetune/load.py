@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from groundup.base.errors import RunError, UsageError
-from groundup.finetune.assistant import Assistant
-from groundup.finetune.classifier import Classifier
-from groundup.finetune.text_classifier import TextClassifier
+from groundup.finetune.assistant.assistant import Assistant
+from groundup.finetune.classifier.model import Classifier
+from groundup.finetune.classifier.text_classifier import TextClassifier
 from groundup.runs import RunFolder
 from groundup.runs.classifier import HEAD, classifier_table
 from groundup.runs.load import load

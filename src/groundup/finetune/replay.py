@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from groundup.finetune.assistant_run import recorded_assistant
-from groundup.finetune.classify_request import recorded_classify
-from groundup.finetune.classify_run import ClassifyRun
+from groundup.finetune.assistant.choose import recorded_assistant
+from groundup.finetune.classifier.request import recorded_classify
+from groundup.finetune.classifier.run import ClassifyRun
 from groundup.runs import RunFolder
 from groundup.runs.assistant import ASSISTANT
 from groundup.runs.classifier import CLASSIFIER

@@ -34,7 +34,7 @@ from groundup.plan.speed import ACTIVATION_TRAFFIC, STATE_TRAFFIC, least_seconds
 
 HEAD, LAST, ALL = "head", "last", "all"
 READ_AT_ONCE = 4096
-"""Places that are read at once without a gradient (`groundup.finetune.text_classifier`)."""
+"""Places read at once without a gradient (`groundup.finetune.classifier.text_classifier`)."""
 TOKENIZER = 1024
 """Bytes of a token in a tokenizer at work (measured: 50 MiB for the 49,152 of SmolLM2)."""
 HEAP_SHARE = {4: 0.15, 2: 0.5}

@@ -1,0 +1,1 @@
+"""An assistant: what learning from replies, preferences and rewards share."""

@@ -1,0 +1,1 @@
+"""An assistant by preferences: of two replies the chosen one is learnt."""

@@ -1,0 +1,1 @@
+"""An assistant by replies: what the answers in dialogues say is learnt."""
