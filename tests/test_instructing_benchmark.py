@@ -99,7 +99,11 @@ def test_a_published_model_is_asked_shown_and_taught(
     options = argparse.Namespace(seeds=1, quick=True, threads=1, minutes=5, mix=None)
     found = answers.compare(options, Cells(work, 1, here), work / "base")
     assert {way: len(rows) for way, rows in found["rows"].items()} == {"lora": 1, "full": 1}
-    assert [len(found["shown"][shots]["kinds"]) for shots in ("0", "5")] == [2, 2]
+    assert {name: len(one["kinds"]) for name, one in found["shown"].items()} == {
+        "0-shot": 2,
+        "5-shot": 2,
+        "5-shot-lines": 2,
+    }
     for way, rows in found["rows"].items():
         before, after = rows[0]["before"], rows[0]["after"]
         assert rows[0]["asked"]["questions"] == 4

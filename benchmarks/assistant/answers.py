@@ -27,6 +27,13 @@ TAUGHT = "benchmarks.assistant.taught_cell"
 GENERAL = "factbook"
 """The text on which it is measured what was forgotten."""
 SHOTS = 5
+EXAMPLES: dict[str, Record] = {
+    "0-shot": {"shots": 0, "examples": "turns"},
+    f"{SHOTS}-shot": {"shots": SHOTS, "examples": "turns"},
+    f"{SHOTS}-shot-lines": {"shots": SHOTS, "examples": "lines"},
+}
+"""The answered questions that stand before the one that is asked, as turns of the dialogue or as
+lines of the message that asks."""
 WAYS = {"lora": 3, "full": 1}
 """Seeds of each way to learn."""
 BAR, FORGETTING = 0.6, 0.03
@@ -46,8 +53,8 @@ def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:
         "per_kind": 2 if options.quick else PER_KIND[TEST],
     }
     shown = {
-        shots: cells.of(f"answers-{shots}-shot", SHOWN, job | {"shots": shots, "seed": 1})
-        for shots in (0, SHOTS)
+        name: cells.of(f"answers-{name}", SHOWN, job | own | {"seed": 1})
+        for name, own in EXAMPLES.items()
     }
     length = {"steps": 2} if options.quick else {"minutes": options.minutes}
     rows: dict[str, list[Record]] = {}
@@ -61,7 +68,7 @@ def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:
     return {
         "setting": {"minutes": options.minutes, "shots": SHOTS, "mix": options.mix, "bar": BAR},
         "machine": machine(torch.device("cpu")),
-        "shown": {str(shots): found for shots, found in shown.items()},
+        "shown": shown,
         "rows": rows,
         "ways": {way: summary(found) for way, found in rows.items()},
     }

@@ -20,7 +20,10 @@ POOL = 50
 
 
 def result(job: Record) -> Record:
-    """Return the figures of the replies behind so many answered questions of the same kind."""
+    """Return the figures of the replies behind so many answered questions of the same kind.
+
+    These are turns of the dialogue, or lines of the message that asks.
+    """
     run = load(Path(job["work"]) / job["base"])
     template = run_template(run)
     assert template is not None, "it can be talked with"
@@ -29,14 +32,13 @@ def result(job: Record) -> Record:
     for kind in KINDS:
         examples = chance.sample(make_tasks(TRAIN, POOL, kinds=[kind]), job["shots"])
         asked = make_tasks(TEST, job["per_kind"], kinds=[kind])
+        lines = job["examples"] == "lines"
         replies = write_replies(
             run.model,
             run.tokenizer,
             template,
-            [[_said("user", task.question)] for task in asked],
-            examples=[
-                [_said("user", one.question), _said("assistant", one.answer)] for one in examples
-            ],
+            [[_said("user", _lines(examples, task) if lines else task.question)] for task in asked],
+            examples=[] if lines else [_turns(one) for one in examples],
             stop_tokens=run.generation.get("stop_tokens", ()),
         )
         tasks += asked
@@ -51,6 +53,15 @@ def result(job: Record) -> Record:
         "ended": n_ended / len(texts),
     }
     return figures
+
+
+def _turns(task: Task) -> list[Message]:
+    return [_said("user", task.question), _said("assistant", task.answer)]
+
+
+def _lines(examples: list[Task], asked: Task) -> str:
+    answered = [f"Question: {one.question}\nAnswer: {one.answer}\n\n" for one in examples]
+    return f"{''.join(answered)}Question: {asked.question}\nAnswer:"
 
 
 def _said(role: str, content: str) -> Message:

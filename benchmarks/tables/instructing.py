@@ -14,17 +14,16 @@ def answers(result: Record) -> str:
     """Return how a model answers as it is, behind examples, and after each way to learn."""
     setting, shown = result["setting"], result["shown"]
     kinds = list(next(iter(shown.values()))["kinds"])
-    rows = {f"{shots}-shot": found for shots, found in shown.items()}
-    columns = [("as it is" if name == "0-shot" else name, one) for name, one in rows.items()]
+    columns = [("as it is" if name == "0-shot" else name, one) for name, one in shown.items()]
     for way, seeds in result["rows"].items():
         columns += [(f"{way}, seed {one['seed']}", _taught(one)) for one in seeds]
     lines = [
         "### Short questions, answered",
         "",
         f"{short(result)} SmolLM2-135M-Instruct on the test of the named records `tasks`: exact "
-        f"match, greedy replies; examples are of the question's own kind. {setting['minutes']:g} "
-        "minutes of learning each, as `groundup finetune instruct` does it; judging takes some "
-        "more.",
+        "match, greedy replies; examples are of the question's own kind, as turns of the dialogue "
+        f"or as lines of the message that asks. {setting['minutes']:g} minutes of learning each, "
+        "as `groundup finetune instruct` does it; judging takes some more.",
         "",
         "| | exact match | ended by themselves | bits a byte of general text | "
         + " | ".join(kinds)
