@@ -24,7 +24,7 @@ from groundup.finetune.preferences.run import DPO_SLOWER, PreferenceRun
 from groundup.finetune.preferences.step import PreferenceStep
 from groundup.finetune.replay import JOBS
 from groundup.finetune.replies.run import InstructRun
-from groundup.plan import training_memory
+from groundup.plan import plan_rows, training_memory
 from groundup.plan.plan import remedies
 from groundup.runs import RunFolder
 from groundup.runs.assistant import read_assistant
@@ -254,6 +254,7 @@ def test_both_dialogues_of_a_row_are_planned(folder: Path) -> None:
     assert settings.steps == math.ceil(3 * n_pairs / 4)
     plan = job.plan(settings)
     assert plan.passes == pytest.approx(3, rel=0.05)
+    assert dict(plan_rows(plan))["Learns from"].endswith("passes over the pairs")
     assert plan.training is not None
     as_many = replace(settings, batch_size=8, epochs=None)
     assert plan.training == training_memory(job.config.replace(context_length=longest), as_many)

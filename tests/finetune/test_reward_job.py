@@ -23,7 +23,7 @@ from groundup.finetune.rewards.run import RewardRun
 from groundup.finetune.rewards.settings import RewardSettings, reward_defaults, settings_of
 from groundup.finetune.rewards.step import RewardStep
 from groundup.generate import CHATML, CHATML_TOKENS, Reply
-from groundup.plan import training_memory
+from groundup.plan import plan_rows, training_memory
 from groundup.runs import RunFolder
 from groundup.runs.assistant import read_assistant
 from groundup.tokenizer import with_special_tokens
@@ -199,6 +199,10 @@ def test_the_plan_counts_every_reply_and_the_reference(folder: Path) -> None:
     rows = replace(settings, batch_size=2 * 3)
     expected = training_memory(job.widest, rows).total
     assert job.needs(settings) == expected
+    passes = 6 * 2 / len(job.learnt.lengths)
+    assert job.plan(settings).passes == pytest.approx(passes)
+    words = dict(plan_rows(job.plan(settings)))["Learns from"]
+    assert words.endswith(f"{passes:.2f} passes over the questions")
     assert job.widest.context_length == job.row_length
     with_reference = RewardRun(request(folder / "run", kl=0.1))
     n = sum(p.numel() for p in with_reference.gpt.parameters())

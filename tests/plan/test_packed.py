@@ -105,6 +105,6 @@ def test_what_needs_less_is_what_an_assistant_can_be_asked_for() -> None:
 def test_it_speaks_of_rows_and_gives_no_ratio_for_pretraining() -> None:
     config = preset("gpt2-124m", context_length=512)
     train = TrainConfig(batch_size=4, steps=3)
-    rows = dict(plan_rows(make_plan(config, train, 4096, packed=Packed())))
+    rows = dict(plan_rows(make_plan(config, train, 4096, packed=Packed(), read="rows")))
     assert "heads, rows of 512, vocabulary" in rows["Model"]
     assert rows["Learns from"] == "6,144 tokens (3 steps of 2,048), 1.5 passes over the rows"

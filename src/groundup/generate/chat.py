@@ -21,6 +21,7 @@ from groundup.generate.sampling import SamplingConfig
 from groundup.generate.template import ChatTemplate
 from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
+from groundup.tokenizer.arguments import check_text
 from groundup.tokenizer.interface import REPLACEMENT
 
 TEMPERATURE = 0.3
@@ -109,6 +110,7 @@ class Chat(_Talk):
 
         A line that cannot be read is an error that changes nothing.
         """
+        check_text(line, "say")
         newline = "\n" if line and self.text and not self.text.endswith("\n") else ""
         return self._go_on(self.text + newline + line)
 
@@ -187,6 +189,7 @@ class Conversation(_Talk):
 
         A line that the context cannot hold even alone is a `UsageError` that changes nothing.
         """
+        check_text(line, "say")
         return self._put(self.messages, line)
 
     def retry(self) -> Iterator[str]:

@@ -70,6 +70,9 @@ class Plan:
     """Tokens of these together, in the mean; None where each is as long as the context."""
     packed: Packed | None = None
     """Of dialogues, how they are packed into rows."""
+    read: str = "text"
+    """What a pass goes over: the text, or the rows, pairs or questions of a model that has learnt
+    before."""
 
     @property
     def parameters(self) -> int:
@@ -189,6 +192,7 @@ def make_plan(
     sequences_per_row: int = 1,
     tokens_per_row: float | None = None,
     packed: Packed | None = None,
+    read: str = "text",
 ) -> Plan:
     """Work out everything that follows from a model, its training and the size of its text.
 
@@ -197,7 +201,7 @@ def make_plan(
     what it holds, as `groundup.model.shapes_of` yields them; what it computes remains unknown.
     With `texts` it is a classifier's; with `packed` rows are of several dialogues. A row of a batch
     may have several sequences, as pairs do, the longest as long as the context, and in the mean so
-    many tokens.
+    many tokens. `read` is what a pass goes over.
     """
     steps = train.steps if train and train.minutes is train.epochs is None else None
     if foreign_parts(config) and parameters is not None:
@@ -219,14 +223,15 @@ def make_plan(
             own_parameters=count.total,
             learning=count.total,
             texts=texts,
+            read=read,
         )
     if texts is not None and train is not None:
         return _classifier_plan(config, train, texts, steps, calibration)
-    read = with_sequences(train, sequences_per_row) if train else None
-    step_seconds = expected_step_seconds(config, read, calibration) if read else None
+    rows = with_sequences(train, sequences_per_row) if train else None
+    step_seconds = expected_step_seconds(config, rows, calibration) if rows else None
     count = count_parameters(config)
     learning = learning_parameters(config, train) if train else count.total
-    training = _training(config, read, packed) if read else None
+    training = _training(config, rows, packed) if rows else None
     return Plan(
         config=config,
         train=train,
@@ -245,6 +250,7 @@ def make_plan(
         packed=packed,
         sequences_per_row=sequences_per_row,
         tokens_per_row=tokens_per_row,
+        read=read,
     )
 
 

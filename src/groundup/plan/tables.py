@@ -152,7 +152,7 @@ def _run_rows(plan: Plan) -> list[Row]:
         ("forward, for a token", _flop(plan.forward_flops_per_token)),
         ("training, for a token", _flop(plan.flops_per_token)),
     ]
-    if plan.texts is None:
+    if plan.texts is None and plan.read == "text":
         best = f"{number(TOKENS_PER_PARAMETER * plan.parameters)} tokens"
         each = f"{TOKENS_PER_PARAMETER} tokens for each parameter (Hoffmann et al., 2022)"
         rows.append((each, best))
@@ -197,14 +197,11 @@ def _tokens(plan: Plan) -> str:
         return f"{number(plan.tokens_per_step or 0)} tokens a step, as many steps as time allows"
     steps = f"{counted(plan.steps or 0, 'step')} of {plan.tokens_per_step:,}"
     words = [f"{number(plan.tokens)} tokens ({steps})"]
-    if plan.packed is not None:  # it has learnt before: a ratio for pretraining says nothing
-        return ", ".join(
-            [*words, passes(plan.passes, "rows")] if plan.passes is not None else words
-        )
     if plan.passes is not None:
-        words.append(passes(plan.passes))
-    ratio = about(plan.tokens_per_parameter or 0.0)
-    words.append(f"{ratio} a parameter (Chinchilla: {TOKENS_PER_PARAMETER})")
+        words.append(passes(plan.passes, plan.read))
+    if plan.read == "text":  # of a model that has learnt before, the ratio would say nothing
+        ratio = about(plan.tokens_per_parameter or 0.0)
+        words.append(f"{ratio} a parameter (Chinchilla: {TOKENS_PER_PARAMETER})")
     return ", ".join(words)
 
 

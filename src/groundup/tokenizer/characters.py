@@ -90,8 +90,8 @@ class CharTokenizer(Tokenizer):
         char = text[position]
         raise TokenizerError(
             f"character {char!r} (U+{ord(char):04X}) at position {position} is not among the "
-            f"{len(self.alphabet)} characters of this tokenizer; remove it, train on a text that "
-            "has it, or choose unknown 'skip'"
+            f"{len(self.alphabet)} characters of this tokenizer; remove it, or train on a text "
+            "that has it, or with unknown 'skip'"
         )
 
     def n_skipped(self, text: str) -> int:

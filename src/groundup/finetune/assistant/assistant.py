@@ -31,7 +31,8 @@ class Assistant:
         """Return the answer to one question: the likeliest token each time, unless told otherwise.
 
         `system` is what the model is told beforehand, `settings` are `generate`'s. Raises
-        `UsageError` for a question that the model's context has no room for.
+        `UsageError` for a question that the model's context has no room for, and `TypeError` for
+        what is no str.
         """
         return "".join(self.chat(system, **{"temperature": 0.0, **settings}).say(question))
 

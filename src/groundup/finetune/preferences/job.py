@@ -88,6 +88,7 @@ class PreferenceJob(ChatJob):
             self.n_tokens,
             sequences_per_row=2,
             tokens_per_row=self.n_tokens / len(self.learnt.pairs),
+            read="pairs",
         )
 
     def steps(self, epochs: float, settings: TrainConfig) -> int:

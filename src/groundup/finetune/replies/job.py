@@ -94,6 +94,7 @@ class InstructJob(ChatJob):
             train_tokens=self.n_tokens,
             parameters=shapes,
             packed=Packed(counted=counted),
+            read="rows",
         )
 
     def _most_counted(self, settings: TrainConfig) -> float:

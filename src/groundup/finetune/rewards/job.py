@@ -137,11 +137,13 @@ class RewardJob(ChatJob):
     def plan(self, settings: TrainConfig) -> Plan:
         """Return what the training takes: memory, work, steps.
 
-        A pass has `group` rows for each question. Its cache is gone before activations are there.
+        A pass has `group` rows for each question, planned as long as the longest. Its cache is gone
+        before activations are there.
         """
         group, reference = self.asked.group, self.asked.kl > 0 and not settings.adapts
         rows = replace(settings, epochs=None, batch_size=settings.batch_size * group)
-        plan = make_plan(self.widest, rows, train_tokens=self.n_tokens)
+        n_tokens = len(self.learnt.lengths) * group * self.row_length
+        plan = make_plan(self.widest, rows, train_tokens=n_tokens, read="questions")
         assert plan.training is not None, "it is a training"
         terms = plan.training.terms
         if "activations" in terms:
