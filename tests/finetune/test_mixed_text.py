@@ -11,9 +11,11 @@ import pytest
 from groundup import ByteTokenizer
 from groundup.base.errors import UsageError
 from groundup.data import TokenSplit
-from groundup.finetune.assistant.mixed_text import mixed_rows, targets_of
+from groundup.finetune.assistant.mixed_text import MixedText
+from groundup.finetune.assistant.packing import PackedRows
 from groundup.finetune.assistant.request import recorded_instruct
 from groundup.finetune.replies.run import InstructRun
+from groundup.generate.replies import DialogueIds
 from groundup.runs import RunFolder
 from groundup.train.listener import Screen
 from tests.finetune.instructing import carry_out, request, train, with_base, with_records
@@ -36,37 +38,63 @@ class Told(Screen):
 
 @pytest.mark.parametrize("start", [None, 7])
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
-def test_its_share_is_right_to_a_row_and_it_is_spread_over_the_text(
+def test_its_share_is_right_to_a_row_and_all_is_read_before_any_comes_again(
     share: float, start: int | None
 ) -> None:
-    rows = mixed_rows(TOKENS, 20, 700, share, start)
-    n = targets_of(rows)
+    text = MixedText(TOKENS, 20, 700, share, seed=1, start=start)
+    n = text.n_targets
     assert abs(n - share * (n + 700)) <= 20
-    begins = []
-    for row in rows:
-        own = row.ids[start is not None :].tolist()[:20]
-        assert len(own) == 20
-        assert len(row.ids) == 21 or own[-1] == TOKENS.read(999, 1)[0]
+    assert text.n_windows == 50
+    readings = [[text.row(50 * i + k) for k in range(50)] for i in range(2)]
+    orders = [[row.ids.tolist() for row in rows] for rows in readings]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    for row in readings[0]:
+        assert len(row.ids) == 21
+        assert row.n_targets == 20
         assert row.ids[0] == start or start is None
-        begins += [at for at in range(0, 1000, 20) if TOKENS.read(at, len(own)).tolist() == own][:1]
-    assert len(begins) == len(rows)
-    gaps = np.diff(sorted(begins))
-    assert len(rows) == 2 or gaps.max() - gaps.min() <= 20
+    begins = [*range(0, 980, 20), 979]  # the last one ends with the text
+    n_read = 20 if start is not None else 21
+    own = sorted(row[start is not None :] for row in orders[0])
+    assert own == sorted(TOKENS.read(at, n_read).tolist() for at in begins)
+    other = MixedText(TOKENS, 20, 700, share, seed=2, start=start)
+    assert [other.row(k).ids.tolist() for k in range(50)] != orders[0]
 
 
 def test_of_a_text_that_is_too_short_all_is_taken_and_of_no_share_nothing() -> None:
-    rows = mixed_rows(TOKENS, 20, 10_000, 0.5)
-    assert np.concatenate([row.ids[1:] for row in rows]).tolist() == [
-        int(token) for token in TOKENS.read(1, 999)
-    ]
-    assert mixed_rows(TOKENS, 20, 700, 0.0) == []
+    assert MixedText(TOKENS, 20, 10_000, 0.5).n_rows == 50
+    assert MixedText(TOKENS, 20, 700, 0.0).n_rows == 0
+    few = MixedText(TokenSplit.from_array(np.arange(8), 8), 20, 700, 0.5)
+    assert (few.n_rows, few.n_targets) == (1, 7)
+    assert few.row(5).ids.tolist() == [*range(8)]
+    for n in (0, 1):
+        assert MixedText(TokenSplit.from_array(np.arange(n), n), 20, 700, 0.5).n_targets == 0
 
 
 @pytest.mark.parametrize("start", [None, 7])
 def test_beside_few_replies_a_shorter_row_has_their_share(start: int | None) -> None:
-    rows = mixed_rows(TOKENS, 512, 64, 0.2, start)
-    assert [targets_of([row]) for row in rows] == [16]
-    assert mixed_rows(TOKENS, 512, 1, 0.2, start) == []  # less than half a token
+    text = MixedText(TOKENS, 512, 64, 0.2, start=start)
+    assert (text.n_rows, text.n_targets, text.row(3).n_targets) == (1, 16, 16)
+    assert MixedText(TOKENS, 512, 1, 0.2, start=start).n_rows == 0  # less than half a token
+
+
+def test_rows_are_other_ones_in_each_pass_beside_the_same_dialogues() -> None:
+    counts = np.array([False, False, True, True])
+    dialogues = [DialogueIds(np.array([n, 1, 2, 3], np.uint32), counts, 0) for n in range(300, 306)]
+    text = MixedText(TOKENS, 6, 12, 0.5, seed=1)
+    source = PackedRows(dialogues, 6, 3, seed=1, mixed=text)
+    assert (text.n_rows, source.n_rows, source.n_targets) == (2, 3 + 2, 12 + 12)
+    passes = []
+    for turn in range(2):
+        batches = [source.rows(5 * turn, 3), source.rows(5 * turn + 3, 2)]
+        rows = [row.tolist() for one in batches for row in one.arrays["tokens"]]
+        passes.append(
+            (sorted(r for r in rows if max(r) >= 300), sorted(r for r in rows if max(r) < 300))
+        )
+    assert passes[0][0] == passes[1][0]
+    expected = [[text.row(2 * turn + k).ids[:-1].tolist() for k in range(2)] for turn in range(2)]
+    assert [one[1] for one in passes] == [sorted(rows) for rows in expected]
+    assert passes[0][1] != passes[1][1]
 
 
 @pytest.fixture
@@ -85,7 +113,7 @@ def test_it_is_told_and_goes_on_without_its_text(folder: Path) -> None:
     told = Told()
     carry_out(request(folder / "run", **mixing(folder)), told)
     (line,) = (line for line in told.lines if line.startswith("Mixed in: "))
-    assert " tokens of text.txt in " in line
+    assert " tokens of text.txt a pass, other ones each time, in " in line
     share = float(line.partition(": ")[2].rpartition(": ")[2].partition("%")[0])
     assert share == pytest.approx(40, abs=4)
     Path("text.txt").unlink()
@@ -106,13 +134,15 @@ def test_another_text_or_share_is_refused_by_its_key(folder: Path) -> None:
 
 def test_a_window_is_read_as_a_text_that_begins_with_the_token_of_the_base(folder: Path) -> None:
     job = InstructRun(request(folder / "run", **mixing(folder)))
-    texts = [ByteTokenizer().decode(row.ids[1:].tolist()) for row in job.mixed]
-    assert {int(row.ids[0]) for row in job.mixed} == {3}
+    assert job.mixed is not None
+    rows = [job.mixed.row(number) for number in range(job.mixed.n_windows)]
+    texts = [ByteTokenizer().decode(row.ids[1:].tolist()) for row in rows]
+    assert {int(row.ids[0]) for row in rows} == {3}
     written = Path("text.txt").read_text()
     parts = [part for text in texts for part in text.split("<|endoftext|>") if part]
     assert parts
     assert all(part in written for part in parts)
-    assert all(row.counts[1:].all() for row in job.mixed)
+    assert all(row.counts[1:].all() for row in rows)
 
 
 def test_a_text_too_short_for_its_share_is_told(folder: Path) -> None:

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from groundup.data import TokenSplit
-from groundup.evaluate.loss import window_starts
+from groundup.data.batches import GOLDEN, mix, permute
 from groundup.generate.replies import DialogueIds
 
 
-def mixed_rows(
-    tokens: TokenSplit, row_length: int, n_targets: int, share: float, start: int | None = None
-) -> list[DialogueIds]:
-    """Return windows of a text, each of `row_length` targets, spread evenly over it.
+class MixedText:
+    """Rows of a text, other ones in each pass: none comes again before all have been read.
 
-    They are so many that beside `n_targets` others `share` of all is theirs, to half a row, or all
-    of a text that is too short for that. Where that is less than a row, there is one shorter row. A
-    window is a text of its own to the model, and `start` begins it, where the model knows such a
-    token.
+    A row learnt over and over would be known by heart. It is a text of its own to the model, which
+    `start` begins, where the model knows such a token. All rows have as many targets: `row_length`,
+    unless that is more than their share, or than the text has.
     """
-    wanted = round(n_targets * share / (1 - share))
-    if not wanted:
-        return []
-    row_length = min(row_length, wanted)
-    n_rows = round(wanted / row_length)
-    begin = np.array([] if start is None else [start], np.uint32)
-    rows = []
-    for first in window_starts(tokens.n_tokens, row_length, n_rows * row_length):
-        n = min(row_length + 1 - len(begin), tokens.n_tokens - first)
-        ids = np.concatenate([begin, tokens.read(first, n).astype(np.uint32)])
-        rows.append(DialogueIds(ids, np.ones(len(ids), np.bool_), 0))
-    return rows
+
+    def __init__(
+        self,
+        tokens: TokenSplit,
+        row_length: int,
+        n_targets: int,
+        share: float,
+        seed: int = 0,
+        start: int | None = None,
+    ) -> None:
+        """Take so many rows a pass that beside `n_targets` others `share` of all is theirs.
+
+        That is right to half a row, or all rows of a text that has fewer.
+        """
+        wanted = round(n_targets * share / (1 - share))
+        self._tokens, self._seed = tokens, np.uint64(seed % 2**64)
+        self._begin = np.array([] if start is None else [start], np.uint32)
+        self.row_length = min(row_length, wanted, tokens.n_tokens - 1)
+        self.n_windows = -(-(tokens.n_tokens - 1) // self.row_length) if self.row_length > 0 else 0
+        self.n_rows = min(round(wanted / self.row_length), self.n_windows) if self.n_windows else 0
+
+    @property
+    def n_targets(self) -> int:
+        """Targets in a pass."""
+        return self.n_rows * self.row_length
+
+    def row(self, number: int) -> DialogueIds:
+        """Return the row with this number, counted on from pass to pass."""
+        reading, rank = divmod(number, self.n_windows)
+        key = mix(mix(np.array([reading], np.uint64) + np.uint64(GOLDEN)) ^ self._seed)
+        window = int(permute(np.array([rank], np.uint64), self.n_windows, key)[0])
+        # The last window ends with the text, and begins within the one before it.
+        first = min(window * self.row_length, self._tokens.n_tokens - 1 - self.row_length)
+        n = self.row_length + 1 - len(self._begin)
+        ids = np.concatenate([self._begin, self._tokens.read(first, n).astype(np.uint32)])
+        return DialogueIds(ids, np.ones(len(ids), np.bool_), 0)
 
 
 def targets_of(rows: Sequence[DialogueIds]) -> int:
     """Return how many targets count in all rows."""
     return sum(row.n_targets for row in rows)
-
-
-def rows_fingerprint(rows: Sequence[DialogueIds]) -> str:
-    """Return what only rows of the same ids have."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(len(row.ids).to_bytes(8, "little") + row.ids.astype("<u4").tobytes())
-    return digest.hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from groundup.data.batch import IGNORED, Batch
+from groundup.finetune.assistant.mixed_text import MixedText
 from groundup.finetune.order import Order
 from groundup.generate.replies import Bools, DialogueIds
 from groundup.model.attention import NO_CACHE, Cache, Mask
@@ -59,6 +60,8 @@ class PackedRows:
     first one; of the others the rest follows, which sees it. Positions are those that each would
     have alone. At the end of a row stands padding, which goes on with its last dialogue and has no
     target that counts; before it stand the tokens that `lengths` counts.
+
+    Rows of a text that is mixed in stand alone, and are other ones in each pass.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class PackedRows:
         batch_size: int,
         seed: int,
         accumulation: int = 1,
+        mixed: MixedText | None = None,
     ) -> None:
-        self.dialogues = dialogues
+        self.dialogues, self.mixed = dialogues, mixed
         n_shared, begins = shared_beginning(dialogues)
         self.skipped = n_shared * begins  # of each dialogue, behind the first one of a row
         lengths = np.array([one.n_read for one in dialogues], np.int64) - self.skipped
@@ -78,15 +82,16 @@ class PackedRows:
             numbers = np.flatnonzero(those)
             packs = packed(lengths[numbers].tolist(), capacity - shared)
             self.packs += [numbers[pack].tolist() for pack in packs]
-        self.filled = np.array(
-            [lengths[pack].sum() + self.skipped[pack[0]] for pack in self.packs], np.int64
-        )
+        filled = [int(lengths[pack].sum() + self.skipped[pack[0]]) for pack in self.packs]
+        if mixed is not None:
+            filled += [mixed.row_length] * mixed.n_rows
+        self.filled = np.array(filled, np.int64)
         self.order = Order(self.filled, batch_size, seed, accumulation)
 
     @property
     def n_rows(self) -> int:
         """Rows in a pass."""
-        return len(self.packs)
+        return len(self.filled)
 
     @property
     def n_tokens(self) -> int:
@@ -96,7 +101,8 @@ class PackedRows:
     @property
     def n_targets(self) -> int:
         """Targets that count in a pass."""
-        return sum(one.n_targets for one in self.dialogues)
+        mixed = 0 if self.mixed is None else self.mixed.n_targets
+        return sum(one.n_targets for one in self.dialogues) + mixed
 
     def rows(self, first: int, n: int) -> Batch:
         """Return rows `first` to `first + n - 1`, padded to the longest of them."""
@@ -105,16 +111,24 @@ class PackedRows:
         shape = len(chosen), int(lengths.max())
         tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         targets = np.full(shape, IGNORED, np.int64)
-        for row, pack in enumerate(self.packs[number] for number in chosen):
+        for row, number in enumerate(chosen.tolist()):
             begin = 0
-            for number in pack:
-                one, skipped = self.dialogues[number], int(self.skipped[number]) if begin else 0
+            for one, skipped in self._dialogues_of(number, (first + row) // self.n_rows):
                 place = np.s_[row, begin : begin + one.n_read - skipped]
                 tokens[place], targets[place] = one.ids[skipped:-1], one.targets[skipped:]
                 positions[row, begin:] = np.arange(skipped, skipped + shape[1] - begin)
                 begin += one.n_read - skipped
         arrays = {"tokens": tokens, "targets": targets, "positions": positions}
         return Batch(arrays | {"lengths": lengths}, int(lengths.sum()))
+
+    def _dialogues_of(self, number: int, turn: int) -> Iterator[tuple[DialogueIds, int]]:
+        """Yield what stands in a row in a pass, each with how many ids it does not repeat."""
+        if number < len(self.packs):
+            first, *others = self.packs[number]
+            yield self.dialogues[first], 0
+            yield from ((self.dialogues[one], int(self.skipped[one])) for one in others)
+        elif self.mixed is not None:
+            yield self.mixed.row(turn * self.mixed.n_rows + number - len(self.packs)), 0
 
 
 class PackedDialogues:

@@ -15,11 +15,10 @@ from groundup.evaluate.loss import exp
 from groundup.finetune.assistant.dialogue_rows import Entries, Learnable, last_question
 from groundup.finetune.assistant.example import example_pieces
 from groundup.finetune.assistant.job import ChatJob
-from groundup.finetune.assistant.mixed_text import targets_of
+from groundup.finetune.assistant.mixed_text import MixedText, targets_of
 from groundup.finetune.assistant.packed_loss import packed_loss
 from groundup.finetune.assistant.packing import PackedRows
 from groundup.finetune.replies.step import InstructStep
-from groundup.generate.replies import DialogueIds
 from groundup.model import GPT, shapes_of
 from groundup.optim.step import Step
 from groundup.plan import Packed, Plan, make_plan
@@ -52,9 +51,10 @@ class InstructJob(ChatJob):
     def entries(self, split: str) -> Entries:
         """Return what to learn from ("train"), and what validates ("val")."""
 
-    def mixed_text(self, n_targets: int) -> list[DialogueIds]:
-        """Return rows of another text to go on learning, beside so many targets of replies."""
-        return []
+    @cached_property
+    def mixed(self) -> MixedText | None:
+        """Rows of another text to go on learning beside the dialogues, if any."""
+        return None
 
     @cached_property
     def learnt(self) -> Learnable:
@@ -66,12 +66,6 @@ class InstructJob(ChatJob):
         """Those that validate, as ids; in an order of which any beginning is fair."""
         entries = sorted(self.entries("val"), key=lambda entry: entry.normalised)
         return self.learnable_rows(entries)
-
-    @cached_property
-    def train_rows(self) -> list[DialogueIds]:
-        """All to learn from: the dialogues, and what is mixed in."""
-        rows = self.learnt.rows
-        return [*rows, *self.mixed_text(targets_of(rows))]
 
     @cached_property
     def row_length(self) -> int:
@@ -112,9 +106,9 @@ class InstructJob(ChatJob):
         return super().decide(choices, screen)
 
     def source(self, settings: TrainConfig) -> PackedRows:
-        """Return the dialogues, packed into rows."""
+        """Return the dialogues, packed into rows, and what is mixed in."""
         how = settings.batch_size, settings.seed, settings.accumulation
-        return PackedRows(self.train_rows, self.row_length, *how)
+        return PackedRows(self.learnt.rows, self.row_length, *how, mixed=self.mixed)
 
     def step(self, model: GPT, choices: Choices) -> InstructStep:
         """Return the model with the loss of its replies."""

@@ -10,10 +10,9 @@ from groundup.data import PreparedData, open_prepared
 from groundup.finetune.assistant.dialogue_rows import losses_of
 from groundup.finetune.assistant.dialogue_run import DialogueRun
 from groundup.finetune.assistant.judge import TrainedOn
-from groundup.finetune.assistant.mixed_text import mixed_rows, rows_fingerprint, targets_of
+from groundup.finetune.assistant.mixed_text import MixedText, targets_of
 from groundup.finetune.assistant.request import MIX_FOLDER
 from groundup.finetune.replies.job import InstructJob
-from groundup.generate.replies import DialogueIds
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.listener import Screen
@@ -30,38 +29,44 @@ class InstructRun(DialogueRun, InstructJob):
             return None
         return self.prepared_text(text) if kept is None else open_prepared(kept)
 
-    def mixed_text(self, n_targets: int) -> list[DialogueIds]:
-        """Return windows of the text that is mixed in, spread evenly over it."""
+    @cached_property
+    def mixed(self) -> MixedText | None:
+        """Rows of the text that is mixed in."""
         if self.mix is None:
-            return []
-        how = self.row_length, n_targets, self.asked.mix_share, self.start_token
-        return mixed_rows(self.mix.tokens("train"), *how)
-
-    @property
-    def mixed(self) -> list[DialogueIds]:
-        """Of all rows to learn from, those of the text that is mixed in."""
-        return self.train_rows[len(self.learnt.rows) :]
+            return None
+        return MixedText(
+            self.mix.tokens("train"),
+            self.row_length,
+            targets_of(self.learnt.rows),
+            self.asked.mix_share,
+            self.settings.seed,
+            self.start_token,
+        )
 
     def prepare(self, screen: Screen) -> None:
         """Read the records and the texts, and tell what was made of them, and what is asked."""
         super().prepare(screen)
         self.n_tokens = self.source(self.settings).n_tokens
-        if self.mix is not None:
-            self._tell_mixed(screen, self.mix)
+        if self.mix is not None and self.mixed is not None:
+            self._tell_mixed(screen, self.mix, self.mixed)
 
     def tell_losses(self, screen: Screen) -> None:
         """Tell what of the dialogues is not learnt."""
         for line in losses_of((self.learnt, self.validating, self.tested), self.max_length):
             screen.notice(line)
 
-    def _tell_mixed(self, screen: Screen, mix: PreparedData) -> None:
+    def _tell_mixed(self, screen: Screen, mix: PreparedData, mixed: MixedText) -> None:
         """Tell how much of the text is mixed in, and where that is less than was asked for."""
-        n, n_replies, asked = targets_of(self.mixed), targets_of(self.learnt.rows), self.asked
+        n, n_replies, asked = mixed.n_targets, targets_of(self.learnt.rows), self.asked
         text, share = asked.mix_text, n / (n + n_replies)
         for line in mix.notices:
             screen.notice(line)
-        rows = counted(len(self.mixed), "row")
-        screen.decided("Mixed in", f"{n:,} tokens of {text} in {rows}: {share:.1%} of what counts")
+        rows = f"{counted(mixed.n_rows, 'row')} of {mixed.n_windows:,}"
+        screen.decided(
+            "Mixed in",
+            f"{n:,} tokens of {text} a pass, other ones each time, in {rows}: {share:.1%} of what "
+            "counts",
+        )
         if abs(n - asked.mix_share * (n + n_replies)) > self.row_length:
             screen.notice(
                 f"{text} has no more tokens to learn from, so that its share is not mix_share = "
@@ -77,7 +82,7 @@ class InstructRun(DialogueRun, InstructJob):
 
     def fingerprints(self) -> dict[str, str]:
         """Return those of the dialogues, of the template, and of the text that is mixed in."""
-        mixed = {} if self.mix is None else {"fingerprint_of_mix": rows_fingerprint(self.mixed)}
+        mixed = {} if self.mix is None else {"fingerprint_of_mix": self.mix.fingerprint}
         return {**super().fingerprints(), **mixed}
 
     def sizes(self) -> dict[str, int]:
