@@ -30,7 +30,7 @@ def test_what_is_learnt_and_how_is_shown_before_it_is_learnt(groundup: Groundup)
     for part in (
         "Records     48 to learn from, 6 to validate, 6 to test",
         "Template    ours (ChatML), with new tokens <|im_start|> and <|im_end|>; the base has none",
-        " tokens of text.txt in ",
+        " tokens of text.txt a pass, ",
         "Method      full: all weights learn, as new tokens are new rows of the embedding",
         EXAMPLE,
         "Memory      ",
@@ -41,4 +41,4 @@ def test_what_is_learnt_and_how_is_shown_before_it_is_learnt(groundup: Groundup)
     again = groundup("resume", "a", "--extend", "3")
     assert again.status == 0, again.err
     assert "learnt is what stands between" not in again.out, "it is shown once"
-    assert " tokens of text.txt in " in again.out
+    assert " tokens of text.txt a pass, " in again.out
