@@ -14,9 +14,9 @@ from groundup.generate.replies import DialogueIds
 class MixedText:
     """Rows of a text, other ones in each pass: none comes again before all have been read.
 
-    A row learnt over and over would be known by heart. It is a text of its own to the model, which
-    `start` begins, where the model knows such a token. All rows have as many targets: `row_length`,
-    unless that is more than their share, or than the text has.
+    A row learnt over and over would be known by heart. Each is a text of its own to the model,
+    which `start` begins, where the model knows such a token. All have as many targets:
+    `row_length`, unless that is more than their share, or than the text has.
     """
 
     def __init__(
