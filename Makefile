@@ -18,8 +18,8 @@ demo: $(INSTALLED)  ## train a small GPT on Shakespeare and let it write (about 
 test: $(DEVELOPED) lint package  ## lint, build, and every quick test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-long: $(DEVELOPED)  ## the tests that take minutes; builds llama.cpp, and fetches trl, to compare with
-	$(PIP) install --quiet --constraint constraints.txt llama-cpp-python trl
+test-long: $(DEVELOPED)  ## the tests that take minutes; builds llama.cpp, and fetches its server and trl, to compare with
+	$(PIP) install --quiet --constraint constraints.txt llama-cpp-python trl xllamacpp
 	$(BIN)/python -m pytest -m slow
 
 lint: $(DEVELOPED)  ## style, types

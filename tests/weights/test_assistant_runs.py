@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +133,8 @@ def as_llama_cpp(
 ) -> list[int]:
     """Return what llama.cpp makes of messages, in a few lines of Python.
 
-    llama.cpp itself, as the package xllamacpp has it (b11549), made the same of them. Its templates
-    always have a `bos_token` and an `eos_token`; of a text that begins with the former, where it
-    puts one before every text, it takes one away.
+    Its templates always have a `bos_token` and an `eos_token`; of a text that begins with the
+    former, where it puts one before every text, it takes one away.
     """
     tokens = fields["ggml.tokens"]
     begin, end = (tokens[fields[f"ggml.{name}_token_id"]] for name in ("bos", "eos"))
@@ -171,6 +173,52 @@ def test_a_gguf_has_the_template_and_the_tokens_that_give_the_same_ids(
     assert back.chat_template == loaded.chat_template
     assert sorted(back.generation["stop_tokens"]) == sorted(stops)
     assert prompts_of(back, asked[:1]) == prompts[:1]
+
+
+def asking(path: Path) -> Callable[..., Any]:
+    """Return what posts to llama.cpp's own server, which has loaded a file."""
+    xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
+    how = xllamacpp.CommonParams()
+    how.model.path, how.n_ctx, how.n_parallel, how.cpuparams.n_threads = str(path), 512, 1, 1
+    how.port, how.warmup, how.prefill_assistant, how.verbosity = 0, False, False, 0
+    server = xllamacpp.Server(how)
+
+    def post(verb: str, **fields: Any) -> Any:
+        request = urllib.request.Request(
+            f"{server.listening_address}/{verb}",
+            json.dumps(fields).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    return post
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", BASES)
+def test_llama_cpp_itself_reads_and_answers_the_same(
+    base: str, folder: Path, tmp_path: Path
+) -> None:
+    run = made(folder, base, 60)
+    post = asking(export_model(run, tmp_path / "a.gguf", "gguf", verify=False).path)
+    talks = dialogues() + ODD
+    prompts = prompts_of(load(run), [messages[:-1] for messages in talks])
+    for messages, prompt in zip(talks, prompts, strict=True):
+        text = post("apply-template", messages=messages[:-1])["prompt"]
+        assert post("tokenize", content=text, add_special=True, parse_special=True) == {
+            "tokens": prompt
+        }
+    for question in ("Is it 99?", "Is it 7?"):
+        answer = post(
+            "v1/chat/completions",
+            messages=[{"role": "user", "content": question}],
+            temperature=0,
+            max_tokens=20,
+        )["choices"][0]
+        talk = open_chat(load(run), temperature=0.0, max_tokens=20)
+        assert answer["message"]["content"] == "".join(talk.say(question)) == REPLY
+        assert answer["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(

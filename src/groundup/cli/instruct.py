@@ -63,8 +63,7 @@ def instruct(
     method: Annotated[
         str | None,
         typer.Option(
-            help="full (the weights learn), lora or dora (adapters beside them). [default: lora "
-            "for a published model of fewer than 500M parameters, else full]"
+            help="full (the weights learn), lora or dora (adapters beside them). [default: full]"
         ),
     ] = None,
     max_length: Annotated[
@@ -169,20 +168,14 @@ def instruct(
     if extend is None and not says_length(settings):
         settings["epochs"] = INSTRUCT_EPOCHS
     from groundup.evaluate.endpoint import endpoint_at
-    from groundup.finetune.assistant.request import InstructRequest, default_method
+    from groundup.finetune.assistant.request import InstructRequest
 
-    made = run_to_make(base, records, run, runs_folder, data_folder)
-    reason = ""
-    if "method" not in settings:
-        folder = InstructRequest(**made).folder
-        settings["method"], reason = default_method(made["base"], folder)
     request = InstructRequest(
-        **made,
+        **run_to_make(base, records, run, runs_folder, data_folder),
         reading=given(format=format_) | how_to_read(test_records, on_bad_record, encoding),
         instruct=asked,
         judge=None if judge is None else endpoint_at(judge, judge_model),
         train=build(TrainConfig, defaults_of(asked) | settings),
-        method_reason=reason,
         extend=extend,
     )
     make_assistant(request, as_json)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import UsageError
-from groundup.config import parameter_shapes
-from groundup.config.adaptation import FULL, LORA
+from groundup.config.adaptation import FULL
 from groundup.data import read_documents
 from groundup.data.dialogue_folder import DialogueData, open_dialogues
 from groundup.data.dialogues import prepare_dialogues
@@ -25,8 +24,6 @@ from groundup.train.start import known_base
 
 MIX_FOLDER = "mix_folder"
 """Of [job.settings] in run.toml: where the shards of the text are that is mixed in."""
-SMALL = 500_000_000
-"""Parameters of a published model below which learning all of them is said to harm it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +33,6 @@ class InstructRequest(FinetuneRequest):
     kind, verb = ASSISTANT, INSTRUCT
 
     instruct: InstructSettings = field(default_factory=InstructSettings)
-    method_reason: str = ""
-    """Why the method is what it is, where nobody asked for one."""
     judge: Endpoint | None = None
     """A model that compares the replies before and after: nothing of the run depends on it, and
     nobody is asked but by the command that names it."""
@@ -109,20 +104,6 @@ def is_judged_by(judge: Endpoint, record: AssistantRecord) -> bool:
     if found is None or found.url != judge.url or found.failed:
         return False
     return judge.asked_model in (None, found.model)
-
-
-def default_method(base: Path, own: RunFolder) -> tuple[str, str]:
-    """Return how a model learns to answer unless that is asked for, and why."""
-    folder, manifest = known_base(base, own)
-    if folder.read_chat_template() is None:
-        return FULL, "all weights learn, as new tokens are new rows of the embedding"
-    n = sum(parameter.size for parameter in parameter_shapes(folder.model_config(manifest)))
-    if manifest.source is not None and n < SMALL:
-        return (
-            LORA,
-            f"adapters learn, as it is a published model of fewer than {SMALL:,} parameters",
-        )
-    return FULL, "all weights learn"
 
 
 def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:

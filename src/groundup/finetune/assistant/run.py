@@ -6,7 +6,6 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 from groundup.base.errors import RunError
 from groundup.config import GPTConfig, as_table
@@ -27,7 +26,6 @@ from groundup.runs import RunFolder
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
-from groundup.train.choices import Choices
 from groundup.train.listener import Screen
 from groundup.train.resume import Identity
 from groundup.train.start import new_model
@@ -132,14 +130,6 @@ class ChatRun(FromBase[GPT], ChatJob):
             )
         if task.name:
             screen.decided("Task", task.missing or f"{task.title}: asked before and after")
-
-    def decide(self, choices: Choices, screen: Screen) -> dict[str, Any]:
-        """Tell the method where nobody asked for one; return what run.toml says of the job."""
-        decided, reason = super().decide(choices, screen), self.request.method_reason
-        if reason:
-            screen.decided("Method", f"{self.settings.method}: {reason}")
-            decided["reasons"] = {"method": reason}
-        return decided
 
     @abstractmethod
     def tell_losses(self, screen: Screen) -> None:
