@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.assistant import answers, memory, reward, speed
 from benchmarks.report import publish
 from groundup.data.tasks import KINDS
+from groundup.finetune.settings import INSTRUCT_EPOCHS
 
 SUITES = {
     "answers": answers.measure,
@@ -25,7 +26,6 @@ SUITES = {
     "speed": speed.measure,
     "memory": memory.measure,
 }
-MINUTES = {"answers": 22.0, "reward": 5.0}
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -35,8 +35,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--kind", choices=list(KINDS), default="compare", help="of the tasks")
     parser.add_argument("--pretrain", type=float, default=8, help="minutes of the small GPT")
+    parser.add_argument("--minutes", type=float, default=5, help="of each way, of reward")
     parser.add_argument(
-        "--minutes", type=float, help="of each way to learn [default: 22 of answers, 5 of reward]"
+        "--epochs", type=float, default=INSTRUCT_EPOCHS, help="passes of each way, of answers"
     )
     parser.add_argument("--mix", metavar="TEXT", help="to go on learning beside answers")
     parser.add_argument("--rate", type=float, help="from a reward [default: chosen by groundup]")
@@ -50,7 +51,6 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
     options = parser.parse_args(words)
     options.work = options.work.resolve()
-    options.minutes = options.minutes or MINUTES.get(options.suite)
     if (python := options.peer_python) is not None:
         if not python.exists():
             parser.error(f"--peer-python {python}: no such path")

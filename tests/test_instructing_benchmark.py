@@ -96,7 +96,7 @@ def test_a_published_model_is_asked_shown_and_taught(
     monkeypatch.setattr(answers, "GENERAL", str(tmp_path / "general.txt"))
     (tmp_path / "general.txt").write_text("the cat sat on the mat, and so on. " * 60)
     work = instructing.with_base(tmp_path, CHATML, context_length=2048, drop_rate=0.0)
-    options = argparse.Namespace(seeds=1, quick=True, threads=1, minutes=5, mix=None)
+    options = argparse.Namespace(seeds=1, quick=True, threads=1, epochs=3, mix=None)
     found = answers.compare(options, Cells(work, 1, here), work / "base")
     assert {way: len(rows) for way, rows in found["rows"].items()} == {"lora": 1, "full": 1}
     assert {name: len(one["kinds"]) for name, one in found["shown"].items()} == {

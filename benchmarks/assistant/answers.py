@@ -37,7 +37,7 @@ lines of the message that asks."""
 WAYS = {"lora": 3, "full": 1}
 """Seeds of each way to learn."""
 BAR, FORGETTING = 0.6, 0.03
-"""Macro average of exact match with adapters, and how much worse a byte of general text may be."""
+"""Macro average of exact match, and how much worse a byte of general text may be."""
 
 
 def measure(options: argparse.Namespace) -> Record:
@@ -56,7 +56,7 @@ def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:
         name: cells.of(f"answers-{name}", SHOWN, job | own | {"seed": 1})
         for name, own in EXAMPLES.items()
     }
-    length = {"steps": 2} if options.quick else {"minutes": options.minutes}
+    length = {"steps": 2} if options.quick else {"epochs": options.epochs}
     rows: dict[str, list[Record]] = {}
     for way, seeds in WAYS.items():
         for seed in range(1, min(seeds, options.seeds) + 1):
@@ -66,7 +66,7 @@ def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:
             found = cells.of(f"answers-{way}-{seed}", TAUGHT, own | {"run": run})
             rows.setdefault(way, []).append(found | {"seed": seed})
     return {
-        "setting": {"minutes": options.minutes, "shots": SHOTS, "mix": options.mix, "bar": BAR},
+        "setting": {"epochs": options.epochs, "shots": SHOTS, "mix": options.mix, "bar": BAR},
         "machine": machine(torch.device("cpu")),
         "shown": shown,
         "rows": rows,

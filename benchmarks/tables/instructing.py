@@ -22,8 +22,8 @@ def answers(result: Record) -> str:
         "",
         f"{short(result)} SmolLM2-135M-Instruct on the test of the named records `tasks`: exact "
         "match, greedy replies; examples are of the question's own kind, as turns of the dialogue "
-        f"or as lines of the message that asks. {setting['minutes']:g} minutes of learning each, "
-        "as `groundup finetune instruct` does it; judging takes some more.",
+        f"or as lines of the message that asks. {setting['epochs']:g} passes over the questions by "
+        f"`groundup finetune instruct`{_mixed(setting['mix'])}.",
         "",
         "| | exact match | ended by themselves | bits a byte of general text | "
         + " | ".join(kinds)
@@ -37,18 +37,22 @@ def answers(result: Record) -> str:
             f"| {name} | {_share(one['exact'], one['exact_interval'])} | {one['ended']:.1%} | "
             f"{one.get('bits', '')} | {' | '.join(of_kinds)} |"
         )
-    best = result["ways"]["lora"]
-    reached = "reached" if best["exact"] >= setting["bar"] else "missed"
-    kept = "held" if best["forgotten"] <= FORGETTING else "missed"
-    return "\n".join(
-        [
-            *lines,
+    for way, found in result["ways"].items():
+        reached = "reached" if found["exact"] >= setting["bar"] else "missed"
+        kept = "held" if found["forgotten"] <= FORGETTING else "missed"
+        seconds = [one["seconds"] for one in result["rows"][way]]
+        lines += [
             "",
-            f"With adapters {_share(best['exact'], best['interval'])} in the mean: the bar of "
+            f"With {way} {_share(found['exact'], found['interval'])} in the mean: the bar of "
             f"{setting['bar']:.0%} is {reached}; a byte of general text costs "
-            f"{best['forgotten']:+.1%}: at most {FORGETTING:.0%} is {kept}.",
+            f"{found['forgotten']:+.1%}: at most {FORGETTING:.0%} is {kept}. Learning took at most "
+            f"{max(seconds) / 60:.1f} minutes, before judging.",
         ]
-    )
+    return "\n".join(lines)
+
+
+def _mixed(text: str | None) -> str:
+    return f", beside other rows of `{text}` in each" if text else ""
 
 
 def _taught(one: Record) -> Record:
