@@ -243,7 +243,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
     with (tmp_path / "huge.json").open("wb") as file:
         file.truncate(300 << 20)
-    with pytest.raises(TokenizerError, match="300 MiB, more than the 64 MiB"):
+    with pytest.raises(TokenizerError, match="more than 67,108,864 bytes"):
         load_tokenizer(tmp_path / "huge.json")
     (tmp_path / "many.json").write_bytes(b"[" + b"[]," * 2_500_000 + b"0]")
     with pytest.raises(TokenizerError, match="5,000,001 values, more than the 4,000,000"):

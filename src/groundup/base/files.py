@@ -15,12 +15,11 @@ from typing import IO, Any
 
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.parse import parse_json, parse_toml
+from groundup.base.regular import open_regular, read_bytes
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNFINISHED = ".unfinished-"
 """Begins the name of what is being written, and of what a killed process left."""
-LARGEST = 4 << 20
-"""Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
 
 
 def cache_folder() -> Path:
@@ -144,13 +143,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_bytes(path: Path, most: int = LARGEST) -> bytes:
-    """Return the content of a small file; a larger one than `most` bytes is a ValueError."""
-    if (size := path.stat().st_size) > most:
-        raise ValueError(f"it has {size:,} bytes, more than {most:,}")
-    return path.read_bytes()
-
-
 def read_json(path: Path) -> Any:
     """Read the JSON file `path`; a file that is absent or not JSON is a one-line error."""
     return _parsed(path, "JSON", parse_json)
@@ -175,5 +167,5 @@ def _parsed(path: Path, form: str, parse: Callable[[bytes], Any]) -> Any:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

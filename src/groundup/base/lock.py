@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from groundup.base.files import file_error, make_folder
+from groundup.base.regular import open_regular
 
 try:
     import fcntl
@@ -24,31 +25,28 @@ def file_lock(path: Path, when_held: Callable[[str], None]) -> Iterator[None]:
     """
     make_folder(path.parent)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = open_regular(path, "ab+", links=False)
     except OSError as error:
         raise file_error(path, error) from error
-    try:
-        if not _try_lock(descriptor):
-            when_held(os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with file:
+        if not _try_lock(file.fileno()):
+            holder = os.pread(file.fileno(), 32, 0)
+            when_held(holder.decode("ascii", "replace").strip() or "unknown")
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         with contextlib.suppress(OSError):  # the number only serves messages
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+            file.flush()
         yield
-    finally:
-        os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:
     """Tell whether a living process holds the lock file `path`."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        with open_regular(path, "rb+", links=False) as file:
+            return not _try_lock(file.fileno())
     except OSError:
         return False
-    try:
-        return not _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 
 from groundup.base.errors import UsageError, shown
 from groundup.base.file_names import RUN_MANIFEST, TOKENIZER
-from groundup.base.files import UNFINISHED, read_bytes
+from groundup.base.files import UNFINISHED
 from groundup.base.parse import parse_json, parse_toml
+from groundup.base.regular import read_bytes
 from groundup.data.tokens import FINISHED_SHARDS, LOCK, MANIFEST, SHARD
 
 PREPARED, RUN = "token shards", "a run"

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.base.errors import DataError, quoted, shown
-from groundup.base.files import atomic_writer, file_error, file_sha256, read_bytes, write_json
+from groundup.base.files import atomic_writer, file_error, file_sha256, write_json
 from groundup.base.lock import file_lock
 from groundup.base.parse import parse_json
+from groundup.base.regular import read_bytes
 from groundup.data.own_folders import Kept
 from groundup.data.prepare import OnProgress
 from groundup.data.stratified import SPLITS

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.files import file_error, make_folder
+from groundup.base.regular import open_regular
 from groundup.runs import read_lines
 
 
@@ -44,7 +45,7 @@ class Journal:
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         make_folder(self.path.parent)
         try:
-            with self.path.open("ab+") as file:
+            with open_regular(self.path, "ab+") as file:
                 # A line cut short by a crash ends here, so that only itself is lost.
                 if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":
                     lines = "\n" + lines

@@ -32,6 +32,7 @@ from groundup.base.files import (
     sync_folder,
     write_json,
 )
+from groundup.base.regular import read_bytes
 from groundup.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # looking for a checkpoint needs no torch, only its tensors do
@@ -236,7 +237,7 @@ def _is_sealed(folder: Path, manifest: dict[str, Any]) -> bool:
         return True
     content = {key: value for key, value in manifest.items() if key != SEAL}
     written = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    as_written = (folder / MANIFEST).read_bytes() == written.encode()
+    as_written = read_bytes(folder / MANIFEST, links=False) == written.encode()
     return as_written and manifest.get(SEAL) == _digest(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from groundup.base.errors import ConfigError, RunError, quoted
 from groundup.base.file_names import CHAT_TEMPLATE, RUN_MANIFEST, TOKENIZER
 from groundup.base.files import file_error, read_toml, write_text
 from groundup.base.lock import file_lock
+from groundup.base.regular import read_bytes, refuse_irregular
 from groundup.config import GPTConfig, TrainConfig, build
 from groundup.runs.find import near_runs
 from groundup.runs.manifest import (
@@ -104,12 +106,13 @@ class RunFolder:
         return self.path / "report.html"
 
     def exists(self) -> bool:
-        """Tell whether a run has begun here."""
-        return self.manifest.is_file()
+        """Tell whether a run has begun here; what is no file under the name of one is refused."""
+        return os.path.lexists(self.manifest)
 
     def read(self) -> Manifest:
         """Return what run.toml says; a folder that is no run is a one-line `RunError`."""
         try:
+            refuse_irregular(self.path)
             return read_manifest(self.manifest)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(self._no_run()) from error
@@ -157,10 +160,10 @@ class RunFolder:
     def read_chat_template(self) -> str | None:
         """Return the text of chat_template.jinja, None where there is no such file."""
         try:
-            return self.chat_template.read_text(encoding="utf-8")
+            return read_bytes(self.chat_template, links=False).decode("utf-8")
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{self.chat_template}: {error}; correct or remove it") from error
 
     def write_chat_settings(self, chat_template: str | None, generation: dict[str, Any]) -> None:
@@ -181,6 +184,7 @@ def run_lock(path: Path) -> Iterator[None]:
             "another --run name"
         )
 
+    refuse_irregular(path.parent)
     with file_lock(path, refuse):
         yield
 

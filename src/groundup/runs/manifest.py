@@ -14,8 +14,9 @@ from typing import Any, Self
 import tomli_w
 
 from groundup.base.errors import RunError, quoted, shown
-from groundup.base.files import read_bytes, write_text
+from groundup.base.files import write_text
 from groundup.base.parse import parse_toml
+from groundup.base.regular import read_bytes
 from groundup.config.adaptation import is_adapter
 from groundup.config.fields import field_types
 
@@ -280,7 +281,7 @@ def read_manifest(path: Path) -> Manifest:
     What the operating system refuses is an `OSError`.
     """
     try:
-        tables = parse_toml(read_bytes(path))
+        tables = parse_toml(read_bytes(path, links=False))
     except ValueError as error:
         raise invalid_manifest(path, f"TOML, but {shown(str(error), 200)}") from error
     if tables.get("format") != FORMAT:

@@ -10,8 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from groundup.base.errors import GroundupError
 from groundup.base.files import atomic_writer, file_error
 from groundup.base.parse import parse_json
+from groundup.base.regular import open_regular
+
+LONGEST_LINE = 16 << 20
+"""Bytes of a record; what is longer is passed over."""
+MOST_BYTES = 4 << 30
+"""Of a file: twenty million steps."""
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
@@ -22,7 +29,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     }
     line = json.dumps(safe, ensure_ascii=False) + "\n"
     try:
-        with path.open("ab") as file:
+        with open_regular(path, "ab", links=False) as file:
             file.write(line.encode("utf-8", "surrogatepass"))
     except OSError as error:
         raise file_error(path, error) from error
@@ -32,8 +39,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a JSON lines file; a line cut short by a crash is passed over."""
     if not path.exists():
         return
-    with path.open("rb") as file:
-        for line in file:
+    with open_regular(path, links=False) as file:
+        if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+            raise GroundupError(
+                f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
+            )
+        while line := file.readline(LONGEST_LINE):
             if line.startswith(b"{"):
                 with contextlib.suppress(ValueError):
                     yield parse_json(line)
@@ -46,7 +57,8 @@ def cut_back(path: Path, step: int, length: int | None = None) -> None:
     """
     if length is not None and _ends_a_line(path, length):
         try:
-            os.truncate(path, length)
+            with open_regular(path, "rb+", links=False) as file:
+                file.truncate(length)
         except OSError as error:
             raise file_error(path, error) from error
         return
@@ -65,7 +77,7 @@ def size(path: Path) -> int:
 def flush(path: Path) -> None:
     """Bring what was appended to the device."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, links=False) as file:
             os.fsync(file.fileno())
     except FileNotFoundError:
         return
@@ -78,7 +90,7 @@ def _ends_a_line(path: Path, length: int) -> bool:
         return False
     if length == 0:
         return path.exists()
-    with path.open("rb") as file:
+    with open_regular(path, links=False) as file:
         file.seek(length - 1)
         return file.read(1) == b"\n"
 

@@ -8,8 +8,10 @@ and "__metadata__" of texts. Every number is compared with the size of the file 
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import Tensor
 from groundup.base.errors import RunError, shown
 from groundup.base.files import atomic_writer, file_error
 from groundup.base.parse import WHOLE, parse_object
+from groundup.base.regular import open_regular
 
 METADATA = "__metadata__"
 LARGEST_HEADER = 8 << 20
@@ -125,8 +128,8 @@ class _Entry(NamedTuple):
 def _entries(path: Path) -> tuple[int, dict[str, _Entry]]:
     """Return where the tensors' bytes begin and what the header says of each, all of it checked."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             header = _header(file, size, path)
     except OSError as error:
         raise file_error(path, error) from error
@@ -137,7 +140,7 @@ def _entries(path: Path) -> tuple[int, dict[str, _Entry]]:
     return start, entries
 
 
-def _header(file: IO[bytes], size: int, path: Path) -> _Header:
+def _header(file: io.BufferedIOBase, size: int, path: Path) -> _Header:
     length = file.read(8)
     if len(length) < 8:
         raise RunError(f"{path}: {size} bytes are no safetensors file; {WHOLE}")
@@ -218,7 +221,8 @@ def _read(path: Path, start: int, entry: _Entry) -> Tensor:
 def _mapped(path: Path, offset: int, size: int) -> Tensor:
     """Map some bytes of a file; only one's own copy of a page changes where they are written to."""
     try:
-        mapped = np.memmap(path, dtype=np.uint8, mode="c", offset=offset, shape=(size,))
+        with open_regular(path) as file:
+            mapped = np.memmap(file, dtype=np.uint8, mode="c", offset=offset, shape=(size,))
     except OSError as error:
         raise file_error(path, error) from error
     except ValueError as error:  # shorter than a moment ago

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import RunError, TokenizerError, UsageError, shown
-from groundup.base.files import file_error, read_bytes
+from groundup.base.files import file_error
 from groundup.base.parse import parse_object
+from groundup.base.regular import read_bytes
 from groundup.tokenizer.interface import MORE_ENDS, Tokenizer
 
 CONFIG, SPECIAL_MAP = "tokenizer_config.json", "special_tokens_map.json"

@@ -9,6 +9,7 @@ from typing import Any
 from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.base.files import file_error
 from groundup.base.parse import parse_strictly
+from groundup.base.regular import read_bytes
 from groundup.tokenizer.bpe import BPETokenizer
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes
 from groundup.tokenizer.bytewise import ByteTokenizer
@@ -59,11 +60,8 @@ def tokenizer_from_document(document: dict[str, Any]) -> Tokenizer:
 
 def _parse(path: Path) -> dict[str, Any]:
     """Return the JSON object of the file, having made sure that it can be written again."""
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise TokenizerError(f"{size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB expected")
-    raw = path.read_bytes()
     try:
-        document = parse_strictly(raw, MOST_VALUES)
+        document = parse_strictly(read_bytes(path, LARGEST_FILE), MOST_VALUES)
     except ValueError as error:
         raise TokenizerError(f"expected JSON, but {shown(str(error), 200)}") from None
     if not isinstance(document, dict):

@@ -8,8 +8,9 @@ import tomli_w
 
 from groundup.base.errors import ConfigError, RunError, shown
 from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER, WEIGHTS
-from groundup.base.files import make_folder, read_bytes, write_text
+from groundup.base.files import make_folder, write_text
 from groundup.base.parse import parse_toml
+from groundup.base.regular import read_bytes
 from groundup.config import GPTConfig, as_table, build
 from groundup.runs.load import check_shapes
 from groundup.runs.manifest import SourceTable
@@ -57,6 +58,6 @@ def read_own(folder: Path) -> Pretrained:
 
 def _chat_template(file: Path) -> str | None:
     try:
-        return file.read_text(encoding="utf-8") if file.is_file() else None
+        return read_bytes(file).decode("utf-8") if file.is_file() else None
     except ValueError as error:
         raise RunError(f"{file}: expected UTF-8, but {error}; correct or remove it") from error

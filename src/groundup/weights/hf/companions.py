@@ -9,6 +9,7 @@ from typing import Any
 from groundup.base.errors import RunError, shown
 from groundup.base.file_names import CHAT_TEMPLATE, TOKENIZER
 from groundup.base.files import write_json, write_text
+from groundup.base.regular import read_bytes
 from groundup.runs.generation import special_names
 from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_document
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
@@ -67,12 +68,12 @@ def read_template(folder: Path) -> str | None:
     path = folder / CHAT_TEMPLATE
     template: Any
     if path.is_file():
-        if path.stat().st_size > LARGEST_TEMPLATE:
-            raise RunError(f"{path}: more than the {LARGEST_TEMPLATE:,} bytes expected of it")
         try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeError as error:
-            raise RunError(f"{path}: expected UTF-8, but {error}; correct or remove it") from error
+            return read_bytes(path, LARGEST_TEMPLATE).decode("utf-8")
+        except ValueError as error:
+            raise RunError(
+                f"{path}: expected a text in UTF-8, but {error}; correct or remove it"
+            ) from error
     path = folder / TOKENIZER_CONFIG
     template = read_object(path, LARGEST_CONFIG).get("chat_template") if path.is_file() else None
     if isinstance(template, list):

@@ -13,8 +13,8 @@ from typing import Any
 
 from groundup.base.errors import RunError, shown
 from groundup.base.file_names import TOKENIZER
-from groundup.base.files import read_bytes
 from groundup.base.parse import parse_json
+from groundup.base.regular import read_bytes
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import LARGEST_CONFIG, SPECIAL_MAP, named_tokens, token_names

@@ -1,0 +1,96 @@
+"""Regular files alone: what others put under a file's name may be endless, or lead elsewhere.
+
+A device or a pipe is read for ever, or waits for somebody to write; a link in a folder that was
+handed over leads out of it. What is read here has a size that holds: `stat` tells that of a pipe,
+a device or a growing file wrongly, so that the bytes that come are counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from groundup.base.errors import GroundupError
+
+LARGEST = 4 << 20
+"""Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
+MOST_ENTRIES = 100_000
+"""Files and folders in the folder of a run."""
+# Windows has neither links that anybody may make, nor pipes and devices among files.
+_NO_LINK, _NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+_KINDS: list[tuple[Callable[[int], bool], str]] = [
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+]
+
+
+def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.BufferedIOBase:
+    """Open a regular file as `open` does; anything else under its name is a `GroundupError`.
+
+    Without `links` it must not be a link, either. What the system refuses is an `OSError`.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        try:
+            more = _NO_WAIT | (0 if links else _NO_LINK)
+            descriptor = os.open(name, flags | more, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a pipe that nobody reads
+                raise _irregular(path, os.lstat(name).st_mode) from error
+            raise
+        found = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(found):
+            os.close(descriptor)
+            raise _irregular(path, found)
+        return descriptor
+
+    file = open(path, mode, opener=opener)  # noqa: SIM115 - the caller closes it
+    return cast(io.BufferedIOBase, file)
+
+
+def read_bytes(path: Path, most: int = LARGEST, *, links: bool = True) -> bytes:
+    """Return the content of a small file; a larger one than `most` bytes is a ValueError."""
+    with open_regular(path, links=links) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content
+
+
+def refuse_irregular(folder: Path) -> None:
+    """Refuse a folder in which, at any depth, is anything but regular files and folders.
+
+    The folder itself may be a link; one that is not there is not refused.
+    """
+    n_entries, todo = 0, [os.fspath(folder)]
+    while todo:
+        # A running trainer removes checkpoints meanwhile.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with os.scandir(todo.pop()) as entries:
+                found = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+            n_entries += len(found)
+            for path, status in found:
+                if stat.S_ISDIR(status.st_mode):
+                    todo.append(path)
+                elif not stat.S_ISREG(status.st_mode):
+                    raise _irregular(Path(path), status.st_mode)
+        if n_entries > MOST_ENTRIES:
+            raise GroundupError(
+                f"{folder}: more than {MOST_ENTRIES:,} files in it; move away what is not the run's"
+            )
+
+
+def _irregular(path: Path, mode: int) -> GroundupError:
+    kind = next((name for test, name in _KINDS if test(mode)), "a device")
+    return GroundupError(
+        f"{path}: expected a regular file, but it is {kind}, which is neither read nor written "
+        "here; remove it, or put the file itself in its place"
+    )
