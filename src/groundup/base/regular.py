@@ -25,7 +25,6 @@ MOST_ENTRIES = 100_000
 # Windows has neither links that anybody may make, nor pipes and devices among files.
 _NO_LINK, _NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 _KINDS: list[tuple[Callable[[int], bool], str]] = [
-    (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -47,7 +46,7 @@ def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.Buff
                 raise _irregular(path, os.lstat(name).st_mode) from error
             raise
         found = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(found):
+        if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):  # a folder `open` refuses itself
             os.close(descriptor)
             raise _irregular(path, found)
         return descriptor
