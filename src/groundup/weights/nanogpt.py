@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.base.errors import ConfigError, RunError, UsageError
+from groundup.base.errors import ConfigError, RunError, UsageError, shown
 from groundup.config import GPTConfig
 from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_file import Stored
@@ -59,7 +60,14 @@ def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
 def _unpickled(file: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except pickle.UnpicklingError as error:  # whose words tell how to run it all the same
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it asks for {shown(found[1])}" if found else "it asks for more"
+        raise RunError(
+            f"{file}: expected a checkpoint of tensors and plain values, but {what}, which may run "
+            "anything; such a file is never opened here: get the weights as safetensors"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(
             f"{file}: expected a checkpoint of tensors and plain values, but {reason}; save it "
