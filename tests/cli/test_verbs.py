@@ -279,7 +279,7 @@ def test_a_run_goes_on_without_its_output(tmp_path: Path, redirection: str) -> N
     assert all(map(json.loads, lines)), "nothing else was printed into a file of the run"
 
 
-def start(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
+def start(tmp_path: Path, *words: object, **how: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command_line(*words),
         cwd=tmp_path,
@@ -287,10 +287,14 @@ def start(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **how,
     )
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+STOPPED = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "status"), STOPPED)
 def test_a_signal_saves_and_the_same_command_goes_on(
     tmp_path: Path, number: int, status: int
 ) -> None:
@@ -329,6 +333,19 @@ def test_a_signal_while_the_text_is_prepared(tmp_path: Path, number: int, status
     done = start(tmp_path, *words, "--verify")
     _, err = done.communicate(timeout=60)
     assert (done.returncode, err) == (0, "")
+
+
+def test_who_ignores_a_hang_up_trains_on(tmp_path: Path) -> None:
+    text_file(tmp_path)
+    words = [*TRAIN, "story.txt", "--steps", 60, "--set", "eval_every=20"]
+    ignored = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    process = start(tmp_path, *words, preexec_fn=ignored)
+    metrics = tmp_path / "runs/story-pico/metrics.jsonl"
+    wait_for(process, lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 3)
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "Step 60" in out
 
 
 def test_a_library_that_ends_the_process_says_where(tmp_path: Path) -> None:

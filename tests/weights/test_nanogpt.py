@@ -82,7 +82,7 @@ class Hostile:
 
 def test_code_in_the_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match=r"ckpt\.pt: .* but it asks for pathlib\.\S+, which may") as e:
+    with pytest.raises(RunError, match=r"ckpt\.pt: .* but it asks for getattr, which ") as e:
         read_nanogpt(save(tmp_path, {"model": Hostile(), "model_args": {}}), trust_pickle=True)
     assert not Path("ran").exists()
     assert "weights_only" not in str(e.value), "nobody is told how to run it all the same"

@@ -7,8 +7,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
-SAVES = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # Windows has none
+HANGS_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has neither
+STOPS = (signal.SIGINT, signal.SIGTERM, *HANGS_UP)
+SAVES = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
 
 
 class Interrupted(BaseException):
@@ -35,7 +36,7 @@ class Requests:
 
     def __enter__(self) -> Requests:
         if threading.current_thread() is threading.main_thread():
-            handlers = dict.fromkeys(STOPS, self._asked_to_stop)
+            handlers = dict.fromkeys(stops(), self._asked_to_stop)
             handlers |= dict.fromkeys(SAVES, self._asked_to_save)
             self._before = {number: signal.signal(number, h) for number, h in handlers.items()}
             unblock(SAVES)
@@ -59,6 +60,11 @@ class Requests:
 
     def _asked_to_save(self, number: int, frame: FrameType | None) -> None:
         self.save = True
+
+
+def stops() -> list[int]:
+    """Return the signals that stop: all but a hang-up that is ignored, as `nohup` wants it."""
+    return [n for n in STOPS if n not in HANGS_UP or signal.getsignal(n) != signal.SIG_IGN]
 
 
 def block_saves() -> None:

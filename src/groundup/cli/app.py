@@ -27,7 +27,7 @@ from groundup.base.children import safe_environment
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import fail_safe, harmless, open_closed_streams
-from groundup.base.signals import STOPS, Interrupted, block_saves
+from groundup.base.signals import Interrupted, block_saves, stops
 
 VERBS = [
     "train",
@@ -140,7 +140,7 @@ def _prepare() -> None:
     safe = safe_environment()  # also for what libraries start, as torch.compile does
     os.environ.pop("PYTHONPATH", None)
     os.environ.update(safe)
-    for number in STOPS:
+    for number in stops():
         signal.signal(number, _interrupt)
     block_saves()
     if not faulthandler.is_enabled():

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from groundup.base.errors import GroundupError, RunError
+from groundup.base.signals import STOPS
 from groundup.processes.alone import HowFar
 
 T = TypeVar("T")
@@ -332,7 +333,7 @@ class Deadline:
 
     def _watch(self) -> None:
         while number := self._ours.recv(1):
-            if number[0] not in (signal.SIGTERM, signal.SIGINT):
+            if number[0] not in STOPS:
                 continue
             text = "interrupted while it waited for the others"
             if self.how_far:
