@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.file_names import RUN_MANIFEST, TOKENIZER
 from groundup.base.files import UNFINISHED
 from groundup.base.parse import parse_json, parse_toml
@@ -60,7 +60,7 @@ def _has(path: Path, *keys: str) -> bool:
     parse = parse_toml if path.name == RUN_MANIFEST else parse_json
     try:
         tables: Any = parse(read_bytes(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, GroundupError):
         return False
     return isinstance(tables, dict) and tables.keys() >= set(keys)
 
