@@ -26,7 +26,7 @@ class Journal:
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.finished: dict[int, dict[str, Any]] = {}
         known = False
-        for record in read_lines(path) if path else ():
+        for record in read_lines(path, links=True) if path else ():
             if record.get("key") == self.key:
                 known = known or "settings" in record
                 if isinstance(record.get("document"), int):

@@ -35,11 +35,14 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
         raise file_error(path, error) from error
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a JSON lines file; a line cut short by a crash is passed over."""
+def read_lines(path: Path, *, links: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the records of a JSON lines file; a line cut short by a crash is passed over.
+
+    Without `links` the file must not be a link.
+    """
     if not path.exists():
         return
-    with open_regular(path, links=False) as file:
+    with open_regular(path, links=links) as file:
         if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
             raise GroundupError(
                 f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
