@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from groundup.base.errors import GroundupError, UsageError, shown
+from groundup.base.flock import held, is_abandoned
 from groundup.base.parse import parse_json, parse_toml
 from groundup.base.regular import open_regular, read_bytes
 
@@ -78,39 +80,61 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder that becomes the new folder `path` on success, and else leaves no trace.
+def unfinished_path(path: Path) -> Iterator[Path]:
+    """Yield where `path` is made until it is whole: under its name, in a hidden folder beside it.
 
-    It lies beside `path`, under a hidden name, which is all that a kill can leave.
+    That folder is all that a kill can leave, and the next one to make `path` removes it.
     """
-    make_folder(new_path(path).parent)
-    unfinished = path.with_name(f"{UNFINISHED}{path.name}-{os.getpid()}")
+    make_folder(path.parent)
+    remove_abandoned(path)
     try:
-        unfinished.mkdir()
+        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{UNFINISHED}{path.name}."))
+        try:
+            with held(hidden):
+                yield hidden / path.name
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+    except OSError as error:
+        raise file_error(path, error) from error
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield the path of what becomes the new file or folder `path` on success."""
+    with unfinished_path(new_path(path)) as unfinished:
         yield unfinished
         os.replace(unfinished, path)
         sync_folder(path.parent)
-    except OSError as error:
-        raise file_error(path, error) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes the folder `path` on success, and else leaves no trace."""
+    with atomic_path(path) as unfinished:
+        unfinished.mkdir()
+        yield unfinished
 
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` on success and leaves no trace on failure."""
+    """Yield a binary file that becomes `path` on success and leaves no trace on failure.
+
+    It lies beside `path`; what a kill leaves of it, the next one to write `path` removes.
+    """
     make_folder(path.parent)
+    remove_abandoned(path)
     temporary: str | None = None
     try:
         descriptor, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f"{UNFINISHED}{path.name}."
         )
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        with held(Path(temporary)):
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException as error:
         if temporary is not None:
@@ -119,6 +143,17 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise file_error(path, error) from error
         raise
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left of `path`; what a living one writes, it holds."""
+    for left in path.parent.glob(f"{glob.escape(UNFINISHED + path.name)}.*"):
+        if is_abandoned(left):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    left.unlink()
 
 
 def _umask() -> int:

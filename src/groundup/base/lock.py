@@ -8,12 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from groundup.base.files import file_error, make_folder
+from groundup.base.flock import try_lock, wait_for_lock
 from groundup.base.regular import open_regular
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; two holders of one lock are not noticed there.
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -29,10 +25,10 @@ def file_lock(path: Path, when_held: Callable[[str], None]) -> Iterator[None]:
     except OSError as error:
         raise file_error(path, error) from error
     with file:
-        if not _try_lock(file.fileno()):
+        if not try_lock(file.fileno()):
             holder = os.pread(file.fileno(), 32, 0)
             when_held(holder.decode("ascii", "replace").strip() or "unknown")
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            wait_for_lock(file.fileno())
         with contextlib.suppress(OSError):  # the number only serves messages
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
@@ -44,16 +40,6 @@ def is_locked(path: Path) -> bool:
     """Tell whether a living process holds the lock file `path`."""
     try:
         with open_regular(path, "rb+", links=False) as file:
-            return not _try_lock(file.fileno())
+            return not try_lock(file.fileno())
     except OSError:
         return False
-
-
-def _try_lock(descriptor: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

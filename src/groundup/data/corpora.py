@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
 from groundup.base.errors import UsageError, nearest
-from groundup.base.files import cache_folder, file_error, make_folder, sync_folder, write_text
+from groundup.base.files import cache_folder, sync_folder, unfinished_path, write_text
 from groundup.base.wheels import Wheel
 from groundup.config.other_names import TEXTS
 from groundup.data import chitchat
@@ -164,17 +163,12 @@ def _is_whole(corpus: Corpus) -> bool:
 
 def _write(corpus: Corpus) -> None:
     """Write the documents into a folder of their own, and rename that into place."""
-    parent = make_folder(corpus.folder.parent)
     texts = corpus.origin.texts()
-    try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{corpus.name}.") as temporary:
-            made = Path(temporary) / corpus.folder.name
-            for name, text in texts:
-                write_text(made / name, text)
-            _put(made, corpus)
-    except OSError as error:
-        raise file_error(parent, error) from error
-    sync_folder(parent)
+    with unfinished_path(corpus.folder) as made:
+        for name, text in texts:
+            write_text(made / name, text)
+        _put(made, corpus)
+        sync_folder(corpus.folder.parent)
 
 
 def _put(made: Path, corpus: Corpus) -> None:

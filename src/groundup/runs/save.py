@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from groundup import __version__
 from groundup.base.errors import UsageError
-from groundup.base.files import make_folder, new_path, write_json
+from groundup.base.files import atomic_folder, make_folder, new_path, write_json
 from groundup.config import GPTConfig, as_table, foreign_parts
 from groundup.model import GPT, PARTS, empty_gpt, fused_attention, plain_attention, shapes_of
 from groundup.model.empty import new_gpt
@@ -44,11 +43,11 @@ def save(
     """
     check_pair(model, tokenizer, "save")
     check_made_by_config(model)
-    folder = RunFolder(new_path(Path(path)))
+    new_path(Path(path))
     tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    try:
+    with atomic_folder(Path(path)) as unfinished:
         write_run(
-            folder,
+            RunFolder(unfinished),
             model.config,
             tokenizer,
             lambda file: write_tensors(tensors, file),
@@ -56,10 +55,7 @@ def save(
             dict(generation or {}),
             saved=SavedTable(by="groundup.save"),
         )
-    except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    return folder.path
+    return Path(path)
 
 
 def write_run(

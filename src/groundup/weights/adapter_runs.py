@@ -12,7 +12,7 @@ import torch
 from groundup import __version__
 from groundup.adapters import merged_tensors
 from groundup.base.errors import RunError, UsageError, shown
-from groundup.base.files import atomic_folder, file_sha256, new_path, write_json
+from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_path, write_json
 from groundup.config.adaptation import is_adapter
 from groundup.runs import RunFolder
 from groundup.runs.assistant import job_of_whole
@@ -60,13 +60,14 @@ def export_adapter(
         head = own[HEAD].float()
         notices.append(_labels_notice(classifier_table(folder, manifest).labels))
     name = _name(base, manifest.base)
-    write_peft(adapters, config, name, out, head)
+    with atomic_path(out) as unfinished:
+        write_peft(adapters, config, name, unfinished, head)
+        back = read_peft(unfinished, config, with_head=head is not None) if verify else None
+        difference = _verified(base, adapters, back, out) if back else None
     if not HUB_NAME.fullmatch(name):
         path = manifest.base.run
         notices.append(f"its base goes with it: groundup export {path} {name} --format hf")
     notices += _what_the_base_lacks(folder, base)
-    back = read_peft(out, config, with_head=head is not None) if verify else None
-    difference = _verified(base, adapters, back, out) if back else None
     whole = tensors if head is None else {**tensors, HEAD: head}
     return _conversion(out, whole, begun, difference, notices)
 
@@ -104,14 +105,14 @@ def import_adapter(
     adapters = read_peft(path, start.model.config)
     with atomic_folder(out) as unfinished:
         _fill(RunFolder(unfinished), adapters, start, table, path)
-    kept, _ = choose_checkpoint(RunFolder(out), "best")
-    back = Adapters(
-        method=adapters.method,
-        rank=adapters.rank,
-        alpha=adapters.alpha,
-        tensors=kept.model_tensors(),
-    )
-    difference = _verified(start, adapters, back, path) if verify else None
+        kept, _ = choose_checkpoint(RunFolder(unfinished), "best")
+        back = Adapters(
+            method=adapters.method,
+            rank=adapters.rank,
+            alpha=adapters.alpha,
+            tensors=kept.model_tensors(),
+        )
+        difference = _verified(start, adapters, back, path) if verify else None
     return _conversion(out, adapters.tensors, begun, difference, [])
 
 

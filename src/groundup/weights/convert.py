@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import cast
 from torch import Tensor
 
 from groundup.base.errors import RunError, TokenizerError
-from groundup.base.files import file_sha256, make_folder, new_path, write_text
+from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
@@ -70,24 +69,19 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
-    folder = RunFolder(new_path(Path(dest)))
+    new_path(Path(dest))
     found = open_pretrained(source, trust_pickle)
     chosen = _chosen_tokenizer(found, tokenizer, source)
-    make_folder(folder.path)
-    try:
-        # Two readings of the source at once: one is written, one is asked for its logits.
-        with ThreadPoolExecutor(1) as beside:
-            asked = beside.submit(sample_logits, *_computed(found)) if verify else None
-            written = _write_run(found, chosen, Path(source), folder)
+    # Two readings of the source at once: one is written, one is asked for its logits.
+    with atomic_folder(Path(dest)) as unfinished, ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(sample_logits, *_computed(found)) if verify else None
+        written = _write_run(found, chosen, Path(source), RunFolder(unfinished))
         difference = None
         if asked is not None:
             stored = read_safetensors(written)
             back = sample_logits(found.config, stored, stored.get(HEAD))
             difference = _compared(asked.result(), back, None, Path(source))
-    except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    return _conversion(folder.path, found, begun, difference, found.notices)
+    return _conversion(Path(dest), found, begun, difference, found.notices)
 
 
 def export_model(
@@ -110,18 +104,15 @@ def export_model(
     out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
     model, step, notices = model_to_export(folder, checkpoint, form)
-    try:
-        notices += kind.write(model, out, dtype)
+    with atomic_path(out) as unfinished:
+        notices += kind.write(model, unfinished, dtype)
         if kind.has_card:
-            write_text(out / "README.md", model_card(folder, model, step, licence))
+            write_text(unfinished / "README.md", model_card(folder, model, step, licence))
         difference = None
         if verify:
-            back = kind.read(out)
+            back = kind.read(unfinished)
             first, second = (sample_logits(*_computed(one)) for one in (model, back))
             difference = _compared(first, second, dtype, out)
-    except BaseException:
-        _remove(out)
-        raise
     return _conversion(out, model, begun, difference, notices)
 
 
@@ -266,13 +257,6 @@ def _chosen_tokenizer(found: Pretrained, given: Tokenizer | None, source: str | 
     if end is not None:
         return tokenizer.ending(end)
     return with_found_end(tokenizer, told.get("special_tokens", {}), told.get("stop_tokens", []))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _conversion(

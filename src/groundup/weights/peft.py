@@ -24,7 +24,7 @@ from torch import Tensor
 
 from groundup.adapters import check_target
 from groundup.base.errors import RunError, UsageError, shown
-from groundup.base.files import atomic_folder, write_json
+from groundup.base.files import make_folder, write_json
 from groundup.config import GPTConfig
 from groundup.config.adaptation import DORA, LORA, LORA_A, LORA_B, MAGNITUDE, is_adapted
 from groundup.runs.tensor_check import check_tensors
@@ -112,14 +112,13 @@ def write_peft(
         targets.append(module)
     if not left_out & ranks.keys():  # then a name alone means all matrices that have it
         targets = sorted(ranks)
-    with atomic_folder(folder) as unfinished:
-        settings = _settings(adapters, native, base_name, ranks, targets)
-        if head is not None:
-            tensors[SCORE] = head
-            settings |= {"task_type": "SEQ_CLS", "modules_to_save": SAVED}
-        write_json(unfinished / CONFIG, settings)
-        stored = {name: Stored.of(tensor.contiguous()) for name, tensor in tensors.items()}
-        write_safetensors(unfinished / WEIGHTS, stored, {"format": "pt"})
+    settings = _settings(adapters, native, base_name, ranks, targets)
+    if head is not None:
+        tensors[SCORE] = head
+        settings |= {"task_type": "SEQ_CLS", "modules_to_save": SAVED}
+    write_json(make_folder(folder) / CONFIG, settings)
+    stored = {name: Stored.of(tensor.contiguous()) for name, tensor in tensors.items()}
+    write_safetensors(folder / WEIGHTS, stored, {"format": "pt"})
 
 
 def _diagonal(blocks: list[Tensor]) -> Tensor:

@@ -1,0 +1,134 @@
+"""What writes, killed at every one of its operations on files: the same call ends right.
+
+A process is forked for each, so that torch is loaded once. It dies at the n-th opening, renaming,
+making or removing of a file; the call that follows must make what an undisturbed one makes, under
+the same names, and leave nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup import save
+from groundup.generate.quantize import quantize_run
+from groundup.runs.load import load
+from groundup.runs.merge import merge_run
+from groundup.weights import export_adapter, export_model, import_adapter, import_model
+from tests.data.dialoguing import said
+from tests.data.labelling import jsonl
+from tests.finetune.answering import LLAMA, TURNS, train, with_base
+from tests.weights.gguf.making import byte_level
+
+WATCHED = {
+    "open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod",
+    "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp",
+}  # fmt: skip
+FOREVER = 1 << 30
+DIED = -1
+
+
+def forked(act: Callable[[], object], nth: int) -> int:
+    """Call `act` in a process that dies at its n-th operation on files, if there are so many.
+
+    Returns the number of operations, or `DIED`.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            count = [0]
+
+            def hook(event: str, arguments: tuple[Any, ...]) -> None:
+                if event in WATCHED:
+                    count[0] += 1
+                    if count[0] == nth:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(hook)
+            act()
+            os.write(theirs, str(count[0]).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(theirs)
+    with os.fdopen(ours) as said:
+        text = said.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return DIED
+    assert status == 0
+    return int(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    tokenizer = byte_level("smollm", ("<|endoftext|>", "<s>", "</s>"))
+    generation = {"start_token": 1, "stop_tokens": [2]}
+    with_base(folder, "base", tokenizer, template=TURNS, generation=generation, **LLAMA)
+    records = [{"messages": said(f"Is it {k}?", "ok")} for k in range(60)]
+    (folder / "dialogues.jsonl").write_text(jsonl(*records))
+    train(folder / "thin", "base", steps=1, batch_size=4, method="lora")
+    export_model(folder / "base", folder / "hf", verify=False)
+    export_adapter(folder / "thin", folder / "peft", verify=False)
+    return folder
+
+
+VERBS: dict[str, Callable[[Path, Path], object]] = {
+    "import": lambda made, out: import_model(made / "hf", out, verify=False),
+    "export hf": lambda made, out: export_model(made / "base", out),
+    "export gguf": lambda made, out: export_model(made / "base", out, "gguf"),
+    "export safetensors": lambda made, out: export_model(made / "base", out, "safetensors"),
+    "export peft": lambda made, out: export_adapter(made / "thin", out),
+    "import peft": lambda made, out: import_adapter(made / "peft", out, made / "base"),
+    "quantize": lambda made, out: quantize_run(made / "base", out, 8, lambda run: 1.0),
+    "merge": lambda made, out: merge_run(made / "thin", out),
+    "save": lambda made, out: save(*_loaded(made / "base"), out),
+}
+
+
+def _loaded(run: Path) -> tuple[Any, Any]:
+    found = load(run)
+    return found.model, found.tokenizer
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_killed_at_any_operation_it_ends_right_the_next_time(
+    verb: str, made: Path, tmp_path: Path
+) -> None:
+    act, out = VERBS[verb], "made"
+    (tmp_path / "whole").mkdir()
+    act(made, tmp_path / "first" / out)  # imports what it needs
+    n_operations = forked(lambda: act(made, tmp_path / "whole" / out), FOREVER)
+    whole = content(tmp_path / "whole")
+    assert whole
+    assert n_operations > 5
+    for nth in range(1, n_operations + 1):
+        folder = tmp_path / "killed"
+        folder.mkdir(exist_ok=True)
+        if forked(lambda folder=folder: act(made, folder / out), nth) == DIED:  # type: ignore[misc]
+            there = content(folder)
+            if (folder / out).exists():  # nothing half-made has the final name
+                assert {n: d for n, d in there.items() if not n.startswith(".")} == whole, nth
+            else:
+                assert forked(lambda folder=folder: act(made, folder / out), FOREVER) > 0  # type: ignore[misc]
+        assert content(folder) == whole, f"operation {nth} of {n_operations}"
+        folder.rename(tmp_path / f"done-{nth}")
