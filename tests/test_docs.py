@@ -30,6 +30,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+NOT_OURS = {"pip.py", "logging.py"}
+"""Modules that a page speaks of and that groundup has not: files of a user's."""
 
 
 def named(page: Path) -> str:
@@ -82,6 +84,15 @@ def test_python_runs_and_prints_what_is_shown(
             printed = out.getvalue()
         elif kind == "output":
             assert printed == code
+
+
+def test_modules_that_are_named_exist() -> None:
+    folders = ("src", "tests", "benchmarks", "docs", "examples")
+    files = [path.as_posix() for name in folders for path in (ROOT / name).rglob("*.py")]
+    for page in PAGES:
+        spans = SPAN.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
+        for name in {span for span in spans if re.fullmatch(r"[\w/]+\.py", span)} - NOT_OURS:
+            assert any(path.endswith(f"/{name}") for path in files), f"{named(page)} names {name}"
 
 
 @functools.cache
