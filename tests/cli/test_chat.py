@@ -178,7 +178,7 @@ REFUSED = {
     "/system B": "a system message needs a chat template",
     "/set top_q 1": "no setting 'top_q'; did you mean 'top_k' or 'top_p'?",
     "/set top_p 2": "top_p = 2.0: expected above 0",
-    "/set top_k": "top_k=: expected int",
+    "/set top_k": "top_k=: expected a whole number",
     '"""A\nB': 'begins a text that no """ ends',
     "caf\udce9": "byte 0xe9 at offset 3 is not utf-8",
 }
@@ -191,6 +191,7 @@ def test_what_cannot_be_done_ends_a_pipe(groundup: Groundup, trained: Path) -> N
         assert done.status in (1, 2)
         assert done.out == ""
         assert says in last(done)
+        assert done.err.count("groundup: ") == 2, "one beside that which says: no template"
     assert sorted(path.name for path in Path().iterdir()) == ["data", "runs", "story.txt"]
 
 

@@ -177,7 +177,7 @@ test records that are not there | b.jsonl: no such file, nor named records (know
 max_length too small | max_length = 1: expected 2 or more
 max_length at which nothing is left | no reply is left of 10 at max_length = 8: all are cut off; give a larger one, or shorter dialogues
 max_length too large | max_length = 65: runs/base sees at most 64 tokens (its context_length); give at most that
-max_length that is no number | max_length=long: expected int
+max_length that is no number | max_length=long: expected a whole number
 a text to mix in that is not there | more.txt: no such file or folder, nor a named corpus (known: shakespeare, factbook, kjv, tasks, chitchat); check the path
 a share of no text | mix_share = 0.3: of which text? give it with --mix-text, or leave the share out
 a share that leaves nothing | mix_share = 1.0: expected 0 or more, and below 1

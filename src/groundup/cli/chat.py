@@ -151,9 +151,14 @@ class Session:
 
     def retry(self, text: str) -> None:
         """Write the last answer anew."""
-        if self.talk.sampling.temperature == 0:
-            tell("at temperature 0 the same question gets the same answer; see /set")
-        self._write(self.talk.retry)
+
+        def ask() -> Iterator[str]:
+            pieces = self.talk.retry()  # an error where nothing was asked yet
+            if self.talk.sampling.temperature == 0:
+                tell("at temperature 0 the same question gets the same answer; see /set")
+            return pieces
+
+        self._write(ask)
 
     def system(self, text: str) -> None:
         """Set the system message."""

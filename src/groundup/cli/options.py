@@ -60,7 +60,8 @@ SAMPLING: Options = {
     "max_tokens": (Annotated[int, _sampling(help="Most tokens to write.")], 200),
     "temperature": (
         Annotated[
-            float | None, _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8.")
+            float | None,
+            _sampling(help="0 is greedy, above 1 is wild; the run's own, or 0.8; of answers, 0.3."),
         ],
         None,
     ),

@@ -16,6 +16,8 @@ from groundup.base.errors import ConfigError, alike, nearest, quoted, shown
 from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
+IN_WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+"""What is typed for a setting of a kind."""
 
 NAMES, LATER = "names", "later"
 """Metadata of a field: the names that it knows, and whether older runs were written without it."""
@@ -170,7 +172,8 @@ def parse_value(key: str, text: str, kinds: tuple[type, ...]) -> Any:
             return int(number)
     if str in kinds:
         return text
-    expected = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+    known = [kind for kind in kinds if kind is not types.NoneType]
+    expected = " or ".join(IN_WORDS.get(kind, kind.__name__) for kind in known)
     raise ConfigError(f"{key}={text}: expected {expected}")
 
 

@@ -56,6 +56,7 @@ class ConsoleScreen(Screen):
         self.console = console
         self.live = console.is_terminal and not console.is_jupyter
         self.steps = 0
+        self.threads: int | None = None
         self.tells_speed = True
         """Whether steps compute tokens; those of a head on vectors do not."""
         self._bar: Progress | None = None
@@ -149,7 +150,8 @@ class ConsoleScreen(Screen):
         threads = counted(c.threads, "thread")
         self.line("Machine", f"{c.device}, {c.precision}, {threads}, compile {c.compile}")
         self.line("Run", str(folder.path))
-        self.steps, self.tells_speed = c.steps, plan.flops_per_token != 0
+        self.steps, self.threads = c.steps, c.threads
+        self.tells_speed = plan.flops_per_token != 0
 
     def notice(self, text: str) -> None:
         """Show one line the user should know."""
@@ -197,9 +199,10 @@ class ConsoleScreen(Screen):
         if self._told or len(self._last_speeds) < SPEEDS or last * SLOWER > first:
             return
         self._told = True
+        fewer = " Fewer threads may be faster then (--set threads=1)" * (self.threads != 1)
         self.notice(
             f"{last:,.0f} tokens/s, {first / last:.1f} times slower than at the start: is another "
-            "program using the CPU? Fewer threads may be faster then (--set threads=1)"
+            f"program using the CPU?{fewer}"
         )
 
     def _validation(self, record: dict[str, Any]) -> None:
