@@ -39,6 +39,9 @@ def test_what_counts_is_cut_and_counted() -> None:
     assert max(len(row.ids) for row in found.rows) == 21
     assert found.left_out == ("a, record 3",)
     assert (found.n_cut, found.n_lost) == (2, 16 + 13)
+    for context, larger in ((21, "max_length"), (20, "context_length of the base")):
+        (_, line) = losses_of([found], 20, context)
+        assert line.endswith(f"(first: a, record 3); a larger {larger} keeps them")
 
 
 def test_dialogues_of_which_no_reply_is_left_are_refused() -> None:
@@ -77,15 +80,15 @@ def test_characters_that_the_tokenizer_skips_are_counted_where_they_would_be_lea
     skipping = skipping.ending(int(skipping.encode("?")[0]))
     found = learnable(entries, ChatTemplate(SOURCE), skipping, 20)
     assert [learnt(row) for row in found.rows] == ["hll?", "some ?"]
-    assert losses_of([found, found], 20) == [
+    assert losses_of([found, found], 20, 90) == [
         "12 characters of what is to be learnt skipped, as the tokenizer does not know them "
         "(unknown = skip)"
     ]
-    assert losses_of([learnable(entries[:0], ChatTemplate(SOURCE), skipping, 20)], 20) == []
+    assert losses_of([learnable(entries[:0], ChatTemplate(SOURCE), skipping, 20)], 20, 90) == []
 
 
 def test_replies_that_no_token_ends_are_told() -> None:
     turns = [{"role": role, "content": "so"} for role in ("user", "assistant") * 3]
     entries = [Dialogue(tuple(turns), "a, record 1"), talk("hi", "hello", "a, record 2")]
-    (line,) = losses_of([learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 90)], 90)
+    (line,) = losses_of([learnable(entries, ChatTemplate(SOURCE), TOKENIZER, 90)], 90, 90)
     assert line.startswith("2 answers not learnt to end, as the chat template ends none by a")

@@ -72,9 +72,10 @@ def learnable(
     return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling, skipped)
 
 
-def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
+def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) -> list[str]:
     """Return a line for each thing that is not learnt of dialogues, or not of a reply alone."""
     lines = []
+    larger = "max_length" if max_length < context_length else "context_length of the base"
     if n_cut := sum(one.n_cut for one in found):
         lost = counted(sum(one.n_lost for one in found), "token")
         lines.append(
@@ -83,7 +84,7 @@ def losses_of(found: Sequence[Learnable], max_length: int) -> list[str]:
     if left_out := [where for one in found for where in one.left_out]:
         lines.append(
             f"{counted(len(left_out), 'dialogue')} left out, as all replies are cut off (first: "
-            f"{left_out[0]}); a larger max_length keeps them"
+            f"{left_out[0]}); a larger {larger} keeps them"
         )
     if n := sum(one.n_straddling for one in found):
         lines.append(f"{counted(n, 'token')} hold a part of a reply and of what is around it")

@@ -89,7 +89,7 @@ def judge_assistant(
 ) -> None:
     """Ask the model as it was, then the best checkpoint; write replies.jsonl and assistant.json."""
     was, now, step = in_turn(folder, before, exam.taken_by, screen)
-    write_replies(folder.replies, _kept(exam, was[1] if was else [], now[1]))
+    write_replies(folder.replies, replies_of(exam, was, now))
     write_assistant(folder.assistant, record_of(folder, exam, before, learnt, was, now, step))
 
 
@@ -110,14 +110,15 @@ def record_of(
         before=was[0] if was else None,
         before_missing=before if isinstance(before, str) else "",
         task_change=change_between(was[0].task if was else None, now[0].task),
-        examples=reply_examples(exam, was[1] if was else [], now[1]),
+        examples=tuple(map(example_of, replies_of(exam, was, now)[:EXAMPLES])),
         seconds=read_run(folder.path).last("seconds"),
         **learnt.as_fields(),
     )
 
 
-def _kept(exam: Exam, first: Sequence[Reply], replies: Sequence[Reply]) -> list[KeptReply]:
-    """Return all questions with what both models replied."""
+def replies_of(exam: Exam, was: Answered | None, now: Answered) -> list[KeptReply]:
+    """Return all questions, in the order of their hashes, with what both models replied."""
+    first, replies = was[1] if was else [], now[1]
     return [
         KeptReply(
             where=dialogue.where,
@@ -176,23 +177,16 @@ def asked_of(exam: Exam, n_dialogues: int, now: ModelFigures) -> Asked:
     )
 
 
-def reply_examples(
-    exam: Exam, first: Sequence[Reply], replies: Sequence[Reply]
-) -> tuple[ReplyExample, ...]:
-    """Return the first questions, by hash, with what both models replied."""
-    shown = []
-    for n, dialogue in enumerate(exam.questions.dialogues[:EXAMPLES]):
-        *earlier, question, expected = dialogue.messages
-        before = first[n] if first else None
-        example = ReplyExample(
-            where=dialogue.where,
-            earlier=len(earlier),
-            question=question["content"],
-            expected=expected["content"],
-            after=replies[n].text,
-            after_ended=replies[n].ended,
-            before=before.text if before else None,
-            before_ended=before.ended if before else None,
-        )
-        shown.append(example)
-    return tuple(shown)
+def example_of(one: KeptReply) -> ReplyExample:
+    """Return a question with what was replied, as a report shows it."""
+    *earlier, question = one.messages
+    return ReplyExample(
+        where=one.where,
+        earlier=len(earlier),
+        question=question["content"],
+        expected=one.expected,
+        after=one.after,
+        after_ended=one.after_ended,
+        before=one.before,
+        before_ended=one.before_ended,
+    )

@@ -91,7 +91,7 @@ def instruct(
     known = dict(generation or {})
     check_tokens(known, model.config.vocab_size)
     job = InPython(model, tokenizer, chat_template, known, entries, asked, train)
-    lost = losses_of((job.learnt, job.validating), job.max_length)
+    lost = losses_of((job.learnt, job.validating), job.max_length, model.config.context_length)
     read = log.lines() if show else log.skips()  # a warning is for what was lost
     metrics = drive_in_memory(job, [*read, *lost], listeners, show)
     merge(job.gpt)

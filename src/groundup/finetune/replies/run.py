@@ -52,7 +52,8 @@ class InstructRun(DialogueRun, InstructJob):
 
     def tell_losses(self, screen: Screen) -> None:
         """Tell what of the dialogues is not learnt."""
-        for line in losses_of((self.learnt, self.validating, self.tested), self.max_length):
+        splits, context = (self.learnt, self.validating, self.tested), self.config.context_length
+        for line in losses_of(splits, self.max_length, context):
             screen.notice(line)
 
     def _tell_mixed(self, screen: Screen, mix: PreparedData, mixed: MixedText) -> None:
