@@ -152,7 +152,8 @@ def test_its_page_says_that_its_losses_are_of_replies(here: Groundup) -> None:
     assert "An assistant: a GPT" in page
     assert "nats per token of the replies" in page
     assert "per token of the replies, at the end" in page
-    for wrong in ("Bits per byte", "bits/byte", "next token.", "None"):
+    assert " over the records<" in page
+    for wrong in ("Bits per byte", "bits/byte", "next token.", "None", "the text<", "exactly"):
         assert wrong not in page
     here("compare", "l", "l")
     assert "nats per token of the replies" in Path("comparison.html").read_text()

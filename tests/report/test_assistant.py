@@ -51,6 +51,12 @@ def test_an_assistant_shows_all_that_was_found(make_run: MakeRun) -> None:
     assert max(outline.headings) == 3
 
 
+def test_a_reply_without_words_is_told(make_run: MakeRun) -> None:
+    page, outline = answered(make_run(), examples=(example(before="\n" * 400, after=""),))
+    assert "Before (cut off)white space aloneAfternothing" in outline.text
+    assert "\n" * 9 not in page
+
+
 def test_a_judge_and_a_task_are_shown(make_run: MakeRun) -> None:
     found = judgement(
         unparsed=1, unparsed_answers=2, quotes=("hm", "<b>A</b>"), failed=3, why="late"

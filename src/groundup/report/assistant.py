@@ -35,7 +35,9 @@ ASSISTANT_STYLE = """
 .answer { margin:0 0 1.6rem; } .answer p { margin:0 0 .3rem; max-width:none; }
 .answer dl { margin:0; display:grid; grid-template-columns:6.5rem 1fr; gap:.3rem .8rem; }
 .answer dt { color:var(--soft); font-size:.84rem; }
-.answer .sample { margin:0; font-size:.95rem; padding:.4rem .8rem; }
+.answer .sample { margin:0; font-size:.95rem; padding:.4rem .8rem; max-height:20rem;
+  overflow-y:auto; }
+@media print { .answer .sample { max-height:none; } }
 """
 OPEN_EXAMPLES = 6
 
@@ -211,9 +213,16 @@ def _answer(one: ReplyExample) -> str:
     parts.append(("After", one.after, one.after_ended))
     texts = "".join(
         f"<dt>{name}{'' if ended else ' (cut off)'}</dt>"
-        f'<dd class="sample" dir="auto"><bdi>{esc(text)}</bdi></dd>'
+        f'<dd class="sample" dir="auto">{_said(text)}</dd>'
         for name, text, ended in parts
     )
     return (
         f'<div class="answer"><p><small>{esc(one.where)}{behind}</small></p><dl>{texts}</dl></div>'
     )
+
+
+def _said(text: str) -> str:
+    """Return a text, or in words that there is none to be seen: some models write line ends."""
+    if text.strip():
+        return f"<bdi>{esc(text)}</bdi>"
+    return f'<span class="none">{"white space alone" if text else "nothing"}</span>'

@@ -17,7 +17,7 @@ from groundup.report.points import smooth, spread
 from groundup.runs.assistant import ASSISTANT, DPO, GRPO, OF_PAIRS, objective_of
 from groundup.runs.classifier import CLASSIFIER
 from groundup.runs.folder import flatten
-from groundup.runs.manifest import PlanTable
+from groundup.runs.manifest import PRETRAINING, PlanTable
 from groundup.runs.record import RunRecord, number
 
 SHOWN_SAMPLES = 30
@@ -57,10 +57,12 @@ def _alerts(run: RunRecord) -> Iterator[str]:
 def key_figures(run: RunRecord) -> str:
     """Return the figures one asks for first."""
     best, tokens, seconds = run.best, run.last("tokens"), run.last("seconds")
-    facts = [("Parameters", short(run.parameters), f"exactly {run.parameters:,}")]
+    n, exactly = short(run.parameters), f"{run.parameters:,}"
+    facts = [("Parameters", n, "" if n == exactly else f"exactly {exactly}")]
     if tokens:
         train_tokens = run.manifest.data.train_tokens
-        read = passes(tokens / train_tokens) if train_tokens else ""
+        what = "text" if run.manifest.kind == PRETRAINING else "records"
+        read = passes(tokens / train_tokens, what) if train_tokens else ""
         facts.append(("Tokens learnt from", short(tokens), read))
     if best:
         choices = _choices(run)

@@ -22,7 +22,7 @@ LONG_REPLY = 5
 """Words of the expected replies from which on hardly any reply is the same to the letter."""
 TERMINAL_EXAMPLES = 3
 LONGEST_TEXT = 100
-MOST_NAMED = 10
+MOST_NAMED = 12
 
 
 def summary_lines(record: AssistantRecord) -> list[Line]:
