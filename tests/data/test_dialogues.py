@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.data.dialogue import Dialogue
+from groundup.data.dialogue_formats import plainly_named
 from groundup.data.dialogues import n_scattered, prepare_dialogues, split_by_question
+from groundup.data.record_sets import RECORD_SETS
+from groundup.data.record_sources import named_set
 from tests.data.chitchat import chitchat
 from tests.data.dialoguing import RECORDS, Record, contents, prepared, records, said, sides
 from tests.data.labelling import jsonl
@@ -62,6 +65,28 @@ def test_every_file_gives_the_same_dialogues(name: str, tmp_path: Path) -> None:
     assert [len(data.dialogues(split)) for split in ("train", "val", "test")] == [32, 4, 4]
     assert data.counts("val") == {"dialogues": 4, "texts": 0, "preferences": 0, "replies": 4}
     assert all(d.where.startswith(f"{name}, ") for d in found)
+
+
+def test_a_table_of_a_spreadsheet_is_read_by_its_headings() -> None:
+    rows = ["Question;Answer ;Department", *(f"Double {n}?;{2 * n};sums" for n in range(20))]
+    Path("a.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    data = prepare_dialogues(["a.csv"], "data")
+    assert contents(data.dialogues("train")[0].messages) == "u:Double 0? a:0"
+    assert "read as question-answer (question, answer; not used: Department)" in data.notices[1]
+
+
+def test_of_two_fields_that_differ_in_their_case_none_is_renamed() -> None:
+    both = {"question": "Which?", "Question": "Why?", "Answer": "So."}
+    assert plainly_named(both) == {"question": "Which?", "Question": "Why?", "answer": "So."}
+    assert plainly_named(["a"]) == ["a"]
+
+
+def test_named_records_are_not_a_folder_of_that_name_but_a_file() -> None:
+    Path("tasks").mkdir()
+    assert named_set("tasks") is RECORD_SETS["tasks"]
+    Path("tasks").rmdir()
+    Path("tasks").touch()
+    assert named_set("tasks") is None
 
 
 @pytest.mark.parametrize("name", RECORDS)

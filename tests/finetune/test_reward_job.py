@@ -15,6 +15,7 @@ import torch
 from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
 from groundup.base.errors import ConfigError, RunError, UsageError
 from groundup.config import build
+from groundup.data.tasks import named_kinds
 from groundup.finetune.assistant.packed_loss import packed_loss
 from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
 from groundup.finetune.replay import JOBS
@@ -187,6 +188,8 @@ def test_a_kind_of_the_named_tasks_is_chosen(folder: Path) -> None:
     rows = [*job.learnt.rows, *job.validating.rows]
     assert {row.kind for row in rows} == {"upper-case"}
     assert len(rows) == 200
+    assert job.question is not None
+    assert named_kinds()[job.question[-1]["content"]] == "upper-case", "it is shown on the way"
     assert job.row_length == max(len(row.ids) for row in rows) + 32
     other = RewardRun(request(folder / "run", kinds="compare"))
     with pytest.raises(UsageError, match="kinds = compare: none of 24 dialogues is one"):

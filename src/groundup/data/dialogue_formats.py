@@ -80,6 +80,7 @@ SIDES = {
     "test": "test",
 }
 """What the field `split` may say, if it is to be followed, and which side that is."""
+KNOWN = {name for parts in FORMATS.values() for names in parts.values() for name in names} | {SPLIT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,19 @@ class Chosen:
         rest += f"; not used: {', '.join([*unused, *more])}" if unused else ""
         used = ", ".join(self.fields.values()) or "the record itself"
         return f"read as {self.format} ({used}{rest})"
+
+
+def plainly_named(record: Any) -> Any:
+    """Return a record in which a field such as `Question`, as spreadsheets have it, is `question`.
+
+    That is one of our names but for its case and the space around it, and the only one of it.
+    """
+    if not isinstance(record, dict):
+        return record
+    plain = {key: key.strip().casefold() for key in record if isinstance(key, str)}
+    names = list(plain.values())
+    ours = {key: name for key, name in plain.items() if name in KNOWN and names.count(name) == 1}
+    return {ours.get(key, key): value for key, value in record.items()}
 
 
 def check_format(name: str | None) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 
 from groundup.base.errors import DataError, shown
 from groundup.data.dialogue import Entry
-from groundup.data.dialogue_formats import PREFERENCE, SIDES, SPLIT, Chosen, choose_format
+from groundup.data.dialogue_formats import (
+    PREFERENCE,
+    SIDES,
+    SPLIT,
+    Chosen,
+    choose_format,
+    plainly_named,
+)
 from groundup.data.dialogue_records import entry_of
 from groundup.data.messages import RecordError
 from groundup.data.reading_log import ReadingLog
@@ -71,6 +78,7 @@ class DialogueReader:
     def entries(self, source: str, records: Records) -> Read:
         """Return what records say; `source` is what they are called together."""
         survey = Survey()
+        records = ((where, plainly_named(record)) for where, record in records)
         held = survey.add_until(records)
         if not held:
             raise DataError(f"{source}: no records; expected some, such as prompt and completion")

@@ -65,8 +65,12 @@ def once_each(sources: Sequence[str], log: ReadingLog) -> list[str]:
 
 
 def named_set(source: str) -> RecordSet | None:
-    """Return the named records that a source is; a file of the same name comes before them."""
-    return None if _exists(source) else RECORD_SETS.get(source)
+    """Return the named records that a source is; a file of the same name comes before them.
+
+    A folder does not: it is no file of records, and may well be called `tasks`.
+    """
+    is_other = _exists(source) and not Path(source).is_dir()
+    return None if is_other else RECORD_SETS.get(source)
 
 
 def has_types(source: str) -> bool:

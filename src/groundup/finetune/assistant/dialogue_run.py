@@ -33,8 +33,8 @@ class DialogueRun(ChatRun):
             self._check_judge(screen, self.judge)
         if n := self.questions.no_room:
             screen.notice(
-                f"{counted(n, 'test question')} of {self.asked.n_replies:,} not asked, as no room "
-                "is left for the reply in what the model sees"
+                f"{counted(n, 'test question')} of {n + len(self.questions.dialogues):,} not "
+                "asked, as no room is left for the reply in what the model sees"
             )
 
     def _check_judge(self, screen: Screen, judge: Endpoint) -> None:

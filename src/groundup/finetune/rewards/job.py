@@ -82,7 +82,8 @@ class RewardJob(ChatJob):
     @property
     def question(self) -> Sequence[Message] | None:
         """The messages up to the last reply of a dialogue that validates, if there is one."""
-        return last_question(self.entries("val"))
+        talks = [one for one in self.entries("val") if isinstance(one, Dialogue)]
+        return last_question([one for one, _ in of_kinds(talks, self.asked.chosen_kinds)])
 
     @cached_property
     def learnt(self) -> Prompts:
