@@ -24,13 +24,15 @@ class Judge:
 
     mind: Mind
     states: list[int] = field(default_factory=list)
-    models: tuple[str, ...] = ("wise",)
+    models: tuple[object, ...] = ("wise",)
     headers: dict[str, str] = field(default_factory=dict)
     """Sent with an answer that is no 200."""
     raw: bytes | None = None
     """Sent in place of an answer."""
+    plain: bytes | None = None
+    """Sent in place of all, HTTP's head too."""
     pause: float = 0.0
-    """Seconds before each byte of an answer, if any."""
+    """Seconds before each byte of an answer, or of what is plain, if any."""
     hangs: bool = False
     url: str = ""
     paths: list[str] = field(default_factory=list)
@@ -71,6 +73,9 @@ def judging(mind: Mind = lambda prompt: "Verdict: tie", **settings: Any) -> Iter
                 error = {"error": {"message": f"no\x1b[31m,\nnot with {key}"}}
                 self._send(judge.states.pop(0), json.dumps(error).encode(), judge.headers)
                 return
+            if judge.plain is not None:
+                self._write(judge.plain)
+                return
             said = {"message": {"role": "assistant", "content": judge.mind(judge.prompts[-1])}}
             body = json.dumps({"choices": [said]}).encode()
             self._send(200, body if judge.raw is None else judge.raw)
@@ -85,6 +90,9 @@ def judging(mind: Mind = lambda prompt: "Verdict: tie", **settings: Any) -> Iter
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self._write(body)
+
+        def _write(self, body: bytes) -> None:
             for one in [bytes([b]) for b in body] if judge.pause else [body]:
                 time.sleep(judge.pause)
                 try:

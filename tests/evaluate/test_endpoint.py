@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from groundup.base.errors import UsageError
@@ -39,6 +41,12 @@ def test_the_only_model_is_taken_and_others_are_asked_for() -> None:
         with pytest.raises(UsageError, match="0 are there; name it with --judge-model"):
             _ = endpoint_at(judge.url).model
         assert endpoint_at(judge.url, "mine").model == "mine"
+        for odd in (None, "", " ", 7, ["a"], "a\nb", "x" * 300, f"Bearer {SECRET}"):
+            judge.models = (odd,)
+            with pytest.raises(UsageError, match=r"is called .*, which is no name; name") as caught:
+                _ = judge.endpoint(asked_model=None, key=SECRET).model
+            assert len(str(caught.value)) < 200
+            assert SECRET not in str(caught.value)
         url = judge.url
     with pytest.raises(UsageError, match=r"its list of models did not come: .*refused; name"):
         _ = endpoint_at(url).model
@@ -68,9 +76,35 @@ def test_a_judge_that_hangs_or_trickles_is_not_waited_for() -> None:
     with judging(hangs=True) as judge, pytest.raises(EndpointError, match=late):
         judge.endpoint(timeout=0.2, waits=(1.0,)).ask("?")
     assert judge.waits == [1.0]
-    slow = judging(pause=0.02, mind=lambda prompt: "x" * 200)
-    with slow as judge, pytest.raises(EndpointError, match=late):
-        judge.endpoint(timeout=0.2, waits=()).ask("?")
+    for plain in (
+        None,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 99,
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99,
+    ):
+        slow = judging(pause=0.02, mind=lambda prompt: "x" * 200, plain=plain)
+        with slow as judge, pytest.raises(EndpointError, match=late):
+            judge.endpoint(timeout=0.2, waits=()).ask("?")
+
+
+@pytest.mark.parametrize(
+    ("plain", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "its answer was cut short"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+            "its answer was cut short",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "expected JSON, but it sent nothing"),
+        (b"SSH-2.0-OpenSSH\x1b\r\n", "expected HTTP, but it sent SSH-2.0-OpenSSH\ufffd"),
+        (b"SSH" * 20_000 + b"\r\n", r"expected HTTP, but it sent SSH.{190,200}\.\.\."),
+        (b"", "closed connection without response"),
+    ],
+)
+def test_what_does_not_come_whole_is_asked_for_again(plain: bytes, words: str) -> None:
+    with judging(plain=plain) as judge, pytest.raises(EndpointError) as caught:
+        judge.endpoint(waits=(1.0,)).ask("?")
+    assert re.fullmatch(f".*{words}", str(caught.value))
+    assert judge.waits == [1.0]
 
 
 def test_nothing_is_sent_where_a_redirect_leads() -> None:
@@ -89,15 +123,35 @@ def test_nothing_is_sent_where_a_redirect_leads() -> None:
     [
         (b"<html>Welcome</html>", "expected JSON, but it sent <html>Welcome</html>"),
         (b"", "expected JSON, but it sent nothing"),
-        (b"{}", r"has no choices\[0\].message.content"),
+        (b"{}", r"has no choices\[0\].message.content: {}"),
+        (b'{"error": {"message": "no\\u001b[2J"}}', r"message.content: no\ufffd\[2J$"),
         (b'{"choices": [{"message": {"content": 7}}]}', "its answer is no text"),
+        (
+            b'{"choices": [{"message": {"content": null}, "finish_reason": "length"}]}',
+            r"its answer is empty \(finish_reason: length\)",
+        ),
         (b"x" * 2_000_000, "more than 1,048,576 bytes"),
     ],
 )
 def test_what_is_no_answer_is_told(raw: bytes, words: str) -> None:
     with judging(raw=raw) as judge, pytest.raises(EndpointError, match=words):
         judge.endpoint().ask("?")
+    assert len(judge.waits) == (3 if raw == b"" else 0)
+
+
+def test_what_is_compressed_is_not_unpacked() -> None:
+    plain = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"
+    with (
+        judging(plain=plain) as judge,
+        pytest.raises(EndpointError, match=r"compresses .*\(gzip\)"),
+    ):
+        judge.endpoint().ask("?")
     assert judge.waits == []
+
+
+def test_who_needs_a_key_is_told_where_it_is_taken_from() -> None:
+    with judging(states=[401]) as judge, pytest.raises(EndpointError, match=f"401: .*, as {KEY}$"):
+        judge.endpoint().ask("?")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import contextlib
 import http.client
 import json
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cached_property
@@ -36,6 +38,8 @@ LONGEST_WAIT = 60.0
 """Seconds at most that an endpoint may ask for."""
 AGAIN = (408, 425, 429)
 """Of the HTTP states below 500, those after which asking again may help."""
+UNAUTHORISED = 401
+CUT_SHORT = "its answer was cut short"
 MOST_TOKENS = 1024
 """Of an answer."""
 CHAT = "/chat/completions"
@@ -79,17 +83,18 @@ class Endpoint:
         if self.asked_model is not None:
             return self.asked_model
         try:
-            found = self._fetch("/models")
-            names = [clean(str(one["id"])) for one in found["data"]]
+            names = [one["id"] for one in self._fetch("/models")["data"]]
         except EndpointError as error:
             raise self._unnamed(f"its list of models did not come: {error}") from None
         except (KeyError, TypeError):
             raise self._unnamed("it has no list of models") from None
+        said = ", ".join(shown(self._line(str(name)), 60) for name in names[:6])
         if len(names) != 1:
             more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-            said = f": {', '.join(shown(name, 60) for name in names[:6])}{more}" if names else ""
-            raise self._unnamed(f"{len(names)} are there{said}")
-        return names[0]
+            raise self._unnamed(f"{len(names)} are there{f': {said}{more}' if names else ''}")
+        if not _is_name(names[0]) or self._without_key(names[0]) != names[0]:
+            raise self._unnamed(f"the only one there is called '{said}', which is no name")
+        return str(names[0])
 
     def _unnamed(self, why: str) -> UsageError:
         return UsageError(f"--judge {self.url}: which model? {why}; name it with --judge-model")
@@ -115,15 +120,38 @@ class Endpoint:
         body = {"model": self.model, "messages": [message], "temperature": 0}
         found = self._fetch(CHAT, {**body, "max_tokens": MOST_TOKENS})
         try:
-            content = found["choices"][0]["message"].get("content") or ""
+            choice = found["choices"][0]
+            content = choice["message"].get("content")
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise EndpointError("its answer has no choices[0].message.content") from None
-        if not isinstance(content, str):
+            said = shown(self._line(_detail(found) or json.dumps(found)), 200)
+            raise EndpointError(f"its answer has no choices[0].message.content: {said}") from None
+        if not isinstance(content, str | None):
             raise EndpointError("its answer is no text")
+        if not content or content.isspace():  # as of one that has thought for too long
+            ended = shown(self._line(str(choice.get("finish_reason", "unknown"))), 40)
+            raise EndpointError(f"its answer is empty (finish_reason: {ended})")
         return self._without_key(clean(content))
 
     def _fetch(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Return the JSON that the endpoint sends for a GET, or for a POST of `body`."""
+        """Return the JSON that the endpoint sends for a GET, or for a POST of `body`.
+
+        All of it comes within `timeout`: the limit of a socket is of each piece.
+        """
+        fetched: Future[Any] = Future()
+
+        def fetch() -> None:
+            try:
+                fetched.set_result(self._fetched(path, body))
+            except Exception as error:
+                fetched.set_exception(error)
+
+        threading.Thread(target=fetch, daemon=True).start()
+        try:
+            return fetched.result(self.timeout)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _fetched(self, path: str, body: dict[str, Any] | None) -> Any:
         headers = {"Accept": "application/json", "User-Agent": "groundup"}
         data = None
         if body is not None:
@@ -137,19 +165,16 @@ class Endpoint:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from None
-        except TimeoutError:
-            raise self._late() from None
+        except http.client.IncompleteRead:
+            raise EndpointError(CUT_SHORT, again=True) from None
         except (OSError, http.client.HTTPException) as error:
-            cause = getattr(error, "reason", error)
-            if isinstance(cause, TimeoutError):
-                raise self._late() from None
-            raise EndpointError(self._line(str(cause) or type(cause).__name__), True) from None
+            raise self._failed(getattr(error, "reason", error)) from None
         try:
             return parse_json(raw)
         except ValueError:
             said = self._line(raw[:400].decode("utf-8", "replace"))
             raise EndpointError(
-                f"expected JSON, but it sent {shown(said, 60) or 'nothing'}"
+                f"expected JSON, but it sent {shown(said, 60) or 'nothing'}", again=not raw
             ) from None
 
     @cached_property
@@ -160,17 +185,24 @@ class Endpoint:
         return urllib.request.build_opener(_NoRedirects, *proxies)
 
     def _read(self, response: Any) -> bytes:
-        """Read an answer, however slowly it comes, for as long as is allowed."""
-        ends, raw = time.monotonic() + self.timeout, b""
-        while part := response.read1(1 << 16):
-            raw += part
-            if len(raw) > MOST_BYTES:
-                raise EndpointError(f"its answer has more than {MOST_BYTES:,} bytes")
-            if time.monotonic() > ends:
-                raise self._late()
-        if response.headers.get("Content-Length", str(len(raw))) != str(len(raw)):
-            raise EndpointError("its answer was cut short", again=True)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            said = shown(self._line(encoding), 40)
+            raise EndpointError(f"it compresses its answer ({said}), though not asked to")
+        raw: bytes = response.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise EndpointError(f"its answer has more than {MOST_BYTES:,} bytes")
+        if response.length:  # what is still to come
+            raise EndpointError(CUT_SHORT, again=True)
         return raw
+
+    def _failed(self, cause: Any) -> EndpointError:
+        """Return what it means that no HTTP came; it may come when asked again."""
+        if isinstance(cause, TimeoutError):
+            return self._late()
+        said = shown(self._line(str(cause)), 200) or type(cause).__name__
+        is_other = isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError)
+        return EndpointError(f"expected HTTP, but it sent {said}" if is_other else said, True)
 
     def _late(self) -> EndpointError:
         return EndpointError(f"no answer within {self.timeout:g} s", again=True)
@@ -185,11 +217,13 @@ class Endpoint:
         raw = b""
         with contextlib.suppress(OSError, http.client.HTTPException):
             raw = error.read(1 << 16)
-        said = self._line(_detail(raw))
+        said = self._line(_said(raw))
         again = error.code in AGAIN or error.code >= 500
         wait = error.headers.get("Retry-After") or ""
         seconds = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else 0.0
         why = f"HTTP {error.code}{f': {shown(said, 200)}' if said else ''}"
+        if error.code == UNAUTHORISED and not self.key:
+            why += f"; a key is given in the environment, as {KEY}"
         return EndpointError(why, again, seconds)
 
     def _line(self, text: str) -> str:
@@ -222,7 +256,7 @@ def endpoint_at(url: str, model: str | None = None) -> Endpoint:
             f"{given}: expected an address alone, as it is written down; a key is given in the "
             f"environment, as {KEY}"
         )
-    if model is not None and (not model.strip() or not model.isprintable()):
+    if model is not None and not _is_name(model):
         raise UsageError(f"--judge-model {quoted(model)}: expected the name of a model")
     return Endpoint(url=url.rstrip("/").removesuffix(CHAT), asked_model=model, key=_key_for(parts))
 
@@ -239,6 +273,11 @@ def _key_for(parts: Any) -> str | None:
     return key
 
 
+def _is_name(name: object) -> bool:
+    """Whether that may be the name of a model, which many lines show."""
+    return isinstance(name, str) and bool(name.strip()) and name.isprintable() and len(name) <= 200
+
+
 def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
@@ -250,15 +289,19 @@ def _without_user(url: str) -> str:
     return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
-def _detail(raw: bytes) -> str:
+def _said(raw: bytes) -> str:
     """Return what an error says, in the way of OpenAI or any other."""
-    text = raw.decode("utf-8", "replace")
     with contextlib.suppress(ValueError):
-        value = parse_json(raw)
-        error = value.get("error", value) if isinstance(value, dict) else None
-        message = error.get("message") if isinstance(error, dict) else error
-        text = message if isinstance(message, str) else text
-    return text
+        if detail := _detail(parse_json(raw)):
+            return detail
+    return raw.decode("utf-8", "replace")
+
+
+def _detail(value: Any) -> str:
+    """Return the message of an error in JSON, "" where it has none."""
+    error = value.get("error", value) if isinstance(value, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
 
 
 def clean(text: str) -> str:
