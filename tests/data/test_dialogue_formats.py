@@ -99,6 +99,8 @@ def test_a_format_that_is_asked_for_decides() -> None:
         (["train", "test"], True),
         (["train", "validation"], True),
         (["train", "web"], False),
+        (["train", "test", "web"], True),
+        (["train", "training", "web"], False),
         ([1, 2], False),
         ([None, None], False),
     ],

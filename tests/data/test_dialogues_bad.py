@@ -55,6 +55,7 @@ CASES: dict[str, str | Case] = {
     "NUL": alpaca(output="a\0b"),
     "history of another form": alpaca(history=["a", "b"]),
     "history that is a number": alpaca(history=-1),
+    "history without a reply": alpaca(history=[["a"]]),
     "missing completion": after("prompt-completion", {"prompt": "Double 12."}),
     "completion of the user": after(
         "prompt-completion", {"prompt": said("hi"), "completion": said("hi")}
@@ -119,6 +120,7 @@ CASES: dict[str, str | Case] = {
     ),
     "a message each": jsonl(*said("hi", "ho")),
     "token ids": jsonl(*({"input_ids": [1, 2, k]} for k in range(12))),
+    "messages as Python prints them": ({"a.csv": f'messages\n"{said("hi", "ho")}"\n'}, {}),
     "speakers unsaid": jsonl({"dialog": ["hi", "ho"]}),
     "another format than asked": ({"a.jsonl": after("messages")}, {"format": "alpaca"}),
     "unknown format": ({"a.jsonl": after("messages")}, {"format": "sharegtp"}),
@@ -128,6 +130,11 @@ CASES: dict[str, str | Case] = {
         {},
     ),
     "broken line": after("messages") + "{\n",
+    "broken by depth": after("messages") + "[" * 99_999 + "\n",
+    "split with a slip": jsonl(
+        *(record | {"split": "train"} for record in records("alpaca")),
+        *(RECORDS["alpaca"](12) | {"split": side} for side in ("test", "tset")),
+    ),
     "split unsaid": jsonl(
         *(record | {"split": "train"} for record in records("alpaca")), *records("alpaca", 1)
     ),
@@ -191,9 +198,10 @@ half a surrogate | a.jsonl, line 13, the field 'output': half of a surrogate pai
 NUL | a.jsonl, line 13, the field 'output': a NUL at character 1; expected text; mend or remove it, or leave such records out with --on-bad-record skip
 history of another form | a.jsonl, line 13: a pair in the field 'history' is a string; expected a list of a question and a reply; mend or remove it, or leave such records out with --on-bad-record skip
 history that is a number | a.jsonl, line 13: a pair in the field 'history' is a number; expected a list of a question and a reply; mend or remove it, or leave such records out with --on-bad-record skip
+history without a reply | a.jsonl, line 13: a pair in the field 'history' is a list of 1; expected a list of a question and a reply; mend or remove it, or leave such records out with --on-bad-record skip
 missing completion | a.jsonl, line 13: the field 'completion' is missing or null; expected prompt, completion; mend or remove it, or leave such records out with --on-bad-record skip
 completion of the user | a.jsonl, line 13: message 1 of the field 'completion' is of the user, as the one before it; expected user and assistant in turns; join the two, or remove it, or leave such records out with --on-bad-record skip
-answers in a list | a.jsonl, line 1: the field 'answer' is missing or null; expected question, answer; mend or remove it, or leave such records out with --on-bad-record skip
+answers in a list | a.jsonl, line 1: the field 'answer' is missing or null; expected question, answer; mend or remove it
 no reply | a.jsonl, line 13: a question, but no reply; expected both; add it, or remove it, or leave such records out with --on-bad-record skip
 no messages | a.jsonl, line 13: no question and no reply; expected both; add it, or remove it, or leave such records out with --on-bad-record skip
 null messages | a.jsonl, line 13: the field 'messages' is missing or null; expected messages with role and content; mend or remove it, or leave such records out with --on-bad-record skip
@@ -223,7 +231,7 @@ empty chosen | a.jsonl, line 13: the field 'chosen' is empty; expected the words
 missing rejected | a.jsonl, line 13: the field 'rejected' is missing or null; expected prompt, chosen, rejected; mend or remove it, or leave such records out with --on-bad-record skip
 null prompt | a.jsonl, line 13: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it, or leave such records out with --on-bad-record skip
 chosen of no messages | a.jsonl, line 13: the field 'chosen' is empty; mend or remove it, or leave such records out with --on-bad-record skip
-no prompt | a.jsonl, line 1: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it, or leave such records out with --on-bad-record skip
+no prompt | a.jsonl, line 1: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it
 pairs of the user | a.jsonl, line 2: message 3 of the field 'chosen' is of the user; expected a reply of the assistant; mend or remove it, or leave such records out with --on-bad-record skip
 pairs that differ early | a.jsonl, line 2: chosen and rejected differ before their last message (from then on, chosen has 2 and rejected 2); expected one reply each; mend or remove it, or leave such records out with --on-bad-record skip
 pairs of several replies | a.jsonl, line 2: chosen and rejected differ before their last message (from then on, chosen has 3 and rejected 3); expected one reply each; mend or remove it, or leave such records out with --on-bad-record skip
@@ -242,12 +250,15 @@ no known format | a.jsonl: records of no known format (input (text), target (tex
 a tree each | a.jsonl: each record is a tree of messages (mapping), as ChatGPT exports them; expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, …]}; write those from the root to current_node into such a list
 a message each | a.jsonl: each record is one message (role (text), content (text)); expected a dialogue in each, such as {"messages": [{"role": "user", "content": "…"}, …]}; put its messages into one list
 token ids | a.jsonl: records of no known format (input_ids[] (int)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
+messages as Python prints them | a.csv: the field 'messages' holds no messages in JSON, perhaps lists as Python prints them; expected [{"role": "user", "content": "…"}, …]; write them with json.dumps
 speakers unsaid | a.jsonl: records of no known format (dialog[] (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
-another format than asked | a.jsonl, line 1: a record of the format messages, but the file is read as alpaca; divide the file, one format in each (12 of 12 records cannot be used), or leave such records out with --on-bad-record skip
+another format than asked | a.jsonl, line 1: a record of the format messages, but the file is read as alpaca; divide the file, one format in each (12 of 12 records cannot be used)
 unknown format | --format sharegtp: no such format; did you mean 'sharegpt'?
 format by another name | --format ChatML: no such format; did you mean 'messages'?
 preferences and dialogues | b.jsonl: preferences, but a.jsonl: messages; preferences are learnt by themselves; give only them, or none
 broken line | a.jsonl, line 13: expected JSON, but Expecting property name enclosed in double quotes at character 1; mend or remove it, or leave such records out with --on-bad-record skip
+broken by depth | a.jsonl, line 13: expected JSON, but it is nested too deeply; mend or remove it, or leave such records out with --on-bad-record skip
+split with a slip | a.jsonl, line 14: the field 'split' is tset; expected train, val or test, as in others; fill it in, or remove it, or leave such records out with --on-bad-record skip
 split unsaid | a.jsonl, line 13: the field 'split' is missing; expected train, val or test, as in others; fill it in, or remove it, or leave such records out with --on-bad-record skip
 none left by skip | a.jsonl: none of 2 records can be used (first: a.jsonl, line 1: a question, but no reply; expected both; add it, or remove it); mend them, or choose another format
 two records | a.jsonl: 2 records of 2 left to learn from; expected 3 at least, one for each of train, test, val; give more
@@ -256,7 +267,7 @@ chosen either way | a.jsonl: no record of 3 left to learn from (left out: 3 pair
 test takes all | a.jsonl test.jsonl: no record of 24 left to learn from (left out: 12 training records that are among those held out); expected 2 at least, one for each of train, val; give more
 no test in the test file | test.jsonl: to test on, but the field 'split' of no record is test; expected some; mend it, or name another file
 test chosen either way | a.jsonl test.jsonl: no record of 2 is left to test on (left out: 2 pairs that were chosen either way (all of them)); give others
-chosen with a preamble | a.jsonl, line 1: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it, or leave such records out with --on-bad-record skip
+chosen with a preamble | a.jsonl, line 1: no prompt, and the field 'chosen' is no dialogue; expected a prompt, or chosen and rejected as lists of messages with a common beginning; add it, or remove it
 labels, not dialogues | a.csv: records of no known format (label (labels), message (text)); expected one of: alpaca (instruction, input, output), messages (messages with role and content), sharegpt (conversations with from and value), prompt-completion (prompt, completion), question-answer (question, answer), text (text), preferences (prompt, chosen, rejected); rename the fields
 empty file | a.jsonl: no records; expected some, such as prompt and completion
 no header | a.csv: the first row should name the columns, but found '4'; put a header above it, such as 'prompt,completion'

@@ -53,6 +53,8 @@ def test_parts_are_joined() -> None:
     assert content_text(parts, "message 1", "a") == "What is it?"
     assert content_text("café".encode(), "message 1", "a") == "café"
     assert content_text(float("nan"), "message 1", "a") == ""
+    with pytest.raises(RecordError, match="message 1 holds bytes that are no UTF-8; expected"):
+        content_text(b"caf\xe9", "message 1", "a")
 
 
 @pytest.mark.parametrize(

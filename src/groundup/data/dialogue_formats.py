@@ -196,10 +196,16 @@ def _chosen(name: str, survey: Survey) -> Chosen:
     if name == PREFERENCE:
         fields |= {part: part for part in ("chosen", "rejected")}
     split = survey.in_most().get(SPLIT)
-    says_split = bool(split and split.may_be_classes and set() < split.values <= SIDES.keys())
+    says_split = split is not None and split.may_be_classes and _are_sides(split.values)
     used = {"", *fields.values(), *([SPLIT] if says_split else [])}
     unused = tuple(field for field in there if field not in used)
     return Chosen(format=name, fields=fields, unused=unused, says_split=says_split)
+
+
+def _are_sides(values: set[str]) -> bool:
+    """Whether these are sides of a split, or two sides among others: then, an other is a slip."""
+    sides = {SIDES[value] for value in values if value in SIDES}
+    return len(sides) > 1 or set() < values <= SIDES.keys()
 
 
 def _unambiguous(chosen: Chosen, survey: Survey, source: str) -> Chosen:
@@ -230,6 +236,13 @@ def _unknown(survey: Survey, source: str) -> DataError:
         return DataError(
             f"{source}: each record is one message ({found}); expected a dialogue in each, such as "
             '{"messages": [{"role": "user", "content": "…"}, …]}; put its messages into one list'
+        )
+    printed = [name for name in CHATS if name in survey.fields and survey.has_text(name)]
+    if printed and survey.fields[printed[0]].holds(printed[0]) == "JSON":
+        raise DataError(
+            f"{source}: the field '{printed[0]}' holds no messages in JSON, perhaps lists as "
+            'Python prints them; expected [{"role": "user", "content": "…"}, …]; write them with '
+            "json.dumps"
         )
     if any(name.startswith("mapping.") for name in survey.fields):
         return DataError(

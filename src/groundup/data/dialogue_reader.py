@@ -122,7 +122,8 @@ class DialogueReader:
         n_bad = n_records - n_used
         if bad and self.on_bad_record == "stop":
             of = f" ({n_bad:,} of {n_records:,} records cannot be used)" if n_bad > 1 else ""
-            raise or_skip(DataError(f"{bad[0]}{of}")) from bad[0]
+            error = DataError(f"{bad[0]}{of}")
+            raise (or_skip(error) if n_used else error) from bad[0]
         if not n_used:
             raise DataError(
                 f"{source}: none of {n_records:,} records can be used (first: {bad[0]}); mend "

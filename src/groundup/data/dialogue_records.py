@@ -131,9 +131,11 @@ class _Record:
         for pair in given if isinstance(given, list | tuple) else (given,):
             place = f"a pair in {self._place('history')}"
             if not isinstance(pair, list | tuple) or len(pair) != 2:
+                what = type_name(pair)
+                what += f" of {len(pair)}" if isinstance(pair, list | tuple) else ""
                 raise RecordError(
                     self.where,
-                    f"{place} is {type_name(pair)}; expected a list of a question and a reply",
+                    f"{place} is {what}; expected a list of a question and a reply",
                     "records whose history is of another form",
                 )
             for role, content in zip((USER, ASSISTANT), pair, strict=True):

@@ -96,7 +96,9 @@ def _parse(text: str, label: str) -> Any:
     except json.JSONDecodeError as error:  # its own line and column are those of one record
         where = f"{error.msg} at character {error.pos}"
         return DataError(f"{label}: expected JSON, but {where}; mend or remove it")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return DataError(f"{label}: expected JSON, but it is nested too deeply; mend or remove it")
+    except ValueError as error:
         return DataError(f"{label}: expected JSON, but {error}; mend or remove it")
 
 

@@ -139,6 +139,12 @@ def content_text(value: Any, place: str, where: str) -> str:
     if isinstance(value, list) and all(isinstance(part, dict) for part in value):
         return "".join(_part(part, place, where) for part in value)
     text = decoded(value) if isinstance(value, bytes) else value
+    if text is None and value is not None:
+        raise RecordError(
+            where,
+            f"{place} holds bytes that are no UTF-8; expected text",
+            "records with bytes that are no text",
+        )
     if text is None or text != text:  # NaN differs from itself
         return ""
     if not isinstance(text, str):
