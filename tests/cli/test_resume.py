@@ -58,6 +58,18 @@ def test_words_that_contradict_are_refused(groundup: Groundup, trained: Path) ->
     assert files_below(trained) == before
 
 
+def test_nothing_goes_on_from_checkpoints_of_which_nobody_knows_what_they_are(
+    groundup: Groundup, trained: Path
+) -> None:
+    (trained / "run.toml").unlink()
+    before = files_below(trained)
+    for length in (12, 20):
+        done = groundup(*TRAIN, "story.txt", "--steps", length, "--set", "learning_rate=0.5")
+        assert done.status == 1
+        assert "runs/story-pico holds checkpoints, but no run.toml" in done.error
+    assert files_below(trained) == before
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [("groundup res", {"resume"}), ("groundup plan llama3.2", {"llama3.2-1b", "llama3.2-3b"})],

@@ -18,7 +18,7 @@ from groundup.train.run_request import RunRequest
 from groundup.train.start import Start, changed_base, start_from
 
 COUNTED = ("model", "train", "job", "data.fingerprint", "from.weights")
-CAUSES = {"data": ("text",), "from": ("from.run",)}
+CAUSES = {"data": ("text",), "model": ("from.run",), "from": ("from.run",)}
 UNKNOWN = (
     "data.fingerprint", "data.fingerprint_of_mix", "data.fingerprint_of_template", "from.weights",
     "from.name", "from.licence", "model.context_length", "model.vocab_size", "model.drop_rate",
@@ -89,6 +89,7 @@ class FinetuneRequest(RunRequest):
             "train": as_table(self.train),
             "job": as_table(self.own),
             "text": {key: value for key, value in text.items() if value is not None},
+            "from": {"run": str(self.base)},
             **(read or {}),
         }
         return Identity(request=table, kind=self.kind, counted=COUNTED, causes=CAUSES)

@@ -9,9 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from groundup import __version__
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import RunError, UsageError, shown
 from groundup.config import as_table
 from groundup.runs import RunFolder, flatten
+from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.find import near_runs
 from groundup.runs.manifest import PRETRAINING, Manifest, RequestTable
 
@@ -98,10 +99,15 @@ def trained_run(folder: RunFolder, kind: str = PRETRAINING) -> tuple[Manifest, R
 
 
 def check_new(folder: RunFolder, extend: int | None) -> None:
-    """Refuse to lengthen a run that is not there, and a place that no run can be in."""
+    """Refuse to lengthen a run that is not there, and a place that no new run can be in."""
     runs = folder.path.parent
     if runs.exists() and not runs.is_dir():
         raise UsageError(f"--runs {runs}: a file; expected a folder, old or new")
+    if list_checkpoints(folder.checkpoints):  # of other settings, for all that is known
+        raise RunError(
+            f"{folder.path} holds checkpoints, but no run.toml, which says what they are of; "
+            "restore it, or choose another --run name"
+        )
     if extend is not None:
         hint = near_runs(folder.path) or "'groundup runs' lists runs"
         raise UsageError(
@@ -154,13 +160,12 @@ def _differing(
     """Return what is otherwise now, but for the accepted keys, in the user's own words."""
     keys = sorted(before.keys() | now.keys())
     different = [key for key in keys if before.get(key) != now.get(key) and key not in accepted]
-    parts = dict.fromkeys(key.partition(".")[0] for key in different)
-    return [
-        pair
-        for part in parts
-        for pair in _said(recorded, identity, part)
-        or differences(before, now, [key for key in different if key.partition(".")[0] == part])
-    ]
+    said = dict[str, None]()
+    for part in dict.fromkeys(key.partition(".")[0] for key in different):
+        those = [key for key in different if key.partition(".")[0] == part]
+        pairs = _said(recorded, identity, part) or differences(before, now, those)
+        said |= dict.fromkeys(pairs)  # one word may be the cause of several parts
+    return list(said)
 
 
 def _said(recorded: RequestTable, identity: Identity, part: str) -> list[str]:
@@ -168,7 +173,7 @@ def _said(recorded: RequestTable, identity: Identity, part: str) -> list[str]:
 
     Nothing where its words are the same, and where an older version has not recorded them.
     """
-    if recorded.changes is None:
+    if recorded.text is None:
         return []
     before, now = flatten(recorded.as_table()), flatten(identity.request)
     for side in (before, now):
