@@ -59,7 +59,7 @@ REFUSED: list[tuple[Words, str]] = [
     (("export", "a", "out.gguf"), "llama.cpp does not know"),
     (("import", "hf", "again", "--from", "l"), "no adapter_config.json"),
     (("finetune", "instruct", "base", *RECORDS, "--method", "lora"), "has no chat template"),
-    (("finetune", "instruct", "a", *RECORDS, "--run", "l"), "holds a run with other settings"),
+    (("finetune", "instruct", "a", *RECORDS, "--run", "l"), "runs/chatty, now runs/a; "),
 ]
 WORKS: list[tuple[Words, str]] = [
     (("generate", "a", "It was", "--max-tokens", "3"), "It was"),
@@ -103,6 +103,25 @@ def test_what_is_not_for_assistants_says_what_is(here: Groundup, words: Words, s
     assert answer.status in (1, 2)
     assert says in answer.error
     assert not Path("out").exists()
+
+
+def test_an_assistant_is_nothing_without_its_template(here: Groundup) -> None:
+    Path("runs/l/chat_template.jinja").unlink()
+    for words in (
+        ("chat", "l"),
+        ("generate", "l", "It was"),
+        ("evaluate", "l"),
+        ("quantize", "l"),
+        ("merge", "l"),
+        ("export", "l", "out"),
+        ("finetune", "instruct", "l", *RECORDS, *SHORT),
+    ):
+        answer = here(*words)
+        assert answer.status == 1
+        assert answer.error.endswith(
+            "is an assistant, but runs/l/chat_template.jinja is gone; restore it"
+        )
+        assert not list(Path().glob("runs/*-l*"))
 
 
 @pytest.mark.parametrize(("words", "shows"), WORKS, ids=[" ".join(w) for w, _ in WORKS])

@@ -17,6 +17,7 @@ from groundup.base.files import file_error, read_toml, write_text
 from groundup.base.lock import file_lock
 from groundup.base.regular import read_bytes, refuse_irregular
 from groundup.config import GPTConfig, TrainConfig, build
+from groundup.runs.assistant import ASSISTANT
 from groundup.runs.find import near_runs
 from groundup.runs.manifest import (
     Manifest,
@@ -158,10 +159,17 @@ class RunFolder:
         return read_toml(self.generation) if self.generation.exists() else {}
 
     def read_chat_template(self) -> str | None:
-        """Return the text of chat_template.jinja, None where there is no such file."""
+        """Return the text of chat_template.jinja, None where there is no such file.
+
+        An assistant is nothing without the template by which it learnt: there it is a `RunError`.
+        """
         try:
             return read_bytes(self.chat_template, links=False).decode("utf-8")
         except FileNotFoundError:
+            if self.exists() and self.read().kind == ASSISTANT:
+                raise RunError(
+                    f"{self.path} is an assistant, but {self.chat_template} is gone; restore it"
+                ) from None
             return None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.chat_template}: {error}; correct or remove it") from error

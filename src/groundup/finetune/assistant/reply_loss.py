@@ -35,9 +35,7 @@ def evaluate_replies(run: LoadedRun, max_tokens: int | None = None) -> ReplyLoss
     """
     begun = time.perf_counter()
     template, (max_length, row_length) = run_template(run), _lengths(run)
-    if template is None:
-        raise RunError("the run is an assistant, but its chat_template.jinja is gone; restore it")
-    if run.manifest.data.folder is None:
+    if template is None or run.manifest.data.folder is None:
         return None
     data = open_dialogues(run.manifest.data.folder)
     entries: list[Dialogue | PlainText] = [*data.dialogues("val"), *data.texts("val")]
