@@ -90,6 +90,8 @@ WORDS: dict[str, list[str]] = {
     "method misspelt": ["--method", "lara"],
     "setting misspelt": ["--set", "maxlength=8"],
     "two lengths": ["--epochs", "2"],
+    "the order of a text": ["--set", "order=sliding"],
+    "the beginning of a text": ["--set", "sample_prompt=It was"],
     "no run to lengthen": ["--extend", "9"],
     "a name with slashes": ["--run", "../x"],
     "adapters without a template": ["--method", "lora"],
@@ -187,6 +189,8 @@ fewer than no replies | n_replies = -1: expected 0 or more
 method misspelt | method = 'lara': expected one of full, lora, dora
 setting misspelt | --set maxlength=8: unknown key 'maxlength'; did you mean 'max_length'?
 two lengths | steps = 1 with epochs = 2.0: passes over the text are a number of steps too; leave out one of the two
+the order of a text | order = sliding: says how a text is learnt, not how records are, each of which comes once in a pass; leave it out
+the beginning of a text | sample_prompt = It was: says how a text is learnt, not how records are, each of which comes once in a pass; leave it out
 no run to lengthen | --extend 9: there is no run runs/a to lengthen; 'groundup runs' lists runs; a new one takes --steps
 a name with slashes | --run ../x: expected a name without slashes; choose its folder by --runs
 adapters without a template | method = lora: runs/base has no chat template, and the special tokens of ours are new rows of its embedding, which adapters leave as they are; learn all weights, with --method full

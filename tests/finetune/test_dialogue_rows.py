@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from groundup import CharTokenizer
+from groundup import ByteTokenizer, CharTokenizer
 from groundup.base.errors import DataError
-from groundup.data.dialogue import Dialogue, PlainText
-from groundup.finetune.assistant.dialogue_rows import learnable, losses_of
+from groundup.data.dialogue import Dialogue, PlainText, Preference
+from groundup.finetune.assistant.dialogue_rows import learnable, losses_of, skipped_in
 from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate
 
@@ -71,20 +71,22 @@ def test_a_text_that_cannot_be_read_is_named() -> None:
         learnable([PlainText("UPPER", "a, record 7")], ChatTemplate(SOURCE), TOKENIZER, 20)
 
 
-def test_characters_that_the_tokenizer_skips_are_counted_where_they_would_be_learnt() -> None:
+def test_characters_that_the_tokenizer_skips_are_counted() -> None:
     entries: list[Dialogue | PlainText] = [
         talk("HI", "hEllO", "a, record 1"),
         PlainText("some TEXT", "a, record 2"),
     ]
+    question = ({"role": "user", "content": "Hi"},)
+    pair = Preference(question, "A", "bB", "a, record 3")
     skipping = CharTokenizer(LETTERS.alphabet, unknown="skip")
     skipping = skipping.ending(int(skipping.encode("?")[0]))
     found = learnable(entries, ChatTemplate(SOURCE), skipping, 20)
     assert [learnt(row) for row in found.rows] == ["hll?", "some ?"]
-    assert losses_of([found, found], 20, 90) == [
-        "12 characters of what is to be learnt skipped, as the tokenizer does not know them "
-        "(unknown = skip)"
-    ]
-    assert losses_of([learnable(entries[:0], ChatTemplate(SOURCE), skipping, 20)], 20, 90) == []
+    why = "as the tokenizer does not know them (unknown = skip)"
+    assert skipped_in(entries, skipping) == [f"8 characters of the records skipped, {why}"]
+    assert skipped_in([pair], skipping) == [f"3 characters of the records skipped, {why}"]
+    assert skipped_in([talk("hi", "hello", "a, record 4")], skipping) == []
+    assert skipped_in(entries, ByteTokenizer()) == []
 
 
 def test_replies_that_no_token_ends_are_told() -> None:

@@ -103,6 +103,17 @@ def test_what_is_not_learnt_is_told() -> None:
     assert any("1 dialogue left out, as all replies are cut off" in line for line in lines)
 
 
+def test_a_template_that_asks_for_a_reply_by_other_words_is_told() -> None:
+    tokenizer = with_special_tokens(ByteTokenizer(), CHATML_TOKENS)
+    model = GPT(CONFIG.replace(vocab_size=tokenizer.vocab_size))
+    thinking = CHATML.replace("assistant\\n' }}", "assistant\\n<think>' }}")
+    assert thinking != CHATML
+    with pytest.warns(
+        UserWarning, match="writes '<think>' before a reply that it asks for, and not"
+    ):
+        instruct(model, tokenizer, TALKS, **QUICK, chat_template=thinking)
+
+
 BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "one dialogue alone": (TALK, {}, "expected a list of dictionaries, but got dict"),
     "no dialogue": ([], {}, "dialogues: no records"),

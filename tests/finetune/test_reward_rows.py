@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from groundup import ByteTokenizer
-from groundup.base.errors import DataError
+from groundup import ByteTokenizer, CharTokenizer
+from groundup.base.errors import DataError, TokenizerError
 from groundup.data.dialogue import Dialogue
 from groundup.data.tasks import KINDS, TRAIN, make_tasks
 from groundup.finetune.rewards.rows import (
@@ -77,6 +77,12 @@ def test_prompts_are_those_of_a_chat_and_what_leaves_no_room_is_left_out() -> No
     fewer = prompts_of(pairs, TEMPLATE, TOKENIZER, len(prompts.rows[1].ids) + 19, 20)
     assert fewer.left_out == ("about " + "Why" * 9,)
     assert fewer.rows == prompts.rows[:1]
+
+
+def test_a_question_that_the_tokenizer_cannot_express_is_named() -> None:
+    letters = with_special_tokens(CharTokenizer("abcdefghijklmnopqrstuvwxyz\n"), CHATML_TOKENS)
+    with pytest.raises(TokenizerError, match=r"^about 7\?: character '7' .* is not among"):
+        prompts_of([(talk("seven", "g"), ""), (talk("7?", "g"), "")], TEMPLATE, letters, 60, 4)
 
 
 def test_what_cannot_be_learnt_is_refused() -> None:

@@ -40,6 +40,30 @@ TALKS = {
 STYLES = {"chatml": CHATML, "headers": HEADERS, "alternating": ALTERNATING, "odd": ODDITIES}
 
 
+THOUGHT = "<think>\n\n</think>\n\n"
+ASKS_THOUGHTLESS = CHATML.replace("assistant\\n' }}", f"assistant\\n' }}}}{THOUGHT}")
+GIVES_THOUGHTLESS = CHATML.replace(
+    "message['content'] +",
+    f"('{THOUGHT}' if message.role == 'assistant' else '') + message['content'] +",
+)
+BARE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "given"),
+    [
+        *((source, "", "") for source in (CHATML, HEADERS, ALTERNATING)),
+        (ASKS_THOUGHTLESS, THOUGHT.strip(), ""),
+        (GIVES_THOUGHTLESS, "", THOUGHT.strip()),
+        (BARE, "", "assistant:"),
+    ],
+)
+def test_what_stands_before_a_reply_that_is_asked_for_and_one_that_is_given(
+    source: str, asked: str, given: str
+) -> None:
+    assert ChatTemplate(source, "<s>", "</s>").before_reply(talk("Hi")) == (asked, given)
+
+
 @cache
 def reference(family: str) -> PreTrainedTokenizerFast:
     library = Library.from_str(FAMILIES[family]().to_str())

@@ -152,6 +152,7 @@ def classify(
         DEFAULT_EPOCHS,
         ClassifierSettings,
         check_layers,
+        check_of_records,
         training_defaults,
     )
 
@@ -166,6 +167,7 @@ def classify(
     settings |= given(steps=steps, minutes=minutes, epochs=epochs)
     settings |= given(seed=seed, device=device, method=method)
     check_one_length(settings)
+    check_of_records(settings)
     classifier = build(ClassifierSettings, own)
     if extend is None and not says_length(settings):
         settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]

@@ -142,7 +142,13 @@ def instruct(
     from groundup.config import TrainConfig, build, parse_assignments
     from groundup.config.recipe import check_one_length, says_length
     from groundup.finetune.rewards.settings import RewardSettings, defaults_of, settings_of
-    from groundup.finetune.settings import INSTRUCT_EPOCHS, check_method, check_mix, check_task
+    from groundup.finetune.settings import (
+        INSTRUCT_EPOCHS,
+        check_method,
+        check_mix,
+        check_of_records,
+        check_task,
+    )
 
     check_run_name(run)
     if not records:
@@ -165,6 +171,7 @@ def instruct(
     settings |= given(seed=seed, device=device, method=method)
     check_method(settings)
     check_one_length(settings)
+    check_of_records(settings)
     if extend is None and not says_length(settings):
         settings["epochs"] = INSTRUCT_EPOCHS
     from groundup.evaluate.endpoint import endpoint_at

@@ -25,6 +25,11 @@ class Dialogue:
     where: str
 
     @property
+    def contents(self) -> list[str]:
+        """What is said in it."""
+        return _contents(self.messages)
+
+    @property
     def n_replies(self) -> int:
         """How many of the messages are the assistant's."""
         return sum(message["role"] == "assistant" for message in self.messages)
@@ -52,6 +57,11 @@ class PlainText:
     text: str
     where: str
 
+    @property
+    def contents(self) -> list[str]:
+        """What is said in it."""
+        return [self.text]
+
     @cached_property
     def normalised(self) -> bytes:
         """What is equal where texts differ by case, white space or Unicode form only."""
@@ -76,6 +86,11 @@ class Preference:
     chosen: str
     rejected: str
     where: str
+
+    @property
+    def contents(self) -> list[str]:
+        """What is said in it."""
+        return [*_contents(self.messages), self.chosen, self.rejected]
 
     @cached_property
     def normalised(self) -> bytes:
@@ -105,6 +120,10 @@ LEFT_OUT = LeftOut(
     group_in_test="training records whose question is among those held out",
 )
 """What entries that are left out are called."""
+
+
+def _contents(messages: Sequence[Message]) -> list[str]:
+    return [message["content"] for message in messages]
 
 
 def _digest(messages: Sequence[Message]) -> bytes:

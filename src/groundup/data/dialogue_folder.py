@@ -56,6 +56,10 @@ class DialogueData(KeptRecords):
         """Return the preferences of "train", "val" or "test", in the order of the records."""
         return [entry for entry in self._splits[split] if isinstance(entry, Preference)]
 
+    def entries(self) -> list[Entry]:
+        """Return all of them, of every split."""
+        return [entry for split in SPLITS for entry in self._splits[split]]
+
     @cached_property
     def _splits(self) -> dict[str, list[Entry]]:
         return read_splits(

@@ -25,6 +25,8 @@ BALANCES = ("none", "weights")
 AUTO = "auto"
 DEFAULT_EPOCHS = {"head": 50.0, "last": 5.0, "all": 3.0}
 """Passes over the texts by what learns, where no length was given."""
+OF_TEXTS = ("order", "stride", "sample_prompt")
+"""Settings of a training on a text alone."""
 EVAL_TOKENS = 32_768
 """Of the validation texts while training: fewer would choose the checkpoint by a handful of texts
 of a rare class."""
@@ -137,6 +139,16 @@ def check_method(given: Mapping[str, Any]) -> None:
             f"method = {method}: says which weights learn, {', '.join(METHODS)}; what is learnt "
             f"says --objective {method}"
         )
+
+
+def check_of_records(given: Mapping[str, Any]) -> None:
+    """Refuse settings that say how a text is learnt, where records are; of those given by name."""
+    for name in OF_TEXTS:
+        if name in given:
+            raise ConfigError(
+                f"{name} = {shown(given[name])}: says how a text is learnt, not how records are, "
+                "each of which comes once in a pass; leave it out"
+            )
 
 
 def check_mix(own: Mapping[str, Any]) -> None:

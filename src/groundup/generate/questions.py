@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from groundup.base.errors import UsageError
+from groundup.base.errors import TokenizerError, UsageError
 from groundup.data.dialogue import Message
 from groundup.data.messages import ASSISTANT, SYSTEM, USER
 from groundup.generate.generate import generate_tokens
@@ -152,7 +152,14 @@ def encode_questions(
             )
     dialogues = (plain_dialogue(_behind(before, question), tokenizer) for question in questions)
     texts = template.rendered(dialogues, name, add_generation_prompt=True)
-    return [tokenizer.encode_markup(text) for text in texts]
+    return [_encoded(tokenizer, text, name(n)) for n, text in enumerate(texts)]
+
+
+def _encoded(tokenizer: Tokenizer, text: str, name: str) -> list[int]:
+    try:
+        return tokenizer.encode_markup(text)
+    except TokenizerError as error:
+        raise TokenizerError(f"{name}: {error}") from None
 
 
 def _behind(before: Sequence[Message], question: Dialogue) -> list[Message]:

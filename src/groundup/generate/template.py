@@ -110,6 +110,21 @@ class ChatTemplate:
         """Return the conversation's token ids; a special token in a message stays plain text."""
         return tokenizer.encode_markup(self.render(plain_dialogue(messages, tokenizer)))
 
+    def before_reply(self, question: Dialogue) -> tuple[str, str]:
+        """Return what stands before a reply where it is asked for, and where it is given.
+
+        Both from where they part, and without white space around: for most templates nothing.
+        `question` are messages up to one of the user.
+        """
+        asked = self.render(question)
+        whole = self.render(
+            [*question, {"role": "assistant", "content": ANSWER}], add_generation_prompt=False
+        )
+        given = whole.partition(ANSWER)[0]
+        pairs = enumerate(zip(asked, given, strict=False))
+        n = next((n for n, (one, other) in pairs if one != other), min(len(asked), len(given)))
+        return asked[n:].strip(), given[n:].strip()
+
     def turn_ends(self, tokenizer: Tokenizer) -> list[int]:
         """Return the id of the special token that the template writes behind an assistant's words.
 

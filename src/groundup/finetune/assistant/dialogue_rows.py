@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from groundup.base.errors import DataError, TokenizerError
 from groundup.base.words import counted
-from groundup.data.dialogue import Dialogue, Message, PlainText
-from groundup.data.messages import ASSISTANT
+from groundup.data.dialogue import Dialogue, Entry, Message, PlainText
 from groundup.generate.replies import DialogueIds, encode_dialogues
 from groundup.generate.template import ChatTemplate
 from groundup.tokenizer import Tokenizer
@@ -31,8 +30,6 @@ class Learnable:
     """Where dialogues stand of which no reply is left."""
     n_straddling: int = 0
     """Ids that count and hold a part of what stands around a reply, too."""
-    n_skipped: int = 0
-    """Characters of replies and texts that the tokenizer skips, as it does not know them."""
 
 
 def learnable(
@@ -68,8 +65,7 @@ def learnable(
             "give a larger one, or shorter dialogues"
         )
     straddling = sum(row.n_straddling for row in rows)
-    skipped = sum(tokenizer.n_skipped(text) for entry in entries for text in _to_learn(entry))
-    return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling, skipped)
+    return Learnable(rows, n_cut, n_lost, tuple(left_out), straddling)
 
 
 def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) -> list[str]:
@@ -93,25 +89,20 @@ def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) 
             f"{counted(n, 'answer')} not learnt to end, as the chat template ends none by a "
             "special token: the end of text stands behind the last one of a dialogue alone"
         )
-    if n := sum(one.n_skipped for one in found):
-        lines.append(
-            f"{counted(n, 'character')} of what is to be learnt skipped, as the tokenizer does not "
-            "know them (unknown = skip)"
-        )
     return lines
+
+
+def skipped_in(entries: Iterable[Entry], tokenizer: Tokenizer) -> list[str]:
+    """Return a line that says how much of the records the tokenizer does not know, if any."""
+    n = sum(tokenizer.n_skipped(text) for entry in entries for text in entry.contents)
+    what = "of the records skipped, as the tokenizer does not know them (unknown = skip)"
+    return [f"{counted(n, 'character')} {what}"] if n else []
 
 
 def last_question(entries: Entries) -> Sequence[Message] | None:
     """Return the messages up to the last reply of the first dialogue, by hash; None without one."""
     talks = [one for one in entries if isinstance(one, Dialogue)]
     return min(talks, key=lambda one: one.normalised).messages[:-1] if talks else None
-
-
-def _to_learn(entry: Dialogue | PlainText) -> list[str]:
-    """Return the replies of a dialogue, or the whole of a text."""
-    if isinstance(entry, PlainText):
-        return [entry.text]
-    return [message["content"] for message in entry.messages if message["role"] == ASSISTANT]
 
 
 def _text(entry: PlainText, tokenizer: Tokenizer, start: int | None) -> DialogueIds:

@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any
 
 from groundup.adapters import adapter_shapes, attach
+from groundup.base.errors import quoted
 from groundup.config import GPTConfig, as_table
 from groundup.data.dialogue import Message
 from groundup.finetune.assistant.dialogue_rows import Entries, Learnable, learnable
 from groundup.finetune.settings import MAX_LENGTH, InstructSettings
 from groundup.generate.generate import stream_from
 from groundup.generate.sampling import SamplingConfig
-from groundup.generate.template import ChatTemplate
+from groundup.generate.template import ChatTemplate, plain_dialogue
 from groundup.model import GPT
 from groundup.optim.step import Step
 from groundup.processes.alone import Alone
@@ -98,6 +99,20 @@ class ChatJob(Job[GPT]):
     def turn_ends(self) -> tuple[int, ...]:
         """What ends a reply."""
         return tuple(self.template.turn_ends(self.tokenizer))
+
+    def odd_beginnings(self) -> list[str]:
+        """Return a line where a chat asks for replies behind other words than they are learnt."""
+        if (question := self.question) is None:
+            return []
+        asked, given = self.template.before_reply(plain_dialogue(question, self.tokenizer))
+        if asked == given:
+            return []
+        what = [quoted(words) if words else "nothing" for words in (asked, given)]
+        return [
+            f"the chat template writes {what[0]} before a reply that it asks for, and {what[1]} "
+            "before one that is there: in a chat, replies stand behind other words than those "
+            "behind which they are learnt"
+        ]
 
     def spoken(self, generation: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings for writing, with what ends a reply among what they stop at."""

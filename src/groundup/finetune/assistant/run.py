@@ -11,6 +11,7 @@ from groundup.base.errors import RunError
 from groundup.config import GPTConfig, as_table
 from groundup.data import PreparedData, prepare
 from groundup.data.dialogue_folder import DialogueData
+from groundup.finetune.assistant.dialogue_rows import skipped_in
 from groundup.finetune.assistant.exam import LOSS_TOKENS, Exam, Questions, within
 from groundup.finetune.assistant.general_task import GeneralTask, general_task
 from groundup.finetune.assistant.general_text import GeneralText, asked_text, text_of_base
@@ -119,7 +120,11 @@ class ChatRun(FromBase[GPT], ChatJob):
             there = RunFolder(self.request.base).exists()
             whose = self.request.base if there else "the run itself"
             screen.decided("Template", f"that of {whose}")
+        for line in skipped_in(self.data.entries(), self.tokenizer):
+            screen.notice(line)
         self.tell_losses(screen)
+        for line in self.odd_beginnings():
+            screen.notice(line)
         text = self.general
         screen.decided("Forgetting", f"measured on {text.name}" if text.name else text.missing)
         task = self.task

@@ -21,6 +21,7 @@ from groundup.finetune.settings import (
     DEFAULT_EPOCHS,
     ClassifierSettings,
     check_layers,
+    check_of_records,
     training_defaults,
 )
 from groundup.model import GPT
@@ -62,6 +63,7 @@ def classify(
     own = {"layers": layers, "pooling": pooling, "balance": balance, "max_length": max_length}
     asked = build(ClassifierSettings, {k: v for k, v in own.items() if v is not None})
     check_one_length(settings)
+    check_of_records(settings)
     if not says_length(settings):
         settings["epochs"] = DEFAULT_EPOCHS[asked.layers]
     train = build(TrainConfig, training_defaults(asked.layers) | settings)
