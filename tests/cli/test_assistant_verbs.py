@@ -105,6 +105,18 @@ def test_what_is_not_for_assistants_says_what_is(here: Groundup, words: Words, s
     assert not Path("out").exists()
 
 
+def test_a_template_by_which_it_has_not_learnt_is_told(here: Groundup) -> None:
+    template = Path("runs/l/chat_template.jinja")
+    template.write_text(template.read_text() + "\n")
+    told = "chat_template.jinja is not the one by which the run learnt to answer"
+    for words in (("chat", "l", "--max-tokens", "3"), ("evaluate", "l"), ("export", "l", "out")):
+        answer = here(*words, stdin="Hello\n")
+        assert answer.status == 0, answer.err
+        assert told in answer.err + answer.out
+        other = here(*[{"l": "a", "out": "other"}.get(word, word) for word in words])
+        assert told not in other.err + other.out
+
+
 def test_an_assistant_is_nothing_without_its_template(here: Groundup) -> None:
     Path("runs/l/chat_template.jinja").unlink()
     for words in (

@@ -38,5 +38,15 @@ def test_the_list_of_runs(make_run: MakeRun) -> None:
     assert "expected TOML" in runs["e-damaged"].error
 
 
+def test_one_run_that_cannot_be_read_hides_no_others(make_run: MakeRun) -> None:
+    root = make_run("a-whole").parent
+    metrics = make_run("b-damaged") / "metrics.jsonl"
+    metrics.unlink()
+    metrics.mkdir()
+    whole, damaged = list_runs(root)
+    assert (whole.state, whole.error, damaged.state) == ("finished", "", "damaged")
+    assert damaged.error.startswith(f"{metrics}: Is a directory")
+
+
 def test_no_folder_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "absent") == []

@@ -5,6 +5,7 @@ An assistant is a GPT that answers in the turns of a chat template.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ ASSISTANT = "assistant"
 SFT, DPO, ORPO, GRPO = "sft", "dpo", "orpo", "grpo"
 OF_PAIRS = (DPO, ORPO)
 """What is learnt from preferences; from dialogues and texts SFT is, and GRPO from a reward."""
+FINGERPRINT_OF_TEMPLATE = "fingerprint_of_template"
+"""Of [request.data] in run.toml: tells by which chat template an assistant has learnt."""
 FORMAT = 1
 """Version of assistant.json; a newer one is refused rather than misread."""
 
@@ -207,6 +210,23 @@ def objective_of(manifest: Manifest) -> str | None:
     if manifest.kind != ASSISTANT:
         return None
     return str(((manifest.job and manifest.job.settings) or {}).get("objective", SFT))
+
+
+def fingerprint_of(template: str) -> str:
+    """Return what tells chat templates apart, as [request] of run.toml has it."""
+    return hashlib.sha256(template.encode()).hexdigest()[:16]
+
+
+def other_template(manifest: Manifest, template: str | None) -> list[str]:
+    """Return a line where an assistant trained here has not learnt by the template that it has."""
+    asked = manifest.request if manifest.kind == ASSISTANT else None
+    known = ((asked and asked.data) or {}).get(FINGERPRINT_OF_TEMPLATE)
+    if known is None or template is None or known == fingerprint_of(template):
+        return []
+    return [
+        "chat_template.jinja is not the one by which the run learnt to answer (restore it, if it "
+        "was not changed on purpose)"
+    ]
 
 
 def job_of_whole(manifest: Manifest) -> JobTable | None:

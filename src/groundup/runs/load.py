@@ -16,6 +16,7 @@ from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shape
 from groundup.config.adaptation import DORA, LORA, is_adapter, shapes_of_adapters
 from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
 from groundup.quantized import Codes, from_tensors, quantizable, swap_in
+from groundup.runs.assistant import other_template
 from groundup.runs.base import base_checkpoint
 from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
 from groundup.runs.folder import RunFolder
@@ -123,13 +124,14 @@ def _loaded(
     else:
         model = filled_gpt(config, cast("dict[str, Tensor]", tensors), parts)
         model = model.to(device, torch.float32)
+    template = folder.read_chat_template()
     return LoadedRun(
         model=model.eval(),
         tokenizer=run_tokenizer(folder, manifest),
         step=chosen.step,
         manifest=manifest,
-        notices=notices,
-        chat_template=folder.read_chat_template(),
+        notices=[*notices, *other_template(manifest, template)],
+        chat_template=template,
         generation=folder.read_generation(),
         extra={name: tensor.to(device, torch.float32) for name, tensor in extra.items()},
     )

@@ -42,15 +42,18 @@ def read_lines(path: Path, *, links: bool = False) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    with open_regular(path, links=links) as file:
-        if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
-            raise GroundupError(
-                f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
-            )
-        while line := file.readline(LONGEST_LINE):
-            if line.startswith(b"{"):
-                with contextlib.suppress(ValueError):
-                    yield parse_json(line)
+    try:
+        with open_regular(path, links=links) as file:
+            if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+                raise GroundupError(
+                    f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
+                )
+            while line := file.readline(LONGEST_LINE):
+                if line.startswith(b"{"):
+                    with contextlib.suppress(ValueError):
+                        yield parse_json(line)
+    except OSError as error:
+        raise file_error(path, error) from error
 
 
 def cut_back(path: Path, step: int, length: int | None = None) -> None:

@@ -15,6 +15,7 @@ from groundup.base.errors import RunError, TokenizerError
 from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
+from groundup.runs.assistant import other_template
 from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
 from groundup.runs.foreign import check_own_parts
@@ -139,11 +140,13 @@ def model_to_export(
         config = _without_output_head(config, tensors)
     check_shapes(config, tensors, chosen.path / MODEL)
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
+    template = folder.read_chat_template()
+    notices += other_template(manifest, template)
     model = Exported(
         config=config,
         tensors=tensors,
         tokenizer=run_tokenizer(folder, manifest),
-        chat_template=folder.read_chat_template(),
+        chat_template=template,
         generation=generation,
         name=folder.path.resolve().name,
         head=head,

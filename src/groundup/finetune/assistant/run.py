@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,6 +23,7 @@ from groundup.generate.run_settings import named_template
 from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.model import GPT, grown
 from groundup.runs import RunFolder
+from groundup.runs.assistant import FINGERPRINT_OF_TEMPLATE, fingerprint_of
 from groundup.runs.checkpoint import choose_checkpoint
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
@@ -142,8 +142,8 @@ class ChatRun(FromBase[GPT], ChatJob):
 
     def fingerprints(self) -> dict[str, str]:
         """Return those of all that is read."""
-        template = hashlib.sha256(self.template.source.encode()).hexdigest()[:16]
-        return {"fingerprint": self.data.fingerprint, "fingerprint_of_template": template}
+        template = fingerprint_of(self.template.source)
+        return {"fingerprint": self.data.fingerprint, FINGERPRINT_OF_TEMPLATE: template}
 
     def identity(self) -> Identity:
         """Return the request, with what its records and its base turned out to be."""
