@@ -143,6 +143,19 @@ def test_killed_in_the_middle_the_same_command_asks_for_the_rest(folder: Path) -
     assert len({str(body) for body in judge.bodies}) == len(judge.bodies), "none is asked twice"
 
 
+def test_killed_before_the_report_the_same_command_writes_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with judging() as judge:
+        again = asked(folder, judge.endpoint())
+        with monkeypatch.context() as patch:
+            patch.setattr(Recorder, "report", lambda keeper, is_finished: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                train(again)
+        train(again)
+    assert f"wise at {judge.url}" in again.folder.report.read_text()
+
+
 def test_a_judge_that_refuses_everything_costs_nothing_but_its_verdicts(folder: Path) -> None:
     found = judged(folder)
     with judging(states=[403] * 3) as judge:
@@ -161,6 +174,10 @@ def test_a_run_that_learns_on_is_judged_anew(folder: Path) -> None:
     with judging() as judge:
         train(asked(folder, judge.endpoint()))
         before = judged(folder)
+        longer = replace(asked(folder, judge.endpoint(asked_model=None)), extend=9)
+        judge.models = ()
+        with pytest.raises(UsageError, match="which model"):  # before it learns on
+            longer.check()
         train(replace(asked(folder), extend=9))
         assert judged(folder).judgement is None
         train(replace(asked(folder, judge.endpoint()), extend=9))

@@ -47,4 +47,5 @@ def judge_replies(folder: RunFolder, judge: Endpoint, screen: Screen) -> None:
         journal=folder.judgements,
         progress=lambda done, total: progress("asking the judge", done, total),
     )
+    folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill
     write_assistant(folder.assistant, replace(record, judgement=found))

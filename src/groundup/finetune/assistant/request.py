@@ -70,8 +70,9 @@ class InstructRequest(FinetuneRequest):
             _ = self.judge.model  # asked for here, where no name was given
 
     def _is_judged_by(self, judge: Endpoint) -> bool:
+        """Return whether it has answered all; what learns on is asked of anew."""
         record = read_assistant(self.folder.assistant)
-        return record is not None and is_judged_by(judge, record)
+        return self.extend is None and record is not None and is_judged_by(judge, record)
 
     def check_base(self) -> None:
         """Refuse adapters where the template of ours brings new tokens."""
