@@ -171,7 +171,7 @@ a PDF | a.jsonl: a PDF, not text; convert it, as with pdftotext, and give the te
 two records | a.jsonl: 2 records of 2 left to learn from; expected 3 at least, one for each of train, test, val; give more
 a reply that is too long | no reply is left of 10 at max_length = 64: all are cut off; give a larger one, or shorter dialogues
 unknown format | --format sharegtp: no such format; did you mean 'sharegpt'?
-another format | a.jsonl, line 1: a record of the format messages, but the file is read as alpaca; divide the file, one format in each (12 of 12 records cannot be used), or leave such records out with --on-bad-record skip
+another format | a.jsonl, line 1: a record of the format messages, but the file is read as alpaca; divide the file, one format in each (12 of 12 records cannot be used)
 skip misspelt | on_bad_record = ignore: expected stop or skip
 unknown encoding | unknown encoding 'utf-9'; expected a name such as utf-8, utf-16 or latin-1
 tested on what it learns | a.jsonl: to train and to test on; name a file of its own for one

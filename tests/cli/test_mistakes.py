@@ -244,7 +244,7 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "import story.txt --tokenizer bpe": (USAGE, ["--tokenizer bpe", "tokenizer.json"]),
     "replay story-pico": (USAGE, ["kept no batch"]),
     "compare story-pico": (USAGE, ["two or more"]),
-    "plan --set n_layers=three": (USAGE, ["n_layers=three", "int"]),
+    "plan --set n_layers=three": (USAGE, ["n_layers=three", "a whole number"]),
 }
 
 

@@ -279,7 +279,7 @@ def test_a_run_goes_on_without_its_output(tmp_path: Path, redirection: str) -> N
     assert all(map(json.loads, lines)), "nothing else was printed into a file of the run"
 
 
-def start(tmp_path: Path, *words: object, **how: Any) -> subprocess.Popen[str]:
+def start(tmp_path: Path, *words: object, hang_up: Any = signal.SIG_DFL) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command_line(*words),
         cwd=tmp_path,
@@ -287,7 +287,7 @@ def start(tmp_path: Path, *words: object, **how: Any) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **how,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, hang_up),
     )
 
 
@@ -338,8 +338,7 @@ def test_a_signal_while_the_text_is_prepared(tmp_path: Path, number: int, status
 def test_who_ignores_a_hang_up_trains_on(tmp_path: Path) -> None:
     text_file(tmp_path)
     words = [*TRAIN, "story.txt", "--steps", 60, "--set", "eval_every=20"]
-    ignored = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
-    process = start(tmp_path, *words, preexec_fn=ignored)
+    process = start(tmp_path, *words, hang_up=signal.SIG_IGN)
     metrics = tmp_path / "runs/story-pico/metrics.jsonl"
     wait_for(process, lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 3)
     process.send_signal(signal.SIGHUP)

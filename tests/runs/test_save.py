@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from groundup import GPT, BPETokenizer, GPTConfig, load, save
-from groundup.base.errors import UsageError
+from groundup.base.errors import GroundupError, UsageError
 from groundup.config import parameter_shapes
 from groundup.model import FEED_FORWARDS, empty_gpt, plain_attention
 from groundup.quantized import quantizable, quantize, swap_in
@@ -159,7 +159,7 @@ def test_nothing_is_left_where_writing_fails(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ByteTokenizer, "save", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(GroundupError, match="no room to write"):
         save(model_of(), TOKENIZER, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
 

@@ -20,6 +20,8 @@ from groundup.base.errors import GroundupError
 
 LARGEST = 4 << 20
 """Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
+PART = 1 << 20
+"""Bytes read at a time: a buffer as large as the bound would take memory for a small file, too."""
 MOST_ENTRIES = 100_000
 """Files and folders in the folder of a run."""
 # Windows has neither links that anybody may make, nor pipes and devices among files.
@@ -57,11 +59,13 @@ def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.Buff
 
 def read_bytes(path: Path, most: int = LARGEST, *, links: bool = True) -> bytes:
     """Return the content of a small file; a larger one than `most` bytes is a ValueError."""
+    content = bytearray()
     with open_regular(path, links=links) as file:
-        content = file.read(most + 1)
+        while len(content) <= most and (part := file.read(PART)):
+            content += part
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")
-    return content
+    return bytes(content)
 
 
 def refuse_irregular(folder: Path) -> None:

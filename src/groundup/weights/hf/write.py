@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from groundup.base.file_names import WEIGHTS
-from groundup.base.files import make_folder, write_json
+from groundup.base.files import atomic_folder, write_json
 from groundup.config import parameter_shapes
 from groundup.runs.tensor_file import Stored, write_safetensors
 from groundup.tokenizer import Tokenizer
@@ -31,7 +31,7 @@ from groundup.weights.tensor_names import to_theirs
 
 
 def write_hf(model: Exported, folder: Path) -> list[str]:
-    """Write `model` into the new folder `folder`; return what to know of it.
+    """Write `model` into the new folder `folder`, whole or not at all; return what to know of it.
 
     One tensor is in memory at a time, and each keeps its number format. What no native class
     computes, and a folder that is there already, is a `UsageError`.
@@ -42,7 +42,8 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
         generation, pad = with_padding(model)
         model = replace(model, generation=generation)
         notices.append(padding_notice(pad))
-    _fill(make_folder(folder), model, native)
+    with atomic_folder(folder) as unfinished:
+        _fill(unfinished, model, native)
     return notices
 
 
