@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.data.dialogue import Dialogue
+from groundup.data.dialogue_folder import open_dialogues
 from groundup.data.dialogue_formats import plainly_named
 from groundup.data.dialogues import n_scattered, prepare_dialogues, split_by_question
 from groundup.data.record_sets import RECORD_SETS
@@ -108,6 +109,17 @@ def test_every_format_is_kept_and_found_again(name: str, tmp_path: Path) -> None
         prepared(tmp_path, *records("alpaca" if name != "alpaca" else "messages", 20)),
     ]
     assert len({data.fingerprint, *(other.fingerprint for other in others)}) == 5
+
+
+def test_records_stand_where_they_were_read_last(tmp_path: Path) -> None:
+    text = jsonl(*records("alpaca", 9))
+    for name, before in (("a", ""), ("b", "\n\n")):
+        Path(f"{name}.jsonl").write_text(before + text)
+        data = prepare_dialogues([f"{name}.jsonl"], "data")
+        found = [one.where for split in ("train", "val", "test") for one in data.dialogues(split)]
+        assert {f"{name}.jsonl, line {n + 1 + len(before)}" for n in range(9)} == set(found)
+    kept = open_dialogues(data.folder)
+    assert {one.where[:7] for one in kept.dialogues("train")} == {"a.jsonl"}
 
 
 def test_what_was_detected_and_left_out_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.data.labelled import prepare_labelled
+from groundup.data.labelled_folder import open_labelled
 from groundup.data.record_sets import RECORD_SETS, LabelledSet
 from tests.data.labelling import csv_rows, jsonl, messages, prepared, sides
 
@@ -94,6 +96,16 @@ def test_it_is_found_again(tmp_path: Path) -> None:
         prepared(tmp_path, csv_rows(*ROWS, ROWS[0])),  # of which something else is left out
     ]
     assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_examples_stand_where_they_were_read_last(tmp_path: Path) -> None:
+    prepared(tmp_path, csv_rows(*ROWS), "a.csv")
+    again = prepared(tmp_path, csv_rows(*ROWS), "b.csv")
+    found = [one for split in ("train", "val", "test") for one in again.examples(split)]
+    assert {one.where.partition(", ")[0] for one in found} == {str(tmp_path / "b.csv")}
+    assert [replace(one, where="") for one in again.examples("test")] == [
+        replace(one, where="") for one in open_labelled(again.folder).examples("test")
+    ]
 
 
 def test_a_text_keeps_its_side_whatever_the_order(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class DialogueData(KeptRecords):
 
     @cached_property
     def _splits(self) -> dict[str, list[Entry]]:
-        return read_splits(
+        return self.just_read or read_splits(
             self.folder,
             DIALOGUES,
             _entry,

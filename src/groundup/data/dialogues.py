@@ -30,6 +30,7 @@ from groundup.data.dialogue_reader import DialogueReader, Read
 from groundup.data.duplicates import without_repeated, without_those_of
 from groundup.data.own_folders import DIALOGUES
 from groundup.data.prepare import OnProgress
+from groundup.data.record_folder import by_split
 from groundup.data.record_sets import INSTRUCT
 from groundup.data.record_sources import check_reading
 from groundup.data.stratified import HELD_OUT, SPLITS
@@ -73,7 +74,8 @@ def prepare_dialogues(
     folder = Path(data_folder) / fingerprint
     manifest = {"fingerprint": fingerprint, **asked, **division.manifest(reader)}
     keep_dialogues(folder, division.entries, manifest, told)
-    return replace(open_dialogues(folder), notices=tuple(reader.log.lines()))
+    just_read, notices = by_split(division.entries), tuple(reader.log.lines())
+    return replace(open_dialogues(folder), notices=notices, just_read=just_read)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,6 @@ class _Division:
 
     def manifest(self, reader: DialogueReader) -> dict[str, Any]:
         """Return what the manifest says of what was read, left out and divided."""
-        splits = {s: [entry for entry, side in self.entries if side == s] for s in SPLITS}
         return {
             "format": FORMAT,
             "kind": DIALOGUES.kind,
@@ -94,7 +95,9 @@ class _Division:
             "records": reader.n_records,
             "left_out": reader.log.left_out,
             "split_rule": self.rule,
-            "splits": {split: counted(entries) for split, entries in splits.items()},
+            "splits": {
+                split: counted(entries) for split, entries in by_split(self.entries).items()
+            },
         }
 
     @classmethod

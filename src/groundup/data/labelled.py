@@ -28,6 +28,7 @@ from groundup.data.labelled_folder import (
 from groundup.data.labels import in_order
 from groundup.data.own_folders import LABELLED
 from groundup.data.prepare import OnProgress
+from groundup.data.record_folder import by_split
 from groundup.data.record_sets import CLASSIFY
 from groundup.data.record_sources import check_reading
 from groundup.data.stratified import SPLITS, spelling_notices, split_by_group, split_by_text
@@ -73,9 +74,10 @@ def prepare_labelled(
         raise DataError(f"{shown(' '.join(reader.chosen), 200)}: {error}{more}") from error
     manifest = division.manifest(sources, test_sources, reader, split_seed)
     folder = Path(data_folder) / division.fingerprint
-    keep_labelled(folder, zip(division.examples, division.splits, strict=True), manifest, told)
+    examples = list(zip(division.examples, division.splits, strict=True))
+    keep_labelled(folder, examples, manifest, told)
     notices = (*reader.log.lines(), *reader.labels.notices(), *division.notices)
-    return replace(open_labelled(folder), notices=notices)
+    return replace(open_labelled(folder), notices=notices, just_read=by_split(examples))
 
 
 @dataclass(frozen=True, kw_only=True)

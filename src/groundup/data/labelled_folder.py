@@ -40,7 +40,7 @@ class LabelledData(KeptRecords):
 
     @cached_property
     def _splits(self) -> dict[str, list[Example]]:
-        return read_splits(
+        return self.just_read or read_splits(
             self.folder, LABELLED, lambda entry: Example(**entry), self._has_the_classes_of
         )
 

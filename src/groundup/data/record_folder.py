@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,9 @@ class KeptRecords:
     manifest: dict[str, Any]
     notices: tuple[str, ...] = ()
     """What was guessed, changed and left out, where the records have just been read."""
+    just_read: dict[str, list[Any]] | None = field(default=None, repr=False, compare=False)
+    """The same records by split, where they have just been read: they say where they stand now, the
+    folder where those stood that it was made of."""
 
     @property
     def fingerprint(self) -> str:
@@ -123,6 +126,14 @@ def _read_manifest(
         reason = f"lacks {shown(error.args[0])}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{path}: damaged ({shown(reason, 200)}); {_remedy(folder)}") from error
     return manifest
+
+
+def by_split(records: Iterable[tuple[T, str]]) -> dict[str, list[T]]:
+    """Return the records of each split, of records each with its split."""
+    splits: dict[str, list[T]] = {split: [] for split in SPLITS}
+    for record, split in records:
+        splits[split].append(record)
+    return splits
 
 
 def read_splits(
