@@ -185,5 +185,10 @@ def test_stopped_anywhere_it_is_asked_only_for_the_rest(tmp_path: Path) -> None:
         assert len(judge.bodies) == 3 + 8
         assert asked(judge, journal=journal) == whole
         assert len(judge.bodies) == 3 + 8
+        for damage in ((b'"verdict": "A"', b'"verdict": "a"'), (b'"answer"', b'"anzwer"')):
+            journal.write_bytes(journal.read_bytes().replace(*damage, 1))
+        assert asked(judge, journal=journal) == whole
+        assert len(judge.bodies) == 3 + 8 + 2
+        judge.bodies = judge.bodies[:11]
         other = compare(judge.endpoint(asked_model="other"), comparisons(), journal=journal)
         assert (other.model, len(judge.bodies)) == ("other", 3 + 8 + 10)

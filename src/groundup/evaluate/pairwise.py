@@ -123,6 +123,7 @@ def compare(
     in a row it is not asked any more. No failure of the judge is an error here: all are counted.
     """
     kept = Journal(journal, _settings(judge, comparisons))
+    kept.finished = {n: one for n, one in kept.finished.items() if _is_whole(one)}
     asks = [
         (i, order)
         for i, comparison in enumerate(comparisons)
@@ -151,6 +152,12 @@ def compare(
 def _place(ask: tuple[int, int]) -> int:
     """Return the number of an answer in the journal."""
     return 2 * ask[0] + ask[1]
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Whether the journal's line is as it was written: what is damaged is asked again."""
+    is_answer = isinstance(found.get("answer"), str) and "verdict" in found
+    return "failed" in found or (is_answer and found["verdict"] in (FIRST, SECOND, TIE, None))
 
 
 def _is_answered(kept: Journal, ask: tuple[int, int]) -> bool:
