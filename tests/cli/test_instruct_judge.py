@@ -13,6 +13,7 @@ from tests.cli.conftest import Groundup
 from tests.evaluate.judging import judging
 from tests.finetune.instructing import with_base, with_records
 from tests.finetune.making_pairs import with_pairs
+from tests.processes.starting import Training
 
 QUICK = [w for k in ("threads=1", "sample_tokens=2", "batch_size=4") for w in ("--set", k)]
 MAKE = ["finetune", "instruct", "base", "--run", "a", "--steps", "2", "--replies", "4", *QUICK]
@@ -146,6 +147,16 @@ def test_it_is_refused_in_one_line_and_no_run_is_begun(here: Groundup, case: str
     assert done.status in (1, 2)
     assert line in done.error
     assert not Path("runs/a").exists()
+
+
+def test_several_processes_refuse_it_before_they_train_and_once(kept: Path) -> None:
+    with judging(models=()) as judge:
+        training = Training(kept, [*MAKE, "--records", "records.jsonl", "--judge", judge.url], 2)
+        assert training.wait() == [2, 2]
+    assert judge.paths == ["GET /v1/models"]
+    line = f"--judge {judge.url}: which model? 0 are there; name it with --judge-model"
+    assert (training.err, training.out) == ([f"groundup: {line}\n", ""], ["", ""])
+    assert not (kept / "runs/a").exists()
 
 
 def test_help_lists_them_under_how_it_is_judged(here: Groundup) -> None:

@@ -25,6 +25,8 @@ class GroundupError(Exception):
     """Whether the process must not wait for anything any more, as others it waits for are gone."""
     known_to_all = False
     """Whether all processes of a training meet it, or know of it, so that none tells the others."""
+    is_said = False
+    """Whether the user has been told already, by this process or by another one of a training."""
 
 
 class DataError(GroundupError):

@@ -184,7 +184,9 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         if _debug:
             raise
-        status = _fail(*_explained(error))
+        message, status = _explained(error)
+        if not getattr(error, "is_said", False):
+            tell(message)
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status

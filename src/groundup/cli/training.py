@@ -15,10 +15,12 @@ import typer
 from groundup.base.errors import GroundupError, UsageError
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
+from groundup.cli.app import tell
 
 if TYPE_CHECKING:
     from groundup.finetune.assistant.request import InstructRequest
     from groundup.finetune.classifier.request import ClassifyRequest
+    from groundup.processes.alone import Alone
     from groundup.runs import RunFolder
     from groundup.train import ConsoleScreen, Job, TrainRequest, TrainRun
     from groundup.train.run_request import RunRequest
@@ -56,13 +58,14 @@ def carry_out(
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from groundup.processes.together import joined
     from groundup.train import ConsoleScreen, Recorder, drive
 
     screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
     try:
-        with Requests() as requests:
-            job, keeper = make_job(), Recorder(request.folder)
-            outcome = drive(job, keeper, screen, STARTED, requests)
+        with Requests() as requests, joined(request.train.timeout, screen.notice) as ranks:
+            job, keeper = _job(request, make_job, ranks), Recorder(request.folder)
+            outcome = drive(job, keeper, screen, STARTED, requests, ranks)
     finally:
         screen.close()
     if own is None or own.rank == 0:  # the others may be done while the first still writes the run
@@ -72,6 +75,28 @@ def carry_out(
             _print_end(screen, outcome, print_finished)
     if outcome.signal is not None and not outcome.progress.finished:
         raise typer.Exit(128 + outcome.signal)
+
+
+def _job(request: RunRequest, make_job: Callable[[], Job[Any]], ranks: Alone) -> Job[Any]:
+    """Return the job; of several processes the first one checks, and makes its own, before others.
+
+    So what is wrong is found once, and said once, before the others hear of it: as soon as one of
+    them ends, a launcher ends all.
+    """
+    made: list[Job[Any]] = []
+
+    def check_and_make() -> None:
+        try:
+            request.check()
+            made.append(make_job())
+        except GroundupError as error:
+            tell(str(error))
+            error.is_said = True
+            raise
+
+    if ranks.size > 1:
+        ranks.broadcast(check_and_make)
+    return made[0] if made else make_job()
 
 
 def _result(outcome: TrainRun) -> dict[str, Any]:

@@ -72,8 +72,12 @@ class Ranks(Alone):
             try:
                 said: dict[str, Any] = {"decided": decide()}
             except BaseException as error:
-                status = error.exit_status if isinstance(error, GroundupError) else 1
-                self.store.set(key, json.dumps({"failed": str(error), "status": status}))
+                status = getattr(error, "exit_status", 1)
+                said = {"failed": str(error), "status": status}
+                said["is_said"] = getattr(error, "is_said", False)
+                self.store.set(key, json.dumps(said))
+                if not _launcher_keeps_store():
+                    self.heartbeat.go_last()  # else they would only find it gone
                 raise
             self.store.set(key, json.dumps(said))
             return said["decided"]
@@ -85,7 +89,7 @@ class Ranks(Alone):
         said = json.loads(text)
         if "failed" in said:
             failure = GroundupError(f"rank 0: {said['failed']}")
-            failure.exit_status = said["status"]
+            failure.exit_status, failure.is_said = said["status"], said["is_said"]
             raise failure
         return said["decided"]
 
@@ -278,12 +282,11 @@ def _store(place: Place) -> Store:
 
     PyTorch's own rendezvous would have rank 0 wait for the others where no signal is heard.
     """
-    launcher_keeps_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         return TCPStore(
             place.host,
             place.port,
-            is_master=place.rank == 0 and not launcher_keeps_it,
+            is_master=place.rank == 0 and not _launcher_keeps_store(),
             timeout=STARTING,
             wait_for_workers=False,
             multi_tenant=True,
@@ -294,6 +297,10 @@ def _store(place: Place) -> Store:
             f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
             f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
         ) from error
+
+
+def _launcher_keeps_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _own_part(store: Store, place: Place) -> Store:

@@ -241,6 +241,10 @@ class Heartbeat:
     def _leave(self) -> None:
         """Tell the others that this process has done its part; who keeps the store goes last."""
         self._tell(state="left")
+        self.go_last()
+
+    def go_last(self) -> None:
+        """Wait for the others to end, if this is the first process; not for long."""
         until = time.monotonic() + ANSWER
         while self.rank == 0 and time.monotonic() < until:
             self.ask(self._hear, None)
