@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from groundup import load, save
+from groundup.base.errors import DataError
 from groundup.data import open_tokens, prepare
 from groundup.evaluate import Candidate, evaluate_task, sit, validation_split
 from tests.evaluate.plain import BYTES
@@ -20,11 +23,16 @@ def test_the_validation_text_is_the_one_that_the_run_names(tmp_path: Path) -> No
     (tmp_path / "story.txt").write_text(sentences(200))
     folder = prepare([str(tmp_path / "story.txt")], "bytes", 0, tmp_path / "data").folder
     data = replace(run.manifest.data, folder=str(folder))
-    split = validation_split(replace(run, manifest=replace(run.manifest, data=data)))
+    validated = replace(run, manifest=replace(run.manifest, data=data))
+    split = validation_split(validated)
     assert split is not None
     expected = open_tokens(folder, "val")
     assert split.n_tokens == expected.n_tokens > 0
     assert (split.read(0, split.n_tokens) == expected.read(0, split.n_tokens)).all()
+    (shard,) = folder.glob("val-*.bin")
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    with pytest.raises(DataError, match="SHA-256"):
+        validation_split(validated)
 
 
 def test_a_run_is_evaluated_with_its_start_token(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from groundup import GPT, ByteTokenizer, GPTConfig, save
-from groundup.base.errors import UsageError
+from groundup.base.errors import DataError, UsageError
 from groundup.data import PreparedData, TokenSplit, prepare
 from groundup.finetune.assistant.general_text import asked_text, text_of_base
 from groundup.runs import RunFolder
@@ -47,7 +47,7 @@ def test_a_text_of_next_to_nothing_is_refused(
     data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = TokenSplit.from_array(np.array([1]), 1)
-    monkeypatch.setattr(PreparedData, "tokens", lambda self, split: one)
+    monkeypatch.setattr(PreparedData, "tokens", lambda self, split, verify: one)
     with pytest.raises(UsageError, match="general_text = words: 1 tokens in the part that"):
         asked_text("words", data)
 
@@ -61,6 +61,11 @@ def test_why_there_is_no_text_is_said(tmp_path: Path, base: Path, data: Prepared
     folder.write(replace(manifest, job=JobTable(kind="assistant")))
     assert text_of_base(base).missing == f"{base} {none}"
     folder.write(manifest)
+    (shard,) = data.folder.glob("val-*.bin")
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    assert f"{shard}: damaged (its SHA-256" in text_of_base(base).missing
+    with pytest.raises(DataError, match="SHA-256"):
+        asked_text("words", data)
     shutil.rmtree(data.folder)
     assert text_of_base(base).missing.startswith(f"the validation text of {base} cannot be read: ")
     shutil.rmtree(base)

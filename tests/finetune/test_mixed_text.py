@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from groundup import ByteTokenizer
-from groundup.base.errors import UsageError
+from groundup.base.errors import DataError, UsageError
 from groundup.data import TokenSplit
 from groundup.finetune.assistant.mixed_text import MixedText
 from groundup.finetune.assistant.packing import PackedRows
@@ -120,6 +120,10 @@ def test_it_is_told_and_goes_on_without_its_text(folder: Path) -> None:
     (folder / "records.jsonl").unlink()
     done = carry_out(recorded_instruct(RunFolder(folder / "run"), extend=6))
     assert (done.progress.step, done.progress.finished) == (6, True)
+    (shard,) = folder.glob("data/*/train-*.bin")
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    with pytest.raises(DataError, match="SHA-256"):
+        carry_out(recorded_instruct(RunFolder(folder / "run"), extend=8))
 
 
 def test_another_text_or_share_is_refused_by_its_key(folder: Path) -> None:

@@ -7,6 +7,9 @@ from groundup.runs.load import LoadedRun
 
 
 def validation_split(run: LoadedRun) -> TokenSplit | None:
-    """Return a run's validation tokens, None where it has none: imported and saved models."""
+    """Return a run's validation tokens, None where it has none: imported and saved models.
+
+    Every byte is checked: a damaged shard is a `DataError` that names it.
+    """
     folder = run.manifest.data.folder
-    return open_tokens(folder, "val") if folder else None
+    return open_tokens(folder, "val", verify=True) if folder else None

@@ -35,6 +35,11 @@ def place() -> Place | None:
     )
 
 
+def is_first() -> bool:
+    """Return whether this is the process that checks what all of them read."""
+    return (own := place()) is None or own.rank == 0
+
+
 def processes_here() -> int:
     """Return how many of the processes share this machine."""
     return _number("LOCAL_WORLD_SIZE", 1, 2**16, default=1)

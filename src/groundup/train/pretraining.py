@@ -13,7 +13,7 @@ from groundup.evaluate import Evaluation
 from groundup.model import GPT
 from groundup.optim.step import Step, TrainStep
 from groundup.processes.alone import Alone
-from groundup.processes.launch import place
+from groundup.processes.launch import is_first
 from groundup.runs import RunFolder
 from groundup.runs.generation import with_end_of_text
 from groundup.runs.manifest import PRETRAINING, BaseTable
@@ -132,7 +132,7 @@ class Pretraining(NextToken):
     @cached_property
     def splits(self) -> tuple[TokenSplit, TokenSplit]:  # type: ignore[override]
         """The tokens to learn from, and those that validate; one process checks every byte."""
-        verify = (own := place()) is None or own.rank == 0
+        verify = is_first()
         return self.data.tokens("train", verify=verify), self.data.tokens("val", verify=verify)
 
     def identity(self) -> Identity:

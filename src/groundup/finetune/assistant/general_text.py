@@ -25,7 +25,7 @@ def asked_text(name: str, data: PreparedData) -> GeneralText:
 
     Raises `UsageError` where nothing can be predicted in it.
     """
-    tokens = data.tokens("val")
+    tokens = data.tokens("val", verify=True)
     if tokens.n_tokens < 2:
         raise UsageError(
             f"general_text = {name}: {tokens.n_tokens} tokens in the part that validates; expected "
@@ -43,7 +43,7 @@ def text_of_base(base: Path) -> GeneralText:
     if manifest.kind != PRETRAINING or not manifest.data.folder:
         return GeneralText(missing=f"{base} keeps no text of its own; --general-text names one")
     try:
-        tokens = open_tokens(manifest.data.folder, "val")
+        tokens = open_tokens(manifest.data.folder, "val", verify=True)
     except DataError as error:
         return GeneralText(missing=f"the validation text of {base} cannot be read: {error}")
     if tokens.n_tokens < 2:

@@ -13,6 +13,7 @@ from groundup.finetune.assistant.judge import TrainedOn
 from groundup.finetune.assistant.mixed_text import MixedText, targets_of
 from groundup.finetune.assistant.request import MIX_FOLDER
 from groundup.finetune.replies.job import InstructJob
+from groundup.processes.launch import is_first
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
 from groundup.train.listener import Screen
@@ -35,7 +36,7 @@ class InstructRun(DialogueRun, InstructJob):
         if self.mix is None:
             return None
         return MixedText(
-            self.mix.tokens("train"),
+            self.mix.tokens("train", verify=is_first()),
             self.row_length,
             targets_of(self.learnt.rows),
             self.asked.mix_share,
