@@ -315,6 +315,12 @@ def test_training_goes_on_from_the_older_of_two_checkpoints(
     assert done.err == ""
     assert "going on from the newest intact checkpoint" in done.out
     assert (trained / "checkpoints/step-00000012/model.safetensors").read_bytes() == whole
+    for file in trained.glob("checkpoints/*/model.safetensors"):
+        file.write_bytes(whole[:-1])
+    anew = groundup(*TRAIN, "story.txt", "--steps", 12)
+    assert anew.out.count("; beginning anew") == 2
+    assert "newest intact" not in anew.out
+    assert (trained / "checkpoints/step-00000012/model.safetensors").read_bytes() == whole
 
 
 @pytest.mark.parametrize("damage", ["", "not = [toml", "format = 99\n"])

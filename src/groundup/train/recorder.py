@@ -108,8 +108,9 @@ class Recorder(Keeper):
     def newest(self, notice: Callable[[str], None]) -> int | None:
         """Return the step of the newest checkpoint, if any; tell of newer ones that are damaged."""
         checkpoint, damaged = newest_intact(self.folder.checkpoints)
+        so = "going on from the newest intact checkpoint" if checkpoint else "beginning anew"
         for line in damaged:
-            notice(f"{line}; going on from the newest intact checkpoint")
+            notice(f"{line}; {so}")
         return checkpoint.step if checkpoint else None
 
     def peak_flops(self, choices: Choices) -> float:
