@@ -303,6 +303,10 @@ def test_checkpoints_cut_short(groundup: Groundup, trained: Path) -> None:
     done = groundup("generate", trained, "The")
     assert done.status == FAILED
     assert "no intact checkpoint" in done.error
+    assert [done.error.count(c.path.name) for c in list_checkpoints(trained / "checkpoints")] == [
+        1,
+        1,
+    ]
 
 
 def test_training_goes_on_from_the_older_of_two_checkpoints(

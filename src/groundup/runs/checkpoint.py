@@ -165,7 +165,7 @@ def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[s
     """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
     found = candidates(folder, which)
     if which == "best" and (best := best_checkpoint(found)):
-        found.insert(0, best)
+        found = [best, *(one for one in found if one != best)]
     chosen, notices = first_intact(found, (MODEL, STATE))
     if chosen is None:
         raise RunError(
