@@ -7,7 +7,7 @@ import pytest
 from groundup import ByteTokenizer, CharTokenizer
 from groundup.base.errors import DataError
 from groundup.data.dialogue import Dialogue, PlainText, Preference
-from groundup.finetune.assistant.dialogue_rows import learnable, losses_of, skipped_in
+from groundup.finetune.assistant.dialogue_rows import learnable, losses_of, unknown_in
 from groundup.generate.replies import DialogueIds
 from groundup.generate.template import ChatTemplate
 
@@ -82,11 +82,11 @@ def test_characters_that_the_tokenizer_skips_are_counted() -> None:
     skipping = skipping.ending(int(skipping.encode("?")[0]))
     found = learnable(entries, ChatTemplate(SOURCE), skipping, 20)
     assert [learnt(row) for row in found.rows] == ["hll?", "some ?"]
-    why = "as the tokenizer does not know them (unknown = skip)"
-    assert skipped_in(entries, skipping) == [f"8 characters of the records skipped, {why}"]
-    assert skipped_in([pair], skipping) == [f"3 characters of the records skipped, {why}"]
-    assert skipped_in([talk("hi", "hello", "a, record 4")], skipping) == []
-    assert skipped_in(entries, ByteTokenizer()) == []
+    so = "of the records not known to the tokenizer: the model cannot read or write them"
+    assert unknown_in(entries, skipping) == [f"8 characters {so}"]
+    assert unknown_in([pair], skipping) == [f"3 characters {so}"]
+    assert unknown_in([talk("hi", "hello", "a, record 4")], skipping) == []
+    assert unknown_in(entries, ByteTokenizer()) == []
 
 
 def test_replies_that_no_token_ends_are_told() -> None:

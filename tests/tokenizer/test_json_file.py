@@ -78,6 +78,18 @@ def test_any_kind_encodes_as_the_library(make: Callable[[], Library], tmp_path: 
     assert load_tokenizer(tmp_path / "again.json").fingerprint == loaded.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("make", "n"),
+    [(unigram, len("ÉTÉ") + len("1")), (words, len("ÉTÉ") + len("the") + 1), (chat, 0)],
+)
+def test_characters_that_become_the_unknown_are_counted(
+    make: Callable[[], Library], n: int, tmp_path: Path
+) -> None:
+    loaded = saved(make(), tmp_path)
+    assert loaded.n_unknown("hello world ÉTÉ the 1 hello") == n
+    assert loaded.n_unknown("hello world") == loaded.n_unknown("") == 0
+
+
 @pytest.mark.parametrize("make", [unigram, words, chat])
 @pytest.mark.parametrize("text", [END, f"hello {END} world", "a</s>b", "</s>", "x <|user|> y"])
 def test_text_never_becomes_a_special_token(

@@ -94,7 +94,7 @@ class CharTokenizer(Tokenizer):
             "that has it, or with unknown 'skip'"
         )
 
-    def n_skipped(self, text: str) -> int:
+    def n_unknown(self, text: str) -> int:
         """Return how many characters of `text` are skipped, where unknown ones are."""
         return int((self._looked_up(text) == _MISSING).sum()) if self.unknown == "skip" else 0
 

@@ -91,8 +91,8 @@ class Tokenizer(ABC):
         other.end_of_text = other.given_end = token
         return other
 
-    def n_skipped(self, text: str) -> int:
-        """Return how many characters of `text` no token is made of, as they are not known."""
+    def n_unknown(self, text: str) -> int:
+        """Return how many characters of `text` are skipped, or read as no more than unknown."""
         return 0
 
     @property

@@ -59,6 +59,8 @@ class JSONTokenizer(Tokenizer):
         self.joins_bytes = (document.get("decoder") or {}).get("type") == "ByteLevel"
         model = document["model"]
         unknown = (special.get(model.get("unk_token")), model.get("unk_id"))
+        named = self._library.token_to_id(model.get("unk_token") or "")
+        self._unknown = [n for n in (named, model.get("unk_id")) if n is not None]
         self._silent = set(special.values())
         self._forbidden = {n for n in self._silent if n not in unknown or n == self.end_of_text}
         self._encoded = 0
@@ -105,6 +107,14 @@ class JSONTokenizer(Tokenizer):
                 ids.append(part)
                 spans.append((min(begin + n, end), min(begin + n + 1, end)))
         return _arrays(ids, spans)
+
+    def n_unknown(self, text: str) -> int:
+        """Return how many characters of `text` become the token for what is unknown."""
+        if not self._unknown:
+            return 0
+        ids, spans = self.encode_spans(text)
+        begins, ends = spans[np.isin(ids, self._unknown)].T
+        return int((ends - begins).sum())
 
     def markup_spans(self, text: str) -> tuple[Ids, Spans]:
         """Return the ids (n,) of `encode_markup(text)`, and the characters that each is of (n, 2).

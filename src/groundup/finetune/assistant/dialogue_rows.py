@@ -92,10 +92,10 @@ def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) 
     return lines
 
 
-def skipped_in(entries: Iterable[Entry], tokenizer: Tokenizer) -> list[str]:
+def unknown_in(entries: Iterable[Entry], tokenizer: Tokenizer) -> list[str]:
     """Return a line that says how much of the records the tokenizer does not know, if any."""
-    n = sum(tokenizer.n_skipped(text) for entry in entries for text in entry.contents)
-    what = "of the records skipped, as the tokenizer does not know them (unknown = skip)"
+    n = sum(tokenizer.n_unknown(text) for entry in entries for text in entry.contents)
+    what = "of the records not known to the tokenizer: the model cannot read or write them"
     return [f"{counted(n, 'character')} {what}"] if n else []
 
 

@@ -10,7 +10,7 @@ from groundup.base.errors import RunError
 from groundup.config import GPTConfig, as_table
 from groundup.data import PreparedData, prepare
 from groundup.data.dialogue_folder import DialogueData
-from groundup.finetune.assistant.dialogue_rows import skipped_in
+from groundup.finetune.assistant.dialogue_rows import unknown_in
 from groundup.finetune.assistant.exam import LOSS_TOKENS, Exam, Questions, within
 from groundup.finetune.assistant.general_task import GeneralTask, general_task
 from groundup.finetune.assistant.general_text import GeneralText, asked_text, text_of_base
@@ -120,7 +120,7 @@ class ChatRun(FromBase[GPT], ChatJob):
             there = RunFolder(self.request.base).exists()
             whose = self.request.base if there else "the run itself"
             screen.decided("Template", f"that of {whose}")
-        for line in skipped_in(self.data.entries(), self.tokenizer):
+        for line in unknown_in(self.data.entries(), self.tokenizer):
             screen.notice(line)
         self.tell_losses(screen)
         for line in self.odd_beginnings():

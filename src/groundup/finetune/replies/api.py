@@ -20,7 +20,7 @@ from groundup.data.reading_log import ReadingLog
 from groundup.data.stratified import SPLITS
 from groundup.data.texts import check_on_bad_record
 from groundup.finetune.assistant.assistant import Assistant
-from groundup.finetune.assistant.dialogue_rows import Entries, losses_of, skipped_in
+from groundup.finetune.assistant.dialogue_rows import Entries, losses_of, unknown_in
 from groundup.finetune.in_memory import SPLIT_SEED, InMemoryJob, drive_in_memory
 from groundup.finetune.replies.job import InstructJob
 from groundup.finetune.settings import (
@@ -94,7 +94,7 @@ def instruct(
     check_tokens(known, model.config.vocab_size)
     job = InPython(model, tokenizer, chat_template, known, entries, asked, train)
     lost = losses_of((job.learnt, job.validating), job.max_length, model.config.context_length)
-    lost += skipped_in([*entries["train"], *entries["val"]], job.tokenizer) + job.odd_beginnings()
+    lost += unknown_in([*entries["train"], *entries["val"]], job.tokenizer) + job.odd_beginnings()
     read = log.lines() if show else log.skips()  # a warning is for what was lost
     metrics = drive_in_memory(job, [*read, *lost], listeners, show)
     merge(job.gpt)
