@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
-from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
-from groundup.config import build
+from groundup import GPT, ByteTokenizer, GPTConfig, save
 from groundup.finetune.assistant.request import InstructRequest
-from groundup.finetune.replies.run import InstructRun
-from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.tokenizer import Tokenizer
-from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
+from groundup.train import TrainRun
 from tests.data.dialoguing import said
 from tests.data.labelling import jsonl
-from tests.finetune.making import HERE
+from tests.finetune.asking import HERE, asked_of
+from tests.finetune.instructing import carry_out
 
 CONFIG = GPTConfig(vocab_size=257, context_length=128, emb_dim=16, n_heads=2, n_layers=2)
 LLAMA: dict[str, Any] = {
@@ -66,26 +63,13 @@ def with_dialogues(folder: Path, n: int = 40) -> Path:
 
 def request(run: Path, base: str = "base", **settings: Any) -> InstructRequest:
     """Return what makes the assistant `run` of the base beside it, and of the dialogues there."""
-    folder = run.parent
-    names = InstructSettings.__dataclass_fields__
-    own = {key: settings.pop(key) for key in list(settings) if key in names}
-    return InstructRequest(
-        base=folder / base,
-        records=(str(folder / "dialogues.jsonl"),),
-        instruct=InstructSettings(**own),
-        train=build(TrainConfig, {**instruct_defaults(), **SHORT, "steps": 4, **settings}),
-        run=run.name,
-        runs_folder=folder,
-        data_folder=folder / "data",
-    )
+    records = str(run.parent / "dialogues.jsonl")
+    return asked_of(run, records, base, **{**SHORT, "steps": 4, **settings})
 
 
 def train(run: Path, base: str = "base", **settings: Any) -> TrainRun:
     """Make an assistant in the folder `run`."""
-    asked = request(run, base, **settings)
-    asked.check()
-    screen = ConsoleScreen(Console(quiet=True))
-    return drive(InstructRun(asked), Recorder(asked.folder), screen)
+    return carry_out(request(run, base, **settings))
 
 
 def stored(path: Path) -> Any:

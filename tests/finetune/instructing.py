@@ -15,22 +15,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
-from groundup.config import build
+from groundup import GPT, ByteTokenizer, GPTConfig, save
 from groundup.finetune.assistant.request import InstructRequest
 from groundup.finetune.replies.run import InstructRun
-from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate.template import CHATML, CHATML_TOKENS
 from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
-from tests.finetune.making import HERE
+from tests.finetune.asking import HERE, asked_of
 
 CONFIG = GPTConfig(
     vocab_size=257, context_length=64, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1
 )
 SHORT: dict[str, Any] = {**HERE, "batch_size": 4, "learning_rate": 0.01, "save_every": 5}
 SHORT |= {"eval_every": 10, "sample_tokens": 4}
-OWN = ("max_length", "mix_text", "mix_share", "n_replies", "general_text")
 
 
 def with_base(folder: Path, template: str | None = None, **changes: Any) -> Path:
@@ -66,17 +63,7 @@ def write_records(path: Path, records: Sequence[Any]) -> Path:
 
 def request(run: Path, **settings: Any) -> InstructRequest:
     """Return the request of a run on the base and the records beside it."""
-    folder = run.parent
-    own = {name: settings.pop(name) for name in OWN if name in settings}
-    return InstructRequest(
-        base=folder / "base",
-        records=(str(folder / "records.jsonl"),),
-        instruct=InstructSettings(**own),
-        train=build(TrainConfig, {**instruct_defaults(), **SHORT, "steps": 20, **settings}),
-        run=run.name,
-        runs_folder=folder,
-        data_folder=folder / "data",
-    )
+    return asked_of(run, str(run.parent / "records.jsonl"), **{**SHORT, "steps": 20, **settings})
 
 
 def carry_out(asked: InstructRequest, screen: Any = None, **others: Any) -> TrainRun:

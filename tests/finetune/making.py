@@ -19,11 +19,11 @@ from groundup.finetune.classifier.request import ClassifyRequest
 from groundup.finetune.classifier.run import ClassifyRun
 from groundup.finetune.settings import ClassifierSettings, training_defaults
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
+from tests.finetune.asking import HERE
 
 CONFIG = GPTConfig(
     vocab_size=257, context_length=24, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1
 )
-HERE: dict[str, Any] = {"device": "cpu", "precision": "fp32", "threads": 1}
 SHORT: dict[str, Any] = {**HERE, "batch_size": 8, "learning_rate": 0.01, "save_every": 5}
 
 

@@ -15,45 +15,25 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, save
-from groundup.config import build
+from groundup import GPT, ByteTokenizer, GPTConfig, save
 from groundup.finetune.assistant.choose import assistant_run
 from groundup.finetune.assistant.request import InstructRequest
 from groundup.finetune.assistant.run import ChatRun
-from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate import CHATML, CHATML_TOKENS
 from groundup.runs import RunFolder
 from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
 from groundup.train.listener import Screen
+from tests.finetune.asking import HERE, asked_of
 
 TOKENIZER = with_special_tokens(ByteTokenizer(), CHATML_TOKENS)
 CONFIG = GPTConfig(
     vocab_size=TOKENIZER.vocab_size, context_length=96, emb_dim=16, n_heads=2, n_layers=2,
     drop_rate=0.1, tie_embeddings=True,
 )  # fmt: skip
-HERE: dict[str, Any] = {"device": "cpu", "precision": "fp32", "threads": 1}
 SHORT: dict[str, Any] = {
     **HERE, "batch_size": 4, "learning_rate": 0.003, "save_every": 5, "sample_tokens": 4,
 }  # fmt: skip
-OWN = ("objective", "beta", "max_length", "mix_text", "n_replies", "general_text")
-
-
-class Told(Screen):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.stages: dict[str, tuple[int, int]] = {}
-
-    def decided(self, label: str, text: str) -> None:
-        self.lines.append(f"{label}: {text}")
-
-    def notice(self, text: str) -> None:
-        self.lines.append(text)
-
-    def preparing(self, stage: str, done: int, total: int) -> None:
-        self.stages[stage] = (done, total)
 
 
 def with_base(folder: Path, template: bool = True, **changes: Any) -> Path:
@@ -81,17 +61,7 @@ def with_pairs(folder: Path, n: int = 50) -> Path:
 
 
 def request(run: Path, records: str = "pairs.jsonl", **settings: Any) -> InstructRequest:
-    folder = run.parent
-    own = {name: settings.pop(name) for name in OWN if name in settings}
-    return InstructRequest(
-        base=folder / "base",
-        records=(str(folder / records),),
-        instruct=InstructSettings(**own),
-        train=build(TrainConfig, {**instruct_defaults(), **SHORT, "steps": 12, **settings}),
-        run=run.name,
-        runs_folder=folder,
-        data_folder=folder / "data",
-    )
+    return asked_of(run, str(run.parent / records), **{**SHORT, "steps": 12, **settings})
 
 
 def made(run: Path, **settings: Any) -> ChatRun:

@@ -12,7 +12,8 @@ import torch
 from groundup import GPT, ByteTokenizer
 from groundup.base.errors import GroundupError, RunError
 from groundup.finetune import TextClassifier, classify
-from tests.finetune.making import CONFIG, HERE
+from tests.finetune.asking import HERE
+from tests.finetune.making import CONFIG
 
 
 def texts(n: int = 60) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -26,6 +27,7 @@ from groundup.runs import RunFolder
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.health import DivergedError
 from groundup.train.kept import kept_batch
+from tests.finetune.asking import Told
 from tests.finetune.instructing import (
     carry_out,
     request,
@@ -274,3 +276,15 @@ def test_it_learns_to_answer_and_to_end_its_reply(tmp_path: Path) -> None:
     asked = [[{"role": "user", "content": "77?"}]]
     (reply,) = write_replies(loaded.model, loaded.tokenizer, template, asked, max_tokens=8)
     assert (reply.text, reply.ended) == ("yes", True)
+
+
+def test_questions_that_leave_no_room_for_their_reply_are_told(tmp_path: Path) -> None:
+    folder, told = with_base(tmp_path), Told()
+    talks = [{"prompt": f"{n:02}" + "x" * 40 * (n % 2), "completion": "yes"} for n in range(40)]
+    write_records(folder / "records.jsonl", talks)
+    job = InstructRun(request(folder / "run"))
+    job.prepare(told)
+    n, n_asked = job.questions.no_room, len(job.questions.dialogues)
+    assert min(n, n_asked) > 0
+    assert n + n_asked == 4
+    assert any(re.match(f"{n} test questions? of 4 not asked, ", line) for line in told.lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from groundup.data.batch import IGNORED
 from groundup.finetune.assistant.packing import PackedRows, attention_within
 from groundup.finetune.replies.step import InstructStep
 from groundup.optim.step import plain_loss
-from tests.finetune.test_packing import dialogues
+from tests.finetune.test_packing import SHAPE, dialogues
 
 Arrays = dict[str, Tensor]
 
@@ -22,14 +21,7 @@ Arrays = dict[str, Tensor]
 def made(tied: bool, loss: str = "fused") -> InstructStep:
     """Return a step of a model in double precision, whose fused loss has several chunks."""
     torch.manual_seed(1)
-    shape: dict[str, Any] = {
-        "vocab_size": 40,
-        "context_length": 32,
-        "emb_dim": 24,
-        "n_heads": 2,
-        "n_layers": 2,
-    }
-    gpt = GPT(GPTConfig(**shape, tie_embeddings=tied)).double()
+    gpt = GPT(GPTConfig(**SHAPE, tie_embeddings=tied)).double()
     return InstructStep(gpt, loss=loss, loss_chunk=200)
 
 

@@ -15,15 +15,13 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
+from groundup import GPT, ByteTokenizer, GPTConfig, load, save
 from groundup.cli.training import _result
-from groundup.config import build
 from groundup.evaluate.loss import evaluate_loss
 from groundup.finetune.assistant import dialogue_run
 from groundup.finetune.assistant.exam import Exam
 from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
 from groundup.finetune.replies.run import InstructRun
-from groundup.finetune.settings import InstructSettings, instruct_defaults
 from groundup.generate.generate import stream_from
 from groundup.generate.replies import encode_dialogues
 from groundup.generate.sampling import SamplingConfig
@@ -34,9 +32,10 @@ from groundup.runs.assistant import AssistantRecord, ModelFigures, read_assistan
 from groundup.runs.merge import merge_run
 from groundup.tokenizer import with_special_tokens
 from groundup.train import ConsoleScreen, Recorder, TrainRun, drive
+from tests.finetune.asking import HERE, asked_of
 
 CONFIG = GPTConfig(vocab_size=257, context_length=160, emb_dim=16, n_heads=2, n_layers=1)
-SHORT = {"device": "cpu", "precision": "fp32", "threads": 1, "learning_rate": 0.01, "batch_size": 4}
+SHORT: dict[str, Any] = {**HERE, "learning_rate": 0.01, "batch_size": 4}
 WORDS = [f"{a}{b}{c}" for a in "abcdef" for b in "uvwx" for c in ("y", "zzz")]
 TEXT = "A text that has nothing to do with it, and goes on for a while. " * 40
 
@@ -67,16 +66,9 @@ def with_base(folder: Path, has_template: bool = False) -> Path:
 
 
 def request(folder: Path, own: dict[str, Any] | None = None, **settings: Any) -> InstructRequest:
-    asked: dict[str, Any] = {"general_text": str(folder / "text.txt"), "n_replies": 3}
-    return InstructRequest(
-        base=folder / "base",
-        records=(str(folder / "talks.jsonl"),),
-        instruct=InstructSettings(**asked | (own or {})),
-        train=build(TrainConfig, {**instruct_defaults(), **SHORT, "steps": 8, **settings}),
-        run="run",
-        runs_folder=folder,
-        data_folder=folder / "data",
-    )
+    asked = {"general_text": str(folder / "text.txt"), "n_replies": 3, **SHORT, "steps": 8}
+    asked |= (own or {}) | settings
+    return asked_of(folder / "run", str(folder / "talks.jsonl"), **asked)
 
 
 def train(asked: InstructRequest) -> TrainRun:
@@ -101,7 +93,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
     """The same for a test alone, where it lay."""
-    kept = tmp_path / "kept"
+    yield from lent(made, tmp_path / "kept")
+
+
+def lent(made: Path, kept: Path) -> Iterator[Path]:
+    """Yield a folder, and make it what it was again."""
     shutil.copytree(made, kept)
     yield made
     shutil.rmtree(made)

@@ -25,8 +25,9 @@ from groundup.runs.kept_replies import read_replies
 from groundup.train import Recorder, drive
 from groundup.train.listener import Screen
 from tests.evaluate.judging import both, judging
+from tests.finetune.asking import Told
 from tests.finetune.making_pairs import with_pairs
-from tests.finetune.test_judge_assistant import judged, request, train, with_base
+from tests.finetune.test_judge_assistant import judged, lent, request, train, with_base
 
 
 def documents(n: int = 12) -> str:
@@ -55,11 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
     """The same for a test alone, where it lay."""
-    kept = tmp_path / "kept"
-    shutil.copytree(made, kept)
-    yield made
-    shutil.rmtree(made)
-    shutil.copytree(kept, made)
+    yield from lent(made, tmp_path / "kept")
 
 
 def test_a_task_is_asked_of_both_models_as_evaluate_asks_it(made: Path) -> None:
@@ -111,14 +108,6 @@ def test_a_finished_run_is_judged_by_its_command_with_a_judge(
     assert "<conversation>\nuser: hi\nassistant: yes?\nuser: say " in judge.prompts[0]
     assert "asked by a judge" not in (page := path.report.read_text())
     assert f"wise at {judge.url}" in page
-
-
-class Told(Screen):
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-
-    def notice(self, text: str) -> None:
-        self.lines.append(text)
 
 
 class Stopped(Screen):
@@ -189,12 +178,12 @@ def test_without_the_model_as_it_was_there_is_nothing_to_compare(folder: Path) -
     for file in (RunFolder(folder / "run").assistant, RunFolder(folder / "run").replies):
         file.unlink()
     shutil.rmtree(folder / "base")
-    notices: list[str] = []
+    told = Told()
     with judging() as judge:
         again = replace(recorded_instruct(RunFolder(folder / "run")), judge=judge.endpoint())
-        drive(InstructRun(again), Recorder(again.folder), Told(notices))
+        drive(InstructRun(again), Recorder(again.folder), told)
     assert judge.bodies == []
-    assert any("to compare: " in line and "is gone" in line for line in notices)
+    assert any("to compare: " in line and "is gone" in line for line in told.lines)
     assert judged(folder).judgement is None
 
 

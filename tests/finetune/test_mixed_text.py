@@ -17,23 +17,10 @@ from groundup.finetune.assistant.request import recorded_instruct
 from groundup.finetune.replies.run import InstructRun
 from groundup.generate.replies import DialogueIds
 from groundup.runs import RunFolder
-from groundup.train.listener import Screen
+from tests.finetune.asking import Told
 from tests.finetune.instructing import carry_out, request, train, with_base, with_records
 
 TOKENS = TokenSplit.from_array(np.arange(1000) % 251, 1000)
-
-
-class Told(Screen):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def decided(self, label: str, text: str) -> None:
-        self.lines.append(f"{label}: {text}")
-
-    def notice(self, text: str) -> None:
-        self.lines.append(f"Notice: {text}")
 
 
 @pytest.mark.parametrize("start", [None, 7])

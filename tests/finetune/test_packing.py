@@ -22,6 +22,9 @@ from groundup.finetune.assistant.packing import (
 from groundup.generate.replies import DialogueIds
 from groundup.model.attention import NO_CACHE
 
+SHAPE: dict[str, Any] = {
+    "vocab_size": 40, "context_length": 32, "emb_dim": 24, "n_heads": 2, "n_layers": 2,
+}  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "learned positions": {"position": "learned"},
     "rope": {"position": "rope", "norm": "rmsnorm", "n_kv_heads": 1},
@@ -54,14 +57,7 @@ def beginning_alike(lengths: list[int], n: int) -> list[DialogueIds]:
 def model(**kind: Any) -> GPT:
     """Return a GPT with no parameter as it was initialised."""
     torch.manual_seed(1)
-    shape: dict[str, Any] = {
-        "vocab_size": 40,
-        "context_length": 32,
-        "emb_dim": 24,
-        "n_heads": 2,
-        "n_layers": 2,
-    }
-    gpt = GPT(GPTConfig(**{**shape, **kind})).double().eval()
+    gpt = GPT(GPTConfig(**{**SHAPE, **kind})).double().eval()
     with torch.no_grad():
         for parameter in gpt.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

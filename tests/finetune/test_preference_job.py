@@ -33,7 +33,8 @@ from groundup.train.choices import Choices
 from groundup.train.health import DivergedError
 from groundup.train.listener import Screen
 from groundup.train.replay import replay, worst
-from tests.finetune.making_pairs import Told, made, request, train, with_base, with_pairs
+from tests.finetune.asking import Told
+from tests.finetune.making_pairs import made, request, train, with_base, with_pairs
 from tests.finetune.test_preference_step import plain_log_probs
 from tests.processes import starting
 from tests.train.test_second_job import assert_same_bits, kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -12,32 +11,29 @@ from typing import Any
 import pytest
 import torch
 
-from groundup import GPT, ByteTokenizer, GPTConfig, TrainConfig, load, save
+from groundup import GPT, load
 from groundup.base.errors import ConfigError, RunError, UsageError
-from groundup.config import build
 from groundup.data.tasks import named_kinds
 from groundup.finetune.assistant.packed_loss import packed_loss
 from groundup.finetune.assistant.request import InstructRequest, recorded_instruct
 from groundup.finetune.replay import JOBS
 from groundup.finetune.rewards.rows import Prompt, exact
 from groundup.finetune.rewards.run import RewardRun
-from groundup.finetune.rewards.settings import RewardSettings, reward_defaults, settings_of
+from groundup.finetune.rewards.settings import RewardSettings, settings_of
 from groundup.finetune.rewards.step import RewardStep
-from groundup.generate import CHATML, CHATML_TOKENS, Reply
+from groundup.generate import CHATML, Reply
 from groundup.plan import plan_rows, training_memory
 from groundup.runs import RunFolder
 from groundup.runs.assistant import read_assistant
-from groundup.tokenizer import with_special_tokens
 from groundup.train import Choices, Recorder, TrainRun, drive
 from groundup.train.health import DivergedError
 from groundup.train.listener import Listener, Screen
 from groundup.train.replay import replay
-from tests.finetune.making import HERE
-from tests.finetune.making_pairs import Told
+from tests.finetune.asking import HERE, Told, asked_of
+from tests.finetune.instructing import with_base, write_records
 from tests.processes import starting
 from tests.train.test_second_job import assert_same_bits
 
-CONFIG = GPTConfig(vocab_size=259, context_length=64, emb_dim=16, n_heads=2, n_layers=2)
 SHORT: dict[str, Any] = {
     **HERE, "batch_size": 2, "learning_rate": 0.01, "sample_tokens": 3, "steps": 6,
     "save_every": 2, "eval_every": 3,
@@ -60,27 +56,15 @@ def letters(prompt: Prompt, reply: Reply) -> float:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """With a base that has a template, and questions for it."""
-    torch.manual_seed(1)
-    tokenizer = with_special_tokens(ByteTokenizer(), CHATML_TOKENS)
-    save(GPT(CONFIG), tokenizer, tmp_path / "base", chat_template=CHATML)
+    with_base(tmp_path, CHATML, drop_rate=0.0)
     records = [{"prompt": f"Double {n}", "completion": str(2 * n)} for n in range(30)]
-    lines = "\n".join(json.dumps(record) for record in records)
-    (tmp_path / "records.jsonl").write_text(lines + "\n")
+    write_records(tmp_path / "records.jsonl", records)
     return tmp_path
 
 
 def request(run: Path, records: str = "", **settings: Any) -> InstructRequest:
-    folder, names = run.parent, RewardSettings.__dataclass_fields__
-    own = {key: settings.pop(key) for key in list(settings) if key in names}
-    return InstructRequest(
-        base=folder / "base",
-        records=(records or str(folder / "records.jsonl"),),
-        instruct=RewardSettings(**{"group": 3, "max_tokens": 4, **own}),
-        train=build(TrainConfig, {**reward_defaults(), **SHORT, **settings}),
-        run=run.name,
-        runs_folder=folder,
-        data_folder=folder / "data",
-    )
+    asked = {**SHORT, "group": 3, "max_tokens": 4, **settings}
+    return asked_of(run, records or str(run.parent / "records.jsonl"), kind=RewardSettings, **asked)
 
 
 def train(asked: InstructRequest, kind: type[RewardRun] = AnyRun, *listeners: Listener) -> TrainRun:
@@ -179,11 +163,8 @@ def test_what_validates_is_right_answers(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_kind_of_the_named_tasks_is_chosen(folder: Path) -> None:
-    torch.manual_seed(1)
-    tokenizer = with_special_tokens(ByteTokenizer(), CHATML_TOKENS)
     shutil.rmtree(folder / "base")
-    longer = GPT(CONFIG.replace(context_length=256))
-    save(longer, tokenizer, folder / "base", chat_template=CHATML)
+    with_base(folder, CHATML, context_length=256)
     job = RewardRun(request(folder / "run", "tasks", kinds="upper-case", max_tokens=32))
     rows = [*job.learnt.rows, *job.validating.rows]
     assert {row.kind for row in rows} == {"upper-case"}
@@ -240,8 +221,8 @@ def test_settings_are_found_again_by_their_objective() -> None:
 
 
 def test_a_text_is_no_question(folder: Path) -> None:
-    path = folder / "texts.jsonl"
-    path.write_text("".join(json.dumps({"text": f"Once {n}."}) + "\n" for n in range(20)))
+    texts = [{"text": f"Once {n}."} for n in range(20)]
+    path = write_records(folder / "texts.jsonl", texts)
     job = RewardRun(request(folder / "run", str(path)))
     with pytest.raises(UsageError, match=r"texts\.jsonl, .* is a text; expected questions"):
         _ = job.learnt
@@ -282,10 +263,9 @@ def test_it_is_judged_as_any_assistant(folder: Path) -> None:
 
 
 def test_what_keeps_it_from_learning_is_told(folder: Path) -> None:
-    plain = {"tie_embeddings": True, "n_experts": 2, "n_active_experts": 1}
-    mixture = CONFIG.replace(vocab_size=257, context_length=96, **plain)
     shutil.rmtree(folder / "base")
-    save(GPT(mixture), ByteTokenizer(), folder / "base")
+    plain: dict[str, Any] = {"tie_embeddings": True, "n_experts": 2, "n_active_experts": 1}
+    with_base(folder, context_length=96, **plain)
     told = Told()
     RewardRun(request(folder / "run")).prepare(told)
     said = " ".join(told.lines)

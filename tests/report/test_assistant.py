@@ -8,7 +8,7 @@ from pathlib import Path
 
 from groundup.runs.assistant import write_assistant
 from groundup.runs.folder import RunFolder
-from tests.report.test_report import HOSTILE, Outline, read
+from tests.report.test_report import HOSTILE, Outline, assert_only_text, read
 from tests.runs.answered import (
     QUESTION,
     asked,
@@ -150,7 +150,5 @@ def test_hostile_texts_stay_text(make_run: MakeRun) -> None:
         split=HOSTILE,
         chosen_by=HOSTILE,
     )
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "\x00" not in page
+    assert_only_text(page)
     assert outline.count("script") == outline.count("img") == 0

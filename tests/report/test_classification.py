@@ -15,7 +15,7 @@ from groundup.report.heat_map import STRONGEST, heat_map
 from groundup.report.style import DARK, LIGHT
 from groundup.runs.classification import ClassFigures, write_classification
 from groundup.runs.folder import RunFolder
-from tests.report.test_report import HOSTILE, Outline, read
+from tests.report.test_report import HOSTILE, Outline, assert_only_text, read
 from tests.report.test_style import contrast, rgb
 from tests.runs.classified import TEXT, baseline, figures, record
 
@@ -72,9 +72,7 @@ def test_hostile_labels_and_texts_stay_text(make_run: MakeRun) -> None:
         split=HOSTILE,
         chosen_by=HOSTILE,
     )
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "\x00" not in page
+    assert_only_text(page)
     assert outline.count("script") == outline.count("img") == 0
 
 

@@ -106,14 +106,19 @@ def test_nothing_is_loaded_from_outside(make_run: MakeRun) -> None:
         assert (attributes.get("href") or "#").startswith("#")
 
 
+def assert_only_text(page: str) -> None:
+    """Check that of hostile words none became a tag, nor a NUL was left."""
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\x00" not in page
+
+
 def test_hostile_samples_and_names_stay_text(make_run: MakeRun) -> None:
     name = "<img src=x onerror=alert(1)> & co"
     samples = [{"step": i, "prompt": HOSTILE, "text": HOSTILE + "\ud800"} for i in range(3)]
     run = make_run(name, samples=samples, data={"sources": [HOSTILE]}, request={"command": HOSTILE})
     page, outline = read(run)
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "\x00" not in page
+    assert_only_text(page)
     assert name in outline.text
     assert "</pre><script>alert(1)</script>" in outline.text
     assert outline.count("script") == outline.count("img") == 0
