@@ -126,6 +126,8 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "another word": (TALKS, {"on_bad_record": "drop"}, "expected stop or skip"),
     "a length beyond the model": (TALKS, {"max_length": 65}, "sees at most 64 tokens"),
     "an objective": (TALKS, {"method": "dpo"}, "method = dpo: says which weights learn"),
+    "what only the command learns": (TALKS, {"objective": "dpo"}, "objective: a setting of 'gr"),
+    "what only the command mixes in": (TALKS, {"mix_text": "a.txt"}, "mix_text: a setting of 'gr"),
     "adapters for new tokens": (TALKS, {"method": "lora"}, "which adapters leave as they are"),
     "an unknown setting": (TALKS, {"learning_rat": 1.0}, "did you mean 'learning_rate'"),
     "two lengths": (TALKS, {"epochs": 1.0}, "epochs"),

@@ -220,6 +220,7 @@ def test_what_is_read_and_left_out_is_told(folder: Path) -> None:
         assert "Objective: dpo, beta 0.1: of preferences" in told.lines
         said = "\n".join(told.lines)
         assert "dialogues of pairs cut at max_length = 96: " in said
+        assert "cut off; a larger context_length of the base keeps them" in said
         assert "1 pair left out, as all of a reply is cut off" in said
         assert "1 pair left out, as both replies are the same up to max_length = 96" in said
 
@@ -255,7 +256,9 @@ def test_both_dialogues_of_a_row_are_planned(folder: Path) -> None:
     assert settings.steps == math.ceil(3 * n_pairs / 4)
     plan = job.plan(settings)
     assert plan.passes == pytest.approx(3, rel=0.05)
-    assert dict(plan_rows(plan))["Learns from"].endswith("passes over the pairs")
+    told = dict(plan_rows(plan))
+    assert told["Learns from"].endswith("passes over the pairs")
+    assert f"rows of {longest}, " in told["Model"]
     assert plan.training is not None
     as_many = replace(settings, batch_size=8, epochs=None)
     assert plan.training == training_memory(job.config.replace(context_length=longest), as_many)

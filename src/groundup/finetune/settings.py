@@ -101,7 +101,8 @@ class InstructSettings(Settings):
     chosen reply, and lower odds of the rejected one (Hong et al., 2024); auto: sft of dialogues,
     dpo of preferences."""
     beta: float = 0.1
-    """Of dpo, how dear it is to go far from the model as it was; of orpo, what odds count."""
+    """Of dpo, the weight of the penalty for going far from the model as it was; of orpo, the weight
+    of the odds ratio."""
     max_length: int | None = None
     """Tokens of a dialogue that are read, the rest is cut off; None is what the model sees, at
     most `MAX_LENGTH`."""

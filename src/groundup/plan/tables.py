@@ -30,7 +30,7 @@ class Table(NamedTuple):
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """Return the plan of a run as a few lines of (label, words)."""
     rows = [
-        ("Model", _model(plan.config, plan.packed is not None)),
+        ("Model", _model(plan.config, plan.read != "text")),
         ("Parameters", _parameters(plan.count)),
         ("Storage", ", ".join(f"{mib(plan.count.storage(f))} in {f}" for f in FORMATS)),
         ("Memory", memory_sum(plan.training or plan.generation)),
@@ -59,8 +59,11 @@ def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
     return [*tables, Table("The run", ("", ""), list(_run_rows(plan)))]
 
 
-def _model(c: GPTConfig, packed: bool = False) -> str:
-    """Describe a model by its numbers; those that are as in GPT-2 go without saying."""
+def _model(c: GPTConfig, has_rows: bool = False) -> str:
+    """Describe a model by its numbers; those that are as in GPT-2 go without saying.
+
+    Where it `has_rows`, they may be shorter than its context, which is not told.
+    """
     shared = f" sharing {c.n_kv_heads} of keys and values" if c.n_kv_heads < c.n_heads else ""
     heads = counted(c.n_heads, "head") + shared
     words = [counted(c.n_layers, "layer"), f"{c.emb_dim} wide", heads]
@@ -68,7 +71,7 @@ def _model(c: GPTConfig, packed: bool = False) -> str:
         words.append(f"{counted(c.n_experts, 'expert')}, {c.n_active_experts} of them for a token")
     if c.window is not None:
         words.append(f"a window of {c.window:,} in {counted(windowed_layers(c), 'layer')}")
-    length = f"{'rows of' if packed else 'context'} {c.context_length:,}"
+    length = f"{'rows of' if has_rows else 'context'} {c.context_length:,}"
     words += [length, f"vocabulary {c.vocab_size:,}"]
     return ", ".join(words)
 

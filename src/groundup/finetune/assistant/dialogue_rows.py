@@ -71,7 +71,6 @@ def learnable(
 def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) -> list[str]:
     """Return a line for each thing that is not learnt of dialogues, or not of a reply alone."""
     lines = []
-    larger = "max_length" if max_length < context_length else "context_length of the base"
     if n_cut := sum(one.n_cut for one in found):
         lost = counted(sum(one.n_lost for one in found), "token")
         lines.append(
@@ -80,7 +79,7 @@ def losses_of(found: Sequence[Learnable], max_length: int, context_length: int) 
     if left_out := [where for one in found for where in one.left_out]:
         lines.append(
             f"{counted(len(left_out), 'dialogue')} left out, as all replies are cut off (first: "
-            f"{left_out[0]}); a larger {larger} keeps them"
+            f"{left_out[0]}); {kept_by(max_length, context_length)}"
         )
     if n := sum(one.n_straddling for one in found):
         lines.append(f"{counted(n, 'token')} hold a part of a reply and of what is around it")
@@ -97,6 +96,12 @@ def unknown_in(entries: Iterable[Entry], tokenizer: Tokenizer) -> list[str]:
     n = sum(tokenizer.n_unknown(text) for entry in entries for text in entry.contents)
     what = "of the records not known to the tokenizer: the model cannot read or write them"
     return [f"{counted(n, 'character')} {what}"] if n else []
+
+
+def kept_by(max_length: int, context_length: int) -> str:
+    """Say what would keep dialogues whose replies are cut off."""
+    larger = "max_length" if max_length < context_length else "context_length of the base"
+    return f"a larger {larger} keeps them"
 
 
 def last_question(entries: Entries) -> Sequence[Message] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from groundup.data.dialogue import Dialogue
-from groundup.data.tasks import PER_KIND, TEST, make_tasks
+from groundup.data.tasks import named_kinds
 from groundup.evaluate.intervals import wilson
 from groundup.evaluate.loss import Evaluation, evaluate_loss
 from groundup.evaluate.reply_scores import score_replies
@@ -80,7 +80,7 @@ def choose_questions(
 
 def kinds_of(dialogues: Sequence[Dialogue]) -> list[str]:
     """Return the kind of each question of the named records `tasks`."""
-    known = {task.question: task.kind for task in make_tasks(TEST, PER_KIND[TEST])}
+    known = named_kinds()
     return [known.get(one.messages[-2]["content"], OTHER) for one in dialogues]
 
 

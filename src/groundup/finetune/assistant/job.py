@@ -114,7 +114,7 @@ class ChatJob(Job[GPT]):
             "behind which they are learnt"
         ]
 
-    def spoken(self, generation: Mapping[str, Any]) -> dict[str, Any]:
+    def with_turn_ends(self, generation: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings for writing, with what ends a reply among what they stop at."""
         end = self.tokenizer.end_of_text
         stops = generation.get("stop_tokens") or ([] if end is None else [end])

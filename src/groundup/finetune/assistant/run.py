@@ -170,7 +170,7 @@ class ChatRun(FromBase[GPT], ChatJob):
         for found in (folder.assistant, folder.replies):
             found.unlink(missing_ok=True)
         self.tokenizer.save(folder.tokenizer)
-        generation = self.spoken(self.start.generation)
+        generation = self.with_turn_ends(self.start.generation)
         generation = with_end_of_text(generation, self.tokenizer.given_end)
         folder.write_chat_settings(self.template.source, generation)
 

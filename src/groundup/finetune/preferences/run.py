@@ -10,6 +10,7 @@ from groundup.base.words import counted
 from groundup.config import GPTConfig
 from groundup.data.dialogue import Dialogue, Preference
 from groundup.data.messages import ASSISTANT
+from groundup.finetune.assistant.dialogue_rows import kept_by
 from groundup.finetune.assistant.exam import choose_questions
 from groundup.finetune.assistant.judge import EXAMPLES, TrainedOn
 from groundup.finetune.assistant.packed_loss import TOKENS_AT_ONCE
@@ -87,8 +88,8 @@ class PreferenceRun(ChatRun, PreferenceJob):
             screen.notice(f"{counted(n, 'dialogue')} of pairs cut at {limit}: {lost} left out")
         if n := sum(one.n_without_reply for one in found):
             screen.notice(
-                f"{counted(n, 'pair')} left out, as all of a reply is cut off; a larger max_length "
-                "keeps them"
+                f"{counted(n, 'pair')} left out, as all of a reply is cut off; "
+                + kept_by(self.max_length, self.config.context_length)
             )
         if n := sum(one.n_equal for one in found):
             screen.notice(

@@ -23,6 +23,7 @@ from groundup.finetune.assistant.assistant import Assistant
 from groundup.finetune.assistant.dialogue_rows import Entries, losses_of, unknown_in
 from groundup.finetune.in_memory import SPLIT_SEED, InMemoryJob, drive_in_memory
 from groundup.finetune.replies.job import InstructJob
+from groundup.finetune.rewards.settings import RewardSettings
 from groundup.finetune.settings import (
     INSTRUCT_EPOCHS,
     InstructSettings,
@@ -75,7 +76,7 @@ def instruct(
     check_pair(model, tokenizer, "instruct")
     check_listeners(listeners)
     check_learns(model)
-    check_method(settings)
+    _check_settings(settings)
     check_one_length(settings)
     check_of_records(settings)
     if not says_length(settings):
@@ -102,9 +103,20 @@ def instruct(
         model=job.gpt.eval(),
         tokenizer=job.tokenizer,
         chat_template=job.template.source,
-        generation=job.spoken(known),
+        generation=job.with_turn_ends(known),
         metrics=metrics,
     )
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse as a method what is an objective, and what only the command knows."""
+    check_method(settings)
+    for name in settings:
+        if name in RewardSettings.__dataclass_fields__:
+            raise UsageError(
+                f"{name}: a setting of 'groundup finetune instruct', but in Python replies alone "
+                "are learnt, and nothing is tested; leave it out, or use the command"
+            )
 
 
 def _check_room(
