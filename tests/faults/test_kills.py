@@ -16,7 +16,7 @@ import pytest
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints
 from tests.faults.campaign import Campaign
-from tests.processes.starting import Training, command, fingerprint, lines, train
+from tests.processes.starting import Training, command, fingerprint, lines
 
 CHAIN = 10
 """Kills of one run, one after the other."""
@@ -24,6 +24,7 @@ LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
     "kills: one process": (1, {}),
     "kills: two processes, DDP": (2, {}),
     "kills: two processes, FSDP2": (2, {"shard": "on"}),
+    "kills: with --minutes": (1, {"minutes": 0.15, "steps": None}),
 }
 SETTINGS: dict[str, Any] = {
     "emb_dim": 96,
@@ -41,11 +42,17 @@ LONGEST = {1: 7.0, 2: 12.0}
 
 
 @cache
-def reference(name: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return how a run of a layout ends that nothing happens to."""
+def reference(name: str, steps: int) -> tuple[str, list[dict[str, Any]]]:
+    """Return how a run of a layout ends that nothing happens to.
+
+    With a time to fill, it decides on `steps` when it has timed the first ones.
+    """
     ranks, settings = LAYOUTS[name]
+    horizon = {"kind": "horizon", "step": steps} if "minutes" in settings else None
     with TemporaryDirectory() as folder:
-        run = train(Path(folder), ranks, **(SETTINGS | settings))
+        words = command(Path(folder), **(SETTINGS | settings))
+        Training(Path(folder), words, ranks, horizon).finish()
+        run = RunFolder(Path(folder) / "runs/run")
         return fingerprint(run), lines(run)
 
 
@@ -72,9 +79,10 @@ def chain(folder: Path, name: str, seed: int, kills: int) -> None:
 
 def check(run: RunFolder, name: str) -> None:
     """Compare a finished run with one that nothing happened to."""
-    assert (fingerprint(run), lines(run)) == reference(name)
+    steps = list_checkpoints(run.checkpoints)[-1].step
+    assert steps == (run.read().train or {})["steps"]
+    assert (fingerprint(run), lines(run)) == reference(name, steps)
     assert not list(run.checkpoints.glob(".*"))
-    assert list_checkpoints(run.checkpoints)[-1].step == SETTINGS["steps"]
 
 
 def test_a_chain_of_kills(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 
 
 def command(folder: Path, name: str = "run", **settings: Any) -> list[str]:
-    """Return the words of a training in `folder`, which has its text."""
+    """Return the words of a training in `folder`, which has its text; None leaves a setting out."""
     if not (folder / "story.txt").exists():
         text_file(folder)
     words = ["train", "story.txt", "--preset", "pico", "--run", name]
     for key, value in (MODEL | SETTINGS | settings).items():
-        words += ["--set", f"{key}={value}"]
+        words += ["--set", f"{key}={value}"] if value is not None else []
     return words
 
 
