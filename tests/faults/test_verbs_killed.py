@@ -28,7 +28,9 @@ from groundup.runs.merge import merge_run
 from groundup.weights import export_adapter, export_model, import_adapter, import_model
 from tests.data.dialoguing import said
 from tests.data.labelling import jsonl
-from tests.finetune.answering import LLAMA, TURNS, train, with_base
+from tests.finetune.answering import LLAMA, SHORT, TURNS, train, with_base
+from tests.finetune.asking import asked_of
+from tests.finetune.instructing import carry_out
 from tests.lab.toy import EXPERIMENT
 from tests.weights.gguf.making import byte_level
 
@@ -40,7 +42,10 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 """Flags of an opening that changes something."""
 FOREVER = 1 << 30
 DIED = -1
-TIMED = {"lock", "results.jsonl", "verdict.json", "report.html"}
+TIMED = {
+    "lock", "results.jsonl", "verdict.json", "report.html", "run.toml", "metrics.jsonl",
+    "state.json", "manifest.json", "assistant.json",
+}  # fmt: skip
 """Files that tell who wrote them, or how long it took."""
 
 
@@ -129,6 +134,7 @@ CORPUS = Corpus(
     licence="CC0",
     origin=Generated(version="1", texts=lambda: iter(TEXTS.items())),
 )
+THREE_STEPS: dict[str, Any] = {**SHORT, "steps": 3, "save_every": 1, "sample_tokens": 0}
 GO_ON: dict[str, Callable[[Path, Path], object]] = {
     "prepare": lambda made, out: prepare(
         [str(made / "story.txt")], "bpe", 270, out, workers=1, shard_tokens=1_000
@@ -138,6 +144,9 @@ GO_ON: dict[str, Callable[[Path, Path], object]] = {
         [made / "base", made / "thin"], out / "compared.html"
     ),
     "lab": lambda made, out: run_experiment(EXPERIMENT, text=str(made / "story.txt"), folder=out),
+    "finetune": lambda made, out: carry_out(
+        asked_of(out / "run", str(made / "dialogues.jsonl"), str(made / "base"), **THREE_STEPS)
+    ),
 }
 """They go on in what has its final name from the beginning."""
 
@@ -179,17 +188,17 @@ def test_killed_at_any_operation_it_ends_right_the_next_time(
         folder.rename(tmp_path / f"done-{nth}")
 
 
-@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [4, pytest.param(FOREVER, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", GO_ON)
 def test_killed_at_any_operation_it_goes_on(
-    verb: str, every: int, made: Path, tmp_path: Path
+    verb: str, tries: int, made: Path, tmp_path: Path
 ) -> None:
     act = GO_ON[verb]
     act(made, tmp_path / "first")
     n_operations = forked(lambda: act(made, tmp_path / "whole"), FOREVER)
     whole = content(tmp_path / "whole")
     assert whole
-    for nth in range(1, n_operations + 1, every):
+    for nth in range(1, n_operations + 1, max(1, n_operations // tries)):
         folder = tmp_path / f"killed-{nth}"
         if forked(lambda folder=folder: act(made, folder), nth) == DIED:  # type: ignore[misc]
             assert forked(lambda folder=folder: act(made, folder), FOREVER) >= 0  # type: ignore[misc]

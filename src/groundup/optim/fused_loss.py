@@ -19,6 +19,8 @@ CHUNK_VALUES = 1 << 24
 """Logits held at once by the fused loss, unless told otherwise: 64 MiB in fp32."""
 CUDA_MULTIPLE = 128
 """A GPU multiplies a vocabulary of such a size faster: rows of logits begin where tiles do."""
+FILLED = 128
+"""Rows that `filled_up` returns a multiple of."""
 
 LossesAndGradients = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
 
@@ -109,6 +111,18 @@ class _FusedLoss(torch.autograd.Function):
         return grad_hidden, grad_weight, None, None, None, None
 
 
+def filled_up(
+    hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"], target: int
+) -> tuple[Float[Tensor, "N D"], Int[Tensor, " N"]]:
+    """Return the rows and zeros behind them, with `target`, up to a multiple of `FILLED`.
+
+    For a step of which ever other numbers of rows meet the head: logits of ever other sizes would
+    leave ever more holes in the heap of the C library, gigabytes after some hundred steps.
+    """
+    n_missing = -len(hidden) % FILLED
+    return F.pad(hidden, (0, 0, 0, n_missing)), F.pad(targets, (0, n_missing), value=target)
+
+
 def token_losses(
     hidden: Float[Tensor, "M D"],
     weight: Float[Tensor, "V D"],
@@ -121,10 +135,11 @@ def token_losses(
     As the gradients depend on what becomes of each loss, the logits are computed once more for
     them. Every target counts. In fp32, or in fp64 where `hidden` is.
     """
+    rows, of_rows = filled_up(hidden, targets, 0)
     losses: Tensor = _TokenLosses.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, targets, softcap, chunk_values or CHUNK_VALUES
+        rows, weight, of_rows, softcap, chunk_values or CHUNK_VALUES
     )
-    return losses
+    return losses[: len(hidden)]
 
 
 class _TokenLosses(torch.autograd.Function):

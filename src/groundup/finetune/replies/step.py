@@ -8,6 +8,7 @@ from torch import Tensor
 from groundup.data.batch import IGNORED
 from groundup.finetune.assistant.packing import attention_within
 from groundup.optim.balance import real_tokens
+from groundup.optim.fused_loss import filled_up
 from groundup.optim.step import TrainStep
 
 
@@ -29,4 +30,4 @@ class InstructStep(TrainStep):
         """Return (loss_sum in nats, n_targets)."""
         hidden = self.worker.hidden_states(tokens, attention_within(positions))  # (B, T, D)
         counted = targets != IGNORED
-        return self.loss_of(hidden[counted], targets[counted])
+        return self.loss_of(*filled_up(hidden[counted], targets[counted], IGNORED))
