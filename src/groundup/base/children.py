@@ -20,8 +20,9 @@ def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[s
     `options` are those of `subprocess.run`.
     """
     command = [sys.executable, "-P", *arguments]
-    options = {"text": True, "capture_output": True, "check": False} | options
-    return subprocess.run(command, env=safe_environment(), **options)
+    usual: dict[str, Any] = {"text": True, "capture_output": True, "check": False}
+    usual["env"] = safe_environment()
+    return subprocess.run(command, **usual | options)
 
 
 def start_python(*arguments: str, **options: Any) -> subprocess.Popen[Any]:

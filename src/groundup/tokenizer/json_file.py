@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,7 +14,9 @@ from groundup.base.errors import TokenizerError, quoted, shown
 from groundup.tokenizer.byte_level import CHAR_TO_BYTE, to_bytes
 from groundup.tokenizer.interface import ENDS, MARK, Ids, Tokenizer, to_utf8
 from groundup.tokenizer.ranks import RankEncoder, rank_encoder
+from groundup.tokenizer.rules import USUAL_GROWTH, are_known, growth
 from groundup.tokenizer.spans import Spans
+from groundup.tokenizer.trial import try_once
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
@@ -24,6 +26,11 @@ ONE_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 
 FAST_FROM = 1 << 18
 """Characters to be encoded before it is worth the time to make ready for speed."""
+
+MOST_GROWN = 64 << 20
+"""Bytes that a text may become by replacements; the library takes some 20 for each."""
+FEW = 1024
+"""Characters that are normalised at a time to see how far a text grows."""
 
 
 class JSONTokenizer(Tokenizer):
@@ -44,7 +51,10 @@ class JSONTokenizer(Tokenizer):
             if a["special"] or a["content"] in ENDS or a["id"] == end
         }
         self._special = special
-        self._library = _load({**document, "added_tokens": _mark_special(added, special)})
+        self._growth = growth(document.get("normalizer"))
+        growth(document.get("decoder"), USUAL_GROWTH)
+        marked = {**document, "added_tokens": _mark_special(added, special)}
+        self._library = _load(marked, is_known=are_known(document))
         self._library.encode_special_tokens = True
         for token in added:
             name, number = token["content"], token["id"]
@@ -67,13 +77,28 @@ class JSONTokenizer(Tokenizer):
 
     def encode_array(self, text: str) -> Ids:
         """Encode `text` to ids (n,) uint32; a text that cannot be expressed is a TokenizerError."""
-        to_utf8(text)
+        self._check(text)
         self._encoded += len(text)
         if self._encoded >= FAST_FROM and self._fast:
             known = self._fast.encode(text)
             if known is not None:
                 return known
         return self._encode_by_library(text)
+
+    def _check(self, text: str) -> None:
+        """Refuse a text that cannot be expressed, or becomes far longer by replacements."""
+        to_utf8(text)
+        if self._growth <= USUAL_GROWTH or len(text) * self._growth <= MOST_GROWN:
+            return
+        normalize, grown = self._library.normalizer.normalize_str, 0
+        for first in range(0, len(text), FEW):
+            part = text[first : first + FEW]
+            grown += len(library_call(partial(normalize, part)))
+            if grown > max(MOST_GROWN, USUAL_GROWTH * first):
+                raise TokenizerError(
+                    f"{first + len(part):,} characters become {grown:,} by the replacements of "
+                    "this tokenizer.json; use another tokenizer, or shorter texts"
+                )
 
     def _ending(self, token: int) -> Self:
         return type(self)(self._document, token)
@@ -94,7 +119,7 @@ class JSONTokenizer(Tokenizer):
 
         They are the library's own: where it composes characters, the first of them.
         """
-        to_utf8(text)
+        self._check(text)
         found = library_call(lambda: self._library.encode(text, add_special_tokens=False))
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
@@ -155,13 +180,13 @@ class JSONTokenizer(Tokenizer):
 
     def _marked_up(self, text: str) -> Any:
         """Return the library's own encoding of a text in which no special token is defused."""
-        to_utf8(text)
+        self._check(text)
         return library_call(lambda: self._with_special.encode(text, add_special_tokens=False))
 
     @cached_property
     def _with_special(self) -> Library:
         """The library as it is by itself: a special token that stands in a text is found."""
-        return _load(self._document)
+        return _load(self._document, is_known=True)  # but for what is special, as it was tried
 
     def _spell(self, special: int) -> list[tuple[int, int]]:
         """Return the ids of the characters of a special token's name, each with its place in it."""
@@ -219,12 +244,15 @@ def _arrays(ids: list[int], spans: list[tuple[int, int]]) -> tuple[Ids, Spans]:
     return np.array(ids, dtype=np.uint32), np.array(spans, dtype=np.int64).reshape(-1, 2)
 
 
-def _load(document: dict[str, Any]) -> Library:
+def _load(document: dict[str, Any], *, is_known: bool) -> Library:
+    """Return what the library makes of a document; one that is not known is tried before."""
     from tokenizers import Tokenizer as Library
 
     # A post-processor adds tokens, which nothing here asks for, and moves what is said of places.
     unused = {"truncation": None, "padding": None, "post_processor": None}
     text = json.dumps(document | unused)
+    if not is_known:
+        try_once(text)
     library: Library = library_call(lambda: Library.from_str(text))
     return library
 
