@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 from rich.text import Span, Text
 
+from groundup.base.console import HarmlessConsole
+from groundup.base.output import harmless
 from groundup.base.terminal import marked_prompt, print_command, print_line
 
 TEXT = "by position: there are fewer than 20 different documents, so the last 10% validates"
@@ -59,6 +64,25 @@ def test_a_command_can_be_copied_however_it_is_broken(width: int | None) -> None
     assert (len(lines) > 1) == (width == 40)
     assert max(map(len, lines)) <= (width or 200)
     assert shlex.split("\n".join(line[12:] for line in lines).replace("\\\n", "")) == words
+
+
+def test_a_command_with_odd_characters_can_be_copied_too() -> None:
+    words = ["generate", os.fsdecode(b"a\x1b[2J\xff'\\\xc2\x9b b"), "é"]
+    [line] = shown(lambda console: print_command(console, "", *words, indent=0), None)
+    assert line == harmless(line)
+    done = subprocess.run(["bash", "-c", f"printf '%s|' {line}"], capture_output=True, check=True)
+    assert done.stdout == b"".join(os.fsencode(word) + b"|" for word in words)
+
+
+def test_a_console_shows_no_control_character_but_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table("a\x1b[31m", "b\r")
+    table.add_row("[b]c[/b]\x9b", Text("d\x07", "red"))
+    HarmlessConsole().print("e\x1b]0;f", table, markup=False)
+    shown = capsys.readouterr().out
+    assert shown == harmless(shown)
+    assert "e␛]0;f" in shown
 
 
 def test_a_prompt_is_dim_or_has_a_mark_at_its_end() -> None:

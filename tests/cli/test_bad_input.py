@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from groundup.base.errors import UsageError
 from groundup.data.streams import LARGEST_RECORD
 from groundup.runs import run_lock
 from groundup.runs.checkpoint import list_checkpoints
@@ -401,8 +400,10 @@ def test_in_a_process_of_its_own(tmp_path: Path, words: list[str]) -> None:
 
 
 def test_debug_shows_where(groundup: Groundup, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        groundup("--debug", "plan", "namo")
+    found = groundup("--debug", "plan", "namo")
+    assert found.status == USAGE
+    assert found.err.startswith("Traceback")
+    assert "unknown preset" in found.err
     assert groundup("plan", "namo").status == USAGE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -9,16 +10,53 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
 # Each control character as its picture, such as ␛ for ESC; a newline and a tab do no harm.
-_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_PICTURES: dict[int, int | str] = {
+    code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"
+}
 _PICTURES |= {0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)}
+# Half a pair is no character; so Python writes the bytes of a file's name that is not UTF-8, too.
+_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+_PICTURES |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+
+UNENCODABLE = "groundup"
+"""Names what happens to a character that an output cannot show: see `_written_anyway`."""
 
 
-def harmless(text: str, file: IO[str]) -> str:
-    """Return `text` as it may be written to `file`: no control character reaches a terminal.
+def harmless(text: str) -> str:
+    """Return `text` as a terminal may get it: with a picture for each control character.
 
-    A program that reads a file or a pipe gets every character as it is.
+    All that is printed has passed here. What is for people, the lines and tables of a console and
+    all on standard error, has so wherever it goes, as `... | less` and a log end at a terminal,
+    too. What is data, as a model's text or JSON, has so at a terminal alone: a program that reads
+    a file or a pipe gets every character as it is.
     """
-    return text.translate(_PICTURES) if file.isatty() else text
+    return text.translate(_PICTURES)
+
+
+def screened(file: IO[str], *, always: bool = False) -> IO[str]:
+    """Return `file` such that what is written to it is `harmless` at a terminal, or `always`."""
+    return cast(IO[str], _ScreenedFile(file, always))
+
+
+def unscreened(file: IO[str]) -> IO[str]:
+    """Return what `screened` was given: for a console, which writes control characters itself."""
+    return file.behind if isinstance(file, _ScreenedFile) else file
+
+
+def tell_at_once(message: str) -> None:
+    """Write a line to standard error, though another thread may be writing, or stand still."""
+    os.write(2, f"groundup: {harmless(message)}\n".encode())
+
+
+def _written_anyway(error: UnicodeError) -> tuple[bytes, int]:
+    """Return the bytes of a name that is not UTF-8, and ? for what an output cannot show."""
+    assert isinstance(error, UnicodeEncodeError)
+    lost = map(ord, error.object[error.start : error.end])
+    kept = (bytes([code - 0xDC00]) if 0xDC80 <= code < 0xDD00 else b"?" for code in lost)
+    return b"".join(kept), error.end
+
+
+codecs.register_error(UNENCODABLE, _written_anyway)
 
 
 def open_closed_streams() -> None:
@@ -38,6 +76,21 @@ def fail_safe(file: IO[str], lost: Callable[[OSError], None]) -> IO[str]:
     All that follows is written nowhere, unless `lost` raises an error of its own.
     """
     return cast(IO[str], _FailSafeFile(file, lost))
+
+
+class _ScreenedFile:
+    """What `screened` returns; in all else it is the file that it was made of."""
+
+    def __init__(self, file: IO[str], always: bool) -> None:
+        self.behind = file
+        self._always = always
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.behind, name)
+
+    def write(self, text: str) -> int:
+        self.behind.write(harmless(text) if self._always or self.behind.isatty() else text)
+        return len(text)
 
 
 class _FailSafeFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from groundup.base.output import harmless
+from groundup.base.output import UNENCODABLE, harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ def print_line(
     """Print a label and, to the right of `indent` columns, its text."""
     from rich.text import Text
 
-    text = harmless(text, console.file)
+    label, text = harmless(label), harmless(text)  # here already, as it has a width
     beside = (f"{label:<{indent - 1}} " if indent else "", "bold")
     print_below(console, Text.assemble(beside), Text.assemble((text, style)), indent)
 
@@ -47,7 +47,7 @@ def print_command(console: Console, label: str, *words: str, indent: int = INDEN
 
     room = console.width - indent - len(" \\")
     lines = [""]
-    for word in (shlex.quote(harmless(word, console.file)) for word in words):
+    for word in map(_quoted, words):
         if console.is_terminal and lines[-1] and len(lines[-1]) + 1 + len(word) > room:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word
@@ -55,6 +55,21 @@ def print_command(console: Console, label: str, *words: str, indent: int = INDEN
     after = [*[" \\"] * (len(lines) - 1), ""]
     for name, line, end in zip(beside, lines, after, strict=True):
         console.print(Text.assemble((f"{name:<{indent}}", "bold"), line, end), soft_wrap=True)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell reads it: in $'...' where it cannot be shown as it is."""
+    if harmless(word) == word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if harmless(character) == character:
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", UNENCODABLE))
 
 
 def has_style(console: Console) -> bool:
@@ -66,7 +81,7 @@ def marked_prompt(console: Console, prompt: str) -> Text:
     """Return a prompt that is set apart from what follows: dim, or with a mark where nothing is."""
     from rich.text import Text
 
-    prompt = harmless(prompt, console.file)
+    prompt = harmless(prompt)
     if has_style(console) or not prompt.strip():
         return Text.assemble((prompt, "dim"))  # a span: the text that is added is not dim
     return Text(prompt + PROMPT_ENDS)

@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -26,7 +27,7 @@ from groundup import __version__
 from groundup.base.children import safe_environment
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
-from groundup.base.output import fail_safe, harmless, open_closed_streams
+from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
 
 VERBS = [
@@ -123,8 +124,10 @@ def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
     with (
-        contextlib.redirect_stdout(fail_safe(sys.stdout, _output_lost)),
-        contextlib.redirect_stderr(fail_safe(sys.stderr, lambda error: None)),
+        contextlib.redirect_stdout(screened(fail_safe(sys.stdout, _output_lost))),
+        contextlib.redirect_stderr(
+            screened(fail_safe(sys.stderr, lambda error: None), always=True)
+        ),
     ):
         try:
             _prepare()
@@ -149,7 +152,7 @@ def _prepare() -> None:
         importlib.import_module(f"groundup.cli.{verbs}")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # what the terminal lacks is no failure
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            stream.reconfigure(errors=UNENCODABLE)  # type: ignore[union-attr]
 
 
 def _output_lost(error: OSError) -> None:
@@ -182,10 +185,10 @@ def _run(words: list[str]) -> int:
         remedy = "; the same command goes on where it stopped" if resumes else ""
         return _fail(f"interrupted{remedy}", 128 + number)
     except Exception as error:
-        if _debug:
-            raise
         message, status = _explained(error)
-        if not getattr(error, "is_said", False):
+        if _debug:
+            traceback.print_exc()
+        elif not getattr(error, "is_said", False):
             tell(message)
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
@@ -213,8 +216,10 @@ def _unparsed(error: Any, words: list[str]) -> str:
         message = unknown_flag(_flag_given(error.option_name, words), context)
     elif expected := next((one for kind, one in NUMBERS.items() if kind in message), None):
         message = f"{_value_given(error.param.opts, words)}: expected {expected}"
-    elif "extra argument" in message and words[:1] == ["finetune"]:
-        message += "; records are given by --records FILE"
+    elif extra := re.search(r"extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL):
+        message = f"{extra[1] or repr('')}: one word too many; put quotes around words that are one"
+        if words[:1] == ["finetune"]:
+            message += ", and give records by --records FILE"
     return f"{message}; see '{context.command_path} --help'" if context else message
 
 
@@ -260,5 +265,4 @@ def _fail(message: str, status: int) -> int:
 
 def tell(message: str) -> None:
     """Print one line to standard error, whatever stands in `message`."""
-    line = harmless(" ".join(message.split()), sys.stderr)
-    print(f"groundup: {line}", file=sys.stderr)
+    print(f"groundup: {' '.join(message.split())}", file=sys.stderr)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import GroundupError, UsageError, nearest, shown
 from groundup.base.files import write_text
-from groundup.base.output import harmless
 from groundup.base.signals import Interrupted
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
@@ -231,4 +230,4 @@ def _say(line: str) -> None:
     width = shutil.get_terminal_size().columns
     if sys.stderr.isatty() and max(map(len, line.split("\n"))) > width:
         line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-    print(harmless(line, sys.stderr), file=sys.stderr)
+    print(line, file=sys.stderr)

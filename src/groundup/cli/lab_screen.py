@@ -25,16 +25,17 @@ class Screen(LabScreen):
     """Shows an experiment on a terminal, or in lines; with `quiet` only its progress."""
 
     def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+
+        from groundup.base.console import HarmlessConsole
 
         self.quiet = quiet
         self._told: set[str] = set()
-        console = Console(stderr=True)
+        console = HarmlessConsole(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
             console=console,
             transient=True,
             expand=True,

@@ -45,8 +45,7 @@ def print_text(text: str) -> None:
 
 def print_preformatted(line: str) -> None:
     """Print a line as it is, such as one of a table that was laid out before."""
-    console = _console()
-    console.print(harmless(line, console.file), soft_wrap=True, markup=False)
+    _console().print(line, soft_wrap=True, markup=False)
 
 
 def screen_width() -> int:
@@ -116,12 +115,13 @@ def print_parts(likely: Mapping[str, Sequence[str]], parts: Iterable[Sequence[Ro
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar with the time left, on a terminal only; yield what takes (done, total)."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from groundup.base.console import HarmlessConsole
+
+    console = HarmlessConsole(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
@@ -135,15 +135,15 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _console() -> Console:
-    from rich.console import Console  # here, as --help needs none of it
+    from groundup.base.console import HarmlessConsole  # here, as --help needs none of it
 
-    return Console(highlight=False)
+    return HarmlessConsole()
 
 
 def _width(cell: str) -> int:
     from rich.cells import cell_len
 
-    return cell_len(cell)
+    return cell_len(harmless(cell))
 
 
 class _Column:
@@ -192,7 +192,7 @@ def _print_table(
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(harmless(cell, console.file)) for cell in row))
+        table.add_row(*(Text(harmless(cell)) for cell in row))
     console.print(table)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 from groundup.base.errors import DataError
 from groundup.base.files import file_error
-from groundup.base.output import harmless
 from groundup.cli.app import tell
 
 if TYPE_CHECKING:
@@ -84,21 +83,20 @@ def show(pieces: Iterable[str], prompt: str = "", first: bool = True) -> None:
 
     It does nothing to a terminal, where one sees where the prompt ends.
     """
-    print("" if first else "\n", _marked(prompt), sep="", end="")
+    print("" if first else "\n", end="")
+    _show_prompt(prompt)
     for piece in pieces:
-        print(harmless(piece, sys.stdout), end="", flush=True)
+        print(piece, end="", flush=True)
     print()
 
 
-def _marked(prompt: str) -> str:
-    """Return a prompt as it is shown: marked at a terminal, elsewhere as it is."""
+def _show_prompt(prompt: str) -> None:
+    """Print a prompt: marked at a terminal, elsewhere as it is."""
     if not prompt or not sys.stdout.isatty():
-        return prompt
-    from rich.console import Console
-
+        print(prompt, end="")
+        return
+    from groundup.base.console import HarmlessConsole
     from groundup.base.terminal import marked_prompt
 
-    console = Console(highlight=False)
-    with console.capture() as shown:
-        console.print(marked_prompt(console, prompt), end="", soft_wrap=True)
-    return shown.get()
+    console = HarmlessConsole()
+    console.print(marked_prompt(console, prompt), end="", soft_wrap=True)

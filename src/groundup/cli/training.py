@@ -49,8 +49,6 @@ def carry_out(
     `make_job` imports torch, and is called once the request is checked; `print_finished` shows
     what a finished run has become.
     """
-    from rich.console import Console
-
     from groundup.processes.launch import place
 
     if (own := place()) is None:  # several processes refuse together, once they have met
@@ -58,10 +56,11 @@ def carry_out(
 
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from groundup.base.console import HarmlessConsole
     from groundup.processes.together import joined
     from groundup.train import ConsoleScreen, Recorder, drive
 
-    screen = ConsoleScreen(Console(quiet=as_json, highlight=False))
+    screen = ConsoleScreen(HarmlessConsole(quiet=as_json))
     try:
         with Requests() as requests, joined(request.train.timeout, screen.notice) as ranks:
             job, keeper = _job(request, make_job, ranks), Recorder(request.folder)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from groundup.base.errors import GroundupError, RunError
+from groundup.base.output import tell_at_once
 from groundup.base.signals import STOPS
 from groundup.processes.alone import HowFar
 
@@ -211,7 +212,7 @@ class Heartbeat:
             since = (since or now) if lost else None
             if lost and since and now - since > UNWINDING and not self._noticed.is_set():
                 faulthandler.dump_traceback(sys.stderr, all_threads=True)
-                os.write(2, f"groundup: {lost}\n".encode())
+                tell_at_once(str(lost))
                 os._exit(lost.exit_status)
 
     def _tell(self, **news: Any) -> None:
@@ -344,5 +345,5 @@ class Deadline:
                 text = "no agreement to stop in time; nothing is saved, the last checkpoint stands"
             step = self.how_far()[1] if self.how_far else 0.0
             if not self._done.wait(GRACE + min(LONGEST, step)):
-                os.write(2, f"groundup: {text}\n".encode())
+                tell_at_once(text)
                 os._exit(128 + number[0])

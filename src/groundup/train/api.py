@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from groundup.base.console import HarmlessConsole
 from groundup.base.errors import ConfigError, DataError, UsageError, nearest, shown
 from groundup.base.files import new_path
 from groundup.base.signals import Requests
@@ -189,7 +189,7 @@ class InMemory(Screen):
 
     def __init__(self, folder: RunFolder, show: bool) -> None:
         self.folder, self.show = folder, show
-        self.console = ConsoleScreen(Console(highlight=False))
+        self.console = ConsoleScreen(HarmlessConsole())
         self.records: list[dict[str, Any]] = []
 
     def notice(self, text: str) -> None:

@@ -131,7 +131,7 @@ class ConsoleScreen(Screen):
         self.line("Example", f"{where}; learnt is what {'is green' if styled else LEARNT}")
         shown = Text()
         for words, learnt in shortened(pieces):
-            safe = harmless(words, self.console.file)
+            safe = harmless(words)
             marked = safe if styled or not learnt else f"«{safe}»"
             shown.append(marked, style="green" if learnt else "dim")
         for line in shown.split("\n"):
@@ -232,7 +232,7 @@ class ConsoleScreen(Screen):
 
     def sample(self, step: int, prompt: str, text: str, lines: int = SAMPLE_LINES) -> None:
         """Show the first lines of what the model wrote, and where its prompt ends."""
-        written = marked_prompt(self.console, prompt) + Text(harmless(text, self.console.file))
+        written = marked_prompt(self.console, prompt) + Text(harmless(text))
         filled = [line for line in written.split("\n") if line.plain.strip()]
         for line in filled[:lines]:
             print_below(self.console, Text(" " * INDENT), line)
@@ -248,10 +248,10 @@ class ConsoleScreen(Screen):
             return
         if self._bar is None:
             self._bar = Progress(
-                TextColumn("{task.description:<11}"),
+                TextColumn("{task.description:<11}", markup=False),
                 BarColumn(bar_width=None),  # what the others leave
                 TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=self.console,
                 transient=True,
@@ -300,4 +300,4 @@ def _tell_lost(error: OSError) -> None:
     reason = "nobody reads" if isinstance(error, BrokenPipeError) else error.strerror
     file = fail_safe(sys.stderr, lambda error: None)
     line = f"groundup: standard output: {reason}; the run goes on without showing how far it is"
-    Console(file=file, highlight=False).print(Text(line), soft_wrap=True)
+    print(line, file=file)
