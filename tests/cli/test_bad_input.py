@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from groundup.data import Batches
 from groundup.data.streams import LARGEST_RECORD
 from groundup.runs import run_lock
 from groundup.runs.checkpoint import list_checkpoints
@@ -397,6 +398,23 @@ def test_in_a_process_of_its_own(tmp_path: Path, words: list[str]) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("groundup: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_shard_that_is_cut_short_while_it_is_learnt(
+    groundup: Groundup, story: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, shards = Batches.samples, list[Path]()
+
+    def samples(self: Batches, first: int, n: int) -> object:
+        if first >= 8:
+            shards[:] = Path("data").rglob("train-*.bin")
+            os.truncate(shards[0], 100)
+        return genuine(self, first, n)
+
+    monkeypatch.setattr(Batches, "samples", samples)
+    done = groundup(*TRAIN, "story.txt", "--steps", 6)
+    assert done.status == 1
+    assert f"{shards[0]}: damaged (changed while it was read); remove" in done.error
 
 
 def test_debug_shows_where(groundup: Groundup, tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""A split's token shards as one long sequence of ids, mapped from disk and never changed.
+"""A split's token shards as one long sequence of ids, mapped from disk.
+
+Nobody is to change them: what is mapped changes with its file, and where that was cut short, the
+system ends whoever looks at it. So the file of each shard is looked at before its tokens are, and
+once more when they are copied.
 
 A shard is nothing but unsigned little-endian integers; `manifest.json` beside the shards says how
 wide they are, how many, and what their SHA-256 is.
@@ -6,9 +10,10 @@ wide they are, how many, and what their SHA-256 is.
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -37,9 +42,16 @@ class TokenSplit:
     """The tokens of a split, one after the other, wherever they lie.
 
     `shards` are integer arrays (n,); `n_bytes` is the UTF-8 size of the text that they stand for.
+    `checks` has for each shard what raises an error where its file was changed, or nothing at all.
     """
 
-    def __init__(self, shards: Sequence[Tokens], n_bytes: int) -> None:
+    def __init__(
+        self,
+        shards: Sequence[Tokens],
+        n_bytes: int,
+        checks: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._checks = checks
         self._shards = list(shards) or [np.empty(0, dtype=np.uint8)]
         self._ends = list(accumulate(map(len, self._shards)))
         self.n_tokens = self._ends[-1]
@@ -63,6 +75,10 @@ class TokenSplit:
 
         A range that leaves the split is an IndexError.
         """
+        self._check(np.array([start]), length)
+        return self._read(start, length)
+
+    def _read(self, start: int, length: int) -> Tokens:
         if start < 0 or length < 0 or start + length > self.n_tokens:
             raise IndexError(f"tokens {start} to {start + length} of a split of {self.n_tokens}")
         first = bisect_right(self._ends, start, hi=len(self._ends) - 1)
@@ -83,13 +99,30 @@ class TokenSplit:
 
         A window that leaves the split is an IndexError.
         """
+        self._check(starts, length)
+        windows = self._windows_of(starts, length)
+        self._check(starts, length)
+        return windows
+
+    def _windows_of(self, starts: npt.NDArray[np.int64], length: int) -> Tokens:
         if len(self._shards) == 1 and length <= self.n_tokens and (starts >= 0).all():
             windows: Tokens = self._every_window(length)[starts]
             return windows
         windows = np.empty((len(starts), length), dtype=self._shards[0].dtype)
         for row, start in enumerate(starts.tolist()):
-            windows[row] = self.read(start, length)
+            windows[row] = self._read(start, length)
         return windows
+
+    def _check(self, starts: npt.NDArray[np.int64], length: int) -> None:
+        """Look at the file of every shard in which a window lies, in part or as a whole."""
+        checks: Iterable[Callable[[], None]] = self._checks
+        if len(self._checks) > 1:
+            ends = [starts, starts + max(length - 1, 0)]
+            firsts, lasts = np.searchsorted(self._ends, ends, "right").tolist()
+            spans = zip(firsts, lasts, strict=True)
+            checks = {check for first, last in spans for check in self._checks[first : last + 1]}
+        for check in checks:
+            check()
 
     def _every_window(self, length: int) -> Tokens:
         """Return all windows of the one shard (n_tokens - length + 1, length), a view of it."""
@@ -118,14 +151,40 @@ def open_tokens(folder: str | Path, split: str, *, verify: bool = False) -> Toke
     entry = manifest["splits"][split]
     for shard in entry["shards"]:
         _check_shard(folder, shard, verify)
-    paths = [folder / shard["file"] for shard in entry["shards"]]
-    # As a plain array the mapping is sliced ten times faster than as numpy's own memmap.
-    return TokenSplit([np.asarray(_mapped(p, dtype)) for p in paths], entry["bytes"])
+    mapped = [_mapped(folder, shard, dtype) for shard in entry["shards"]]
+    return TokenSplit([tokens for tokens, _ in mapped], entry["bytes"], [c for _, c in mapped])
 
 
-def _mapped(path: Path, dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
-    with open_regular(path) as file:
-        return np.memmap(file, dtype, "r")
+def _mapped(
+    folder: Path, shard: dict[str, Any], dtype: np.dtype[Any]
+) -> tuple[Tokens, Callable[[], None]]:
+    """Return the tokens of a shard, and what raises a DataError once its file was changed."""
+    path = folder / shard["file"]
+    name = os.fspath(path)  # which is looked at twice a batch
+    try:
+        with open_regular(path) as file:
+            seen = os.fstat(file.fileno())
+            # As a plain array the mapping is sliced ten times faster than as numpy's own memmap.
+            tokens = np.asarray(np.memmap(file, dtype, "r"))
+    except (OSError, ValueError) as error:  # an empty file has nothing to map
+        raise _damaged(folder, path, str(error)) from error
+    if seen.st_size != shard["size"]:
+        raise _damaged(folder, path, f"{seen.st_size:,} bytes, expected {shard['size']:,}")
+
+    def check() -> None:
+        nonlocal seen
+        try:
+            now = os.stat(name)  # noqa: PTH116 - faster than a path's
+        except OSError:  # its name has gone; what is mapped stays
+            return
+        same = now.st_mtime_ns == seen.st_mtime_ns and now.st_size == seen.st_size
+        if same or now.st_ino != seen.st_ino:  # another file in its place is not the mapped one
+            return
+        if now.st_size != seen.st_size or file_sha256(path) != shard["sha256"]:
+            raise _damaged(folder, path, "changed while it was read")
+        seen = now  # written anew, or touched, with the same bytes
+
+    return tokens, check
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -193,16 +252,18 @@ def remedy(folder: Path) -> str:
     return f"remove {folder} and run 'groundup data prepare' again"
 
 
+def _damaged(folder: Path, path: Path, reason: str) -> DataError:
+    return DataError(f"{path}: damaged ({reason}); {remedy(folder)}")
+
+
 def _check_shard(folder: Path, shard: dict[str, Any], verify: bool) -> None:
     path = folder / shard["file"]
     try:
         size = path.stat().st_size
         if size != shard["size"]:
-            raise DataError(
-                f"{path}: damaged ({size:,} bytes, expected {shard['size']:,}); {remedy(folder)}"
-            )
+            raise _damaged(folder, path, f"{size:,} bytes, expected {shard['size']:,}")
         if verify and file_sha256(path) != shard["sha256"]:
-            raise DataError(f"{path}: damaged (its SHA-256 has changed); {remedy(folder)}")
+            raise _damaged(folder, path, "its SHA-256 has changed")
     except FileNotFoundError:
         raise DataError(f"{path}: missing; {remedy(folder)}") from None
     except OSError as error:
