@@ -12,7 +12,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -73,22 +73,40 @@ def refuse_irregular(folder: Path) -> None:
 
     The folder itself may be a link; one that is not there is not refused.
     """
+    for path, status in entries_below(folder):
+        check_regular(path, status)
+
+
+def entries_below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path and the status of all that is in a folder, at any depth; no link is followed.
+
+    More than `MOST_ENTRIES` are a `GroundupError`.
+    """
     n_entries, todo = 0, [os.fspath(folder)]
     while todo:
-        # A running trainer removes checkpoints meanwhile.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            with os.scandir(todo.pop()) as entries:
-                found = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
-            n_entries += len(found)
-            for path, status in found:
-                if stat.S_ISDIR(status.st_mode):
-                    todo.append(path)
-                elif not stat.S_ISREG(status.st_mode):
-                    raise _irregular(Path(path), status.st_mode)
+        found = list(_entries(todo.pop()))
+        n_entries += len(found)
         if n_entries > MOST_ENTRIES:
             raise GroundupError(
                 f"{folder}: more than {MOST_ENTRIES:,} files in it; move away what is not the run's"
             )
+        todo += [path for path, status in found if stat.S_ISDIR(status.st_mode)]
+        yield from found
+
+
+def _entries(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what is in a folder; a running trainer removes checkpoints meanwhile."""
+    gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+    with gone, os.scandir(folder) as entries:
+        for entry in entries:
+            with gone:
+                yield entry.path, entry.stat(follow_symlinks=False)
+
+
+def check_regular(path: str, status: os.stat_result) -> None:
+    """Refuse what is neither a regular file nor a folder."""
+    if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        raise _irregular(Path(path), status.st_mode)
 
 
 def _irregular(path: Path, mode: int) -> GroundupError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +13,23 @@ import typer
 from groundup.base.file_names import RUNS
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON
-from groundup.cli.printing import print_rows, print_text, say
+from groundup.cli.printing import print_parts, print_rows, print_text, say
 from groundup.cli.run_names import Run, Runs
 
 if TYPE_CHECKING:
     from groundup.runs.listing import RunSummary
+
+AT_ONCE = 50
+"""As many runs are shown together; of more, each so many as soon as they are read."""
+DISPENSABLE = ("updated", "on disk")
+LIKELY = {
+    "state": ["interrupted"],
+    "kind": ["pretraining"],
+    "parameters": ["100,000,000"],
+    "best loss": ["10.0000"],
+    "on disk": ["10,000 MiB"],
+}
+"""Cells that may follow any."""
 
 
 @verb(app, "runs")
@@ -24,29 +38,60 @@ def runs(
     as_json: AsJSON = False,
 ) -> None:
     """List runs with their state, size and best loss."""
-    from groundup.runs.listing import list_runs
-    from groundup.runs.manifest import PRETRAINING
+    from groundup.runs.listing import each_run, run_folders
 
-    found = list_runs(runs_folder)
+    folders = run_folders(runs_folder)
     if as_json:
-        rows = [{"name": run.name, **vars(run)} for run in found]
-        print(json.dumps(rows, indent=2, default=str))
+        _print_json(each_run(runs_folder, folders))
         return
-    if not found:
+    if not folders:
         print_text(f"no runs in {runs_folder}; 'groundup train' makes one")
         return
+    errors: list[str] = []
+    found = _noting(each_run(runs_folder, folders, verdicts=False), errors)
+    if len(folders) > AT_ONCE:
+        _print_as_they_come(found, [folder.path.name for folder in folders])
+    else:
+        _print_together(list(found))
+    for error in errors:
+        print_text(error)
+
+
+def _print_json(found: Iterator[RunSummary]) -> None:
+    """Print a list of objects, each as soon as it is known."""
+    before = "[\n  "
+    for run in found:
+        text = json.dumps({"name": run.name, **vars(run)}, indent=2, default=str)
+        print(before, text.replace("\n", "\n  "), sep="", end="", flush=True)
+        before = ",\n  "
+    print("\n]" if before.startswith(",") else "[]")
+
+
+def _noting(found: Iterator[RunSummary], errors: list[str]) -> Iterator[RunSummary]:
+    """Pass runs on, and note what is wrong with them."""
+    for run in found:
+        if run.error:
+            errors.append(run.error)
+        yield run
+
+
+def _print_together(found: list[RunSummary]) -> None:
+    from groundup.runs.manifest import PRETRAINING
+
     several = any(run.kind not in ("", PRETRAINING) for run in found)  # their losses do not compare
     rows = [_cells(run) for run in found]
     columns = [name for name in rows[0] if name != "kind" or several]
-    print_rows(
-        "",
-        columns,
-        [[cells[name] for name in columns] for cells in rows],
-        dispensable=("updated", "on disk"),
-    )
-    for run in found:
-        if run.error:
-            print_text(run.error)
+    cells = [[row[name] for name in columns] for row in rows]
+    print_rows("", columns, cells, dispensable=DISPENSABLE)
+
+
+def _print_as_they_come(found: Iterator[RunSummary], names: list[str]) -> None:
+    """Print many runs part by part, in columns as wide as those of the first ones need."""
+    parts = iter(lambda: list(map(_cells, islice(found, AT_ONCE))), [])
+    first = next(parts)
+    likely = {name: [row[name] for row in first] + LIKELY.get(name, []) for name in first[0]}
+    rows = ([list(row.values()) for row in part] for part in chain([first], parts))
+    print_parts(likely | {"run": names}, rows, dispensable=DISPENSABLE)
 
 
 def _cells(run: RunSummary) -> dict[str, str]:

@@ -40,6 +40,16 @@ def read_lines(path: Path, *, links: bool = False) -> Iterator[dict[str, Any]]:
 
     Without `links` the file must not be a link.
     """
+    for line in raw_lines(path, links=links):
+        if (record := parsed(line)) is not None:
+            yield record
+
+
+def raw_lines(path: Path, *, links: bool = False, block: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a file as they are, or `block` bytes at a time, up to the end of a line.
+
+    There are none where there is no file.
+    """
     if not path.exists():
         return
     try:
@@ -48,12 +58,19 @@ def read_lines(path: Path, *, links: bool = False) -> Iterator[dict[str, Any]]:
                 raise GroundupError(
                     f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
                 )
-            while line := file.readline(LONGEST_LINE):
-                if line.startswith(b"{"):
-                    with contextlib.suppress(ValueError):
-                        yield parse_json(line)
+            while lines := file.read(block) + file.readline(LONGEST_LINE):
+                yield lines
     except OSError as error:
         raise file_error(path, error) from error
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line, None where a crash cut it short."""
+    if line.startswith(b"{"):
+        with contextlib.suppress(ValueError):
+            record: dict[str, Any] = parse_json(line)
+            return record
+    return None
 
 
 def cut_back(path: Path, step: int, length: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.lock import is_locked
-from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes
+from groundup.config import GPTConfig, Parameter, foreign_parts
+from groundup.plan import count_parameters
 from groundup.runs.assistant import ASSISTANT, GRPO, OF_PAIRS, objective_of
 from groundup.runs.checkpoint import list_checkpoints
 from groundup.runs.classifier import CLASSIFIER
@@ -53,12 +55,10 @@ class RunRecord:
         """The parameters as a checkpoint has them, where only that tells what a part of them is."""
         return stored_parameters(RunFolder(self.path)) if foreign_parts(self.config) else None
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """Number of values in the model; a tied output head counts once."""
-        if self.stored == ():
-            return (self.manifest.plan and self.manifest.plan.parameters) or 0
-        return sum(p.size for p in self.stored or parameter_shapes(self.config))
+        return n_parameters(self.manifest, self.config, self.stored)
 
     @property
     def loss_unit(self) -> str:
@@ -80,8 +80,7 @@ class RunRecord:
     @property
     def steps(self) -> int | None:
         """Steps of the whole run, where run.toml says so."""
-        steps = _steps(self.manifest)
-        return int(steps) if math.isfinite(steps) and steps else None
+        return steps_of(self.manifest)
 
     @cached_property
     def best(self) -> dict[str, Any]:
@@ -89,15 +88,17 @@ class RunRecord:
         measured = [row for row in self.rows if math.isfinite(number(row.get("val_loss")))]
         return min(measured, key=lambda row: number(row["val_loss"]), default={})
 
-    @cached_property
+    @property
     def verdict(self) -> str:
         """What the curves mean, in words; "" where nothing was trained."""
+        return so_far(self.curves, self.step, self.state)
+
+    @cached_property
+    def curves(self) -> str:
+        """The same, whether the run is finished or not."""
         told = (self.manifest.train or {}).get("on_spike") != "ignore"
         losses = self.points("train_loss"), self.points("val_loss")
-        words = verdict(*losses, tells_leaps=told)
-        if not words or self.state == "finished":
-            return words
-        return f"Up to step {self.step:,}: {words[0].lower()}{words[1:]}"
+        return verdict(*losses, tells_leaps=told)
 
     def points(self, key: str, x: str = "step") -> list[Point]:
         """Return (x, key) of every row that holds both; a value that is no number is NaN."""
@@ -115,6 +116,33 @@ def number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def n_parameters(
+    manifest: Manifest, config: GPTConfig, stored: tuple[Parameter, ...] | None
+) -> int:
+    """Return the number of values in a model, of those `stored` where only they tell it."""
+    if stored == ():
+        return (manifest.plan and manifest.plan.parameters) or 0
+    return _counted(config, stored)
+
+
+@functools.lru_cache(1024)
+def _counted(config: GPTConfig, stored: tuple[Parameter, ...] | None) -> int:
+    return count_parameters(config, stored).total
+
+
+def steps_of(manifest: Manifest) -> int | None:
+    """Return the steps of a whole run, where run.toml says so."""
+    steps = number((manifest.train or {}).get("steps"))
+    return int(steps) if math.isfinite(steps) and steps else None
+
+
+def so_far(words: str, step: int, state: str) -> str:
+    """Return what curves mean, with the step where they end if they are to go on."""
+    if not words or state == "finished":
+        return words
+    return f"Up to step {step:,}: {words[0].lower()}{words[1:]}"
 
 
 def read_run(path: Path) -> RunRecord:
@@ -138,30 +166,28 @@ def read_run(path: Path) -> RunRecord:
         rows=[rows[step] for step in sorted(rows)],
         last_event=last_event,
         samples=list(read_lines(folder.samples)),
-        state=_made(manifest, line) or run_state(folder, line, _steps(manifest)),
+        state=state_of(folder, past_state(manifest, line), has_begun=bool(line)),
     )
 
 
-def _steps(manifest: Manifest) -> float:
-    return number((manifest.train or {}).get("steps"))
+def past_state(manifest: Manifest, last_line: dict[str, Any]) -> str:
+    """Return quantized, imported, saved or finished; "" of a run that trains, or is to.
 
-
-def _made(manifest: Manifest, last_line: dict[str, Any]) -> str:
-    """Return how the folder was made, "" where by training."""
+    `last_line` is that of its metrics. A finished run that was lengthened is finished no longer.
+    """
     if manifest.quantization:
         return "quantized"
-    if last_line:
-        return ""
-    return "imported" if manifest.source else "saved" if manifest.saved else ""
+    if not last_line:
+        return "imported" if manifest.source else "saved" if manifest.saved else ""
+    ended = last_line.get("event") == "finished"
+    is_short = number(last_line.get("step")) < number((manifest.train or {}).get("steps"))
+    return "finished" if ended and not is_short else ""
 
 
-def run_state(folder: RunFolder, last_line: dict[str, Any], steps: float) -> str:
-    """Return finished, running, interrupted or empty, from the last line of the metrics.
-
-    A finished run that was lengthened to more `steps` is finished no longer.
-    """
-    if last_line.get("event") == "finished" and not number(last_line.get("step")) < steps:
-        return "finished"
+def state_of(folder: RunFolder, past: str, *, has_begun: bool) -> str:
+    """Return the `past_state` of a run, or else running, interrupted or empty."""
+    if past:
+        return past
     if is_locked(folder.lock):
         return "running"
-    return "interrupted" if last_line or list_checkpoints(folder.checkpoints) else "empty"
+    return "interrupted" if has_begun or list_checkpoints(folder.checkpoints) else "empty"

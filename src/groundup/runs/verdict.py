@@ -129,8 +129,10 @@ def _leaps(training: Points) -> str:
     for i in range(BEFORE, len(training)):
         around = [y for _, y in training[i - BEFORE : i]]
         middle = median(around)
-        deviation = median(abs(y - middle) for y in around)
-        if training[i][1] - middle > max(LEAP * deviation, _share(DIVERGED, middle)):
+        rise = training[i][1] - middle
+        if rise <= _share(DIVERGED, middle):  # as nearly always
+            continue
+        if rise > LEAP * median(abs(y - middle) for y in around):
             leapt.append(training[i][0])
     if not leapt:
         return ""
