@@ -24,6 +24,12 @@ settings.load_profile("groundup")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs that tests begin are this user's by a key that no other run has."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def _repeatable() -> None:
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ import pytest
 from groundup.base.errors import RunError, UsageError
 from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest
+from groundup.runs.own import PathsElsewhere, allow, sealed
 from groundup.train import TrainRequest, TrainRun, train_run
 from groundup.train.pretraining import steps_of
 from groundup.train.request import recorded_request
@@ -68,7 +69,7 @@ def test_a_text_that_was_piped_in_is_asked_for_again(tmp_path: Path) -> None:
     stopped = train_run(request(tmp_path), StopAt(7))
     tables = stopped.folder.read().as_table()
     tables["request"]["text"]["sources"] = ["-"]
-    stopped.folder.write(Manifest.of(tables))
+    stopped.folder.write(sealed(Manifest.of(tables)))
     going_on(stopped).check()
     shutil.rmtree(tmp_path / "data")
     with pytest.raises(UsageError, match="it was piped in; repeat its command"):
@@ -101,7 +102,10 @@ def test_a_run_of_an_older_version_goes_on_from_its_shards(tmp_path: Path) -> No
     tables = stopped.folder.read().as_table()
     for key in ("changes", "text"):
         del tables["request"][key]
-    stopped.folder.write(Manifest.of(tables))
+    stopped.folder.write(Manifest.of({name: tables[name] for name in tables if name != "own"}))
+    with pytest.raises(PathsElsewhere, match="its token shards"):
+        going_on(stopped)
+    allow(stopped.folder)
     resumed = train_run(going_on(stopped), quiet())
     assert_same_bits(whole, resumed)
     shutil.rmtree(tmp_path / "data")

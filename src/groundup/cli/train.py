@@ -19,7 +19,7 @@ from groundup.cli.run_names import Run, preset_names, run_names
 from groundup.cli.training import check_run_name, go_on, pretrain
 
 DEFAULT_MINUTES = 5.0
-RESUMING = {"run", "runs_folder", "extend", "as_json"}
+RESUMING = {"run", "runs_folder", "data_folder", "extend", "as_json"}
 """With no other argument an existing run goes on: these say nothing about what it trains."""
 
 GROUPS = {
@@ -92,6 +92,10 @@ Shard = Annotated[
     bool, typer.Option("--shard", help="Spread every parameter over the processes (FSDP2).")
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="The same bits from any number of processes.")]
+TrustPaths = Annotated[
+    bool,
+    typer.Option("--trust-paths", help="Read all that its record names, now and later."),
+]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where runs are.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result only.")]
 
@@ -134,7 +138,7 @@ def train(
         from groundup.runs import RunFolder
 
         if (folder := RunFolder(runs_folder / run)).exists():
-            go_on(folder, extend, as_json)
+            go_on(folder, extend, data_folder and shard_folder(data_folder), as_json)
             return
     _check_base(base, {"--preset": preset, "--tokenizer": tokenizer, "--vocab-size": vocab_size})
     model_changes, settings = parse_assignments(set_ or [], GPTConfig, TrainConfig)
@@ -202,14 +206,27 @@ def _check_length(settings: dict[str, Any], is_lengthened: bool) -> None:
 
 
 @verb(app, "resume")
-def resume(run: Run, extend: Extend = None, as_json: AsJSON = False) -> None:
+def resume(
+    run: Run,
+    extend: Extend = None,
+    data_folder: ShardFolder = None,
+    trust_paths: TrustPaths = False,
+    as_json: AsJSON = False,
+) -> None:
     """Go on with a run where it was stopped.
 
-    Its text, its settings and its base are in its own record: nothing else need be said.
+    Its text, its settings and its base are in its own record: nothing else need be said. A run of
+    others, or from another machine, reads only what is in the folder you are in.
     """
+    from groundup.processes.launch import is_first
     from groundup.runs import RunFolder
 
-    go_on(RunFolder(run), extend, as_json)
+    folder = RunFolder(run)
+    if trust_paths and is_first():
+        from groundup.runs.own import allow
+
+        allow(folder)
+    go_on(folder, extend, data_folder and shard_folder(data_folder), as_json)
 
 
 def _given(context: typer.Context) -> set[str]:

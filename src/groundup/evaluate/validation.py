@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groundup.data import TokenSplit, open_tokens
 from groundup.runs.load import LoadedRun
+from groundup.runs.own import shards_of
 
 
 def validation_split(run: LoadedRun) -> TokenSplit | None:
@@ -11,5 +12,5 @@ def validation_split(run: LoadedRun) -> TokenSplit | None:
 
     Every byte is checked: a damaged shard is a `DataError` that names it.
     """
-    folder = run.manifest.data.folder
+    folder = shards_of(run.manifest)
     return open_tokens(folder, "val", verify=True) if folder else None

@@ -29,6 +29,7 @@ class FromBase(Job[M]):
         self.request = request
         self.settings = request.train
         self.extend, self.own_process = request.extend, request.own_process
+        self.is_named = request.reads is None
 
     @cached_property
     def start(self) -> Start:

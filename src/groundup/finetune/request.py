@@ -13,6 +13,7 @@ from groundup.config import GPTConfig, as_table
 from groundup.config.fields import Settings
 from groundup.data.record_sources import check_record_sources
 from groundup.runs import RunFolder
+from groundup.runs.own import check_named, folder_to_keep, kept_in
 from groundup.train.resume import Identity, as_made, trained_run
 from groundup.train.run_request import RunRequest
 from groundup.train.start import Start, changed_base, start_from
@@ -95,22 +96,28 @@ class FinetuneRequest(RunRequest):
         return Identity(request=table, kind=self.kind, counted=COUNTED, causes=CAUSES)
 
 
-def recorded(folder: RunFolder, kind: str) -> dict[str, Any]:
+def recorded(folder: RunFolder, kind: str, own_data: Path | None = None) -> dict[str, Any]:
     """Return the arguments of the request that the run in `folder` began with.
 
     But for its own settings, which are in the table `own`. Raises `UsageError` for another kind of
-    run, and for one whose records were in memory.
+    run, and for one whose records were in memory; `PathsElsewhere` for a run of others that names
+    what is not near.
     """
     path = folder.path if folder.path.name else folder.path.resolve()
     manifest, asked = trained_run(folder, kind)
     text = dict(asked.text or {})
-    kept = Path(manifest.data.folder or "")
+    kept = kept_in(manifest, manifest.data.folder, own_data)
+    prepared = kept if (kept / "manifest.json").is_file() else None
     sources = tuple(text.pop("sources", manifest.data.sources or ()))
     if asked.from_ is None or asked.from_.run is None or not sources:
         raise UsageError(
             f"{folder.path} was trained in Python, and its texts are not kept; repeat its "
             f"call{as_made(asked, ': ')}"
         )
+    read = {asked.from_.run: "its base"}
+    if prepared is None:
+        read |= dict.fromkeys([*sources, *(text.get("test_sources") or ())], "its records")
+    check_named(folder, manifest, read, as_made(asked, ", or repeat its command: "))
     return {
         "base": Path(asked.from_.run),
         "records": sources,
@@ -120,6 +127,7 @@ def recorded(folder: RunFolder, kind: str) -> dict[str, Any]:
         "run": path.name,
         "command": str(asked.command or ""),
         "runs_folder": path.parent,
-        "data_folder": kept.parent,
-        "prepared": kept if (kept / "manifest.json").is_file() else None,
+        "data_folder": folder_to_keep(manifest, own_data),
+        "prepared": prepared,
+        "reads": (*read, *([str(prepared)] if prepared else [])),
     }

@@ -26,6 +26,7 @@ from groundup.runs.checkpoint import (
 )
 from groundup.runs.load import LoadedRun, load, load_tensors, run_tokenizer
 from groundup.runs.manifest import Manifest, QuantizationTable
+from groundup.runs.own import sealed_like
 from groundup.runs.quantizable import check_quantizable
 
 LIMITS = {8: 0.005, 4: 0.02}
@@ -123,7 +124,7 @@ def _write(
 def _settings(
     folder: RunFolder, manifest: Manifest, chosen: Checkpoint, bits: int, vector_bits: int
 ) -> Manifest:
-    return Manifest(
+    made = Manifest(
         model=manifest.model,
         data=manifest.data,
         job=job_of_whole(manifest),
@@ -136,6 +137,7 @@ def _settings(
             weights=chosen.fingerprint(),
         ),
     )
+    return sealed_like(manifest, made)
 
 
 def _quantized(

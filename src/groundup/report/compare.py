@@ -145,6 +145,7 @@ def _differences(runs: Sequence[RunRecord]) -> list[Difference]:
     tables = list(dict.fromkeys(key.partition(".")[0] for key in found_keys))
     keys = sorted(found_keys, key=lambda key: tables.index(key.partition(".")[0]))
     found = [Difference(key, tuple(values.get(key) for values in flat)) for key in keys]
+    found = [d for d in found if not d.key.startswith("own.")]  # whose run it is
     return [d for d in found if any(value != d.values[0] for value in d.values[1:])]
 
 

@@ -10,6 +10,7 @@ from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import BaseTable, Manifest
+from groundup.runs.own import check_named, is_near, is_own
 
 
 def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
@@ -38,14 +39,22 @@ def base_of(own: RunFolder, run: Path, checkpoint: str = "best") -> BaseTable:
     return base_table(run, checkpoint)
 
 
-def base_checkpoint(folder: RunFolder, base: BaseTable) -> tuple[RunFolder, Checkpoint]:
+def base_checkpoint(
+    folder: RunFolder, base: BaseTable, named: bool = False
+) -> tuple[RunFolder, Checkpoint]:
     """Return the base of the run in `folder`, where its path says or else beside the run.
 
-    Raises `RunError` where it is gone, damaged, or has other weights than those learnt upon.
+    Where that is elsewhere in a run of others, it is looked for beside the run alone, unless the
+    user has `named` it. Raises `RunError` where it is gone, damaged, or has other weights than
+    those learnt upon; `PathsElsewhere` where it may only be elsewhere.
     """
     path, step = Path(base.run or ""), base.step or 0
     needs = f"{folder.path} holds only what it learnt on top of step {step} of {path}"
-    for there in (RunFolder(path), RunFolder(folder.path.parent / path.name)):
+    is_free = (
+        named or not folder.exists() or is_own(manifest := folder.read()) or is_near(str(path))
+    )
+    beside = RunFolder(folder.path.parent / path.name)
+    for there in (RunFolder(path), beside) if is_free else (beside,):
         found = Checkpoint.at(there.checkpoints, step)
         if not there.exists() or not found.path.exists():
             continue
@@ -54,6 +63,9 @@ def base_checkpoint(folder: RunFolder, base: BaseTable) -> tuple[RunFolder, Chec
         if found.fingerprint() != base.sha256:
             raise RunError(f"{needs}, and {found.path} has other weights by now; restore it")
         return there, found
+    if not is_free:
+        remedy = f", or bring it beside {folder.path}"
+        check_named(folder, manifest, {str(path): "its base"}, remedy)
     raise RunError(f"{needs}, which is gone; bring it back, there or beside {folder.path}")
 
 

@@ -88,12 +88,15 @@ def load(
     return _loaded(folder, manifest, chosen, notices, device, parts)
 
 
-def load_base(folder: RunFolder, base: BaseTable, device: str = "cpu") -> LoadedRun:
+def load_base(
+    folder: RunFolder, base: BaseTable, device: str = "cpu", named: bool = False
+) -> LoadedRun:
     """Return the base of the run in `folder`: the very checkpoint that `base` names, proved.
 
-    `groundup.runs.base.base_of` finds which it is. Raises `RunError` where it is gone or another.
+    `groundup.runs.base.base_of` finds which it is; the user may have `named` it. Raises `RunError`
+    where it is gone or another.
     """
-    there, checkpoint = base_checkpoint(folder, base)
+    there, checkpoint = base_checkpoint(folder, base, named)
     manifest = there.read()
     check_own_parts(there.model_config(manifest), there.path)
     return _loaded(there, manifest, checkpoint, [], device, PARTS)

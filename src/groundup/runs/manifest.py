@@ -225,6 +225,13 @@ class AdapterTable(TomlTable):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnTable(TomlTable):
+    """[own]: the seal of the user who has named all paths in it; see `groundup.runs.own`."""
+
+    paths: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest(TomlTable):
     """All of run.toml, its tables in the order in which they are written."""
 
@@ -246,6 +253,7 @@ class Manifest(TomlTable):
     machine: MachineTable | None = None
     plan: PlanTable | None = None
     quantization: QuantizationTable | None = None
+    own: OwnTable | None = None
 
     @property
     def kind(self) -> str:

@@ -23,6 +23,7 @@ from groundup.runs.classification import read_classification, write_classificati
 from groundup.runs.folder import RunFolder
 from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors, take_extra
 from groundup.runs.manifest import Manifest, OriginTable, SavedTable
+from groundup.runs.own import sealed_like
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Mani
     stems = replace(
         manifest.origin or OriginTable(), run=str(folder.path), weights=chosen.fingerprint()
     )
-    return Manifest(
+    made = Manifest(
         model=manifest.model,
         data=manifest.data,
         job=job_of_whole(manifest),
@@ -103,3 +104,4 @@ def _settings(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> Mani
         saved=SavedTable(by="groundup merge", from_=stems),
         versions=manifest.versions,
     )
+    return sealed_like(manifest, made)

@@ -17,6 +17,7 @@ from groundup.processes.alone import Alone
 from groundup.processes.together import arranged, joined
 from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest, PlanTable
+from groundup.runs.own import sealed_if_same
 from groundup.train.choices import Choices, choose
 from groundup.train.job import Job
 from groundup.train.job_checks import check_extra
@@ -123,6 +124,8 @@ def _decide(
     held.enter_context(keeper.locked())
     if keeper.folder.exists():
         manifest = compatible(keeper.folder, identity, job.extend, screen.notice)
+        if job.is_named:
+            manifest = sealed_if_same(manifest, identity.request, job.data_table())
     else:
         check_new(keeper.folder, job.extend)
         with choices.in_force():  # as it is when the run goes on

@@ -36,6 +36,8 @@ class Job(ABC, Generic[M]):
     """The steps that a run which is there already is to be lengthened to."""
     own_process: bool = False
     """Whether nothing else runs in this process, so that it may be set up as training needs it."""
+    is_named: bool = False
+    """Whether the user has named all that it reads, now, rather than a run's own record."""
     rate_share: float = 1.0
     """The part of a new model's learning rate that this one takes, where that is not set."""
     base: BaseTable | None = None

@@ -82,7 +82,7 @@ class Pretraining(NextToken):
         self.request = request
         self.settings = request.train
         self.extend = request.extend
-        self.own_process = request.own_process
+        self.own_process, self.is_named = request.own_process, request.reads is None
 
     @cached_property
     def start(self) -> Start:

@@ -29,6 +29,7 @@ from groundup.runs.checkpoint import (
     save_checkpoint,
 )
 from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
+from groundup.runs.own import sealed
 from groundup.train.automatic import AUTOMATIC
 from groundup.train.choices import Choices
 from groundup.train.job import Job
@@ -119,7 +120,7 @@ class Recorder(Keeper):
 
     def begin(self, manifest: Manifest, job: Job[Any], checkpoint: Checkpoint | None) -> None:
         """Write what is known from the beginning; forget what came after the checkpoint."""
-        self._write_manifest(manifest)
+        self._write_manifest(manifest if self.folder.exists() else sealed(manifest))
         job.write(self.folder)
         self._cut_back(checkpoint)
         self.folder.report.unlink(missing_ok=True)  # it tells of less, and would outlive a kill

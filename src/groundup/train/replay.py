@@ -18,6 +18,7 @@ from groundup.runs import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.load import fill
 from groundup.runs.manifest import PRETRAINING
+from groundup.runs.own import check_named
 from groundup.runs.tensor_file import map_safetensors
 from groundup.train.choices import Choices
 from groundup.train.job import Job
@@ -31,6 +32,8 @@ def recorded_pretraining(folder: RunFolder) -> Pretraining:
     """Return the job of a run, which needs its text no more."""
     manifest = folder.read()
     model, base = asdict(folder.model_config(manifest)), manifest.base
+    if base and base.run:
+        check_named(folder, manifest, {base.run: "its base"})
     path = folder.path.resolve()
     return Pretraining(
         TrainRequest(

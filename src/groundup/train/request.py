@@ -11,9 +11,11 @@ from groundup.base.errors import UsageError, quoted
 from groundup.config import GPTConfig, as_table, foreign_parts, preset
 from groundup.data import read_documents
 from groundup.data.folders import STANDARD_INPUT
+from groundup.data.prepare import TRAINED
 from groundup.data.tokens import MANIFEST
 from groundup.runs import RunFolder
 from groundup.runs.find import find_run
+from groundup.runs.own import check_named, folder_to_keep, kept_in
 from groundup.tokenizer.build import check_tokenizer
 from groundup.train.resume import IN_PYTHON, Identity, as_made, trained_run
 from groundup.train.run_request import RunRequest
@@ -114,16 +116,19 @@ def _set(words: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in words.items() if value is not None}
 
 
-def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
+def recorded_request(
+    folder: RunFolder, own_data: Path | None = None, **others: Any
+) -> TrainRequest:
     """Return the request that the run in `folder` began with, with some fields changed.
 
-    Its text is read from the shards that were made of it and, where these are gone, from its
-    sources. Raises `RunError` for a folder that is no run; `UsageError` for an imported or
-    quantised model, and where an older version has not recorded how the text was read.
+    Its text is read from the shards that were made of it (see `groundup.runs.own.kept_in`) and,
+    where these are gone, from its sources. Raises `RunError` for a folder that is no run;
+    `UsageError` for an imported or quantised model, and where an older version has not recorded how
+    the text was read; `PathsElsewhere` for a run of others that names what is not near.
     """
     path = folder.path if folder.path.name else folder.path.resolve()
     manifest, asked = trained_run(folder)
-    shards = Path(manifest.data.folder or "")
+    shards = kept_in(manifest, manifest.data.folder, own_data)
     if asked.command == IN_PYTHON:
         foreign = foreign_parts(folder.model_config(asked)).items()
         made = "".join(f", with {field} = {name!r}" for field, name in foreign)
@@ -136,6 +141,7 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
     prepared = shards if (shards / MANIFEST).is_file() else None
     sources = tuple(text.pop("sources", manifest.data.sources or ()))
     if prepared is None and (asked.text is None or STANDARD_INPUT in sources):
+        check_named(folder, manifest, {str(manifest.data.folder): "its token shards"})
         unknown = (
             "it was piped in" if asked.text else "an older version did not record how to read it"
         )
@@ -144,6 +150,12 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
             f"command{as_made(asked, ': ')}"
         )
     base = asked.from_.run if asked.from_ else None
+    tokenizer = text.pop("tokenizer", DEFAULT_TOKENIZER)
+    read = {str(base): "its base"} if base else {}
+    if prepared is None:
+        read |= dict.fromkeys(sources, "its text")
+        read |= {} if base or tokenizer in TRAINED else {tokenizer: "its tokenizer"}
+    check_named(folder, manifest, read, as_made(asked, ", or repeat its command: "))
     model = asdict(folder.model_config(asked))
     model["vocab_size"] = text.pop("vocab_size", model["vocab_size"])
     return TrainRequest(
@@ -152,12 +164,13 @@ def recorded_request(folder: RunFolder, **others: Any) -> TrainRequest:
         base=Path(base) if base else None,
         model_changes={key: model[key] for key in (CHANGEABLE if base else model)},
         train=folder.train_config(asked),
-        tokenizer=text.pop("tokenizer", DEFAULT_TOKENIZER),
+        tokenizer=tokenizer,
         text_options=text,
         run=path.name,
         command=str(asked.command or ""),
         runs_folder=path.parent,
-        data_folder=shards.parent,
+        data_folder=folder_to_keep(manifest, own_data),
         prepared=prepared,
+        reads=(*read, *([str(prepared)] if prepared else [])),
         **others,
     )

@@ -28,6 +28,8 @@ class RunRequest(ABC):
     """Whether nothing else runs in this process, so that its allocator may be set."""
     runs_folder: Path = RUNS
     data_folder: Path = DATA
+    reads: tuple[str, ...] | None = None
+    """What it reads, as a run's own record names it; None where the user has named that now."""
     prepared: Path | None = None
     """What an earlier preparation kept, read in place of the sources as long as it is there."""
 

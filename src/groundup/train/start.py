@@ -162,7 +162,7 @@ def _base_model(own: RunFolder, base: BaseTable, config: GPTConfig, seed: int) -
     from groundup.model import filled_gpt
     from groundup.runs.load import load_base
 
-    loaded = load_base(own, base).model
+    loaded = load_base(own, base, named=True).model
     return filled_gpt(config, {name: p.detach() for name, p in loaded.named_parameters()})
 
 

@@ -21,6 +21,7 @@ from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files
 from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
 from groundup.runs.load import LoadedRun, load_base
 from groundup.runs.manifest import AdapterTable, BaseTable, JobTable, Manifest, SourceTable
+from groundup.runs.own import sealed, sealed_like
 from groundup.runs.tensor_file import Stored
 from groundup.weights.convert import TOLERANCE, Conversion
 from groundup.weights.early_checks import HUB_NAME, check_adapter, check_exportable
@@ -131,21 +132,23 @@ def _fill(
     base.tokenizer.save(made.tokenizer)
     made.write_chat_settings(base.chat_template, base.generation)
     shapes = {name: list(tensor.shape) for name, tensor in adapters.tensors.items()}
+    manifest = Manifest(
+        model=base.manifest.model,
+        data=base.manifest.data,
+        job=replace(job_of_whole(base.manifest) or JobTable(), tensors=shapes),
+        base=table,
+        adapter=AdapterTable(method=adapters.method, rank=adapters.rank, alpha=adapters.alpha),
+        source=SourceTable(
+            format="peft",
+            path=str(source),
+            name=source.resolve().name,
+            files={WEIGHTS: file_sha256(source / WEIGHTS)},
+        ),
+        versions={"groundup": __version__, "torch": str(torch.__version__)},
+    )
+    # The user has named the base; what that names of its own is another matter.
     made.write(
-        Manifest(
-            model=base.manifest.model,
-            data=base.manifest.data,
-            job=replace(job_of_whole(base.manifest) or JobTable(), tensors=shapes),
-            base=table,
-            adapter=AdapterTable(method=adapters.method, rank=adapters.rank, alpha=adapters.alpha),
-            source=SourceTable(
-                format="peft",
-                path=str(source),
-                name=source.resolve().name,
-                files={WEIGHTS: file_sha256(source / WEIGHTS)},
-            ),
-            versions={"groundup": __version__, "torch": str(torch.__version__)},
-        )
+        sealed_like(base.manifest, manifest) if base.manifest.data.folder else sealed(manifest)
     )
 
 

@@ -9,6 +9,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.data import PreparedData, TokenSplit, open_tokens
 from groundup.runs import RunFolder
 from groundup.runs.manifest import PRETRAINING
+from groundup.runs.own import PathsElsewhere, shards_of
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ def text_of_base(base: Path) -> GeneralText:
     if not folder.exists():
         return GeneralText(missing=f"{base} is gone; --general-text names a text")
     manifest = folder.read()
-    if manifest.kind != PRETRAINING or not manifest.data.folder:
-        return GeneralText(missing=f"{base} keeps no text of its own; --general-text names one")
     try:
-        tokens = open_tokens(manifest.data.folder, "val", verify=True)
-    except DataError as error:
+        kept = shards_of(manifest)
+        if manifest.kind != PRETRAINING or kept is None:
+            return GeneralText(missing=f"{base} keeps no text of its own; --general-text names one")
+        tokens = open_tokens(kept, "val", verify=True)
+    except (DataError, PathsElsewhere) as error:
         return GeneralText(missing=f"the validation text of {base} cannot be read: {error}")
     if tokens.n_tokens < 2:
         return GeneralText(missing=f"the validation text of {base} is empty")

@@ -13,6 +13,7 @@ from groundup.finetune.assistant.dialogue_rows import learnable
 from groundup.finetune.assistant.packed_loss import packed_loss
 from groundup.generate import run_template
 from groundup.runs.load import LoadedRun
+from groundup.runs.own import shards_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,9 @@ def evaluate_replies(run: LoadedRun, max_tokens: int | None = None) -> ReplyLoss
     """
     begun = time.perf_counter()
     template, (max_length, row_length) = run_template(run), _lengths(run)
-    if template is None or run.manifest.data.folder is None:
+    if template is None or (folder := shards_of(run.manifest)) is None:
         return None
-    data = open_dialogues(run.manifest.data.folder)
+    data = open_dialogues(folder)
     entries: list[Dialogue | PlainText] = [*data.dialogues("val"), *data.texts("val")]
     entries.sort(key=lambda entry: entry.normalised)
     rows = learnable(entries, template, run.tokenizer, max_length).rows

@@ -20,6 +20,7 @@ from groundup.finetune.rewards.settings import settings_of
 from groundup.finetune.settings import InstructSettings
 from groundup.runs import RunFolder
 from groundup.runs.assistant import ASSISTANT, OF_PAIRS, AssistantRecord, read_assistant
+from groundup.runs.own import check_named, kept_in
 from groundup.train.start import known_base
 
 MIX_FOLDER = "mix_folder"
@@ -107,11 +108,21 @@ def is_judged_by(judge: Endpoint, record: AssistantRecord) -> bool:
     return judge.asked_model in (None, found.model)
 
 
-def recorded_instruct(folder: RunFolder, **others: Any) -> InstructRequest:
+def recorded_instruct(
+    folder: RunFolder, own_data: Path | None = None, **others: Any
+) -> InstructRequest:
     """Return the request that the run in `folder` began with, with some fields changed."""
-    words = recorded(folder, ASSISTANT)
-    own = settings_of(words.pop("own"))
-    job = folder.read().job
-    kept = Path(((job and job.settings) or {}).get(MIX_FOLDER, ""))
+    words = recorded(folder, ASSISTANT, own_data)
+    own, manifest = settings_of(words.pop("own")), folder.read()
+    said = ((manifest.job and manifest.job.settings) or {}).get(MIX_FOLDER, "")
+    kept = kept_in(manifest, str(said), own_data)
     mix = kept if own.mix_text and (kept / MANIFEST).is_file() else None
+    read = {
+        own.mix_text if mix is None else None: "the text that is mixed in",
+        own.general_text: "its general text",
+        own.task_data: "the documents of its task",
+    }
+    named = {path: what for path, what in read.items() if path is not None}
+    check_named(folder, manifest, named)
+    words["reads"] += (*named, *([str(mix)] if mix else []))
     return InstructRequest(**words, instruct=own, prepared_mix=mix, **others)

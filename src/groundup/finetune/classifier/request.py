@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from groundup.data.labelled import prepare_labelled
@@ -47,11 +48,13 @@ class ClassifyRequest(FinetuneRequest):
             raise is_classifier(folder, manifest, makes)
 
 
-def recorded_classify(folder: RunFolder, **others: Any) -> ClassifyRequest:
+def recorded_classify(
+    folder: RunFolder, own_data: Path | None = None, **others: Any
+) -> ClassifyRequest:
     """Return the request that the run in `folder` began with, with some fields changed."""
     if (manifest := folder.read()).request is None:
         none = "it holds no training to go on with: "
         raise is_classifier(folder, manifest, none + asks_it(folder))
-    words = recorded(folder, CLASSIFIER)
+    words = recorded(folder, CLASSIFIER, own_data)
     own = ClassifierSettings(**words.pop("own"))
     return ClassifyRequest(**words, classifier=own, **others)
