@@ -1,6 +1,6 @@
 """How much memory an assistant takes, beside what was planned: SmolLM2, rows of 512 tokens.
 
-A few steps of `groundup finetune instruct` on dialogues of people, a row a batch, from the base to
+Some steps of `groundup finetune instruct` on dialogues of people, a row a batch, from the base to
 the judged run. The peak is that of the whole process.
 """
 

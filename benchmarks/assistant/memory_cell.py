@@ -16,8 +16,8 @@ from groundup.train.driver import drive
 from groundup.train.listener import Screen
 from groundup.train.recorder import Recorder
 
-STEPS = 3
-"""By then the optimizer's averages are there, and the fullest rows have been."""
+STEPS = 24
+"""By then the fullest rows have been, and the heap has the holes that it gets."""
 
 
 def request_of(job: Record) -> InstructRequest:
