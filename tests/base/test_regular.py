@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from groundup.base.errors import GroundupError
+from groundup.base.files import file_sha256
 from groundup.base.lock import file_lock, is_locked
-from groundup.base.regular import open_regular, read_bytes, refuse_irregular
+from groundup.base.regular import open_regular, read_bytes, refuse_endless, refuse_irregular
 
 
 def bind_socket(path: Path) -> None:
@@ -107,3 +108,26 @@ def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(GroundupError, match="it is a pipe"):
         is_locked(tmp_path / "pipe")
+
+
+def test_a_large_file_that_is_nearly_all_hole_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "hole"
+    path.write_bytes(b"x" * 5000)
+    with path.open("ab") as file:
+        file.truncate(100 << 30)
+    with pytest.raises(GroundupError, match="hole: 102,400 MiB, of which 0 are on the disk"):
+        file_sha256(path)
+    with path.open("ab") as file:
+        file.truncate(1 << 20)
+    assert len(file_sha256(path)) == 64
+
+
+def test_a_folder_of_others_may_hold_links_to_files_alone(tmp_path: Path) -> None:
+    refuse_endless(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "broken").symlink_to(tmp_path / "nothing")
+    refuse_endless(tmp_path)
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with pytest.raises(GroundupError, match="zero: expected a regular file, but it is a device"):
+        refuse_endless(tmp_path)

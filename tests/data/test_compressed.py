@@ -139,3 +139,26 @@ def test_a_damaged_archive_may_be_in_any_wrapping(tmp_path: Path) -> None:
         archive.writestr("a.txt", "one")
     (tmp_path / "z.zip.gz").write_bytes(gzip.compress(file.getvalue()))
     assert read(tmp_path) == ["one"]
+
+
+def test_what_unpacks_far_beyond_any_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressed, "FREELY", 1 << 20)
+    zeros = b"a" * (8 << 20)
+    for name, compress in (("a.txt.gz", gzip.compress), ("a.txt.bz2", bz2.compress)):
+        (tmp_path / name).write_bytes(compress(zeros))
+        assert f"{name}: unpacks to more than 200 times its size" in message(tmp_path / name)
+    one = zipped(tmp_path / "one.zip", {"a.txt": zeros})
+    assert "one.zip/a.txt: unpacks to more than 200 times" in message(one)
+    two = zipped(tmp_path / "two.zip", {"a.txt.gz": gzip.compress(zeros)}, zipfile.ZIP_STORED)
+    assert "two.zip/a.txt.gz: unpacks to more than 200 times" in message(two)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(zeros[: 1 << 20]))
+    assert len("".join(read(tmp_path / "b.txt.gz"))) == 1 << 20
+
+
+def test_zeros_behind_a_frame_come_to_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"text") + bytes(1 << 20))
+    assert read(path) == ["text"]
+    with path.open("ab") as file:
+        file.truncate(100 << 30)
+    assert "nothing but zeros from byte" in message(path)

@@ -17,7 +17,7 @@ from typing import IO, Any
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.flock import held, is_abandoned
 from groundup.base.parse import parse_json, parse_toml
-from groundup.base.regular import open_regular, read_bytes
+from groundup.base.regular import open_regular, read_bytes, refuse_holes
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNFINISHED = ".unfinished-"
@@ -201,6 +201,7 @@ def _parsed(path: Path, form: str, parse: Callable[[bytes], Any]) -> Any:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    """Return the SHA-256 of a file's bytes in hexadecimal; a sparse file is a `GroundupError`."""
     with open_regular(path) as file:
+        refuse_holes(path, os.fstat(file.fileno()))
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,6 +20,8 @@ from groundup.base.errors import GroundupError
 
 LARGEST = 4 << 20
 """Bytes of a file of settings or a manifest: room for 20,000 shards, or as many sources."""
+LARGE = 1 << 30
+"""Bytes that are read in a second or two, whatever they are."""
 PART = 1 << 20
 """Bytes read at a time: a buffer as large as the bound would take memory for a small file, too."""
 MOST_ENTRIES = 100_000
@@ -66,6 +68,25 @@ def read_bytes(path: Path, most: int = LARGEST, *, links: bool = True) -> bytes:
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return bytes(content)
+
+
+def refuse_holes(path: Path, status: os.stat_result) -> None:
+    """Refuse a large file of which nearly nothing is on the disk: reading it takes for ever."""
+    on_disk = 512 * getattr(status, "st_blocks", status.st_size)
+    if status.st_size > LARGE and on_disk < status.st_size // 64:
+        raise GroundupError(
+            f"{path}: {status.st_size >> 20:,} MiB, of which {on_disk >> 20:,} are on the disk: a "
+            "sparse file, or one that was not copied whole; copy it again, or remove it"
+        )
+
+
+def refuse_endless(folder: Path) -> None:
+    """Refuse a folder in which anything is a pipe, a socket or a device, or a link to one."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with contextlib.suppress(OSError):  # a link that leads nowhere is absent
+            found = path.stat().st_mode
+            if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):
+                raise _irregular(path, found)
 
 
 def refuse_irregular(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from groundup.base.errors import DataError
 from groundup.base.files import file_error
+from groundup.base.regular import open_regular
 from groundup.cli.app import tell
 
 if TYPE_CHECKING:
@@ -16,13 +17,31 @@ if TYPE_CHECKING:
 
 
 PIPE = "standard input"
+LARGEST_TEXT = 512 << 20
+"""Bytes of a text that is read whole."""
 
 
 def read_input() -> str:
-    """Return all of standard input as text; see `plain_text`."""
-    from groundup.data.streams import plain_text
+    """Return all of standard input as text; see `text_pieces`."""
+    return _whole(cast("io.BufferedIOBase", sys.stdin.buffer), PIPE)
 
-    return plain_text(sys.stdin.buffer.read(), PIPE)
+
+def _whole(file: io.BufferedIOBase, name: str) -> str:
+    """Return the text of an open file; one over `LARGEST_TEXT` is a `DataError`."""
+    from groundup.data.streams import CHUNK_SIZE, CONVERT, text_pieces
+
+    def pieces() -> Iterator[bytes]:
+        n_bytes = 0
+        while piece := file.read(CHUNK_SIZE):
+            n_bytes += len(piece)
+            if n_bytes > LARGEST_TEXT:
+                raise DataError(
+                    f"{name}: over {LARGEST_TEXT >> 20} MiB, and it is read whole; give a part of "
+                    f"it, as with head -c {LARGEST_TEXT}"
+                )
+            yield piece
+
+    return "".join(text_pieces(pieces(), name, remedy=CONVERT))
 
 
 def read_text(path: Path) -> str:
@@ -34,15 +53,16 @@ def read_text(path: Path) -> str:
     from groundup.data.kinds import looks_like
     from groundup.data.markup import MARKUP
     from groundup.data.record_files import RECORD_FORMATS
-    from groundup.data.streams import plain_text
 
-    is_pipe = path == Path("-")
-    name = PIPE if is_pipe else str(path)
+    name = PIPE if path == Path("-") else str(path)
     try:
-        raw = sys.stdin.buffer.read() if is_pipe else path.read_bytes()
+        if name == PIPE:
+            text = read_input()
+        else:
+            with open_regular(path) as file:
+                text = _whole(file, name)
     except OSError as error:
         raise file_error(path, error) from error
-    text = plain_text(raw, name)
     if not text:
         raise DataError(f"{name}: an empty text; give one with something to predict")
     if looks_like(text) or format_of(path) in (*RECORD_FORMATS, *MARKUP):

@@ -18,8 +18,15 @@ from groundup.base.files import file_error
 from groundup.data.kinds import HEAD, is_binary, kind_of
 from groundup.data.streams import CHUNK_SIZE, LARGEST_RECORD, optional
 
+STEP = 1 << 16  # packed bytes at a time, so that soon it is seen how far they unpack
 ZSTD_STEP = 1 << 10  # zstd packs up to 128 KiB into 4 bytes: 1 KiB makes at most 32 MiB
 XZ_MEMORY = 1 << 30  # bytes that unpacking may take; what xz -9 packs needs 65 MiB
+FREELY = 16 << 20
+"""Bytes that anything may unpack to."""
+MOST_TIMES = 200
+"""Beyond that, as many bytes for each packed one; texts come to 20, repetitive logs to 100."""
+LONGEST_FILLING = 16 << 20
+"""Zeros between frames, which fill up the blocks of tapes."""
 
 
 class StoredFile(Protocol):
@@ -63,9 +70,13 @@ def seekable(path: StoredFile, size: int = CHUNK_SIZE) -> IO[bytes]:
 
 
 def _stored(path: StoredFile, size: int) -> Iterator[bytes]:
+    n_bytes = 0
     try:
         with path.open("rb") as file:
             while piece := file.read(size):
+                n_bytes += len(piece)
+                if isinstance(path, Member):
+                    _check_size(path, n_bytes, path.info.compress_size)
                 yield piece
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:  # a member of an archive
         raise _damaged(path, str(error)) from error
@@ -125,7 +136,7 @@ class _Compression:
     magic: bytes
     frame: Callable[[], _Frame]
     failure: type[Exception]
-    step: int | None = None
+    step: int = STEP
 
 
 def _zstd(path: StoredFile) -> _Compression:
@@ -158,13 +169,17 @@ COMPRESSIONS: dict[str, Callable[[StoredFile], _Compression]] = {
 def _decompressed(path: StoredFile, compression: _Compression, size: int) -> Iterator[bytes]:
     """Yield what all frames of a file unpack to; zeros between them only fill up a block."""
     frame, first, start, offset = compression.frame(), b"", 0, 0
-    for packed in _stored(path, compression.step or size):
+    end, n_bytes = 0, 0  # of the last frame; of all that was unpacked
+    for packed in _stored(path, compression.step):
         offset += len(packed)
+        n_packed = path.info.compress_size if isinstance(path, Member) else offset
         while True:
             if not first:  # between two frames
                 packed = packed.lstrip(b"\0") if start else packed
                 start = offset - len(packed)
                 if not packed:
+                    if offset - end > LONGEST_FILLING:
+                        raise _damaged(path, f"nothing but zeros from byte {end:,} on")
                     break
             first += packed[: len(compression.magic) - len(first)]
             try:
@@ -172,14 +187,25 @@ def _decompressed(path: StoredFile, compression: _Compression, size: int) -> Ite
             except compression.failure as error:
                 raise _not_decompressed(path, compression, first, start, str(error)) from error
             packed = b""
+            n_bytes += len(text)
+            _check_size(path, n_bytes, n_packed)
             yield from (text[at : at + size] for at in range(0, len(text), size))
             if frame.eof:
                 packed, frame, first = frame.unused_data, compression.frame(), b""
-                start = offset
+                start = end = offset
             elif frame.needs_input:
                 break
     if first:
         raise _not_decompressed(path, compression, first, start)
+
+
+def _check_size(path: StoredFile, n_bytes: int, n_packed: int) -> None:
+    """Raise `DataError` for what unpacks to far more than any text does."""
+    if n_bytes > max(FREELY, MOST_TIMES * n_packed):
+        raise DataError(
+            f"{path}: unpacks to more than {MOST_TIMES} times its size ({n_bytes >> 20} MiB by "
+            f"byte {n_packed:,}), unlike a text; if it is one, unpack it, and name that"
+        )
 
 
 def _not_decompressed(

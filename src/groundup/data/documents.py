@@ -200,11 +200,26 @@ def standard_input(
         return
     with tempfile.TemporaryFile() as copy:
         try:
-            shutil.copyfileobj(stdin or sys.stdin.buffer, copy, CHUNK_SIZE)
+            copy.writelines(_endless_refused(stdin or sys.stdin.buffer))
             copy.flush()
         except OSError as error:
             raise file_error(Path(tempfile.gettempdir()), error) from error
         yield copy
+
+
+def _endless_refused(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what a stream holds, unless that is nothing but zeros, or half of the disk's room."""
+    n_bytes, room = 0, shutil.disk_usage(tempfile.gettempdir()).free // 2
+    while piece := stream.read(CHUNK_SIZE):
+        n_bytes += len(piece)
+        if len(piece) == CHUNK_SIZE and not piece.strip(b"\0"):
+            raise DataError("standard input: nothing but zeros in it; pipe in a text")
+        if n_bytes > room:
+            raise DataError(
+                f"standard input: over {n_bytes >> 20} MiB, half of the room for the copy of it in "
+                f"{tempfile.gettempdir()}; write it to a file, and name that"
+            )
+        yield piece
 
 
 def _input_pieces(stdin: BinaryIO | None, size: int) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 from groundup.base.errors import GroundupError
 from groundup.base.files import atomic_writer, file_error
 from groundup.base.parse import parse_json
-from groundup.base.regular import open_regular
+from groundup.base.regular import open_regular, refuse_holes
 
 LONGEST_LINE = 16 << 20
 """Bytes of a record; what is longer is passed over."""
@@ -54,10 +54,12 @@ def raw_lines(path: Path, *, links: bool = False, block: int = 0) -> Iterator[by
         return
     try:
         with open_regular(path, links=links) as file:
-            if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+            status = os.fstat(file.fileno())
+            if (size := status.st_size) > MOST_BYTES:
                 raise GroundupError(
                     f"{path}: {size >> 30} GiB, expected at most {MOST_BYTES >> 30}; move it away"
                 )
+            refuse_holes(path, status)
             while lines := file.read(block) + file.readline(LONGEST_LINE):
                 yield lines
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
 from groundup.base.file_names import RUN_MANIFEST
+from groundup.base.regular import refuse_endless
 from groundup.runs.base import check_plain
 from groundup.runs.classifier import CLASSIFIER, classifier_table, is_classifier
 from groundup.runs.folder import RunFolder
@@ -63,8 +64,9 @@ def check_exportable(folder: RunFolder, manifest: Manifest, form: str) -> None:
 
 
 def check_source(source: str | Path) -> None:
-    """Refuse a source that is not there, or is a run already."""
+    """Refuse a source that is not there, is a run already, or holds what is no regular file."""
     path = Path(source)
+    refuse_endless(path)
     if (path / RUN_MANIFEST).is_file():
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
     if (path / PEFT_CONFIG).is_file():
@@ -86,6 +88,7 @@ def check_source(source: str | Path) -> None:
 
 def check_adapter(source: str | Path) -> None:
     """Refuse a source that is no adapter which `peft` has saved."""
+    refuse_endless(Path(source))
     if not (Path(source) / PEFT_CONFIG).is_file():
         raise UsageError(
             f"{source}: no {PEFT_CONFIG} in it; --from RUN is for an adapter that peft has saved, "
