@@ -90,7 +90,7 @@ def test_it_goes_on_beside_the_checkpoint_that_it_began_with(tmp_path: Path, bas
     again = dataclasses.replace(request(tmp_path, keep=9), run="base", extend=40)
     train_run(again, quiet())
     assert len(list_checkpoints(own / "checkpoints")) > 1
-    assert base_of(stopped.folder, own) == begun
+    assert base_of(stopped.folder, own) == (begun, None)
     assert recorded_job(stopped.folder).base == begun
     assert train_run(asked, quiet()).progress.finished
     shutil.rmtree(own / "checkpoints" / f"step-{begun.step:08d}")

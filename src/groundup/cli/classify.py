@@ -66,7 +66,7 @@ def classify(
             "no text; give one or more, or - for standard input, or --file FILE with a text a line"
         )
     from groundup.runs import RunFolder
-    from groundup.runs.checkpoint import candidates
+    from groundup.runs.choose import candidates
     from groundup.runs.classifier import classifier_table
 
     folder = RunFolder(run)

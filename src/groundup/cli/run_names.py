@@ -48,7 +48,7 @@ def check_run(run: Path, checkpoint: str, device: str = "cpu", *, plain: bool = 
     """
     from groundup.runs import RunFolder
     from groundup.runs.base import check_plain
-    from groundup.runs.checkpoint import candidates
+    from groundup.runs.choose import candidates
     from groundup.runs.foreign import check_own_parts
 
     folder = RunFolder(run)

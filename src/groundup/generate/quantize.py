@@ -16,14 +16,8 @@ from groundup.quantized import Codes, quantizable, quantize, to_tensors
 from groundup.quantized.kernels import can_multiply_whole_bytes
 from groundup.runs import RunFolder, append_line
 from groundup.runs.assistant import job_of_whole
-from groundup.runs.checkpoint import (
-    MODEL,
-    STATE,
-    Checkpoint,
-    choose_checkpoint,
-    save_files,
-    write_tensors,
-)
+from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.load import LoadedRun, load, load_tensors, run_tokenizer
 from groundup.runs.manifest import Manifest, QuantizationTable
 from groundup.runs.own import sealed_like

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from groundup.base.errors import RunError, UsageError, shown
 from groundup.base.files import new_path
-from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
+from groundup.runs.checkpoint import MODEL, Checkpoint
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import BaseTable, Manifest
@@ -15,6 +16,15 @@ from groundup.runs.own import check_named, is_near, is_own
 
 def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
     """Return what run.toml says of a run that another is to learn on top of."""
+    table, _ = choose_base(run, checkpoint)
+    return table
+
+
+def choose_base(run: Path, checkpoint: str = "best") -> tuple[BaseTable, Checkpoint]:
+    """Return what `base_table` does, and the checkpoint that it names.
+
+    No trainer removes this as long as what is returned is there.
+    """
     folder = RunFolder(run)
     manifest = folder.read()
     check_plain(folder, manifest)
@@ -24,19 +34,22 @@ def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
             f"{made.run}, which it was made from"
         )
     chosen, _ = choose_checkpoint(folder, checkpoint)
-    return BaseTable(run=str(run), step=chosen.step, sha256=chosen.fingerprint())
+    return BaseTable(run=str(run), step=chosen.step, sha256=chosen.fingerprint()), chosen
 
 
-def base_of(own: RunFolder, run: Path, checkpoint: str = "best") -> BaseTable:
+def base_of(
+    own: RunFolder, run: Path, checkpoint: str = "best"
+) -> tuple[BaseTable, Checkpoint | None]:
     """Return what run.toml of the run in `own` says, or will say, of its base `run`.
 
     A run that is under way keeps the checkpoint that it began with, whatever its base has learnt
-    since. `groundup.runs.load.load_base` opens it.
+    since; that of a new one no trainer removes as long as what is returned is there.
+    `groundup.runs.load.load_base` opens it.
     """
     recorded = own.read().base if own.exists() else None
     if recorded and recorded.run and Path(recorded.run).resolve() == run.resolve():
-        return recorded
-    return base_table(run, checkpoint)
+        return recorded, None
+    return choose_base(run, checkpoint)
 
 
 def base_checkpoint(
@@ -55,8 +68,8 @@ def base_checkpoint(
     )
     beside = RunFolder(folder.path.parent / path.name)
     for there in (RunFolder(path), beside) if is_free else (beside,):
-        found = Checkpoint.at(there.checkpoints, step)
-        if not there.exists() or not found.path.exists():
+        found = Checkpoint.at(there.checkpoints, step).held() if there.exists() else None
+        if found is None:
             continue
         if damage := found.damage((MODEL,)):
             raise RunError(f"{needs}, and {damage}; restore it")

@@ -17,11 +17,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.base.errors import GroundupError, RunError, UsageError, quoted, shown
+from groundup.base.errors import GroundupError, RunError, quoted, shown
 from groundup.base.file_names import WEIGHTS
 from groundup.base.files import (
     UNFINISHED,
@@ -32,8 +32,8 @@ from groundup.base.files import (
     sync_folder,
     write_json,
 )
+from groundup.base.flock import SharedLock, free_of_readers
 from groundup.base.regular import read_bytes
-from groundup.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # looking for a checkpoint needs no torch, only its tensors do
     from torch import Tensor
@@ -54,11 +54,28 @@ class Checkpoint:
     """A saved moment of a run."""
 
     path: Path
+    lock: SharedLock | None = field(default=None, repr=False, compare=False)
+    """Of one that is being read: no trainer removes it while this object is there."""
 
     @classmethod
     def at(cls, folder: Path, step: int) -> Checkpoint:
         """Return the checkpoint of `step` in `folder`, there or not."""
         return cls(folder / f"{STEP}{step:08d}")
+
+    def held(self) -> Checkpoint | None:
+        """Return the same, which no trainer removes as long as it is there; None if it is gone."""
+        try:
+            lock = SharedLock(self.path)
+        except (FileNotFoundError, BlockingIOError):
+            return None
+        except OSError:  # a folder that cannot be opened, as on Windows
+            lock = None
+        checkpoint = replace(self, lock=lock)
+        return checkpoint if checkpoint.is_there() else None
+
+    def is_there(self) -> bool:
+        """Tell whether it has not been removed, or replaced by another of the same step."""
+        return self.lock.is_of(self.path) if self.lock else self.path.is_dir()
 
     @property
     def step(self) -> int:
@@ -125,24 +142,6 @@ def _is_step(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def candidates(folder: RunFolder, which: str) -> list[Checkpoint]:
-    """Return the checkpoints that "best", "latest" or a step number may mean, the newest first.
-
-    Raises `UsageError` for another word or a step that is not there, `RunError` where none is.
-    """
-    is_number = which.isascii() and which.isdigit()
-    if which not in ("best", "latest") and not is_number:
-        raise UsageError(f"checkpoint '{which}': expected best, latest or a step number")
-    found = list_checkpoints(folder.checkpoints)[::-1]
-    if not found:
-        raise RunError(f"{folder.path} has no checkpoint yet; let it train to its first one")
-    chosen = [c for c in found if not is_number or c.step == int(which)]
-    if not chosen:
-        steps = ", ".join(str(c.step) for c in reversed(found))
-        raise UsageError(f"{folder.path} has no checkpoint of step {which}; it has {steps}")
-    return chosen
-
-
 def first_intact(
     checkpoints: Iterable[Checkpoint], names: Sequence[str] = (MODEL, TRAINER, STATE)
 ) -> tuple[Checkpoint | None, list[str]]:
@@ -159,20 +158,6 @@ def first_intact(
 def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest intact checkpoint, and a line about each newer, damaged one."""
     return first_intact(reversed(list_checkpoints(folder)))
-
-
-def choose_checkpoint(folder: RunFolder, which: str) -> tuple[Checkpoint, list[str]]:
-    """Return the checkpoint asked for, or the newest intact one with notices of what is damaged."""
-    found = candidates(folder, which)
-    if which == "best" and (best := best_checkpoint(found)):
-        found = [best, *(one for one in found if one != best)]
-    chosen, notices = first_intact(found, (MODEL, STATE))
-    if chosen is None:
-        raise RunError(
-            f"{folder.path} has no intact checkpoint ({'; '.join(notices)}); train it again under "
-            "another --run name"
-        )
-    return chosen, notices
 
 
 def save_checkpoint(
@@ -292,10 +277,15 @@ def prune(folder: Path, keep: int, every: int | None = None) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a checkpoint; renamed first, so that a kill in the middle leaves no half of it."""
+    """Remove a checkpoint; renamed first, so that a kill in the middle leaves no half of it.
+
+    One that somebody reads stays: it goes when the next one is written.
+    """
     doomed = path.with_name(f"{UNFINISHED}{path.name}-old")
     shutil.rmtree(doomed, ignore_errors=True)
-    os.replace(path, doomed)
+    with free_of_readers(path) as is_free:
+        if is_free:
+            os.replace(path, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

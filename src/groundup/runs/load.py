@@ -18,7 +18,8 @@ from groundup.model import GPT, PARTS, Parts, empty_gpt, filled_gpt, shapes_with
 from groundup.quantized import Codes, from_tensors, quantizable, swap_in
 from groundup.runs.assistant import other_template
 from groundup.runs.base import base_checkpoint
-from groundup.runs.checkpoint import Checkpoint, choose_checkpoint
+from groundup.runs.checkpoint import Checkpoint
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.folder import RunFolder
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.manifest import (

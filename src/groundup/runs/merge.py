@@ -11,14 +11,8 @@ from torch import Tensor
 from groundup.base.files import atomic_folder, write_json
 from groundup.runs.assistant import job_of_whole, read_assistant, write_assistant
 from groundup.runs.base import check_mergeable
-from groundup.runs.checkpoint import (
-    MODEL,
-    STATE,
-    Checkpoint,
-    choose_checkpoint,
-    save_files,
-    write_tensors,
-)
+from groundup.runs.checkpoint import MODEL, STATE, Checkpoint, save_files, write_tensors
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.classification import read_classification, write_classification
 from groundup.runs.folder import RunFolder
 from groundup.runs.load import check_shapes, run_tokenizer, stored_tensors, take_extra

@@ -12,7 +12,8 @@ from groundup.base.errors import UsageError
 from groundup.config import GPTConfig, preset
 from groundup.runs import RunFolder
 from groundup.runs.base import base_of, check_plain
-from groundup.runs.checkpoint import candidates, choose_checkpoint
+from groundup.runs.checkpoint import Checkpoint
+from groundup.runs.choose import candidates, choose_checkpoint
 from groundup.runs.classifier import origin_of
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
@@ -57,14 +58,15 @@ def start_from(base: Path, changes: dict[str, Any], own: RunFolder, adapts: bool
     """
     folder, manifest = known_base(base, own)
     config = _changed(folder.model_config(manifest), changes, adapts)
-    identity, table, model = _origin(manifest), None, partial(_learnt_model, base)
+    identity, table, model = _origin(manifest), None, partial(_learnt_model, base, None)
     if adapts:
-        table = base_of(own, base)
-        model = partial(_base_model, own, table)
+        table, held = base_of(own, base)
+        model = partial(_base_model, own, table, held)
         descent = {} if folder is own else _descent(manifest)
         identity |= descent | {"run": str(base), "weights": table.sha256}
     elif folder is not own:
         checkpoint, _ = choose_checkpoint(folder, "best")
+        model = partial(_learnt_model, base, checkpoint)
         identity = _descent(manifest) | {"run": str(base), "weights": checkpoint.fingerprint()}
     generation = checked(folder.read_generation(), config.vocab_size, folder.generation)
     return Start(
@@ -157,8 +159,13 @@ def _changed(config: GPTConfig, changes: dict[str, Any], adapts: bool) -> GPTCon
     return changed
 
 
-def _base_model(own: RunFolder, base: BaseTable, config: GPTConfig, seed: int) -> GPT:
-    """Return the model of the base of the run `own`, whose weights stay as they are."""
+def _base_model(
+    own: RunFolder, base: BaseTable, held: Checkpoint | None, config: GPTConfig, seed: int
+) -> GPT:
+    """Return the model of the base of the run `own`, whose weights stay as they are.
+
+    `held` is its checkpoint, which no trainer removes as long as somebody has it.
+    """
     from groundup.model import filled_gpt
     from groundup.runs.load import load_base
 
@@ -166,12 +173,16 @@ def _base_model(own: RunFolder, base: BaseTable, config: GPTConfig, seed: int) -
     return filled_gpt(config, {name: p.detach() for name, p in loaded.named_parameters()})
 
 
-def _learnt_model(base: Path, config: GPTConfig, seed: int) -> GPT:
-    """Return a copy of the model of `base` that may be trained; fewer positions are the first."""
+def _learnt_model(base: Path, held: Checkpoint | None, config: GPTConfig, seed: int) -> GPT:
+    """Return a copy of the model of `base` that may be trained; fewer positions are the first.
+
+    It is that of the checkpoint `held`, whatever `base` has learnt since, or the best.
+    """
     from groundup.model import filled_gpt
     from groundup.runs.load import load
 
-    tensors = {name: p.detach() for name, p in load(base).model.named_parameters()}
+    loaded = load(base, held.step if held else "best")
+    tensors = {name: p.detach() for name, p in loaded.model.named_parameters()}
     if config.position == "learned":
         name = "position_embedding.weight"
         tensors[name] = tensors[name][: config.context_length]

@@ -16,8 +16,9 @@ from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_pat
 from groundup.config.adaptation import is_adapter
 from groundup.runs import RunFolder
 from groundup.runs.assistant import job_of_whole
-from groundup.runs.base import base_table
-from groundup.runs.checkpoint import MODEL, STATE, choose_checkpoint, save_files, write_tensors
+from groundup.runs.base import choose_base
+from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
 from groundup.runs.load import LoadedRun, load_base
 from groundup.runs.manifest import AdapterTable, BaseTable, JobTable, Manifest, SourceTable
@@ -101,7 +102,7 @@ def import_adapter(
     check_adapter(source)
     path, out = Path(source), new_path(Path(dest))
     folder = RunFolder(Path(base))
-    table = base_table(folder.path)
+    table, _held = choose_base(folder.path)
     start = load_base(RunFolder(out), table)
     adapters = read_peft(path, start.model.config)
     with atomic_folder(out) as unfinished:

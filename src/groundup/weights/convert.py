@@ -16,7 +16,8 @@ from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_pat
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
 from groundup.runs.assistant import other_template
-from groundup.runs.checkpoint import MODEL, Checkpoint, choose_checkpoint
+from groundup.runs.checkpoint import MODEL, Checkpoint
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, HEAD, classifier_table
 from groundup.runs.foreign import check_own_parts
 from groundup.runs.generation import checked
@@ -104,11 +105,11 @@ def export_model(
     kind = format_named(form, dtype)
     out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
-    model, step, notices = model_to_export(folder, checkpoint, form)
+    model, chosen, notices = model_to_export(folder, checkpoint, form)
     with atomic_path(out) as unfinished:
         notices += kind.write(model, unfinished, dtype)
         if kind.has_card:
-            write_text(unfinished / "README.md", model_card(folder, model, step, licence))
+            write_text(unfinished / "README.md", model_card(folder, model, chosen.step, licence))
         difference = None
         if verify:
             back = kind.read(unfinished)
@@ -126,8 +127,11 @@ def _computed(
 
 def model_to_export(
     folder: RunFolder, checkpoint: str, form: str
-) -> tuple[Exported, int, list[str]]:
-    """Return the model of a run, its step, and a notice for each damaged checkpoint passed over."""
+) -> tuple[Exported, Checkpoint, list[str]]:
+    """Return the model of a run, its checkpoint, and a notice for each damaged one passed over.
+
+    The tensors are read when they are asked for, from the checkpoint: it has to be held until then.
+    """
     manifest = folder.read()
     check_exportable(folder, manifest, form)
     config = folder.model_config(manifest)
@@ -155,7 +159,7 @@ def model_to_export(
         notices.append(
             f"the weights in {made.bits} bits are written as the fp32 numbers they stand for"
         )
-    return model, chosen.step, notices
+    return model, chosen, notices
 
 
 def _stored(folder: RunFolder, manifest: Manifest, chosen: Checkpoint) -> dict[str, Stored]:

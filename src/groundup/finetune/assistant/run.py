@@ -24,7 +24,7 @@ from groundup.generate.template import CHATML, CHATML_TOKENS, ChatTemplate
 from groundup.model import GPT, grown
 from groundup.runs import RunFolder
 from groundup.runs.assistant import FINGERPRINT_OF_TEMPLATE, fingerprint_of
-from groundup.runs.checkpoint import choose_checkpoint
+from groundup.runs.choose import choose_checkpoint
 from groundup.runs.generation import with_end_of_text
 from groundup.tokenizer import Tokenizer, with_special_tokens
 from groundup.train.listener import Screen
