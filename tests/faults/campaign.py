@@ -32,6 +32,7 @@ GOALS = {
     "signals": (57, "SIGTERM, SIGINT or SIGUSR1 in a phase, to any one process"),
     "damaged checkpoints": (700, "a byte flipped or a file cut at a random place"),
     "damaged token shards": (300, "the same in token shards"),
+    "mutated commands": (10_000, "words changed, files damaged, operations refused, all verbs"),
 }
 """Faults to be tried of each kind, and what they are."""
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from groundup.base.errors import UsageError
+
 RUNS, DATA, LAB = Path("runs"), Path("data"), Path("lab")
 """Where runs are, and token shards, and experiments, unless told."""
 RUN_MANIFEST = "run.toml"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"
 CHAT_TEMPLATE = "chat_template.jinja"
+
+
+def check_name(name: str | Path) -> None:
+    """Refuse a name that is not UTF-8, which no run and no model can write down."""
+    try:
+        str(name).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{str(name)!a}: a name that is not UTF-8, which no run can write down; rename it, or "
+            "give the folder that it is in"
+        ) from error

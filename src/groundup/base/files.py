@@ -20,6 +20,17 @@ from groundup.base.parse import parse_json, parse_toml
 from groundup.base.regular import open_regular, read_bytes, refuse_holes
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REMEDIES = {
+    errno.EROFS: "nothing can be written on that disk; choose a folder on another",
+    errno.ENOLCK: "files on that disk cannot be locked; choose a folder on another",
+    errno.EOPNOTSUPP: "that disk cannot do it; choose a folder on another",
+    errno.EIO: "the disk, or what it is reached by, fails; see the system's log, use another disk",
+    errno.ESTALE: "the disk was reached over a network, and is gone; connect it again",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the number of files that a process may open (ulimit -n)",
+    errno.ENFILE: "end what else has so many files open on this machine",
+}
+"""What to do about what a system says of a file; else it is the path or its permissions."""
 UNFINISHED = ".unfinished-"
 """Begins the name of what is being written, and of what a killed process left."""
 
@@ -34,20 +45,27 @@ def cache_folder() -> Path:
 def file_error(path: Path, error: OSError) -> GroundupError:
     """Turn an operating-system error about `path` into one line that says what to do."""
     if error.errno in OUT_OF_SPACE:
-        free = _free_mib(path)
         return GroundupError(
-            f"{path}: no room to write ({free} MiB free on that disk); free some space or choose "
-            "another folder, then run the same command again"
+            f"{path}: no room to write ({_free(path)}); free some space or choose another folder, "
+            "then run the same command again"
         )
     reason = error.strerror or str(error)
-    return GroundupError(f"{path}: {reason}; check the path and its permissions")
+    remedy = REMEDIES.get(error.errno or 0, "check the path and its permissions")
+    return GroundupError(f"{path}: {reason}; {remedy}")
 
 
-def _free_mib(path: Path) -> str:
+def _free(path: Path) -> str:
+    """Say how much room is left where `path` is: a disk may be full of files, too."""
     for folder in [path, *path.parents]:
         with contextlib.suppress(OSError):
-            return str(shutil.disk_usage(folder).free >> 20)
-    return "unknown"
+            if (
+                hasattr(os, "statvfs")
+                and (files := os.statvfs(folder)).f_files
+                and not files.f_favail
+            ):
+                return "no file more on that disk: its inodes are used up"
+            return f"{shutil.disk_usage(folder).free >> 20} MiB free on that disk"
+    return "how much is free is unknown"
 
 
 def make_folder(path: Path) -> Path:
@@ -164,8 +182,15 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        odd = text[max(0, error.start - 30) : error.end]
+        raise GroundupError(
+            f"{path}: {odd!a} would stand in it, which is not UTF-8; rename what has that name"
+        ) from error
     with atomic_writer(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(raw)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,19 +20,18 @@ def file_lock(path: Path, when_held: Callable[[str], None]) -> Iterator[None]:
     the lock is waited for.
     """
     make_folder(path.parent)
-    try:
-        file = open_regular(path, "ab+", links=False)
-    except OSError as error:
-        raise file_error(path, error) from error
-    with file:
-        if not try_lock(file.fileno()):
-            holder = os.pread(file.fileno(), 32, 0)
-            when_held(holder.decode("ascii", "replace").strip() or "unknown")
-            wait_for_lock(file.fileno())
+    with contextlib.ExitStack() as opened:
+        try:
+            file = opened.enter_context(open_regular(path, "ab+", links=False))
+            if not try_lock(file.fileno()):
+                holder = os.pread(file.fileno(), 32, 0)
+                when_held(holder.decode("ascii", "replace").strip() or "unknown")
+                wait_for_lock(file.fileno())
+        except OSError as error:
+            raise file_error(path, error) from error
         with contextlib.suppress(OSError):  # the number only serves messages
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n".encode())
-            file.flush()
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())  # a buffer fails as it is closed
         yield
 
 

@@ -234,9 +234,9 @@ def _value_given(flags: list[str], words: list[str]) -> str:
     """Return a flag and its value as they were written."""
     for word, following in itertools.pairwise([*words, ""]):
         if word in flags:
-            return f"{word} {following}"
+            return shown(f"{word} {following}")
         if word.startswith(tuple(f"{flag}=" for flag in flags)):
-            return word
+            return shown(word)
     return flags[0]
 
 

@@ -52,8 +52,11 @@ def carry_out(
     `make_job` imports torch, and is called once the request is checked; `print_finished` shows
     what a finished run has become.
     """
+    from groundup.base.file_names import check_name
     from groundup.processes.launch import place
 
+    for word in shlex.split(request.command):  # all of which is written down
+        check_name(word)
     if (own := place()) is None:  # several processes refuse together, once they have met
         request.check()
 

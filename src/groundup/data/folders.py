@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from groundup.base.errors import DataError, UsageError, nearest
+from groundup.base.file_names import check_name
 from groundup.base.files import file_error
 from groundup.config import PRESETS
 from groundup.config.other_names import TEXTS
@@ -131,16 +132,12 @@ def _matches(inside: PurePath, pattern: str) -> bool:
 def source_files(source: str, selection: Selection | None = None) -> list[Path]:
     """Return the files of a source, sorted; a real path comes before a corpus of the same name."""
     selection = selection or Selection()
-    if not source:  # which a path takes for the folder one is in
-        raise UsageError("'': a text without a name, as of an unset variable; name a file, or .")
     path = Path(source)
-    try:
-        source.encode("utf-8")
-    except UnicodeEncodeError as error:
+    if not source or (not source.strip() and not path.exists()):  # '' is this folder to a path
         raise UsageError(
-            f"{source!a}: a name that is not UTF-8, which no run can write down; rename it, or "
-            "give the folder that it is in"
-        ) from error
+            f"'{source}': a text without a name, as of an unset variable; name a file, or ."
+        )
+    check_name(source)
     try:
         if source == STANDARD_INPUT or path.is_file():
             return [path]

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from groundup.base.errors import DataError, UsageError
+from groundup.base.errors import DataError, UsageError, quoted
 from groundup.data.kinds import (
     LEAVE,
     is_binary,
@@ -99,9 +99,9 @@ def incremental_decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
         "".encode(encoding)  # refuses the codecs that do not make text
         return codecs.getincrementaldecoder(encoding)()
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # or a name that none can have
         raise UsageError(
-            f"unknown encoding '{encoding}'; expected a name such as utf-8, utf-16 or latin-1"
+            f"unknown encoding {quoted(encoding)}; expected a name such as utf-8, utf-16 or latin-1"
         ) from error
 
 

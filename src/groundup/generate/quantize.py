@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from groundup.base.errors import RunError
+from groundup.base.file_names import check_name
 from groundup.base.files import atomic_folder, write_json
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.quantized import Codes, quantizable, quantize, to_tensors
@@ -62,6 +63,7 @@ def quantize_run(
     in 4 where not given) nothing is kept, and a `RunError` says by how much.
     """
     begun = time.perf_counter()
+    check_name(run)
     folder, out = RunFolder(Path(run)), RunFolder(Path(dest))
     manifest = check_quantizable(folder, out, bits)
     chosen, notices = choose_checkpoint(folder, checkpoint)

@@ -8,6 +8,7 @@ from typing import cast
 
 from torch import Tensor
 
+from groundup.base.file_names import check_name
 from groundup.base.files import atomic_folder, write_json
 from groundup.runs.assistant import job_of_whole, read_assistant, write_assistant
 from groundup.runs.base import check_mergeable
@@ -42,6 +43,7 @@ def merge_run(run: str | Path, dest: str | Path, checkpoint: str = "best") -> Me
     does an assistant. Raises `UsageError` for a run that has no base, or has learnt what neither a
     GPT nor a classifier has, and `RunError` where its base is gone.
     """
+    check_name(run)
     folder, out = RunFolder(Path(run)), Path(dest)
     manifest = check_mergeable(folder, out)
     chosen, notices = choose_checkpoint(folder, checkpoint)

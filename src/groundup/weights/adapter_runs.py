@@ -12,6 +12,7 @@ import torch
 from groundup import __version__
 from groundup.adapters import merged_tensors
 from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.file_names import check_name
 from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_path, write_json
 from groundup.config.adaptation import is_adapter
 from groundup.runs import RunFolder
@@ -42,6 +43,7 @@ def export_adapter(
     compared.
     """
     begun = time.perf_counter()
+    check_name(run)
     folder, out = RunFolder(Path(run)), new_path(Path(dest))
     manifest = folder.read()
     if manifest.base is None or manifest.adapter is None:
@@ -99,6 +101,8 @@ def import_adapter(
     `UsageError` for what is no LoRA or DoRA of the base's blocks, `RunError` for damaged files.
     """
     begun = time.perf_counter()
+    for name in (source, base):
+        check_name(name)
     check_adapter(source)
     path, out = Path(source), new_path(Path(dest))
     folder = RunFolder(Path(base))

@@ -12,6 +12,7 @@ from typing import cast
 from torch import Tensor
 
 from groundup.base.errors import RunError, TokenizerError
+from groundup.base.file_names import check_name
 from groundup.base.files import atomic_folder, atomic_path, file_sha256, new_path, write_text
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs import RunFolder
@@ -71,6 +72,7 @@ def import_model(
     damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
     """
     begun = time.perf_counter()
+    check_name(source)
     new_path(Path(dest))
     found = open_pretrained(source, trust_pickle)
     chosen = _chosen_tokenizer(found, tokenizer, source)
@@ -102,6 +104,7 @@ def export_model(
     stored. One tensor is in memory at a time. The result is read back and its logits compared.
     """
     begun = time.perf_counter()
+    check_name(run)
     kind = format_named(form, dtype)
     out, folder = new_path(Path(dest)), RunFolder(Path(run))
     dtype = dtype.upper() if dtype else None
