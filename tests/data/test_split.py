@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from groundup.base.errors import DataError
 from groundup.data.documents import Document
 from groundup.data.split import FEWEST_FOR_HASH, ByHash, ByPosition, scan
+from groundup.data.text_sum import TextSum
 
 
 def documents(texts, size=7):
@@ -22,7 +23,7 @@ def divide(texts, size=7):
     seen = scan(documents(texts, size), lambda done: None)
     sides = {}
     for split in ("train", "val"):
-        pieces = seen.rule.pieces(documents(texts, size), split)
+        pieces = seen.rule.pieces(documents(texts, size), split, TextSum())
         sides[split] = "".join("\0" if piece is None else piece for piece in pieces)
     return seen, sides
 

@@ -35,6 +35,7 @@ from groundup.data.portions import cut_safely, units
 from groundup.data.reading_log import ReadingLog
 from groundup.data.shards import FinishedShards, ShardWriter
 from groundup.data.split import Scan, SplitRule, scan
+from groundup.data.text_sum import TextChangedError, TextSum
 from groundup.data.tokens import (
     FINISHED_SHARDS,
     FORMAT,
@@ -217,10 +218,10 @@ class _Request:
         self.progress("scan", seen.n_bytes, seen.n_bytes)
         folder = out / self._fingerprint(seen, given)
         with file_lock(folder / LOCK, lambda holder: self.progress("waiting", 0, 0)):
-            tokenizer = given or self._trained(folder, seen)
-            if not (folder / MANIFEST).exists():
-                tokenizer.save(folder / TOKENIZER)
-                self._fill(folder, seen, tokenizer)
+            if (folder / MANIFEST).exists():
+                tokenizer = given or self._earlier(folder)
+            else:
+                tokenizer = self._made(FinishedShards.open(folder), seen, given)
             with suppress(FileNotFoundError):
                 (folder / FINISHED_SHARDS).unlink()
         if seen.n_documents > 1 and tokenizer.end_of_text is None:
@@ -249,28 +250,51 @@ class _Request:
             self.spec, texts, self.vocab_size, self.unknown, self.end_of_text, self.known_ends
         )
 
-    def _trained(self, folder: Path, seen: Scan) -> Tokenizer:
-        """Return the tokenizer of an earlier attempt, or train it."""
-        if (folder / TOKENIZER).exists():
-            earlier = load_tokenizer(folder / TOKENIZER)
-            asked = self.end_of_text
-            return earlier if asked is None else with_asked_end(earlier, asked)
+    def _made(self, finished: FinishedShards, seen: Scan, given: Tokenizer | None) -> Tokenizer:
+        """Fill a folder and return its tokenizer; of a text that changed nothing is left."""
+        path = finished.folder / TOKENIZER
+        try:
+            tokenizer = given or self._trained(finished, seen)
+            tokenizer.save(path)
+            self._fill(finished, seen, tokenizer)
+        except TextChangedError:
+            finished.remove()
+            path.unlink(missing_ok=True)
+            raise DataError(
+                f"{' '.join(self.sources)}: the text changed while it was read; run the same "
+                "command again when it is at rest"
+            ) from None
+        return tokenizer
+
+    def _earlier(self, folder: Path) -> Tokenizer:
+        """Return the tokenizer that was made of the text before."""
+        earlier, asked = load_tokenizer(folder / TOKENIZER), self.end_of_text
+        return earlier if asked is None else with_asked_end(earlier, asked)
+
+    def _trained(self, finished: FinishedShards, seen: Scan) -> Tokenizer:
+        """Return the tokenizer of an earlier attempt, or train it; note what was read for it."""
+        if finished.learnt and (finished.folder / TOKENIZER).exists():
+            return self._earlier(finished.folder)
         # Words are learnt from what trains; an alphabet must have what validates, too.
         splits = ["train"] if self.spec == "bpe" else list(SPLITS)
+        read: list[tuple[str, TextSum]] = []
 
         def texts() -> Iterator[str]:
             tell = _sparse(lambda done: self.progress("tokenizer", done, seen.n_bytes))
             done = 0
             for split in splits:
-                for text, _ in cut_safely(self._pieces(seen.rule, split)):
+                read.append((split, TextSum()))
+                for text, _ in cut_safely(self._pieces(seen.rule, *read[-1])):
                     yield text
                     done += len(text)
                     tell(done)
             self.progress("tokenizer", seen.n_bytes, seen.n_bytes)
 
-        return self._build(texts)
+        tokenizer = self._build(texts)
+        finished.note([(split, text.mark()) for split, text in read])
+        return tokenizer
 
-    def _fill(self, folder: Path, seen: Scan, tokenizer: Tokenizer) -> None:
+    def _fill(self, finished: FinishedShards, seen: Scan, tokenizer: Tokenizer) -> None:
         """Write the shards and then the manifest."""
         dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
         done = 0
@@ -280,7 +304,6 @@ class _Request:
             done += n_bytes
             self.progress("encode", done, seen.n_bytes)
 
-        finished = FinishedShards.open(folder)
         with ThreadPoolExecutor(self.workers) as pool:
             writer = ShardWriter(
                 finished=finished,
@@ -292,16 +315,14 @@ class _Request:
                 progress=encoded,
             )
             for split in SPLITS:
-                writer.write(split, units(self._pieces(seen.rule, split)))
+                read = finished.read_of(split)
+                writer.write(split, units(self._pieces(seen.rule, split, read)), read)
         splits = {split: _split_record(finished.splits[split]) for split in SPLITS}
-        if (total := sum(entry["bytes"] for entry in splits.values())) != seen.n_bytes:
-            raise DataError(
-                f"{' '.join(self.sources)}: the text changed while it was read ({seen.n_bytes:,} "
-                f"bytes, then {total:,}); run the same command again when it is at rest"
-            )
+        if not seen.rule.are_all(seen.total, {s: finished.splits[s]["read"] for s in SPLITS}):
+            raise TextChangedError
         manifest = {
             "format": FORMAT,
-            "fingerprint": folder.name,
+            "fingerprint": finished.folder.name,
             "sources": self.sources,
             "tokenizer": _tokenizer_record(tokenizer),
             "dtype": dtype.name,
@@ -311,14 +332,15 @@ class _Request:
             "largest_document": seen.largest,
             "splits": splits,
         }
-        write_json(folder / MANIFEST, manifest)
+        write_json(finished.folder / MANIFEST, manifest)
 
-    def _pieces(self, rule: SplitRule, split: str) -> Iterator[str | None]:
-        return rule.pieces(self.documents(None), split)
+    def _pieces(self, rule: SplitRule, split: str, read: TextSum) -> Iterator[str | None]:
+        return rule.pieces(self.documents(None), split, read)
 
 
 def _split_record(entry: dict[str, Any]) -> dict[str, Any]:
-    shards = [{k: v for k, v in shard.items() if k != "next"} for shard in entry["shards"]]
+    told = ("file", "size", "sha256", "tokens")
+    shards = [{name: shard[name] for name in told} for shard in entry["shards"]]
     return {**entry["done"], "shards": shards}
 
 

@@ -7,12 +7,13 @@ keeps its side however many others come and go. With fewer, the last tenth of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from groundup.base.errors import DataError
 from groundup.data.documents import Document
+from groundup.data.text_sum import TextSum, plus
 
 FEWEST_FOR_HASH = 20
 """Different documents from which on the hash decides."""
@@ -31,8 +32,14 @@ class SplitRule(Protocol):
     def text(self) -> str:
         """The rule in words."""
 
-    def pieces(self, documents: Iterable[Document], split: str) -> Iterator[Piece]:
-        """Yield the text of `split` ("train" or "val"), and None after each document of it."""
+    def pieces(self, documents: Iterable[Document], split: str, read: TextSum) -> Iterator[Piece]:
+        """Yield the text of `split` ("train" or "val"), and None after each document of it.
+
+        What is yielded has been added to `read`.
+        """
+
+    def are_all(self, total: int, read: Mapping[str, Mapping[str, str]]) -> bool:
+        """Tell whether finished readings of both splits are of the text whose sum is `total`."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,20 @@ class ByHash:
     text: str
     validates: bytearray
 
-    def pieces(self, documents: Iterable[Document], split: str) -> Iterator[Piece]:
+    def pieces(self, documents: Iterable[Document], split: str, read: TextSum) -> Iterator[Piece]:
         """Yield the text of the documents of `split`, and None after each."""
         sides = iter(self.validates)
-        for document, validates in zip(documents, sides, strict=False):
+        for number, (document, validates) in enumerate(zip(documents, sides, strict=False)):
             if validates == (split == "val"):
-                yield from document.chunks
+                for chunk in document.chunks:
+                    read.add(_bytes(chunk))
+                    yield chunk
+                read.end(number)
                 yield None
+
+    def are_all(self, total: int, read: Mapping[str, Mapping[str, str]]) -> bool:
+        """Tell whether the documents of both splits add up to the text."""
+        return sum(int(part["total"], 16) for part in read.values()) == total
 
 
 @dataclass(frozen=True)
@@ -59,21 +73,40 @@ class ByPosition:
     cut: int
     total: int
 
-    def pieces(self, documents: Iterable[Document], split: str) -> Iterator[Piece]:
-        """Yield the text of `split`, and None after each document that ends in it."""
+    def pieces(self, documents: Iterable[Document], split: str, read: TextSum) -> Iterator[Piece]:
+        """Yield the text of `split`, and None after each document that ends in it.
+
+        To what validates, what trains is read again: `read` has both.
+        """
         first, last = (0, self.cut) if split == "train" else (self.cut, self.total)
         position = 0
-        for document in documents:
+        for number, document in enumerate(documents):
             for chunk in document.chunks:
-                data = chunk.encode("utf-8")
+                data = _bytes(chunk)
                 begin, end = (_boundary(data, at - position) for at in (first, last))
                 position += len(data)
+                if begin:
+                    read.add(data[:begin])
                 if begin < end:
+                    read.before = read.before or read.mark()[1]
+                    read.add(data[begin:end])
                     yield data[begin:end].decode("utf-8")
+            if position <= last:
+                read.end(number)
             if first < position <= last:
                 yield None
             if position >= last:
                 return
+
+    def are_all(self, total: int, read: Mapping[str, Mapping[str, str]]) -> bool:
+        """Tell whether the last reading was of the text, and the first one of its beginning."""
+        is_whole = int(read["val"]["total"], 16) == total
+        return is_whole and read["val"]["before"] == read["train"]["digest"]
+
+
+def _bytes(chunk: str) -> bytes:
+    """Return the bytes of a text that may have changed since it was found to be one."""
+    return chunk.encode("utf-8", "surrogatepass")
 
 
 def _boundary(data: bytes, at: int) -> int:
@@ -94,6 +127,8 @@ class Scan:
     """What one pass over all text tells: its fingerprint, its size and how it divides."""
 
     fingerprint: str
+    total: int
+    """The `TextSum` of it."""
     n_bytes: int
     n_documents: int
     largest: dict[str, str | int]
@@ -103,7 +138,7 @@ class Scan:
 def scan(documents: Iterable[Document], progress: Callable[[int], None]) -> Scan:
     """Read everything once, keeping one byte a document; no text at all is a DataError."""
     everything = hashlib.sha256()
-    total = 0
+    total, text_sum = 0, 0
     largest: dict[str, str | int] = {"name": "", "bytes": 0}
     hashes = _Hashes()
     for document in documents:
@@ -114,6 +149,7 @@ def scan(documents: Iterable[Document], progress: Callable[[int], None]) -> Scan
             digest.update(data)
             size += len(data)
             progress(total + size)
+        text_sum = plus(text_sum, digest.digest(), len(hashes.validates))
         hashes.add(digest.digest())
         everything.update(digest.digest())
         total += size
@@ -121,7 +157,14 @@ def scan(documents: Iterable[Document], progress: Callable[[int], None]) -> Scan
             largest = {"name": document.name, "bytes": size}
     if not total:
         raise DataError("no text in the sources given; expected at least one character")
-    return Scan(everything.hexdigest(), total, len(hashes.validates), largest, hashes.rule(total))
+    return Scan(
+        fingerprint=everything.hexdigest(),
+        total=text_sum,
+        n_bytes=total,
+        n_documents=len(hashes.validates),
+        largest=largest,
+        rule=hashes.rule(total),
+    )
 
 
 def _utf8(chunk: str, document: Document) -> bytes:
