@@ -1,7 +1,7 @@
 """Assistants, measured.
 
     python -m benchmarks.instructing answers --work tuning/  # SmolLM2, asked, shown and taught
-    python -m benchmarks.instructing reward --work tuning/   # a reward beside answers: 55 minutes
+    python -m benchmarks.instructing reward --work tuning/   # a reward beside answers: 35 minutes
     python -m benchmarks.instructing speed --work tuning/    # beside trl, transformers and peft
     python -m benchmarks.instructing memory --work tuning/   # beside what was planned
 
@@ -33,9 +33,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("suite", choices=list(SUITES))
     parser.add_argument("--work", type=Path, required=True, help="where all of it is kept")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--kind", choices=list(KINDS), default="compare", help="of the tasks")
-    parser.add_argument("--pretrain", type=float, default=8, help="minutes of the small GPT")
-    parser.add_argument("--minutes", type=float, default=5, help="of each way, of reward")
+    parser.add_argument("--kind", choices=list(KINDS), default="count-items", help="of the tasks")
+    parser.add_argument("--pretrain", type=float, default=6, help="minutes of the small GPT")
+    parser.add_argument("--minutes", type=float, default=3, help="of each way, of reward")
     parser.add_argument(
         "--epochs", type=float, default=INSTRUCT_EPOCHS, help="passes of each way, of answers"
     )

@@ -69,7 +69,7 @@ def test_no_question_to_go_on_with_is_known_already_nor_asked_in_the_test(tmp_pa
     parts = [
         {json.loads(line)["prompt"] for line in path.read_text().splitlines()} for path in paths
     ]
-    assert [len(part) for part in parts] == [reward.FIRST, reward.SECOND]
+    assert [len(part) for part in parts] == [len(KINDS) * reward.FIRST, reward.SECOND]
     tests = {task.question for task in make_tasks(TEST, reward.TESTED, kinds=["compare"])}
     assert not parts[0] & parts[1]
     assert not (parts[0] | parts[1]) & tests

@@ -1,9 +1,9 @@
 """Does a reward raise what answers have taught? One kind of tasks, on a small GPT.
 
-A model that was pretrained on texts first learns from answers. Then, from the same checkpoint and
-for as many minutes, it goes on in two ways on questions that it has not seen: from their answers,
-and from a reward alone. All three are tested on the same questions, whose templates and values are
-in none of the records.
+A model that was pretrained on tasks of all kinds first learns to answer them. Then, from the same
+checkpoint and for as many minutes, it goes on in two ways on questions of one kind that it has not
+answered before: from their answers, and from a reward alone. All three are tested on the same
+questions, whose templates and values are in nothing that was learnt from.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from groundup.data.tasks import TRAIN, make_tasks
 from groundup.device.machine import machine
 
 MODULE = "benchmarks.assistant.reward_cell"
-FIRST, SECOND, TESTED = 1000, 4000, 400
-"""Questions to learn from at first, those to go on with, and those of the test."""
+FIRST, SECOND, TESTED = 200, 4000, 400
+"""Questions of each kind to learn from at first; those to go on with, and those of the test."""
+PRETRAINED = {"vocab_size": 512, "context_length": 128, "batch_size": 16, "sample_tokens": 0}
+"""A small vocabulary spells words that are in no record; small batches make many steps."""
+ANSWERS = {"mix_text": "tasks", "mix_share": 0.5}
 REWARD = {"group": 8, "max_tokens": 32, "kl": 0.0}
 WAYS = {
     "answers": "from answers",
@@ -39,13 +42,18 @@ WAYS = {
 
 def measure(options: argparse.Namespace) -> Record:
     """Pretrain the small GPT, then let it learn in each way from every seed."""
-    base = data.nano(options.work, options.pretrain, options.threads)
+    base = options.work / "runs" / f"nano-tasks-{options.pretrain:g}"
+    words = ["train", "tasks", "--preset", "nano", "--run", base.name]
+    words += ["--minutes", f"{options.pretrain:g}", "--set", f"threads={options.threads}"]
+    for name, value in PRETRAINED.items():
+        words += ["--set", f"{name}={value}"]
+    data.groundup(options.work, *words, threads=options.threads)
     return compare(options, cells_of(options, GROUP), base)
 
 
 def compare(options: argparse.Namespace, cells: Cells, base: Path) -> Record:
     """Measure each way on top of a base, from every seed."""
-    sizes = (30, 40, 10) if options.quick else (FIRST, SECOND, TESTED)
+    sizes = (3, 40, 10) if options.quick else (FIRST, SECOND, TESTED)
     records = tasks(cells.work, options.kind, *sizes[:2])
     rows = [
         one_seed(options, cells, base, records, seed, sizes[2])
@@ -86,6 +94,7 @@ def one_seed(
         "length": length,
         "tested": tested,
         "reward": REWARD,
+        "answers": {} if options.quick else ANSWERS,
         "settings": {},
     }
 
@@ -107,9 +116,15 @@ def one_seed(
 
 
 def tasks(work: Path, kind: str, n_first: int, n_second: int) -> tuple[Path, Path]:
-    """Write the questions to learn from at first, and those to go on with; return the files."""
-    made = make_tasks(TRAIN, n_first + n_second, kinds=[kind])
-    parts = {"first": made[:n_first], "second": made[n_first:]}
+    """Write questions of all kinds to learn from at first, and those of one to go on with.
+
+    Returns the files.
+    """
+    first = make_tasks(TRAIN, n_first)
+    known = {task.question for task in first}
+    others = make_tasks(TRAIN, n_first + n_second, kinds=[kind])
+    second = [task for task in others if task.question not in known][:n_second]
+    parts = {"first": first, "second": second}
     paths = []
     for name, part in parts.items():
         paths.append(work / f"{kind}-{name}-{len(part)}.jsonl")

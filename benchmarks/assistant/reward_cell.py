@@ -1,4 +1,4 @@
-"""One assistant for one kind of tasks, that learns from answers or from a reward, and is tested.
+"""One assistant for tasks, that learns from answers or from a reward, and is tested.
 
 It is a run folder that goes on where it was stopped. The test is of templates and values that are
 in no record to learn from.
@@ -56,7 +56,7 @@ def request_of(job: Record) -> InstructRequest:
     work, by_reward = Path(job["work"]), job["way"] == "reward"
     own: dict[str, Any] = {"threads": job["threads"], "device": "cpu", "seed": job["seed"]}
     own |= {"sample_tokens": 0, **job["length"], **job["settings"]}
-    instruct = RewardSettings(**job["reward"]) if by_reward else InstructSettings()
+    instruct = RewardSettings(**job["reward"]) if by_reward else InstructSettings(**job["answers"])
     defaults = reward_defaults() if by_reward else instruct_defaults()
     return InstructRequest(
         **run_of(job),
