@@ -76,9 +76,9 @@ def reward(result: Record) -> str:
         "### A reward beside answers",
         "",
         f"{short(result)} The model is nano, pretrained for {setting['pretrain_minutes']:g} "
-        f"minutes on `tasks`. It learns from {asked['first']:,} answers of each kind at first, then "
-        f"goes on with {asked['second']:,} other questions of the kind {setting['kind']}, of which "
-        f"{asked['tested']:,} test it; "
+        f"minutes on `tasks`. It learns from {asked['first']:,} answers of each kind at first, and "
+        f"goes on with {asked['second']:,} other questions of the kind {setting['kind']}; "
+        f"{asked['tested']:,} of the test are asked; "
         f"{setting['minutes']:g} minutes of each way. Exact match, with its 95% interval: for a "
         "seed that of its questions, else that of the mean of the seeds.",
         "",
