@@ -145,14 +145,12 @@ def _run_files(root: Path) -> Iterator[Case]:
 
 def _imports(root: Path) -> Iterator[Case]:
     for folder in ("hf", "safetensors"):
-        names = {path.name for path in (root / folder).iterdir()} | {"tokenizer_config.json"}
-        for name in sorted(names - {"README.md"}):
+        words = ["import", folder, "new"]
+        for name in sorted({path.name for path in (root / folder).iterdir()} - {"README.md"}):
             for kind, put in KINDS.items():
-                few = (name, kind) in {
-                    ("config.json", "endless"),
-                    ("tokenizer_config.json", "pipe"),
-                }
-                yield Case(["import", folder, "new"], f"{folder}/{name}", kind, put, few=few)
+                few = folder == "hf" and name == "config.json" and kind != "hole"
+                passes = name == "generation_config.json" and kind == "hole"  # told, passed over
+                yield Case(words, f"{folder}/{name}", kind, put, few=few, may_pass=passes)
     for kind, put in KINDS.items():
         yield Case(["import", "gguf", "new"], "gguf", kind, put, may_pass=kind == "hole")
         yield Case(["import", "m.pt", "new", "--trust-pickle"], "m.pt", kind, put)
@@ -195,8 +193,9 @@ def _given_files() -> Iterator[Case]:
 
 
 def _programs(root: Path) -> Iterator[Case]:
-    for source in ("{% for i in range(10**9) %}{% endfor %}", "{{ 'a' * 10**10 }}",
-                   "{{ 'a' | center(10**10) }}"):  # fmt: skip
+    loop = "{% for i in range(10**5) %}"
+    ends = "{% endfor %}"
+    for source in (loop * 3 + ends * 3, "{{ 'a' * 10**10 }}", "{{ 'a' | center(10**10) }}"):
         template = f"{RUN}/chat_template.jinja"
         yield Case(["chat", RUN], template, source, written(source), stdin=str(root / "text.txt"))
     genuine = json.loads((root / RUN / "tokenizer.json").read_text("utf-8"))

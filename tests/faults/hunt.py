@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from groundup.base.errors import GroundupError
+from groundup.tokenizer.trial import PROGRAM
 from tests.faults.mutate import mutated
 from tests.faults.pickles import BOMB, planted, verbs
 from tests.faults.targets import Target, genuine
@@ -52,10 +53,15 @@ def watch() -> None:
     """Note from now on whatever is executed, but for modules that are imported."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in CODE and not _importing():
+        if event in CODE and not _importing() and not _is_trial(event, arguments):
             executed.append(f"{event} {str(arguments)[:200]}")
 
     sys.addaudithook(hook)
+
+
+def _is_trial(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether this starts our own program that tries a tokenizer, apart and with limits."""
+    return event == "subprocess.Popen" and str(PROGRAM) in arguments[1][:3]
 
 
 def _importing() -> bool:

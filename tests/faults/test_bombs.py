@@ -35,7 +35,8 @@ def outcomes(folder: Path, how_many: str) -> list[dict[str, Any]]:
 
 def problem(found: dict[str, Any]) -> str | None:
     """Return what is wrong with how a verb ended."""
-    lines = found["said"].splitlines()
+    # What `chat` says before anything is asked.
+    lines = [line for line in found["said"].splitlines() if not line.startswith("Sampling: ")]
     if found["seconds"] > SECONDS:
         return f"took {found['seconds']} s"
     if found["exit"] == 0 and found["may_pass"]:
@@ -61,7 +62,7 @@ def test_nothing_endless_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_verb_waits_for_anything_endless(tmp_path: Path) -> None:
-    check_all(tmp_path, "all", 200)
+    check_all(tmp_path, "all", 170)
 
 
 def test_the_judgement_can_fail() -> None:

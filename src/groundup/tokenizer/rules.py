@@ -15,7 +15,7 @@ from groundup.base.errors import TokenizerError
 from groundup.tokenizer import byte_level
 from groundup.tokenizer.ranks import KNOWN_PATTERNS, is_plain_bpe
 
-USUAL_GROWTH = 64
+USUAL_GROWTH = 100
 """Bytes made of one by rules that need no watching; those of Llama 2 may make 12."""
 MOST_GROWTH = 4096
 """Bytes made of one; no published rules can make more than 1,500, nor do make more than 11."""
