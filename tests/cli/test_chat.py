@@ -173,7 +173,7 @@ REFUSED = {
     "/save": "/save: expected FILE behind it",
     "/save runs": "/save: runs exists; choose another name",
     "/save .": "/save: . exists",
-    f"/save {'x' * 300}": "check the path",
+    f"/save {'x' * 300}": "choose a shorter name",
     "/retry": "nothing was said yet",
     "/system B": "a system message needs a chat template",
     "/set top_q 1": "no setting 'top_q'; did you mean 'top_k' or 'top_p'?",

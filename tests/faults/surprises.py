@@ -38,6 +38,8 @@ LONG = 15.0
 """Seconds of processor time until a command is interrupted; after twice as many it hangs."""
 HANG, PAUSE = 30.0, 2.0
 """Seconds that a process may wait for nothing, and between two looks at it."""
+UNNAMED = re.compile(r"groundup: (\.?|a file): (?!one word|No usable temp)")
+"""Where a line names no file, though it is about one."""
 MEMORY = 12 << 30
 
 
@@ -173,7 +175,7 @@ def surprise(words: list[str], found: dict[str, Any]) -> str | None:
         return "traceback"
     if status and "--debug" not in words and not last.startswith("groundup: "):
         return "no line"
-    if re.search(r"groundup: \.?: (?!one word)", err) and not {"", "."} & set(words):
+    if UNNAMED.search(err) and not {"", "."} & set(words):
         return "nothing named"
     if err != harmless(err):
         return "control characters"

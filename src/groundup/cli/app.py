@@ -250,7 +250,7 @@ def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         if error.filename == OUTPUT:
             return f"{OUTPUT}: {error.strerror}; send it to another place", 1
-        return str(file_error(Path(error.filename or "."), error)), 1
+        return str(file_error(Path(error.filename or "a file"), error)), 1
     reason = (
         f"{kind}: {shown(' '.join(str(error).split()), LONGEST_REASON)}" if str(error) else kind
     )
