@@ -29,6 +29,7 @@ from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
+from groundup.processes.launch import is_several, speaks, stay
 
 VERBS = [
     "train",
@@ -134,7 +135,9 @@ def main() -> None:
             words = sys.argv[1:]
             status = _run([*words, "--help"] if words in ([], ["data"], ["finetune"]) else words)
         except Interrupted as error:  # before a verb was under way, or again while it was ending
-            status = _fail("interrupted", 128 + error.number)
+            status = 128 + error.number
+            if speaks():
+                tell("interrupted")
     sys.exit(status)
 
 
@@ -181,18 +184,40 @@ def _run(words: list[str]) -> int:
         return _fail(_unparsed(error, words), 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
-        resumes = {"train", "resume", "prepare", "evaluate", "lab", "finetune"} & set(words)
-        remedy = "; the same command goes on where it stopped" if resumes else ""
-        return _fail(f"interrupted{remedy}", 128 + number)
+        return _interrupted(number, words)
     except Exception as error:
         message, status = _explained(error)
         if _debug:
             traceback.print_exc()
-        elif not getattr(error, "is_said", False):
+        elif not _is_said(error):
             tell(message)
+            if isinstance(error, GroundupError) and error.known_to_all:
+                stay()
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status
+
+
+def _is_said(error: Exception) -> bool:
+    """Tell whether the user hears of an error elsewhere: what all processes meet, one says."""
+    if not isinstance(error, GroundupError):
+        return False
+    return error.is_said or (error.known_to_all and not error.leaves_at_once and not speaks())
+
+
+def _interrupted(number: int, words: list[str]) -> int:
+    """Say that a signal has ended a verb, which several processes say once; return the code."""
+    resumes = {"train", "resume", "prepare", "evaluate", "lab", "finetune"} & set(words)
+    remedy = "; the same command goes on where it stopped" if resumes else ""
+    is_told = is_several() and number == signal.SIGTERM
+    why = ", as a launcher does to all where one has ended" * is_told
+    if speaks():
+        tell(f"interrupted{why}{remedy}")
+        stay()
+    if is_several():  # what it waited for in a library may be gone
+        sys.stdout.flush()
+        os._exit(128 + number)
+    return 128 + number
 
 
 def _broken_pipe(error: BrokenPipeError) -> int:

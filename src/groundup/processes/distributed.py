@@ -41,8 +41,9 @@ from groundup.base.errors import GroundupError
 from groundup.config import TrainConfig
 from groundup.model import GPT, filled_gpt
 from groundup.processes.alone import Alone, HowFar, T
+from groundup.processes.deadline import Deadline
 from groundup.processes.exact import Exact
-from groundup.processes.heartbeat import Deadline, Heartbeat
+from groundup.processes.heartbeat import Heartbeat
 from groundup.processes.launch import Place
 
 STARTING = timedelta(minutes=10)

@@ -7,7 +7,6 @@ import faulthandler
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -21,8 +20,9 @@ from typing import Any, Protocol, TypeVar
 
 from groundup.base.errors import GroundupError, RunError
 from groundup.base.output import tell_at_once
-from groundup.base.signals import STOPS
+from groundup.base.signals import Interrupted
 from groundup.processes.alone import HowFar
+from groundup.processes.launch import speaks
 
 T = TypeVar("T")
 
@@ -32,9 +32,6 @@ SILENCE = 2.5
 """Seconds without one after which a process that cannot be waited for counts as lost."""
 UNWINDING = 4.0
 """Seconds that a process has to end by itself when another one is lost."""
-GRACE, LONGEST = 5.0, 15.0
-"""Seconds in which all must have agreed to stop after a signal, beside a step that is under way;
-launchers kill after 30."""
 ANSWER = 5.0
 """Seconds that the store may take to answer."""
 AGAIN = 1.0
@@ -47,6 +44,8 @@ class RankLost(RunError):  # noqa: N818 - "rank 1 lost" is what the message says
     exit_status = 5
     leaves_at_once = True
     known_to_all = True
+    was_told = False
+    """Whether a signal has told it to stop, which may have gone to all."""
 
 
 class Store(Protocol):
@@ -105,6 +104,14 @@ class Heartbeat:
             watch.start()
             yield
             self._leave()
+        except Interrupted as error:
+            self._noticed.set()
+            # A launcher ends all where one was killed: that one is named, not who was told to stop.
+            if (lost := self.lost(SILENCE)) and not lost.was_told:
+                self._tell(state="left")
+                raise lost from error
+            self._tell(state="stopped", step=self._step())
+            raise
         except BaseException as error:
             self._noticed.set()
             if isinstance(error, GroundupError) and error.known_to_all:
@@ -164,13 +171,17 @@ class Heartbeat:
                 return _lost(rank, sign.said["step"], f"failed ({why})")
         # The others are at the same step as this one, since each waits for all at its end.
         for rank, sign in others.items():
-            if sign.said["state"] == "failed":
+            if sign.said["state"] in ("failed", "stopped"):
                 continue
             if rank in gone or sign.said["who"] != sign.who:
                 return _lost(rank, self._step(), "was killed")
             if now - sign.heard > silence and now - self._answered < silence:
                 _end(sign.who)
                 return _lost(rank, self._step(), "was killed or stopped")
+        if stopped := [rank for rank, sign in others.items() if sign.said["state"] == "stopped"]:
+            told = _lost(stopped[0], others[stopped[0]].said["step"], "was told to stop")
+            told.was_told = True
+            return told
         if now - self._answered > silence:
             store_lost = self._store_lost()
         return store_lost if 0 in others or not self._others else None
@@ -212,7 +223,8 @@ class Heartbeat:
             since = (since or now) if lost else None
             if lost and since and now - since > UNWINDING and not self._noticed.is_set():
                 faulthandler.dump_traceback(sys.stderr, all_threads=True)
-                tell_at_once(str(lost))
+                if not lost.is_said:
+                    tell_at_once(str(lost))
                 os._exit(lost.exit_status)
 
     def _tell(self, **news: Any) -> None:
@@ -266,10 +278,12 @@ def one_line(error: BaseException) -> str:
 
 
 def _lost(rank: int, step: int, what: str) -> RankLost:
-    return RankLost(
+    lost = RankLost(
         f"rank {rank} {what} after step {step}; the last checkpoint stands; the same command, with "
         "any number of processes, goes on"
     )
+    lost.is_said = not speaks(rank)  # by another one, which has lost the same
+    return lost
 
 
 @cache
@@ -304,46 +318,3 @@ def _end(who: list[str] | None) -> None:
     if who is not None and _alive(who):
         with contextlib.suppress(OSError):
             os.kill(int(who[2]), signal.SIGKILL)
-
-
-class Deadline:
-    """Ends the process without saving when a signal has not led to an end in time.
-
-    The main thread may wait for a process that is no more, for the others to be there at all, or in
-    a collective; Python's handlers do not run meanwhile. The interpreter writes each signal's
-    number into a socket even then.
-    """
-
-    def __init__(self) -> None:
-        self.how_far: HowFar | None = None
-        self._ours, self._theirs = socket.socketpair()
-        self._done = threading.Event()
-
-    def __enter__(self) -> Deadline:
-        if threading.current_thread() is threading.main_thread():
-            self._theirs.setblocking(False)
-            signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
-            threading.Thread(target=self._watch, daemon=True, name="deadline").start()
-        return self
-
-    def agreed(self) -> None:
-        """Let the rest take as long as it takes: all have agreed to stop."""
-        self._done.set()
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        if threading.current_thread() is threading.main_thread():
-            signal.set_wakeup_fd(-1)
-        self._theirs.close()
-
-    def _watch(self) -> None:
-        while number := self._ours.recv(1):
-            if number[0] not in STOPS:
-                continue
-            text = "interrupted while it waited for the others"
-            if self.how_far:
-                text = "no agreement to stop in time; nothing is saved, the last checkpoint stands"
-            step = self.how_far()[1] if self.how_far else 0.0
-            if not self._done.wait(GRACE + min(LONGEST, step)):
-                tell_at_once(text)
-                os._exit(128 + number[0])

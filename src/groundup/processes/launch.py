@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from groundup.base.errors import UsageError, shown
+
+LAST_WORDS = 3.0
+"""Seconds that a process waits for others, lest they say again what it has said for them."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,56 @@ def place() -> Place | None:
     )
 
 
+def is_several() -> bool:
+    """Return whether a launcher has started others beside this process, and told it sense."""
+    try:
+        return place() is not None
+    except UsageError:
+        return False
+
+
 def is_first() -> bool:
     """Return whether this is the process that checks what all of them read."""
     return (own := place()) is None or own.rank == 0
+
+
+def speaks(lost: int | None = None) -> bool:
+    """Return whether this process says what all know: the first of its launcher's that live here.
+
+    So it is said once, whoever was killed. One of the rank `lost` is not counted on.
+    """
+    if not is_several() or (own := place()) is None:
+        return True
+    return not any(rank != lost and rank < own.rank for rank in _ranks_here())
+
+
+def stay() -> None:
+    """Wait until the others here have ended, for whom this process has spoken; not for long."""
+    until = time.monotonic() + LAST_WORDS
+    while is_several() and len(_ranks_here()) > 1 and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _ranks_here() -> list[int]:
+    """Return the ranks of the processes that the same launcher has started and that live."""
+    threads = Path(f"/proc/{os.getppid()}/task").glob("*/children")
+    try:
+        children = [child for thread in threads for child in thread.read_text().split()]
+    except OSError:  # not Linux, or hidden: rather said by each than by none
+        return []
+    return [rank for rank in map(_rank_of, children) if rank is not None]
+
+
+def _rank_of(process: str) -> int | None:
+    """Return the rank of a living process of the same training, None of any other."""
+    try:
+        told = Path(f"/proc/{process}/environ").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return None
+    said = dict(line.partition("=")[::2] for line in told)
+    same = all(said.get(name) == os.environ.get(name) for name in ("WORLD_SIZE", "MASTER_PORT"))
+    rank = said.get("RANK", "")
+    return int(rank) if same and rank.isascii() and rank.isdecimal() else None
 
 
 def processes_here() -> int:
