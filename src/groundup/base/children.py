@@ -11,7 +11,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+INSTALLED = ("numpy", "pip", "rich", "safetensors", "tokenizers", "tomli_w", "torch", "typer")
+"""What is imported that is not Python's own."""
 
 
 def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -33,6 +37,21 @@ def start_python(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
     command = [sys.executable, "-P", *arguments]
     options = {"env": safe_environment()} | options
     return subprocess.Popen(command, start_new_session=True, **options)
+
+
+def taken_from_here() -> Path | None:
+    """Return a module in the working folder that this Python takes for an installed one, if any.
+
+    It does so where it was started with `-m` and without `-P` or PYTHONSAFEPATH.
+    """
+    here = Path.cwd()
+    if sys.flags.safe_path or not sys.path or Path(sys.path[0]) != here:
+        return None
+    for name in sorted({*sys.stdlib_module_names, *INSTALLED}):
+        for path in (here / f"{name}.py", here / name / "__init__.py"):
+            if path.is_file():
+                return path.relative_to(here)
+    return None
 
 
 def safe_environment() -> dict[str, str]:

@@ -78,6 +78,12 @@ def fail_safe(file: IO[str], lost: Callable[[OSError], None]) -> IO[str]:
     return cast(IO[str], _FailSafeFile(file, lost))
 
 
+def lost_by(error: OSError) -> str:
+    """Return in words what became of standard output, which failed for this error."""
+    reason = "nobody reads" if isinstance(error, BrokenPipeError) else error.strerror
+    return f"standard output: {reason}"
+
+
 class _ScreenedFile:
     """What `screened` returns; in all else it is the file that it was made of."""
 

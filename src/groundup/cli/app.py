@@ -24,12 +24,12 @@ import typer
 from typer.core import TyperGroup
 
 from groundup import __version__
-from groundup.base.children import safe_environment
+from groundup.base.children import safe_environment, taken_from_here
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
-from groundup.processes.launch import is_several, speaks, stay
+from groundup.processes.launch import is_first, is_several, speaks, stay
 
 VERBS = [
     "train",
@@ -143,6 +143,11 @@ def main() -> None:
 
 def _prepare() -> None:
     """Listen to signals, load the verbs, and print whatever the terminal can show."""
+    if (module := taken_from_here()) is not None and is_first():
+        tell(
+            f"{module}: Python takes it for the module of that name, as it looks in this folder "
+            "first; use the command groundup, or set PYTHONSAFEPATH=1"
+        )
     safe = safe_environment()  # also for what libraries start, as torch.compile does
     os.environ.pop("PYTHONPATH", None)
     os.environ.update(safe)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundup.base.errors import UsageError
-from groundup.cli.app import app, verb
+from groundup.base.output import fail_safe, lost_by
+from groundup.cli.app import app, tell, verb
 from groundup.cli.options import AsJSON
 from groundup.cli.printing import print_rows, print_text, say, suggest
 
@@ -62,7 +65,8 @@ def lab(
     from groundup.lab.running.outputs import verdict_object
     from groundup.lab.running.run import run_experiment
 
-    with Screen(as_json) as screen:
+    shown = fail_safe(sys.stdout, _tell_lost)
+    with contextlib.redirect_stdout(shown), Screen(as_json) as screen:
         report = run_experiment(
             experiment,
             budget=seconds,
@@ -77,6 +81,10 @@ def lab(
         print(json.dumps(verdict_object(report), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _show(report)
+
+
+def _tell_lost(error: OSError) -> None:
+    tell(f"{lost_by(error)}; the experiment goes on without showing how far it is")
 
 
 def _check(

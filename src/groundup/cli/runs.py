@@ -125,6 +125,7 @@ def compare(
     if as_json:
         print(json.dumps(comparison.as_dict(), indent=2, default=str))
         return
+    page = write_comparison(runs, out)  # before anything is said, which nobody may read
     names = [outcome.name for outcome in comparison.outcomes]
     for note in comparison.notes:
         print_text(note)
@@ -148,7 +149,7 @@ def compare(
         if difference.key.startswith(CAUSES)
     ]
     print_rows("", ["", *names], rows)
-    say("Curves", str(write_comparison(runs, out)))
+    say("Curves", str(page))
 
 
 def _figure(value: object) -> str:

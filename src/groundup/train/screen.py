@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from groundup.base.output import fail_safe, harmless
+from groundup.base.output import fail_safe, harmless, lost_by
 from groundup.base.terminal import INDENT, has_style, marked_prompt, print_below, print_line
 from groundup.base.words import counted
 from groundup.config import TrainConfig
@@ -297,7 +297,6 @@ def _shortened(words: str) -> str:
 
 def _tell_lost(error: OSError) -> None:
     """Say on standard error, where it can be written, that the rest of the screen is not shown."""
-    reason = "nobody reads" if isinstance(error, BrokenPipeError) else error.strerror
     file = fail_safe(sys.stderr, lambda error: None)
-    line = f"groundup: standard output: {reason}; the run goes on without showing how far it is"
+    line = f"groundup: {lost_by(error)}; the run goes on without showing how far it is"
     print(line, file=file)
