@@ -15,6 +15,7 @@ from groundup.config import GPTConfig, TrainConfig, as_table
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import Checkpoint
 from groundup.runs.manifest import Manifest
+from groundup.runs.own import allow
 from tests.cli.conftest import Groundup, environment
 
 FAILED, USAGE = 1, 2
@@ -274,6 +275,7 @@ def outlined(story: Path) -> Path:
             }
         )
     )
+    allow(run)
     return run.path
 
 

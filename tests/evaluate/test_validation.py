@@ -11,6 +11,7 @@ from groundup import load, save
 from groundup.base.errors import DataError
 from groundup.data import open_tokens, prepare
 from groundup.evaluate import Candidate, evaluate_task, sit, validation_split
+from groundup.runs.own import sealed
 from tests.evaluate.plain import BYTES
 from tests.model.helpers import FAMILIES, random_gpt
 from tests.texts import sentences
@@ -23,7 +24,7 @@ def test_the_validation_text_is_the_one_that_the_run_names(tmp_path: Path) -> No
     (tmp_path / "story.txt").write_text(sentences(200))
     folder = prepare([str(tmp_path / "story.txt")], "bytes", 0, tmp_path / "data").folder
     data = replace(run.manifest.data, folder=str(folder))
-    validated = replace(run, manifest=replace(run.manifest, data=data))
+    validated = replace(run, manifest=sealed(replace(run.manifest, data=data)))
     split = validation_split(validated)
     assert split is not None
     expected = open_tokens(folder, "val")

@@ -15,6 +15,7 @@ from groundup.data import PreparedData, TokenSplit, prepare
 from groundup.finetune.assistant.general_text import asked_text, text_of_base
 from groundup.runs import RunFolder
 from groundup.runs.manifest import JobTable
+from groundup.runs.own import sealed
 
 CONFIG = GPTConfig(vocab_size=257, context_length=16, emb_dim=8, n_heads=1, n_layers=1)
 
@@ -30,7 +31,7 @@ def base(tmp_path: Path, data: PreparedData) -> Path:
     """A run as if it were trained on the text."""
     folder = RunFolder(save(GPT(CONFIG), ByteTokenizer(), tmp_path / "base"))
     manifest = folder.read()
-    folder.write(replace(manifest, data=replace(manifest.data, folder=str(data.folder))))
+    folder.write(sealed(replace(manifest, data=replace(manifest.data, folder=str(data.folder)))))
     return folder.path
 
 
@@ -58,7 +59,7 @@ def test_why_there_is_no_text_is_said(tmp_path: Path, base: Path, data: Prepared
     assert text_of_base(plain).missing == f"{plain} {none}"
     folder = RunFolder(base)
     manifest = folder.read()
-    folder.write(replace(manifest, job=JobTable(kind="assistant")))
+    folder.write(sealed(replace(manifest, job=JobTable(kind="assistant"))))
     assert text_of_base(base).missing == f"{base} {none}"
     folder.write(manifest)
     (shard,) = data.folder.glob("val-*.bin")

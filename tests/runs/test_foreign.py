@@ -26,6 +26,7 @@ from groundup.runs import RunFolder
 from groundup.runs.base import base_table
 from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
 from groundup.runs.manifest import JobTable
+from groundup.runs.own import sealed
 from groundup.runs.record import read_run
 from groundup.tokenizer import ByteTokenizer
 from groundup.train.replay import replay
@@ -186,7 +187,7 @@ def learnt_on(base: Path, path: Path) -> dict[str, torch.Tensor]:
     }
     save_files(folder.checkpoints, 0, files)
     job = JobTable(kind="other", tensors={"head.weight": [3, 32]})
-    folder.write(replace(folder.read(), job=job, base=base_table(base)))
+    folder.write(sealed(replace(folder.read(), job=job, base=base_table(base))))
     return whole | learnt
 
 
