@@ -60,23 +60,6 @@ class SharedLock:
 
 
 @contextlib.contextmanager
-def free_of_readers(path: Path) -> Iterator[bool]:
-    """Yield whether nobody has a `SharedLock` of a file or folder; meanwhile nobody gets one."""
-    if fcntl is None:
-        yield True
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        try:
-            is_free = try_lock(descriptor)
-        except OSError:  # a file system without locks: nobody has any
-            is_free = True
-        yield is_free
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
 def held(path: Path) -> Iterator[bool]:
     """Take the lock of a file or folder, and yield whether it is ours, and not another's."""
     if fcntl is None:
@@ -87,6 +70,17 @@ def held(path: Path) -> Iterator[bool]:
         yield try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def free_of_readers(path: Path) -> Iterator[bool]:
+    """Yield whether nobody has a `SharedLock` of a file or folder; meanwhile nobody gets one."""
+    with contextlib.ExitStack() as locked:
+        try:
+            is_free = locked.enter_context(held(path))
+        except OSError:  # a file system without locks: nobody has any
+            is_free = True
+        yield is_free
 
 
 def is_abandoned(path: Path) -> bool:
