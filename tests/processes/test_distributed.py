@@ -241,6 +241,13 @@ def test_a_wrong_request_ends_all_with_one_line(tmp_path: Path) -> None:
     training = Training(tmp_path, command(tmp_path, batch_size=3), 2)
     assert training.wait() == [2, 2]
     assert "3 sequences a step, which 2 processes cannot share" in training.err[0]
+    assert "".join(training.err).count("groundup: ") == 1
+
+
+def test_words_that_nobody_can_read_are_told_once(tmp_path: Path) -> None:
+    training = Training(tmp_path, ["train", "--nope"], 3)
+    assert training.wait() == [2, 2, 2]
+    assert "".join(training.err).count("groundup: no flag --nope; ") == 1
 
 
 def test_a_step_is_shared_in_equal_runs_of_samples() -> None:

@@ -29,7 +29,15 @@ from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
 from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
-from groundup.processes.launch import is_first, is_several, speaks, stay
+from groundup.processes.launch import (
+    LAST_WORDS,
+    STARTING_APART,
+    is_first,
+    is_several,
+    meets_alone,
+    speaks,
+    stay,
+)
 
 VERBS = [
     "train",
@@ -136,7 +144,7 @@ def main() -> None:
             status = _run([*words, "--help"] if words in ([], ["data"], ["finetune"]) else words)
         except Interrupted as error:  # before a verb was under way, or again while it was ending
             status = 128 + error.number
-            if speaks():
+            if not is_several():
                 tell("interrupted")
     sys.exit(status)
 
@@ -186,7 +194,8 @@ def _run(words: list[str]) -> int:
             return _broken_pipe(end.__context__)
         raise
     except _WrongWords as error:
-        return _fail(_unparsed(error, words), 2)
+        _tell_once(_unparsed(error, words), error)
+        return 2
     except (Interrupted, KeyboardInterrupt) as error:
         number = int(error.args[0] if error.args else signal.SIGINT)
         return _interrupted(number, words)
@@ -194,20 +203,24 @@ def _run(words: list[str]) -> int:
         message, status = _explained(error)
         if _debug:
             traceback.print_exc()
-        elif not _is_said(error):
-            tell(message)
-            if isinstance(error, GroundupError) and error.known_to_all:
-                stay()
+        else:
+            _tell_once(message, error)
         if isinstance(error, GroundupError) and error.leaves_at_once:
             os._exit(status)
         return status
 
 
-def _is_said(error: Exception) -> bool:
-    """Tell whether the user hears of an error elsewhere: what all processes meet, one says."""
-    if not isinstance(error, GroundupError):
-        return False
-    return error.is_said or (error.known_to_all and not error.leaves_at_once and not speaks())
+def _tell_once(message: str, error: Exception) -> None:
+    """Print the line of an error, unless another process of a training says the same."""
+    said, known, gone = (
+        getattr(error, name, False) for name in ("is_said", "known_to_all", "leaves_at_once")
+    )
+    before = is_several() and "groundup.processes.distributed" not in sys.modules  # they have met
+    if said or (before and not meets_alone()) or (known and not gone and not speaks()):
+        return
+    tell(message)
+    if before or known:
+        stay(STARTING_APART if before else LAST_WORDS)
 
 
 def _interrupted(number: int, words: list[str]) -> int:

@@ -222,10 +222,10 @@ def resume(
     from groundup.runs import RunFolder
 
     folder = RunFolder(run)
-    if trust_paths and is_first():
-        from groundup.runs.own import allow
+    if trust_paths:
+        from groundup.runs.own import allow, await_allowed
 
-        allow(folder)
+        (allow if is_first() else await_allowed)(folder)
     go_on(folder, extend, data_folder and shard_folder(data_folder), as_json)
 
 

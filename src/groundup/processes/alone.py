@@ -21,6 +21,12 @@ HowFar = Callable[[], tuple[int, float]]
 """Tells the steps that a training has taken, and how many seconds each of the last took at most."""
 
 
+class UnequalShares(UsageError):  # noqa: N818 - what each of the processes finds
+    """A step that so many processes cannot share."""
+
+    known_to_all = True
+
+
 class Alone:
     """A single process: its part is the whole, and nobody has to be asked.
 
@@ -112,7 +118,7 @@ def equal_passes(config: Recipe, rank: int, size: int) -> list[Pass]:
     """
     total = config.sequences_per_step
     if total % size:
-        raise UsageError(
+        raise UnequalShares(
             f"batch_size = {config.batch_size} times accumulation = {config.accumulation} is "
             f"{total} sequences a step, which {size} processes cannot share equally; give a "
             f"multiple of {size}"

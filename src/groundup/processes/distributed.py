@@ -76,6 +76,8 @@ class Ranks(Alone):
                 status = getattr(error, "exit_status", 1)
                 said = {"failed": str(error), "status": status}
                 said["is_said"] = getattr(error, "is_said", False)
+                if isinstance(error, GroundupError):
+                    error.known_to_all = True
                 self.store.set(key, json.dumps(said))
                 if not _launcher_keeps_store():
                     self.heartbeat.go_last()  # else they would only find it gone
@@ -91,6 +93,7 @@ class Ranks(Alone):
         if "failed" in said:
             failure = GroundupError(f"rank 0: {said['failed']}")
             failure.exit_status, failure.is_said = said["status"], said["is_said"]
+            failure.known_to_all = True
             raise failure
         return said["decided"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from groundup.base.errors import UsageError
 from groundup.config import TrainConfig
-from groundup.processes.alone import Alone, Pass
+from groundup.processes.alone import Alone, Pass, UnequalShares
 
 
 class Exact(Alone):
@@ -23,7 +22,7 @@ class Exact(Alone):
         """Return this process's passes of a step."""
         shards, total = config.exact_shards, config.sequences_per_step
         if shards % self.size:
-            raise UsageError(
+            raise UnequalShares(
                 f"{self.size} processes cannot share exact_shards = {shards} equally; start "
                 f"{' or '.join(str(2**i) for i in range(shards.bit_length()))}"
             )

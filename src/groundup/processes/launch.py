@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.base.errors import UsageError, shown
+from groundup.base.signals import Interrupted
 
-LAST_WORDS = 3.0
+LAST_WORDS = 5.0
 """Seconds that a process waits for others, lest they say again what it has said for them."""
+STARTING_APART = 1.5
+"""The same before they have met, when they find the same wrong at about the same time."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,26 @@ def speaks(lost: int | None = None) -> bool:
     return not any(rank != lost and rank < own.rank for rank in _ranks_here())
 
 
-def stay() -> None:
-    """Wait until the others here have ended, for whom this process has spoken; not for long."""
+def meets_alone() -> bool:
+    """Return whether what ended this process, before all have met, ends no lower one of them.
+
+    What is wrong with a command is so for all of its processes: the first one that lives says it,
+    and as soon as it has ended, a launcher ends the others.
+    """
     until = time.monotonic() + LAST_WORDS
+    if speaks():
+        return True
+    with suppress(Interrupted):
+        while not speaks():
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.05)
+    return False
+
+
+def stay(most: float = LAST_WORDS) -> None:
+    """Wait until the others here have ended, for whom this process has spoken; not for long."""
+    until = time.monotonic() + most
     while is_several() and len(_ranks_here()) > 1 and time.monotonic() < until:
         time.sleep(0.05)
 

@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +31,8 @@ from groundup.runs.folder import RunFolder, run_lock
 from groundup.runs.manifest import Manifest, OwnTable
 
 KEY_BYTES = 32
+PATIENCE = 10.0
+"""Seconds that a process waits for another one's seal."""
 LONGEST = 200
 """Characters that are shown of a path."""
 
@@ -86,6 +89,13 @@ def allow(folder: RunFolder) -> None:
                 "name another folder with XDG_STATE_HOME"
             )
         folder.write(made)
+
+
+def await_allowed(folder: RunFolder) -> None:
+    """Wait until the first of several processes has sealed a run; not for long."""
+    until = time.monotonic() + PATIENCE
+    while not is_own(folder.read()) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def check_named(
