@@ -68,6 +68,18 @@ def _free(path: Path) -> str:
     return "how much is free is unknown"
 
 
+@contextlib.contextmanager
+def temporary_file(mode: str = "w+b", **settings: Any) -> Iterator[IO[Any]]:
+    """Open a file without a name, as long as the block lasts; where it has no room, say where."""
+    try:
+        with tempfile.TemporaryFile(mode, **settings) as file:
+            yield file
+    except OSError as error:
+        if error.errno in OUT_OF_SPACE and error.filename is None:
+            raise file_error(Path(tempfile.gettempdir()), error) from error
+        raise
+
+
 def make_folder(path: Path) -> Path:
     """Create `path` and its parents where absent, and return it."""
     try:

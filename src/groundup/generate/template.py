@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from groundup.base.children import run_python
 from groundup.base.errors import RunError, UsageError
+from groundup.base.files import temporary_file
 from groundup.data.dialogue import Message
 from groundup.tokenizer import Tokenizer
 
@@ -142,8 +142,8 @@ class ChatTemplate:
     def _answered(self, requests: Iterable[dict[str, Any]], name: Name) -> Iterator[dict[str, str]]:
         """Yield what the program answers to each request behind the first, in its process."""
         with (
-            tempfile.TemporaryFile("w+", encoding="ascii") as asked,
-            tempfile.TemporaryFile("w+", encoding="ascii") as answers,
+            temporary_file("w+", encoding="ascii") as asked,
+            temporary_file("w+", encoding="ascii") as answers,
         ):
             n_texts = -1
             for request in requests:

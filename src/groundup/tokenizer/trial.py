@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import signal
 import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from groundup.base.children import run_python, safe_environment
 from groundup.base.errors import GroundupError, TokenizerError, shown
-from groundup.base.files import cache_folder, write_text
+from groundup.base.files import cache_folder, temporary_file, write_text
 
 PROGRAM = Path(__file__).with_name("trial_process.py")
 
@@ -60,7 +59,7 @@ def _harm(content: bytes) -> str | None:
     """Return what harm a tokenizer.json did to the process that tried it."""
     seconds = LOADING + LOADING_MIB * len(content) / (1 << 20)
     memory = MEMORY + MEMORY_PER_BYTE * len(content)
-    with tempfile.TemporaryFile() as given:
+    with temporary_file() as given:
         given.write(content)
         given.seek(0)
         try:
