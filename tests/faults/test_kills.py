@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import subprocess
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,15 +19,18 @@ import pytest
 from groundup.runs import RunFolder
 from groundup.runs.checkpoint import list_checkpoints
 from tests.faults.campaign import Campaign
-from tests.processes.starting import Training, command, fingerprint, lines
+from tests.faults.test_launchers import workers
+from tests.processes.starting import TORCHRUN, Training, command, environment, fingerprint, lines
 
 CHAIN = 10
 """Kills of one run, one after the other."""
+LAUNCHER = "launcher"
 LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
     "kills: one process": (1, {}),
     "kills: two processes, DDP": (2, {}),
     "kills: two processes, FSDP2": (2, {"shard": "on"}),
-    "kills: with --minutes": (1, {"minutes": 0.15, "steps": None}),
+    "kills: torchrun, FSDP2": (2, {"shard": "on"}),
+    "kills: with --minutes": (1, {"minutes": 0.4, "steps": None}),  # decides at its 20th step
 }
 SETTINGS: dict[str, Any] = {
     "emb_dim": 96,
@@ -62,19 +68,50 @@ def chain(folder: Path, name: str, seed: int, kills: int) -> None:
     ranks, settings = LAYOUTS[name]
     words = command(folder, **(SETTINGS | settings))
     run = RunFolder(folder / "runs/run")
+    kill = kill_launched if "torchrun" in name else kill_processes
     for _ in range(kills):
-        training = Training(folder, words, ranks)
-        time.sleep(choose.uniform(0, LONGEST[ranks]))
-        doomed = choose.choice([*range(ranks), None])
-        for rank in range(ranks) if doomed is None else [doomed]:
-            training.ranks[rank].kill()
-        codes = training.end(within=10)  # a process that nobody knew yet is missed by its launcher
-        assert set(codes) <= {0, 5, -signal.SIGKILL, 143, -signal.SIGTERM}, training.err
+        codes = kill(folder, words, ranks, choose)
         if set(codes) == {0}:  # it had come to its end before: the next one is another
             check(run, name)
             shutil.rmtree(run.path)
     Training(folder, words, ranks).finish()
     check(run, name)
+
+
+def kill_processes(folder: Path, words: list[str], ranks: int, choose: random.Random) -> list[int]:
+    """Start a training, kill one or all of its processes; return how they ended."""
+    training = Training(folder, words, ranks)
+    time.sleep(choose.uniform(0, LONGEST[ranks]))
+    doomed = choose.choice([*range(ranks), None])
+    for rank in range(ranks) if doomed is None else [doomed]:
+        training.ranks[rank].kill()
+    codes = training.end(within=10)  # a process that nobody knew yet is missed by its launcher
+    assert set(codes) <= {0, 5, -signal.SIGKILL, 143, -signal.SIGTERM}, training.err
+    return codes
+
+
+def kill_launched(folder: Path, words: list[str], ranks: int, choose: random.Random) -> list[int]:
+    """Do the same under torchrun, which may be killed, too; all have ended within 10 s."""
+    program = [*TORCHRUN, f"--nproc-per-node={ranks}", "-m", "--", "groundup", *words]
+    said = folder / "said"
+    with said.open("w") as out:
+        launcher = subprocess.Popen(program, cwd=folder, env=environment(), stdout=out, stderr=out)
+    while len(found := workers(launcher.pid)) < ranks:
+        assert launcher.poll() is None, said.read_text()
+        time.sleep(0.02)
+    time.sleep(choose.uniform(0, LONGEST[ranks]))
+    doomed = choose.choice([*range(ranks), None, LAUNCHER])
+    pids = [found[doomed]] if doomed in found else [*found.values()]
+    for pid in [launcher.pid, *pids] if doomed == LAUNCHER else pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    code = launcher.wait(timeout=30)
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in found.values()):
+        assert time.monotonic() < deadline, said.read_text()
+        time.sleep(0.05)
+    assert code in {0, 1, -signal.SIGKILL}, said.read_text()
+    return [code]
 
 
 def check(run: RunFolder, name: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.starting import ROOT, TORCHRUN, command
+from tests.processes.starting import TORCHRUN, command, environment
 
 AT_ONCE, MET = "import", "rendezvous"
 PHASES = (
@@ -47,13 +47,12 @@ def workers(launcher: int) -> dict[int, int]:
 def launched(folder: Path, n: int, phase: str, rank: int) -> Iterator[subprocess.Popen[str]]:
     """Start a training under torchrun; its process `rank` lingers in `phase`."""
     sabotage = {"kind": "phase", "phase": phase, "rank": rank, "seconds": 60}
-    own = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
     module = "groundup" if phase in (AT_ONCE, MET) else "tests.faults.victim"
     words = command(folder, steps=400, batch_size=n * 2)
     launcher = subprocess.Popen(
         [*TORCHRUN, f"--nproc-per-node={n}", "-m", "--", module, *words],
         cwd=folder,
-        env={**os.environ, **own, "SABOTAGE": json.dumps(sabotage)},
+        env=environment(SABOTAGE=json.dumps(sabotage)),
         stdout=subprocess.DEVNULL,
         stderr=(folder / "err").open("w"),
         text=True,

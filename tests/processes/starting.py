@@ -45,6 +45,12 @@ def command(folder: Path, name: str = "run", **settings: Any) -> list[str]:
     return words
 
 
+def environment(**own: str) -> dict[str, str]:
+    """Return what a process needs that is to run this checkout, on one thread."""
+    path = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONSAFEPATH": "1"}
+    return os.environ | path | {"OMP_NUM_THREADS": "1"} | own
+
+
 class Training:
     """The processes of a training: as a launcher starts them, by the variables it sets.
 
@@ -62,8 +68,7 @@ class Training:
         self.folder = folder
         module = "tests.faults.victim" if sabotage else module
         program = [sys.executable, "-m", module, *words]
-        own = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "SABOTAGE": json.dumps(sabotage or {})}
-        shared = os.environ | own | {"OMP_NUM_THREADS": "1"}
+        shared = environment(SABOTAGE=json.dumps(sabotage or {}))
         if ranks > 1:
             place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
             shared |= place | {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
