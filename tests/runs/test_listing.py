@@ -157,6 +157,17 @@ def test_what_has_just_changed_is_not_kept(many: Path, monkeypatch: pytest.Monke
     assert read_again(many) == ["07"]
 
 
+def test_files_that_a_folder_does_not_list_are_read_each_time(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "entries_below", lambda folder: iter(()))
+    assert len(read_again(many)) == MANY
+    monkeypatch.setattr(listing, "read_ends", read_ends)
+    assert not read_again(many)
+    monkeypatch.setattr(listing, "read_ends", _not_again)
+    assert len(read_again(many)) == MANY
+
+
 def test_a_cache_that_is_of_no_use_is_as_none(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cache,) = (many.parent / "cache" / "runs").iterdir()
     content, everything = cache.read_text(), [run.name for run in list_runs(many)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -86,7 +87,7 @@ class ListCache:
 
     def add(self, run: str, of: Signature, facts: Facts, read: Iterable[Path]) -> None:
         """Keep what was read of a run, unless its files may have changed since they had `of`."""
-        latest = max(max(file[1:3]) for file in of if file)
+        latest = max((max(file[1:3]) for file in of if file), default=math.inf)
         if signature(map(_status, read)) == of and latest < (time.time() - JUST_NOW) * 1e9:
             self._used[run] = [of, asdict(facts)]
 
