@@ -66,6 +66,12 @@ def launched(folder: Path, n: int, phase: str, rank: int) -> Iterator[subprocess
         launcher.wait()
 
 
+def listens(process: int) -> bool:
+    """Return whether a process has come so far that it catches SIGTERM."""
+    told = Path(f"/proc/{process}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(told, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def wait_for(launcher: subprocess.Popen[str], folder: Path, n: int, phase: str, rank: int) -> int:
     """Return the process that is to be killed, once it is in its phase."""
     deadline = time.monotonic() + 240
@@ -73,9 +79,9 @@ def wait_for(launcher: subprocess.Popen[str], folder: Path, n: int, phase: str, 
         assert launcher.poll() is None, (folder / "err").read_text()
         if len(found := workers(launcher.pid)) == n:
             maps = Path(f"/proc/{found[rank]}/maps").read_text()
-            if (folder / f"phase-{rank}").exists() or phase == AT_ONCE:
-                return found[rank]
-            if phase == MET and "libtorch_cpu" in maps:
+            heard = all(map(listens, found.values()))  # one that does not ends without a word
+            met = (folder / f"phase-{rank}").exists() or (phase == MET and "libtorch_cpu" in maps)
+            if phase == AT_ONCE or (heard and met):
                 return found[rank]
         time.sleep(0.02)
     raise AssertionError(f"{phase} was not met")
