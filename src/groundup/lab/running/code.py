@@ -10,6 +10,7 @@ import ast
 from pathlib import Path
 
 from groundup.base.errors import UsageError
+from groundup.base.regular import read_bytes
 from groundup.lab.running.identity import digest
 
 ROOM, FOLDER = "groundup.lab.", Path(__file__).parents[1]
@@ -28,7 +29,7 @@ def code_digest(file: Path) -> str:
         one = left.pop()
         if (name := str(one)) not in found:
             try:
-                tree = _Measuring().visit(ast.parse(one.read_bytes()))
+                tree = _Measuring().visit(ast.parse(read_bytes(one)))
             except (SyntaxError, ValueError) as error:
                 raise UsageError(f"{one}: expected Python, but {error}; mend the file") from error
             imports = _imports(tree)
