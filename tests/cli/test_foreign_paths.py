@@ -263,6 +263,21 @@ def test_a_run_from_another_machine_goes_on_by_its_own_command(
     assert "It writes" in done.out  # by what it has become, with its base
 
 
+def test_a_user_whose_home_cannot_be_written_to_trains_and_goes_on(
+    groundup: Groundup, story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no_folder").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no_folder"))
+    text = str(story.resolve())
+    again = [*TRAIN, text, "--run", "mine"]
+    assert groundup(*again, "--steps", 2).status == 0
+    shutil.rmtree("data")
+    done = groundup("resume", "mine", "--trust-paths")
+    assert done.status == 2
+    assert "no key of this user can be kept there" in done.error
+    assert groundup(*again, "--steps", 2, "--extend", 3).status == 0
+
+
 @pytest.mark.parametrize(
     ("kind", "flags"), [("instruct", []), ("classify", ["--label-field", "label"])]
 )

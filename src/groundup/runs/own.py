@@ -25,7 +25,6 @@ from typing import Any
 
 from groundup.base.errors import UsageError, shown
 from groundup.base.file_names import DATA
-from groundup.base.files import make_folder
 from groundup.base.regular import read_bytes
 from groundup.runs.folder import RunFolder, run_lock
 from groundup.runs.manifest import Manifest, OwnTable
@@ -216,7 +215,7 @@ def _key(make: bool) -> bytes | None:
 
 def _make_key(path: Path) -> None:
     """Write a new key that only this user may read, unless another process was faster."""
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by this user alone
     try:
         with os.fdopen(descriptor, "wb") as file:
