@@ -19,6 +19,7 @@ from groundup.base.files import (
     write_json,
     write_text,
 )
+from groundup.plan.calibration import load_calibration
 
 
 def test_a_file_that_was_written_is_whole_and_alone(tmp_path: Path) -> None:
@@ -101,3 +102,15 @@ def test_errors_say_what_and_know_their_exit_code() -> None:
     assert nearest("nona", ["nano", "mini"]) == "did you mean 'nano'?"
     assert nearest("zzz", ["nano", "mini"]) == "known: nano, mini"
     assert [e.exit_status for e in (GroundupError, UsageError, ConfigError)] == [1, 2, 2]
+
+
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("GROUNDUP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(UsageError, match="name a folder for it with GROUNDUP_CACHE"):
+        cache_folder()
+    assert load_calibration() is None

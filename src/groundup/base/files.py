@@ -39,7 +39,13 @@ def cache_folder() -> Path:
     """Return the folder for fetched and prepared things: $GROUNDUP_CACHE or the user's cache."""
     if own := os.environ.get("GROUNDUP_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
+    except RuntimeError as error:  # as in a container, for a user whom it does not know
+        raise UsageError(
+            "no home of this user is known, to keep what is fetched; name a folder for it with "
+            "GROUNDUP_CACHE"
+        ) from error
 
 
 def file_error(path: Path, error: OSError) -> GroundupError:

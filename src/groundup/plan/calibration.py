@@ -44,11 +44,8 @@ def calibration_path() -> Path:
 
 def load_calibration(path: Path | None = None) -> Calibration | None:
     """Return what was measured on this machine, or None: absent, damaged, or of another one."""
-    path = path or calibration_path()
-    if not path.is_file():
-        return None
     try:
-        table: dict[str, Any] = read_json(path)
+        table: dict[str, Any] = read_json(path or calibration_path())
         rates = {int(threads): float(rate) for threads, rate in table["matmul_gflops"].items()}
         found = Calibration(**{**table, "matmul_gflops": rates})
     except (GroundupError, AttributeError, KeyError, TypeError, ValueError):
