@@ -12,10 +12,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from groundup import __version__
@@ -64,55 +63,47 @@ def signature(statuses: Iterable[os.stat_result | None]) -> Signature:
 class ListCache:
     """The facts of the runs in a folder, by name, with the signatures of what they were read of."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._known: dict[str, Any] = _read(path) if path else {}
-        self._used: dict[str, Any] = {}
+    def __init__(self, entries: dict[str, Any]) -> None:
+        self._entries = entries
 
     @classmethod
-    def of(cls, root: Path, *, is_used: bool) -> Self:
-        """Return what is kept of the runs in the folder `root`, unless it `is_used` for nothing."""
-        if not is_used:
-            return cls(None)
-        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
-        return cls(cache_folder() / "runs" / f"{name}.json")
+    @contextlib.contextmanager
+    def of(cls, root: Path, runs: Iterable[str]) -> Iterator[Self]:
+        """Lend what is kept of the `runs` in the folder `root`; what is new is written at the end.
+
+        It is forgotten where a run is none of them.
+        """
+        known = _read(root)
+        cache = cls({run: known[run] for run in runs if run in known})
+        try:
+            yield cache
+        finally:
+            if cache._entries != known:
+                with contextlib.suppress(GroundupError, OSError, ValueError):
+                    text = json.dumps(cache._entries)
+                    write_text(_path(root), f"{_seal(text)}\n{text}")
 
     def get(self, run: str, of: Signature) -> Facts | None:
         """Return what is known of a run whose files have this signature, if anything."""
-        entry = self._known.get(run)
-        if entry is None or entry[0] != of:
-            return None
-        self._used[run] = entry
-        return Facts(**entry[1])
+        kept, facts = self._entries.get(run, (None, {}))
+        return Facts(**facts) if kept == of else None
 
     def add(self, run: str, of: Signature, facts: Facts, read: Iterable[Path]) -> None:
         """Keep what was read of a run, unless its files may have changed since they had `of`."""
         latest = max((max(file[1:3]) for file in of if file), default=math.inf)
         if signature(map(_status, read)) == of and latest < (time.time() - JUST_NOW) * 1e9:
-            self._used[run] = [of, asdict(facts)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Write it, if there is anything new."""
-        kept = self._used if kind is None else self._known | self._used
-        if self._path is None or kept == self._known:
-            return
-        with contextlib.suppress(GroundupError, OSError, ValueError):
-            runs = json.dumps(kept)
-            write_text(self._path, f"{_seal(runs)}\n{runs}")
+            self._entries[run] = [of, asdict(facts)]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the entries in a file as they were written, none of any other."""
+def _path(root: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
+    return cache_folder() / "runs" / f"{name}.json"
+
+
+def _read(root: Path) -> dict[str, Any]:
+    """Return what was written of the runs in a folder, nothing of a file that has changed since."""
     with contextlib.suppress(GroundupError, OSError, ValueError):
-        seal, _, runs = read_bytes(path, LARGEST).partition(b"\n")
+        seal, _, runs = read_bytes(_path(root), LARGEST).partition(b"\n")
         if seal.decode() == _seal(runs.decode()):
             known: dict[str, Any] = parse_json(runs, most=LARGEST)
             return known

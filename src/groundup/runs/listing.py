@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +78,9 @@ def each_run(
 
     What was read of one of many before, and has not changed since, is taken from a cache.
     """
-    with ListCache.of(root, is_used=len(folders) >= MANY) as cache:
+    names = [folder.path.name for folder in folders]
+    is_kept = len(folders) >= MANY
+    with ListCache.of(root, names) if is_kept else nullcontext(ListCache({})) as cache:
         for folder in folders:
             yield _summary(folder, cache, verdicts)
 
