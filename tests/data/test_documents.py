@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -143,6 +144,14 @@ class TestStandardInput:
 
     def test_empty(self) -> None:
         assert "empty" in message("-", stdin=io.BytesIO())
+
+    def test_that_cannot_be_read_is_named(self) -> None:
+        class Broken(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with pytest.raises(GroundupError, match=r"^standard input: "):
+            standard_input(["-"], Broken()).__enter__()
 
     def test_is_read_twice_from_a_pipe(self) -> None:
         program = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from groundup.base.errors import DataError, UsageError
-from groundup.base.files import file_error
+from groundup.base.files import file_error, temporary_file
 from groundup.data.compressed import StoredFile, byte_pieces, zip_members
 from groundup.data.folders import ARCHIVE, STANDARD_INPUT, FileFilter, Selection, format_of
 from groundup.data.kinds import looks_like
@@ -198,19 +198,16 @@ def standard_input(
     if STANDARD_INPUT not in sources:
         yield None
         return
-    with tempfile.TemporaryFile() as copy:
-        try:
-            copy.writelines(_endless_refused(stdin or sys.stdin.buffer))
-            copy.flush()
-        except OSError as error:
-            raise file_error(Path(tempfile.gettempdir()), error) from error
+    with temporary_file() as copy:
+        copy.writelines(_endless_refused(_input_pieces(stdin, CHUNK_SIZE)))
+        copy.flush()
         yield copy
 
 
-def _endless_refused(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield what a stream holds, unless that is nothing but zeros, or half of the disk's room."""
+def _endless_refused(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces, unless one is nothing but zeros, or all take half of the disk's room."""
     n_bytes, room = 0, shutil.disk_usage(tempfile.gettempdir()).free // 2
-    while piece := stream.read(CHUNK_SIZE):
+    for piece in pieces:
         n_bytes += len(piece)
         if len(piece) == CHUNK_SIZE and not piece.strip(b"\0"):
             raise DataError("standard input: nothing but zeros in it; pipe in a text")
@@ -226,8 +223,11 @@ def _input_pieces(stdin: BinaryIO | None, size: int) -> Iterator[bytes]:
     stream = stdin or sys.stdin.buffer
     if stdin is not None and stdin.seekable():
         stdin.seek(0)
-    while piece := stream.read(size):
-        yield piece
+    try:
+        while piece := stream.read(size):
+            yield piece
+    except OSError as error:
+        raise file_error(Path("standard input"), error) from error
 
 
 def _unless_blank(name: str, chunks: Iterator[str], limit: int) -> Iterator[Document]:
