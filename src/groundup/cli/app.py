@@ -240,7 +240,11 @@ def _interrupted(number: int, words: list[str]) -> int:
 
 def _broken_pipe(error: BrokenPipeError) -> int:
     """Return 0 where the reader of our output has gone, as in `... | head`: it has seen enough."""
-    return 0 if error.filename == OUTPUT else _fail(*_explained(error))
+    if error.filename == OUTPUT:
+        return 0
+    message, status = _explained(error)
+    tell(message)
+    return status
 
 
 @functools.cache
@@ -298,12 +302,6 @@ def _explained(error: Exception) -> tuple[str, int]:
         f"{kind}: {shown(' '.join(str(error).split()), LONGEST_REASON)}" if str(error) else kind
     )
     return f"unexpected {reason}; 'groundup --debug ...' shows where it happened", 1
-
-
-def _fail(message: str, status: int) -> int:
-    """Print one line to standard error and return the exit code."""
-    tell(message)
-    return status
 
 
 def tell(message: str) -> None:
