@@ -11,7 +11,7 @@ from groundup.runs.choose import choose_checkpoint
 from groundup.runs.classifier import CLASSIFIER, asks_it, is_classifier
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import BaseTable, Manifest
-from groundup.runs.own import check_named, is_near, is_own
+from groundup.runs.own import check_named, may_read
 
 
 def base_table(run: Path, checkpoint: str = "best") -> BaseTable:
@@ -63,9 +63,7 @@ def base_checkpoint(
     """
     path, step = Path(base.run or ""), base.step or 0
     needs = f"{folder.path} holds only what it learnt on top of step {step} of {path}"
-    is_free = (
-        named or not folder.exists() or is_own(manifest := folder.read()) or is_near(str(path))
-    )
+    is_free = named or not folder.exists() or may_read(manifest := folder.read(), str(path))
     beside = RunFolder(folder.path.parent / path.name)
     for there in (RunFolder(path), beside) if is_free else (beside,):
         found = Checkpoint.at(there.checkpoints, step).held() if there.exists() else None

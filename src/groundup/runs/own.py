@@ -104,7 +104,8 @@ def check_named(
 
     `named` has what each path, pattern or name is of that is about to be read.
     """
-    if is_own(manifest) or not (found := {p: what for p, what in named.items() if not is_near(p)}):
+    found = {path: what for path, what in named.items() if not may_read(manifest, path)}
+    if not found:
         return
     listed = ", ".join(f"{shown(path, LONGEST)} ({what})" for path, what in found.items())
     raise PathsElsewhere(
@@ -114,7 +115,12 @@ def check_named(
     )
 
 
-def is_near(name: str) -> bool:
+def may_read(manifest: Manifest, name: str) -> bool:
+    """Tell whether what run.toml names is read unasked: of this user's runs, and what is near."""
+    return is_own(manifest) or _is_near(name)
+
+
+def _is_near(name: str) -> bool:
     """Tell whether what is named lies in the folder one is in, with all that it leads to."""
     path = Path(name)
     if _would_be_fetched(name) or path.is_absolute() or path.drive or "\0" in name:
@@ -154,7 +160,7 @@ def kept_in(manifest: Manifest, kept: str | None, own_data: Path | None = None) 
     near; what others name elsewhere is looked for in `data`.
     """
     path = Path(kept or "")
-    if own_data is None and (is_own(manifest) or is_near(str(path))):
+    if own_data is None and may_read(manifest, str(path)):
         return path
     return (own_data or DATA) / path.name
 

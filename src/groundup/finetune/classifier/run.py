@@ -18,7 +18,7 @@ from groundup.finetune.from_base import FromBase
 from groundup.finetune.order import Order
 from groundup.finetune.settings import learns_all
 from groundup.runs import RunFolder
-from groundup.runs.own import is_near, is_own
+from groundup.runs.own import may_read
 from groundup.train.listener import Screen
 from groundup.train.resume import Identity
 from groundup.train.start import new_model
@@ -72,7 +72,7 @@ class ClassifyRun(FromBase[Classifier], ClassifyJob):  # type: ignore[override]
             seen.add(base)
             manifest = folder.read()
             learnt.update(manifest.data.sources or ())
-            if manifest.origin and (is_own(manifest) or is_near(str(manifest.origin.run))):
+            if manifest.origin and may_read(manifest, str(manifest.origin.run)):
                 base = str(manifest.origin.run)  # what it came from
         named = (RECORD_SETS.get(name) for name in self.request.records)
         texts = (one.corpus.name for one in named if isinstance(one, LabelledSet))
