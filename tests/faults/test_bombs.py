@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.faults.apart import told_by
+
 SECONDS = 5.0
 """Of processor time, and so on an idle core."""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="holes and limits are Linux's")
-
-
-def outcomes(folder: Path, how_many: str) -> list[dict[str, Any]]:
-    """Return how each verb ended that was given something endless."""
-    environment = os.environ | {
-        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-        "PYTHONSAFEPATH": "1",
-        "OMP_NUM_THREADS": "1",
-        "GROUNDUP_CACHE": str(folder / "cache"),
-    }
-    words = (sys.executable, "-m", "tests.faults.bombs", str(folder), how_many)
-    done = subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def problem(found: dict[str, Any]) -> str | None:
@@ -49,7 +31,7 @@ def problem(found: dict[str, Any]) -> str | None:
 
 
 def check_all(folder: Path, how_many: str, least: int) -> None:
-    found = outcomes(folder, how_many)
+    found = told_by("bombs", folder, how_many, GROUNDUP_CACHE=str(folder / "cache"))
     wrong = [f"{one['label']}: {reason}: {one['said'][-300:]!r}"
              for one in found if (reason := problem(one))]  # fmt: skip
     assert not wrong, "\n".join(wrong)

@@ -7,45 +7,24 @@ tests.faults.hunt FOLDER mutations 1 TARGET SEED`.
 from __future__ import annotations
 
 import ast
-import json
-import os
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import groundup
+from tests.faults.apart import told_by
 from tests.faults.pickles import BOMB, MARKER
 from tests.scale import scaled
 
-ROOT = Path(__file__).parents[2]
 FEW, MANY = 1500, 20_000
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 OBJECTS = re.compile(r"(broadcast|all_gather|gather|scatter|send|recv)_object(_list)?")
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux tells it"
 )
-
-
-def hunt(folder: Path, *words: str) -> list[dict[str, Any]]:
-    """Return what a hunt found, having seen that it came to its end."""
-    environment = os.environ | {
-        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-        "OMP_NUM_THREADS": "1",
-        "RUST_BACKTRACE": "0",
-    }
-    words = (sys.executable, "-m", "tests.faults.hunt", str(folder), *words)
-    done = subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    now = folder / "now"
-    place = now.read_text() if now.exists() else "the genuine files"
-    assert done.returncode == 0, f"ended at {place}: {done.stderr[-4000:]}"
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def problems(found: list[dict[str, Any]]) -> list[str]:
@@ -57,7 +36,7 @@ def problems(found: list[dict[str, Any]]) -> list[str]:
 
 
 def check_mutations(folder: Path, count: int) -> None:
-    found = hunt(folder, "mutations", str(count))
+    found = told_by("hunt", folder, "mutations", str(count))
     assert not problems(found)
     assert sum(record["inputs"] for record in found) >= count
     assert len(found) > 20
@@ -76,11 +55,11 @@ def test_many_mutated_files_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_large_files_are_refused_at_once_and_in_little_space(tmp_path: Path) -> None:
-    assert not problems(hunt(tmp_path, "large"))
+    assert not problems(told_by("hunt", tmp_path, "large"))
 
 
 def test_nothing_is_unpickled_or_executed(tmp_path: Path) -> None:
-    *found, control = hunt(tmp_path, "pickles")
+    *found, control = told_by("hunt", tmp_path, "pickles")
     assert len(found) > 35
     assert not problems(found)
     assert not (tmp_path / MARKER).exists()

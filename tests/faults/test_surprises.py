@@ -6,18 +6,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.apart import told_by
 from tests.faults.campaign import Campaign
 
-ROOT = Path(__file__).parents[2]
 FEW, GROUP = 12, 100
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="forks, and looks at processes as Linux tells it"
@@ -26,11 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 def hunted(folder: Path, first: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return what surprised, and how all of them ended."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    words = (sys.executable, "-m", "tests.faults.surprises", str(folder), str(first), str(count))
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    *found, counts = map(json.loads, done.stdout.splitlines())
+    *found, counts = told_by("surprises", folder, str(first), str(count))
     return found, counts
 
 
