@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def test_the_validation_text_is_the_one_that_the_run_names(tmp_path: Path) -> No
     (shard,) = folder.glob("val-*.bin")
     shard.write_bytes(bytes(len(shard.read_bytes())))
     with pytest.raises(DataError, match="SHA-256"):
+        validation_split(validated)
+    shutil.rmtree(folder)
+    with pytest.raises(DataError, match="make it anew with 'groundup resume RUN'"):
         validation_split(validated)
 
 

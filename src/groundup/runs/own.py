@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import UsageError, shown
+from groundup.base.errors import DataError, UsageError, shown
 from groundup.base.file_names import DATA
 from groundup.base.regular import read_bytes
 from groundup.runs.folder import RunFolder, run_lock
@@ -168,18 +168,23 @@ def kept_in(manifest: Manifest, kept: str | None, own_data: Path | None = None) 
 def shards_of(manifest: Manifest) -> Path | None:
     """Return where the shards or records of a run are, None where it has none.
 
-    Raises `PathsElsewhere` where others say so, and they are not in `data` either.
+    Raises `DataError` where they are gone; `PathsElsewhere` where others say where they are, and
+    they are not in `data` either.
     """
     if not (kept := manifest.data.folder):
         return None
-    found = kept_in(manifest, kept)
-    if found != Path(kept) and not found.exists():
+    if (found := kept_in(manifest, kept)).exists():
+        return found
+    if found != Path(kept):
         raise PathsElsewhere(
             f"{shown(kept, LONGEST)}: named by a run that was begun by others or on another "
             f"machine; its text is read from {found}, which is not there, or, where 'groundup "
             "resume RUN --trust-paths' allows it, from there"
         )
-    return found
+    raise DataError(
+        f"{found}: not there, where this run's text is; bring it back, or make it anew with "
+        "'groundup resume RUN'"
+    )
 
 
 def folder_to_keep(manifest: Manifest, own_data: Path | None) -> Path:
