@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,9 +156,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` on success and leaves no trace on failure.
 
-    It lies beside `path`; what a kill leaves of it, the next one to write `path` removes.
+    It lies beside `path`; what a kill leaves of it, the next one to write `path` removes. A device
+    or a pipe is no place for it, and is refused: a rename would put an end to that.
     """
     make_folder(path.parent)
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+            raise UsageError(f"{path}: no file, but a device or a pipe; choose another name")
     remove_abandoned(path)
     temporary: str | None = None
     try:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from groundup.base.errors import DataError, UsageError
 from groundup.base.files import file_error, temporary_file
@@ -201,7 +201,7 @@ def standard_input(
     with temporary_file() as copy:
         copy.writelines(_endless_refused(_input_pieces(stdin, CHUNK_SIZE)))
         copy.flush()
-        yield copy
+        yield cast(BinaryIO, copy)
 
 
 def _endless_refused(pieces: Iterator[bytes]) -> Iterator[bytes]:
