@@ -5,7 +5,14 @@ from __future__ import annotations
 import io
 import os
 
-from groundup.base.output import UNENCODABLE, fail_safe, harmless, screened, unscreened
+from groundup.base.output import (
+    UNENCODABLE,
+    fail_safe,
+    harmless,
+    harmless_line,
+    screened,
+    unscreened,
+)
 
 
 class Terminal(io.StringIO):
@@ -26,6 +33,14 @@ def test_no_control_character_reaches_a_terminal() -> None:
     assert not steering & set(map(ord, shown))
     assert all(a == b for a, b in zip(every, shown, strict=True) if ord(a) not in steering)
     assert harmless("\x1b[31m\r\x07") == "␛[31m␍␇"
+    assert harmless_line("a\nFinished") == "a␊Finished"
+
+
+def test_no_text_shows_what_follows_in_another_order() -> None:
+    turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    assert harmless(f"story{turns}txt") == "story" + len(turns) * "\ufffd" + "txt"
+    family = "\U0001f469\u200d\U0001f467 می\u200cخواهم \u200f"  # joined, or of its script
+    assert harmless(family) == family
 
 
 def test_what_is_data_is_as_it_is_in_a_file_and_harmless_at_a_terminal() -> None:

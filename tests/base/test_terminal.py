@@ -67,7 +67,7 @@ def test_a_command_can_be_copied_however_it_is_broken(width: int | None) -> None
 
 
 def test_a_command_with_odd_characters_can_be_copied_too() -> None:
-    words = ["generate", os.fsdecode(b"a\x1b[2J\xff'\\\xc2\x9b b"), "é"]
+    words = ["generate", os.fsdecode(b"a\x1b[2J\xff'\\\xc2\x9b\n b"), "é"]
     [line] = shown(lambda console: print_command(console, "", *words, indent=0), None)
     assert line == harmless(line)
     done = subprocess.run(["bash", "-c", f"printf '%s|' {line}"], capture_output=True, check=True)

@@ -8,11 +8,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from groundup.base.files import read_toml
 from groundup.runs.manifest import Manifest, write_manifest
 from tests.cli.conftest import TRAIN, Groundup, files_below
+from tests.cli.test_chat import at_terminal
 from tests.texts import text_file
 
 BEGUN = "was begun by others or on another machine"
@@ -78,6 +80,22 @@ def test_a_run_of_ones_own_goes_on_by_its_name_wherever_its_text_is(
     )
     shutil.move("runs/mine", "renamed")
     assert groundup("resume", "renamed", "--extend", 10).err == ""
+
+
+@pytest.mark.parametrize(("answer", "status"), {"n\r": 2, "\r": 2, "\x04": 2, "\x03": 130}.items())
+def test_nothing_but_a_yes_lets_it_be_read(
+    answer: str, status: int, handed_over: Path, tmp_path: Path
+) -> None:
+    named(handed_over, request__text__sources=["/etc/hostname"])
+    before = files_below(tmp_path)
+    terminal = at_terminal(tmp_path, "resume", handed_over, "--extend", 20)
+    terminal.expect_exact("Read that?")
+    terminal.send(answer)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == status
+    assert "unexpected" not in terminal.before
+    assert files_below(tmp_path) == before
 
 
 SOURCES = {

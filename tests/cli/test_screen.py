@@ -19,7 +19,7 @@ from groundup.cli import main
 from tests.cli.conftest import TRAIN, Groundup
 from tests.texts import sentences
 
-CLEAR = "\x1b[2J\x9b1m\r\x07"
+CLEAR = "\x1b[2J\x9b1m\r\x07\u202e"
 NAME = f"a{CLEAR}"
 """As the name of a file or a folder."""
 ROOT = Path(package.__file__).parent

@@ -14,6 +14,9 @@ _PICTURES: dict[int, int | str] = {
     code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"
 }
 _PICTURES |= {0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)}
+TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+"""Code points that show what follows in another order: a name or a command that reads otherwise."""
+_PICTURES |= dict.fromkeys(TURNS, 0xFFFD)
 # Half a pair is no character; so Python writes the bytes of a file's name that is not UTF-8, too.
 _PICTURES |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
 _PICTURES |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
@@ -31,6 +34,11 @@ def harmless(text: str) -> str:
     a file or a pipe gets every character as it is.
     """
     return text.translate(_PICTURES)
+
+
+def harmless_line(text: str) -> str:
+    """Return `harmless` text on one line: a name may hold newlines, and forge the lines of ours."""
+    return harmless(text).replace("\n", "\u240a")
 
 
 def screened(file: IO[str], *, always: bool = False) -> IO[str]:

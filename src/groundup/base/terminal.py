@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from groundup.base.output import UNENCODABLE, harmless
+from groundup.base.output import UNENCODABLE, harmless, harmless_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ def print_line(
     """Print a label and, to the right of `indent` columns, its text."""
     from rich.text import Text
 
-    label, text = harmless(label), harmless(text)  # here already, as it has a width
+    label, text = harmless_line(label), harmless_line(text)  # here already, as it has a width
     beside = (f"{label:<{indent - 1}} " if indent else "", "bold")
     print_below(console, Text.assemble(beside), Text.assemble((text, style)), indent)
 
@@ -59,7 +59,7 @@ def print_command(console: Console, label: str, *words: str, indent: int = INDEN
 
 def _quoted(word: str) -> str:
     """Return a word as a shell reads it: in $'...' where it cannot be shown as it is."""
-    if harmless(word) == word:
+    if harmless_line(word) == word:
         return shlex.quote(word)
     return f"$'{''.join(map(_escaped, word))}'"
 
@@ -67,7 +67,7 @@ def _quoted(word: str) -> str:
 def _escaped(character: str) -> str:
     if character in "'\\":
         return f"\\{character}"
-    if harmless(character) == character:
+    if harmless_line(character) == character:
         return character
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", UNENCODABLE))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, cycle
 from typing import TYPE_CHECKING
 
-from groundup.base.output import harmless
+from groundup.base.output import harmless_line
 from groundup.base.terminal import print_command, print_line
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _console() -> Console:
 def _width(cell: str) -> int:
     from rich.cells import cell_len
 
-    return cell_len(harmless(cell))
+    return cell_len(harmless_line(cell))
 
 
 class _Column:
@@ -217,7 +217,7 @@ def _print_table(
             overflow="fold",
         )
     for row in [] if plain else kept:
-        table.add_row(*(Text(harmless(cell)) for cell in row))
+        table.add_row(*(Text(harmless_line(cell)) for cell in row))
     console.print(table, end="" if plain and not named else "\n")
     if plain:  # a table of rich takes a second for 3,000 rows
         console.file.write("".join(f"{_line(columns, widths, row)}\n" for row in kept))

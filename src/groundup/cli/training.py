@@ -154,10 +154,19 @@ def go_on(folder: RunFolder, extend: int | None, data_folder: Path | None, as_js
         if not at_terminal:
             raise
         tell(str(error))
-        if not typer.confirm("Read that?", err=True):
+        if not _agreed("Read that?"):
             raise typer.Exit(error.exit_status) from error
         allow(folder)
         _go_on(folder, extend, data_folder, as_json)
+
+
+def _agreed(question: str) -> bool:
+    """Ask at the terminal; Enter alone, and no answer (Ctrl-D), are a no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        print(file=sys.stderr)  # the answer's line has no end
+        return False
 
 
 def _go_on(folder: RunFolder, extend: int | None, data_folder: Path | None, as_json: bool) -> None:

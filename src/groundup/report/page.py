@@ -7,11 +7,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from groundup.base.output import TURNS
 from groundup.plan.units import decimals
 from groundup.report.style import STYLE
 
 # HTML has no control characters, and UTF-8 no lone surrogates; a sample may hold both.
 _UNSAFE = {code: "\ufffd" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
+_UNSAFE |= dict.fromkeys(TURNS, "\ufffd")
 
 # Even if a text slipped through unescaped, a browser would load and run nothing.
 # Pictures may stand in the page itself.
