@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TRAIN, Groundup
+from tests.cli.conftest import TRAIN, Groundup, files_below
 
 NAMES = (
     "lock", "run.toml", "metrics.jsonl", "samples.jsonl", "tokenizer.json", "chat_template.jinja",
@@ -75,6 +75,28 @@ def test_one_bad_run_hides_none_of_the_others(groundup: Groundup, trained: Path)
     assert listed.status == 0
     assert "story-pico" in listed.out
     assert all(f"bad{n}" in listed.out for n in range(len(NAMES)))
+
+
+@pytest.mark.parametrize("shared", [("lock",), ("metrics.jsonl",), ("samples.jsonl",), ()])
+def test_what_is_in_another_folder_too_is_not_written(
+    shared: tuple[str, ...], groundup: Groundup, trained: Path
+) -> None:
+    """As `cp -al` copies a run, all of it, and as others may plant a single file."""
+    copy = trained.with_name("copy")
+    shutil.copytree(trained, copy, copy_function=os.link)
+    for path in copy.rglob("*") if shared else ():
+        if path.is_file() and path.name not in shared:
+            shutil.copy(path, whole := path.with_name("whole"))
+            whole.replace(path)
+    before = files_below(trained), (trained / "lock").read_bytes()
+    found = groundup("resume", "copy", "--extend", 13)
+    assert found.status == 1
+    assert f"{copy / (shared or ('lock',))[0]}: it is in another folder, too" in found.error
+    assert (files_below(trained), (trained / "lock").read_bytes()) == before
+    assert groundup("generate", "copy", "a", "--max-tokens", 2).status == 0
+    assert "copy" in groundup("runs").out
+    shutil.copytree(copy, trained.with_name("own"))
+    assert groundup("resume", "own", "--extend", 13).status == 0
 
 
 def test_the_folder_itself_may_be_a_link(groundup: Groundup, trained: Path) -> None:

@@ -38,7 +38,8 @@ _KINDS: list[tuple[Callable[[int], bool], str]] = [
 def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.BufferedIOBase:
     """Open a regular file as `open` does; anything else under its name is a `GroundupError`.
 
-    Without `links` it must not be a link, either. What the system refuses is an `OSError`.
+    Without `links` it must not be a link, either; nor, where it is appended to, have another name,
+    under which what is written would stand, too. What the system refuses is an `OSError`.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -49,10 +50,17 @@ def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.Buff
             if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a pipe that nobody reads
                 raise _irregular(path, os.lstat(name).st_mode) from error
             raise
-        found = os.fstat(descriptor).st_mode
+        status = os.fstat(descriptor)
+        found = status.st_mode
         if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):  # a folder `open` refuses itself
             os.close(descriptor)
             raise _irregular(path, found)
+        if "a" in mode and not links and stat.S_ISREG(found) and status.st_nlink > 1:
+            os.close(descriptor)
+            raise GroundupError(
+                f"{path}: it is in another folder, too (by a hard link), and what is written here "
+                "would stand there; copy this folder to a new one, with cp -r, and use that"
+            )
         return descriptor
 
     file = open(path, mode, opener=opener)  # noqa: SIM115 - the caller closes it

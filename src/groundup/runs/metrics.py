@@ -82,7 +82,7 @@ def cut_back(path: Path, step: int, length: int | None = None) -> None:
     """
     if length is not None and _ends_a_line(path, length):
         try:
-            with open_regular(path, "rb+", links=False) as file:
+            with open_regular(path, "ab", links=False) as file:
                 file.truncate(length)
         except OSError as error:
             raise file_error(path, error) from error
