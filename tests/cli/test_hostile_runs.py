@@ -77,7 +77,7 @@ def test_one_bad_run_hides_none_of_the_others(groundup: Groundup, trained: Path)
     assert all(f"bad{n}" in listed.out for n in range(len(NAMES)))
 
 
-@pytest.mark.parametrize("shared", [("lock",), ("metrics.jsonl",), ("samples.jsonl",), ()])
+@pytest.mark.parametrize("shared", [("metrics.jsonl",), ("samples.jsonl",), ()])
 def test_what_is_in_another_folder_too_is_not_written(
     shared: tuple[str, ...], groundup: Groundup, trained: Path
 ) -> None:
@@ -91,10 +91,18 @@ def test_what_is_in_another_folder_too_is_not_written(
     before = files_below(trained), (trained / "lock").read_bytes()
     found = groundup("resume", "copy", "--extend", 13)
     assert found.status == 1
-    assert f"{copy / (shared or ('lock',))[0]}: it is in another folder, too" in found.error
+    assert (
+        f"{copy / (shared or ('metrics.jsonl',))[0]}: it is in another folder, too" in found.error
+    )
     assert (files_below(trained), (trained / "lock").read_bytes()) == before
     assert groundup("generate", "copy", "a", "--max-tokens", 2).status == 0
     assert "copy" in groundup("runs").out
+    Path("again").mkdir()
+    shutil.copytree("data", "again/data", copy_function=os.link)  # shards are only read
+    lock = next(Path("data").glob("*/lock"))
+    held = lock.read_bytes()
+    assert groundup("data", "prepare", "story.txt", "--data", "again/data").status == 0
+    assert lock.read_bytes() == held
     shutil.copytree(copy, trained.with_name("own"))
     assert groundup("resume", "own", "--extend", 13).status == 0
 

@@ -30,8 +30,9 @@ def file_lock(path: Path, when_held: Callable[[str], None]) -> Iterator[None]:
         except OSError as error:
             raise file_error(path, error) from error
         with contextlib.suppress(OSError):  # the number only serves messages
-            os.truncate(file.fileno(), 0)
-            os.write(file.fileno(), f"{os.getpid()}\n".encode())  # a buffer fails as it is closed
+            if os.fstat(file.fileno()).st_nlink == 1:  # else it would stand elsewhere, too
+                os.truncate(file.fileno(), 0)
+                os.write(file.fileno(), f"{os.getpid()}\n".encode())  # a buffer fails when closed
         yield
 
 

@@ -38,8 +38,8 @@ _KINDS: list[tuple[Callable[[int], bool], str]] = [
 def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.BufferedIOBase:
     """Open a regular file as `open` does; anything else under its name is a `GroundupError`.
 
-    Without `links` it must not be a link, either; nor, where it is appended to, have another name,
-    under which what is written would stand, too. What the system refuses is an `OSError`.
+    Without `links` it must not be a link, either; nor, where it is appended to ("ab"), have another
+    name, under which what is written would stand, too. What the system refuses is an `OSError`.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -55,7 +55,7 @@ def open_regular(path: Path, mode: str = "rb", *, links: bool = True) -> io.Buff
         if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):  # a folder `open` refuses itself
             os.close(descriptor)
             raise _irregular(path, found)
-        if "a" in mode and not links and stat.S_ISREG(found) and status.st_nlink > 1:
+        if mode == "ab" and not links and stat.S_ISREG(found) and status.st_nlink > 1:
             os.close(descriptor)
             raise GroundupError(
                 f"{path}: it is in another folder, too (by a hard link), and what is written here "
