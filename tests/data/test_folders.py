@@ -14,6 +14,7 @@ from groundup.base.errors import DataError, UsageError
 from groundup.data import prepare, read_documents
 from groundup.data.own_folders import check_shard_folder, own_kind
 from groundup.data.reading_log import ReadingLog
+from groundup.report.page import page
 from tests.data.preparing import prose
 from tests.data.reading import message, read
 
@@ -178,6 +179,21 @@ class TestOwn:
         assert read(f"{tmp_path}/**/*.*") == ["a.txt"]
         error = message(f"{tmp_path}/**/*.jsonl", kind=UsageError)
         assert "no file matches (left out 1 of groundup's own: " in error
+
+    def test_experiments_models_and_pages_are_left_out(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a.txt", "b.md", "lab/own/results.csv", "hf/README.md")
+        fill(tmp_path, "hf/model.safetensors")
+        (tmp_path / "lab/own/lab.json").write_text('{"format": 1, "experiment": "x", "scales": {}}')
+        (tmp_path / "hf/config.json").write_text('{"model_type": "gpt2"}')
+        (tmp_path / "comparison.html").write_text(page("x", "y", []))
+        assert read(tmp_path) == ["a.txt", "b.md"]
+        assert told(tmp_path)[0].endswith(
+            f"left out 3 of groundup's own: {tmp_path}/comparison.html (a page), "
+            f"{tmp_path}/hf (a model), {tmp_path}/lab/own (an experiment)"
+        )
+        assert read(f"{tmp_path}/**/*.*") == ["a.txt", "b.md"]
+        with pytest.raises(UsageError, match="to train on a text"):
+            check_shard_folder(tmp_path / "hf")
 
     def test_ours_alone_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "t").write_text(prose(100))

@@ -12,6 +12,8 @@ RUN_MANIFEST = "run.toml"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"
 CHAT_TEMPLATE = "chat_template.jinja"
+PAGE_MARK = '<meta name="generator" content="groundup">'
+"""Stands in the head of every page of ours, and tells it from a text."""
 
 
 def check_name(name: str | Path) -> None:

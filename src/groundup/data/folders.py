@@ -2,7 +2,7 @@
 
 A folder's files are chosen by their endings, or by the patterns of `include`. Left out and counted
 are other endings, what is hidden, linked folders, what cannot be listed or is no regular
-file (a pipe, a socket, a broken link), and folders of our own (`own_folders.py`).
+file (a pipe, a socket, a broken link), and folders and pages of our own (`own_folders.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from groundup.config.other_names import TEXTS
 from groundup.data.compressed import COMPRESSIONS, StoredFile
 from groundup.data.corpora import CORPORA, corpus_files
 from groundup.data.markup import EXTRA, MARKUP, can_read_markup
-from groundup.data.own_folders import own_kind
+from groundup.data.own_folders import PAGE, is_own_page, own_kind
 from groundup.data.reading_log import ReadingLog
 from groundup.data.record_files import RECORD_FORMATS
 from groundup.data.record_sets import CONTENTS, RECORD_SETS
@@ -173,6 +173,8 @@ def _glob_files(pattern: str, selection: Selection) -> list[Path]:
     kinds = {folder: _kind_of(folder) for folder in {f for path in files for f in path.parents}}
     file_filter.left_out = [f"{folder} ({kind})" for folder, kind in kinds.items() if kind]
     files = [path for path in files if not any(map(kinds.get, path.parents))]
+    file_filter.left_out += [f"{path} ({PAGE})" for path in files if is_own_page(path)]
+    files = [path for path in files if not is_own_page(path)]
     if not files:
         but = f" ({file_filter.summary()})" if file_filter.left_out else ""
         raise UsageError(f"{pattern}: no file matches{but}; check the pattern and the folder")
@@ -221,7 +223,9 @@ def _walk(root: Path, file_filter: FileFilter) -> Iterator[Path]:
         folders[:] = [name for name in folders if _enters(folder / name, file_filter)]
         for path in (folder / name for name in names):
             if file_filter.takes(path.relative_to(root)):
-                if _is_regular(path):
+                if is_own_page(path):
+                    file_filter.left_out.append(f"{path} ({PAGE})")
+                elif _is_regular(path):
                     yield path
                 else:
                     file_filter.skipped["irregular file"] += 1

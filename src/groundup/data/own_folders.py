@@ -1,4 +1,4 @@
-"""Folders of groundup's own, runs and prepared data: known by what is in them, and no text."""
+"""Folders and pages of groundup's own: known by what is in them, and no text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from groundup.base.errors import GroundupError, UsageError, shown
-from groundup.base.file_names import RUN_MANIFEST, TOKENIZER
+from groundup.base.file_names import PAGE_MARK, RUN_MANIFEST, TOKENIZER
 from groundup.base.files import UNFINISHED
 from groundup.base.parse import parse_json, parse_toml
-from groundup.base.regular import read_bytes
+from groundup.base.regular import open_regular, read_bytes
 from groundup.data.tokens import FINISHED_SHARDS, LOCK, MANIFEST, SHARD
 
 PREPARED, RUN = "token shards", "a run"
+EXPERIMENT, MODEL, PAGE = "an experiment", "a model", "a page"
+HEAD_BYTES = 2048
+"""Of a page, among which its mark is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,18 @@ KEPT = (LABELLED, DIALOGUES)
 def own_kind(folder: Path, names: set[str]) -> str | None:
     """Return what of ours the folder with the files `names` is, None where it is not ours.
 
-    A run has a `run.toml` with its tables. Shards and records have our manifest; until that is
+    A run has a `run.toml` with its tables, an experiment a `lab.json`, an exported model a
+    `config.json` beside its tensors. Shards and records have our manifest; until that is
     written, there is nothing in their folder but what we put there, and a lock or
     `unfinished.json` is.
     """
     if RUN_MANIFEST in names and _has(folder / RUN_MANIFEST, "format", "model", "data"):
         return RUN
+    if "lab.json" in names and _has(folder / "lab.json", "format", "experiment", "scales"):
+        return EXPERIMENT
+    has_tensors = any(name.endswith(".safetensors") for name in names)
+    if has_tensors and "config.json" in names and _has(folder / "config.json", "model_type"):
+        return MODEL
     if MANIFEST in names and _has(folder / MANIFEST, "format", "shard_tokens", "splits"):
         return PREPARED
     for kept in KEPT:
@@ -54,6 +63,17 @@ def own_kind(folder: Path, names: set[str]) -> str | None:
     if not {LOCK, FINISHED_SHARDS} & names or not all(map(_is_ours, names)):
         return None
     return next((kept.what for kept in KEPT if kept.file in names), PREPARED)
+
+
+def is_own_page(path: Path) -> bool:
+    """Tell whether a file is a report of ours."""
+    if path.suffix != ".html":
+        return False
+    try:
+        with open_regular(path) as file:
+            return PAGE_MARK.encode() in file.read(HEAD_BYTES)
+    except (OSError, GroundupError):
+        return False
 
 
 def _has(path: Path, *keys: str) -> bool:
@@ -105,4 +125,4 @@ def _kind(folder: Path) -> str | None:
         return None
     names = {path.name for path in folder.iterdir()}
     kind = own_kind(folder, names) if names else PREPARED
-    return kind if kind != RUN else None
+    return kind if kind in (PREPARED, *(kept.what for kept in KEPT)) else None

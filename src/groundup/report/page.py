@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from groundup.base.file_names import PAGE_MARK
 from groundup.base.output import TURNS
 from groundup.plan.units import decimals
 from groundup.report.style import STYLE
@@ -46,6 +47,7 @@ def page(title: str, header: str, sections: Iterable[Section], style: str = "") 
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="color-scheme" content="light dark">
+{PAGE_MARK}
 <title>{esc(title)}</title>
 <style>{STYLE}{style}</style></head>
 <body><a class="skip" href="#main">Skip to the content</a>
