@@ -112,3 +112,20 @@ def test_all_end_and_one_line_says_which_was_killed(
         is_told = "interrupted, as a launcher does to all where one has ended" in line
         assert is_told or f"rank {rank} was killed" in line
         assert "the same command" in line
+
+
+@pytest.mark.parametrize("phase", [AT_ONCE, pytest.param(MET, marks=pytest.mark.slow)])
+def test_all_end_whose_launcher_was_killed(tmp_path: Path, phase: str) -> None:
+    """Who have not met yet would wait for its store, ten minutes."""
+    with launched(tmp_path, 2, phase, 0) as launcher:
+        wait_for(launcher, tmp_path, 2, phase, 1)
+        living = [Path(f"/proc/{process}/stat") for process in workers(launcher.pid).values()]
+        launcher.kill()
+        killed = time.monotonic()
+        while any(stat.exists() for stat in living):
+            assert time.monotonic() - killed < 30, "the workers have not ended"
+            time.sleep(0.05)
+    said = [line for line in (tmp_path / "err").read_text().splitlines() if "groundup: " in line]
+    assert len(said) == 1, said
+    assert "the launcher, through which 2 processes meet" in said[0]
+    assert "the same command goes on" in said[0]

@@ -48,6 +48,8 @@ from groundup.processes.launch import Place
 
 STARTING = timedelta(minutes=10)
 """How long the processes look for the one that keeps their store."""
+ANSWERING = timedelta(seconds=5)
+"""The same where a launcher keeps it, as it did before it started them: else it is gone."""
 LATE = 10.0
 """Seconds after which a process says that it waits for the others to be there."""
 
@@ -257,7 +259,7 @@ def joined(place: Place, timeout: float, notice: Callable[[str], None]) -> Itera
         late = threading.Timer(LATE, notice, [text])
         late.daemon = True
         late.start()
-        store = _own_part(_store(place), place)
+        store = _met(place)
         heartbeat = Heartbeat(
             cast("Any", store), place.rank, place.size, timeout
         )  # its stubs lack clone()
@@ -281,26 +283,41 @@ def arrange(ranks: Alone, config: TrainConfig, device: torch.device) -> Ranks:
     return arranged
 
 
-def _store(place: Place) -> Store:
-    """Return what all processes can read and write; rank 0 keeps it, where its launcher does not.
-
-    PyTorch's own rendezvous would have rank 0 wait for the others where no signal is heard.
-    """
+def _met(place: Place) -> Store:
+    """Return what all processes can read and write, once all of them are there."""
     try:
-        return TCPStore(
-            place.host,
-            place.port,
-            is_master=place.rank == 0 and not _launcher_keeps_store(),
-            timeout=STARTING,
-            wait_for_workers=False,
-            multi_tenant=True,
-        )
+        return _own_part(_store(place), place)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
+        if _launcher_keeps_store():
+            gone = GroundupError(
+                f"the launcher, through which {place.size} processes meet at "
+                f"{place.host}:{place.port}, has ended ({reason}); the same command goes on"
+            )
+            gone.known_to_all = True
+            raise gone from error
         raise GroundupError(
             f"rank {place.rank}: no meeting of {place.size} processes at {place.host}:{place.port} "
             f"({reason}); MASTER_ADDR and MASTER_PORT must name the host of rank 0 and a free port"
         ) from error
+
+
+def _store(place: Place) -> Store:
+    """Return their store, which rank 0 keeps where its launcher does not.
+
+    PyTorch's own rendezvous would have rank 0 wait for the others where no signal is heard.
+    """
+    is_kept = _launcher_keeps_store()
+    store = TCPStore(
+        place.host,
+        place.port,
+        is_master=place.rank == 0 and not is_kept,
+        timeout=ANSWERING if is_kept else STARTING,
+        wait_for_workers=False,
+        multi_tenant=True,
+    )
+    store.set_timeout(STARTING)
+    return store
 
 
 def _launcher_keeps_store() -> bool:
