@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import IO, Any
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.flock import held, is_abandoned
 from groundup.base.parse import parse_json, parse_toml
-from groundup.base.regular import open_regular, read_bytes, refuse_holes
+from groundup.base.regular import open_regular, read_bytes, refuse_endless_file, refuse_holes
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REMEDIES = {
@@ -156,13 +155,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` on success and leaves no trace on failure.
 
-    It lies beside `path`; what a kill leaves of it, the next one to write `path` removes. A device
-    or a pipe is no place for it, and is refused: a rename would put an end to that.
+    It lies beside `path`; what a kill leaves of it, the next one to write `path` removes.
     """
     make_folder(path.parent)
-    with contextlib.suppress(OSError):
-        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
-            raise UsageError(f"{path}: no file, but a device or a pipe; choose another name")
+    refuse_endless_file(path)  # as root, a device would be replaced: /dev/full, or /dev/stdout
     remove_abandoned(path)
     temporary: str | None = None
     try:

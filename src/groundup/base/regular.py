@@ -91,10 +91,13 @@ def refuse_holes(path: Path, status: os.stat_result) -> None:
 def refuse_endless(folder: Path) -> None:
     """Refuse a folder in which anything is a pipe, a socket or a device, or a link to one."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        with contextlib.suppress(OSError):  # a link that leads nowhere is absent
-            found = path.stat().st_mode
-            if not (stat.S_ISREG(found) or stat.S_ISDIR(found)):
-                raise _irregular(path, found)
+        refuse_endless_file(path)
+
+
+def refuse_endless_file(path: Path) -> None:
+    """Refuse a pipe, a socket or a device, or a link to one; what is absent is not refused."""
+    with contextlib.suppress(OSError):  # a link that leads nowhere is absent
+        check_regular(os.fspath(path), path.stat())
 
 
 def refuse_irregular(folder: Path) -> None:
