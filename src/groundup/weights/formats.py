@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from groundup.base.errors import RunError, UsageError
+from groundup.base.files import file_error
 from groundup.runs.tensor_file import Stored
 from groundup.weights.early_checks import check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
@@ -61,10 +62,15 @@ def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
     """Read a model in any format that is known: its config and tokenizer now, its tensors later."""
     path = Path(source)
     check_source(source)
-    if path.is_dir():
-        return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
-    if path.is_file():
-        return _open_file(path, trust_pickle)
+    try:
+        if path.is_dir():
+            return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
+        if path.is_file():
+            return _open_file(path, trust_pickle)
+    except OSError as error:
+        if error.filename is None:  # a file was opened, and could not be read
+            raise file_error(path, error) from error
+        raise
     return replace_name(read_hf(fetch_hub(str(source))), str(source))
 
 
