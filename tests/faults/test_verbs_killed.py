@@ -11,6 +11,7 @@ import hashlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def forked(act: Callable[[], object], nth: int) -> int:
             act()
             os.write(theirs, str(count[0]).encode())
             status = 0
+        except BaseException:  # said here, as nothing behind this is done
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(theirs)
@@ -198,7 +201,8 @@ def test_killed_at_any_operation_it_goes_on(
     n_operations = forked(lambda: act(made, tmp_path / "whole"), FOREVER)
     whole = content(tmp_path / "whole")
     assert whole
-    for nth in range(1, n_operations + 1, max(1, n_operations // tries)):
+    step = max(1, n_operations // tries)
+    for nth in range(n_operations % step or step, n_operations + 1, step):  # the last one, too
         folder = tmp_path / f"killed-{nth}"
         if forked(lambda folder=folder: act(made, folder), nth) == DIED:  # type: ignore[misc]
             assert forked(lambda folder=folder: act(made, folder), FOREVER) >= 0  # type: ignore[misc]

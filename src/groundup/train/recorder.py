@@ -112,6 +112,8 @@ class Recorder(Keeper):
         so = "going on from the newest intact checkpoint" if checkpoint else "beginning anew"
         for line in damaged:
             notice(f"{line}; {so}")
+        if checkpoint and not damaged and (config := self.decided()):
+            prune(self.folder.checkpoints, config.keep, config.keep_every)  # as a kill has not
         return checkpoint.step if checkpoint else None
 
     def peak_flops(self, choices: Choices) -> float:
