@@ -83,6 +83,11 @@ def _hand_over(wanted: bool) -> None:
         _libraries.pop()._destroy()  # type: ignore[no-untyped-call]
 
 
+def is_handed_over() -> bool:
+    """Return whether this thread's linear layers are oneDNN's now."""
+    return bool(_libraries) and _is_ours()
+
+
 def _is_ours() -> bool:
     """Return whether this is the thread that asked."""
     return threading.get_ident() in _threads
@@ -93,7 +98,7 @@ def chosen_products() -> contextlib.AbstractContextManager[None]:
 
     Only for plain ones: within it, attention loses more than it gains.
     """
-    return _permitted() if _libraries and _is_ours() else contextlib.nullcontext()
+    return _permitted() if is_handed_over() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
