@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.tables import (
+    busy,
     finetuning,
     generation,
     gpu,
@@ -22,6 +23,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "training": training.table,
     "speedrun": speedrun.table,
     "speedrun_long": speedrun.long_table,
+    "busy": busy.table,
     "recipe": recipe.table,
     "generation": generation.table,
     "gpu": gpu.table,
