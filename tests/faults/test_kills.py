@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -30,7 +31,7 @@ LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
     "kills: two processes, DDP": (2, {}),
     "kills: two processes, FSDP2": (2, {"shard": "on"}),
     "kills: torchrun, FSDP2": (2, {"shard": "on"}),
-    "kills: with --minutes": (1, {"minutes": 0.4, "steps": None}),  # decides at its 20th step
+    "kills: with --minutes": (1, {"minutes": 0.2, "steps": None}),
 }
 SETTINGS: dict[str, Any] = {
     "emb_dim": 96,
@@ -48,16 +49,17 @@ LONGEST = {1: 7.0, 2: 12.0}
 
 
 @cache
-def reference(name: str, steps: int) -> tuple[str, list[dict[str, Any]]]:
+def reference(name: str, decisions: str) -> tuple[str, list[dict[str, Any]]]:
     """Return how a run of a layout ends that nothing happens to.
 
-    With a time to fill, it decides on `steps` when it has timed the first ones.
+    With a time to fill, it decides what another has, as JSON.
     """
     ranks, settings = LAYOUTS[name]
-    horizon = {"kind": "horizon", "step": steps} if "minutes" in settings else None
+    told = {"kind": "decisions", "decisions": json.loads(decisions)}
+    sabotage = told if "minutes" in settings else None
     with TemporaryDirectory() as folder:
         words = command(Path(folder), **(SETTINGS | settings))
-        Training(Path(folder), words, ranks, horizon).finish()
+        Training(Path(folder), words, ranks, sabotage).finish()
         run = RunFolder(Path(folder) / "runs/run")
         return fingerprint(run), lines(run)
 
@@ -118,7 +120,9 @@ def check(run: RunFolder, name: str) -> None:
     """Compare a finished run with one that nothing happened to."""
     steps = list_checkpoints(run.checkpoints)[-1].step
     assert steps == (run.read().train or {})["steps"]
-    assert (fingerprint(run), lines(run)) == reference(name, steps)
+    plan = run.read().plan
+    decisions = json.dumps((plan and plan.decisions) or [])
+    assert (fingerprint(run), lines(run)) == reference(name, decisions)
     assert not list(run.checkpoints.glob(".*"))
 
 

@@ -6,7 +6,6 @@ It is JSON: `kind`, and where needed `rank`, `step`, `phase`, `save`, `number`, 
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import math
@@ -138,17 +137,20 @@ def spoil_saving() -> None:
         sys.addaudithook(hook)
 
 
-def decide_horizon() -> None:
-    """Let a training that has so many minutes take so many steps, whatever the clock says."""
+def decide_as_recorded() -> None:
+    """Let a training that has so many minutes decide what another has, whatever the clock says."""
     from groundup.train.clock import Clock
+    from groundup.train.decisions import Decision, Decisions
 
-    genuine = Clock._fill
+    genuine = Clock.__init__
+    taken = [Decision(**table) for table in SABOTAGE["decisions"]]
 
-    def fill(self: Clock, *given: Any) -> None:
-        genuine(self, *given)
-        self.config = dataclasses.replace(self.config, steps=SABOTAGE["step"])
+    def init(self: Clock, config: Any, *given: Any) -> None:
+        genuine(self, config, *given)
+        self.timed, self.decisions = True, Decisions(config, taken)
 
-    Clock._fill = fill  # type: ignore[method-assign, assignment]
+    Clock.__init__ = init  # type: ignore[method-assign, assignment]
+    Clock.decide_anew = lambda self, step: False  # type: ignore[method-assign]
 
 
 def mark_phases() -> None:
@@ -197,8 +199,8 @@ def main() -> None:
         spoil_step()
     if kind in ("kill-in-save", "disk-full"):
         spoil_saving()
-    if kind == "horizon":
-        decide_horizon()
+    if kind == "decisions":
+        decide_as_recorded()
     if kind == "phase":
         mark_phases()
     if kind == "samples":

@@ -79,7 +79,7 @@ with chosen.in_force():
         step=TrainStep(new_model(config, 1)),
         batches=short,  # with which the optimizer gets its memory
         choices=chosen,
-        evaluate=lambda most: None,
+        evaluate=lambda *asked: None,
         sample=lambda: None,
         listeners=[],
     )

@@ -107,7 +107,7 @@ def classify(**changes: Any) -> tuple[list[float | None], Trainer]:
         step=ClassifierStep(model),
         batches=FirstHalf(),
         choices=choices,
-        evaluate=lambda most, between: None,
+        evaluate=lambda *asked: None,
         sample=lambda between: None,
         listeners=[],
     )

@@ -142,7 +142,7 @@ def masked_trainer(
         step=WeightedStep(partly_frozen(), copy_dtype),
         batches=MaskedRows(silent),
         choices=choices,
-        evaluate=lambda most, between: None,
+        evaluate=lambda *asked: None,
         sample=lambda between: None,
         listeners=[steps],
         world=world,

@@ -116,8 +116,9 @@ class Counting(Job[GPT]):
         self.start.tokenizer.save(folder.tokenizer)
 
     def evaluate(
-        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Found:
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> Found:  # fmt: skip
         batch = Rows().rows(1000, 8)
         with torch.no_grad():
             loss, n = step(**{name: torch.from_numpy(a) for name, a in batch.arrays.items()})

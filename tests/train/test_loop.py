@@ -31,7 +31,7 @@ def test_a_validation_may_report_other_figures() -> None:
     losses = iter([0.9, 0.5, 0.4, 0.6, 0.3])
     asked: list[int | None] = []
 
-    def evaluate(most: int | None, between: object) -> Accuracy:
+    def evaluate(most: int | None, last: bool, between: object) -> Accuracy:
         asked.append(most)
         return Accuracy(next(losses))
 

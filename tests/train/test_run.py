@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import signal
 import subprocess
@@ -287,14 +288,38 @@ def test_a_gradient_that_is_no_number_stops_before_it_harms(
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(stopped).items())
 
 
-def test_a_time_budget_becomes_steps_and_is_kept_on_resume(tmp_path: Path) -> None:
+def test_a_time_budget_becomes_steps_and_goes_on_when_resumed(tmp_path: Path) -> None:
     ask = request(tmp_path, minutes=0.1)
     stopped = train_run(ask, StopAt(25))
-    steps = RunFolder(stopped.folder.path).read().as_table()["train"]["steps"]
-    assert steps > 25
-    resumed = train_run(ask, quiet())
-    assert resumed.progress.step == steps
-    assert resumed.progress.seconds < 0.1 * 60 * 1.5
+    before = RunFolder(stopped.folder.path).read()
+    assert before.plan
+    assert before.plan.decisions
+    assert before.train
+    assert [decision["step"] for decision in before.plan.decisions] == [0, 20]
+    assert before.plan.decisions[1]["steps"] == before.train["steps"] > 25
+    screen = ConsoleScreen(Console(file=io.StringIO(), record=True))
+    resumed = train_run(ask, screen)
+    after = RunFolder(stopped.folder.path).read()
+    assert after.plan
+    assert after.plan.decisions
+    assert after.train
+    assert after.plan.decisions[:2] == before.plan.decisions
+    assert resumed.progress.step == after.train["steps"]
+    assert resumed.progress.wall_seconds < 0.1 * 60 * 1.05
+    said = screen.console.export_text()
+    assert "goes on as decided up to step 25; from there on" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("wrong", [{"step": 5}, {"steps": 0}, {"place": "x"}, {"more": 1}])
+def test_damaged_decisions_are_refused_by_name(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    ask = request(tmp_path, minutes=0.1)
+    run = RunFolder(train_run(ask, StopAt(25)).folder.path)
+    tables = run.read().as_table()
+    tables["plan"]["decisions"][0] |= wrong
+    tables["plan"]["decisions"][1] |= {"step": 5} if "step" in wrong else {}
+    run.write(Manifest.of(tables))
+    with pytest.raises(RunError, match=r"run\.toml: expected the decisions of a run, but"):
+        train_run(ask, quiet())
 
 
 def test_weights_that_do_not_fit_are_listed_together(tmp_path: Path) -> None:

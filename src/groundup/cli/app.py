@@ -27,6 +27,7 @@ from groundup import __version__
 from groundup.base.children import safe_environment, taken_from_here
 from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.files import file_error
+from groundup.base.openmp import wait_briefly
 from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
 from groundup.processes.launch import (
@@ -159,6 +160,7 @@ def _prepare() -> None:
     safe = safe_environment()  # also for what libraries start, as torch.compile does
     os.environ.pop("PYTHONPATH", None)
     os.environ.update(safe)
+    wait_briefly()
     for number in stops():
         signal.signal(number, _interrupt)
     block_saves()

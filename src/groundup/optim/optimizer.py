@@ -151,7 +151,7 @@ def _inner_matrices(model: nn.Module, adapters: set[nn.Parameter]) -> list[nn.Pa
 
 
 def set_learning_rate(
-    optimizer: Optimizer, step: int, config: TrainConfig, scale: float = 1.0
+    optimizer: Optimizer, step: float, config: TrainConfig, scale: float = 1.0
 ) -> None:
     """Set the learning rates of `step` (from 0): Muon's follows the same schedule as AdamW's."""
     assert config.learning_rate is not None, "`choose` has set it"

@@ -14,8 +14,8 @@ def warmup_steps(config: Recipe) -> int:
     return min(100, config.steps // 10)
 
 
-def learning_rate(step: int, config: Recipe) -> float:
-    """Return the learning rate of `step` (counted from 0).
+def learning_rate(step: float, config: Recipe) -> float:
+    """Return the learning rate of `step` (counted from 0), or of a place between two steps.
 
     Linear warm-up, then cosine decay over the rest of the run (Loshchilov and Hutter, 2016), or
     `wsd`: constant, then linear decay over the last `decay_share` of the steps (Hu et al., 2024),

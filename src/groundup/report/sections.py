@@ -71,7 +71,10 @@ def key_figures(run: RunRecord) -> str:
         facts.append(("Best validation loss", figure(number(best["val_loss"])), at))
     if "val_loss" in run.last_event:
         loss = figure(number(run.last_event["val_loss"]))
-        facts.append(("Final validation loss", loss, "mean over the whole split"))
+        is_part = "val_tokens_most" in run.last_event
+        part = f"{short(number(run.last_event.get('val_tokens')))} tokens spread over the split"
+        over = part if is_part else "the whole split"
+        facts.append(("Final validation loss", loss, f"mean over {over}"))
     final = run.last_event if "val_loss" in run.last_event else best
     when = "at the end" if final is run.last_event else "at its best"
     if "val_perplexity" in final:

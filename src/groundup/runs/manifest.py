@@ -187,6 +187,8 @@ class PlanTable(TomlTable):
     """The terms of the memory, and their total."""
     memory_unknown: list[str] | None = None
     """Terms that nobody could foresee, of a part that groundup does not have."""
+    decisions: list[dict[str, Any]] | None = None
+    """What was decided in the course of a run that has so many minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from groundup.base.hardware import available_memory, usable_cores
 from groundup.config import GPTConfig, TrainConfig, foreign_parts
 from groundup.device.allocator import can_keep_freed_memory
 from groundup.device.products import DEFAULT, choose_products, linear_products
-from groundup.device.threads import choose_threads, cpu_threads
+from groundup.device.threads import cpu_threads, usable_threads
 from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
@@ -47,7 +47,7 @@ def _threads(config: TrainConfig, model: GPTConfig) -> Decision:
     if (neighbours := processes_here()) > 1:
         own = max(1, usable_cores() // neighbours)
         return own, f"{neighbours} processes share this machine"
-    return choose_threads(min(config.batch_size * model.context_length, 1024), model.emb_dim)
+    return usable_threads(), "the CPUs this process may use"
 
 
 def _exact_shards(config: TrainConfig, model: GPTConfig) -> Decision:

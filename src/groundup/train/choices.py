@@ -50,6 +50,13 @@ class Choices:
         return torch.device(self.config.device)
 
     @property
+    def may_change_threads(self) -> bool:
+        """Whether steps may be computed by fewer threads at times than the run began with."""
+        c = self.config
+        is_open = "threads" in self.reasons and c.threads > 1 and self.ranks == 1
+        return is_open and c.device == "cpu" and (c.exact, c.compile) == ("off", "off")
+
+    @property
     def matmul_dtype(self) -> torch.dtype:
         """The number format of matrix products."""
         return torch.bfloat16 if self.config.precision == "bf16" else torch.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest, PlanTable
 from groundup.runs.own import sealed_if_same
 from groundup.train.choices import Choices, choose
+from groundup.train.decisions import recorded, tell_undecided
 from groundup.train.job import Job
 from groundup.train.job_checks import check_extra
 from groundup.train.listener import Listener, Screen
@@ -28,6 +30,7 @@ from groundup.train.recorder import Keeper, computing, new_manifest, with_plan
 from groundup.train.restore import last_state, progress_at, restore
 from groundup.train.resume import Identity, check_new, compatible, tell_inexact
 from groundup.train.shortage import explained
+from groundup.train.step_threads import StepThreads
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def drive(
         if ranks is None:
             ranks = held.enter_context(joined(job.settings.timeout, screen.notice))
         screen = Screen() if ranks.rank else screen
-        decide = partial(_decide, job, keeper, screen, ranks.size, held)
+        decide = partial(_decide, job, keeper, screen, started, ranks.size, held)
         tables, saved = ranks.broadcast(decide)
         manifest, checkpoint = Manifest.of(tables), keeper.checkpoint(saved)
         job.take_over(manifest)
@@ -82,6 +85,8 @@ def drive(
             check_fits(plan)
             manifest = with_plan(manifest, plan)
             told = [] if ranks.rank else [keeper, screen, *listeners]
+            if time.perf_counter() - started > 60 * (choices.config.minutes or math.inf):
+                started = time.perf_counter()  # preparing took it all, as the screen has said
             trainer = _trainer(job, keeper, manifest, choices, saved, ranks, told, started)
             if ranks.rank == 0:
                 keeper.begin(manifest, job, checkpoint)
@@ -90,6 +95,7 @@ def drive(
                 tell_inexact(manifest.as_table(), computing(choices), screen.notice)
                 restore(trainer, checkpoint)
                 screen.resumed(trainer.progress)
+                tell_undecided(trainer.clock.decisions.taken, trainer.progress, screen.notice)
             requests.patient = True
             with explained(plan, choices.device):
                 progress = trainer.fit(requests)
@@ -109,7 +115,12 @@ def drive(
 
 
 def _decide(
-    job: Job[Any], keeper: Keeper, screen: Screen, n_processes: int, held: contextlib.ExitStack
+    job: Job[Any],
+    keeper: Keeper,
+    screen: Screen,
+    started: float,
+    n_processes: int,
+    held: contextlib.ExitStack,
 ) -> tuple[dict[str, Any], int | None]:
     """Return what all processes must know: run.toml's tables, and the step to go on from.
 
@@ -118,6 +129,8 @@ def _decide(
     settings = _possible(keeper.decided(), screen) or job.settings
     how = job.rate_share, job.own_process, n_processes, job.needs
     choices = choose(settings, job.widest, *how)
+    if settings.minutes is not None:
+        screen.allowed(60 * settings.minutes - (time.perf_counter() - started))
     check_fits(job.plan(choices.config))  # before the data is read
     job.prepare(screen)
     identity = _identity(job)
@@ -187,6 +200,9 @@ def _trainer(
         world=world,
         started=started,
         timed=plan.seconds_per_step is not None,
+        n_val_tokens=job.n_val_tokens,
+        threads=StepThreads(choices.config.threads) if choices.may_change_threads else None,
+        decisions=recorded(manifest, keeper.folder.manifest),
         flops_per_token=plan.flops_per_token or 0.0,
         peak_flops=keeper.peak_flops(choices) if plan.flops_per_token else None,
     )

@@ -47,6 +47,11 @@ class Job(ABC, Generic[M]):
     n_tokens: int | None = None
     """How many tokens there are to learn from, once the data is prepared."""
 
+    @property
+    def n_val_tokens(self) -> int | None:
+        """How many tokens there are to validate on, where that is known before they are read."""
+        return None
+
     def prepare(self, screen: Screen) -> None:
         """Read the data, once; the first of several processes does so before the others."""
 
@@ -110,9 +115,13 @@ class Job(ABC, Generic[M]):
         return True
 
     def evaluate(
-        self, step: Step[M], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Validation | None:
-        """Validate on at most so many tokens (all for None); None where there is nothing to."""
+        self, step: Step[M], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> Validation | None:  # fmt: skip
+        """Validate on at most so many tokens (all for None); None where there is nothing to.
+
+        The `last` validation finds what whoever loads the finished model would.
+        """
         return None
 
     def sample(

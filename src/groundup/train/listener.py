@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from groundup.plan import Plan
     from groundup.runs import RunFolder
     from groundup.train.choices import Choices
+    from groundup.train.decisions import Decision
 
 Tensors = Mapping[str, "Tensor"]
 
@@ -30,8 +31,16 @@ class Listener:
     def sample(self, step: int, prompt: str, text: str) -> None:
         """Receive what the model wrote at `step`."""
 
-    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Receive the measured speed of the first steps, and the settings that follow from it."""
+    def decided_anew(
+        self,
+        config: TrainConfig,
+        decisions: Sequence[Decision],
+        seconds_per_step: float | None,
+    ) -> None:
+        """Receive the settings from the next step on, and all decisions by which they changed.
+
+        Once also the measured speed of the first steps.
+        """
 
     def save(self, progress: Progress, model: Tensors, trainer: Tensors) -> None:
         """Keep the run's state: all parameters by name, and what the optimizer remembers."""
@@ -45,6 +54,9 @@ class Listener:
 
 class Screen(Listener):
     """A listener that is also shown the run before it begins and while its text is prepared."""
+
+    def allowed(self, seconds: float) -> None:
+        """Receive in how many seconds from now the run is to be done."""
 
     def preparing(self, stage: str, done: int, total: int) -> None:
         """Receive how many bytes of a stage of preparation are done."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from groundup.base.errors import GroundupError
@@ -20,12 +21,14 @@ from groundup.optim.step import Step
 from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.clock import Clock
+from groundup.train.decisions import Decision
 from groundup.train.guard import GoBack, Guard, State, check_data
 from groundup.train.health import WINDOW, Trouble
 from groundup.train.learner import Learner
 from groundup.train.listener import Listener, Tensors
 from groundup.train.progress import Progress
 from groundup.train.records import Evaluate, Records, Sample
+from groundup.train.step_threads import StepThreads
 
 
 class Stopped(BaseException):
@@ -39,7 +42,7 @@ class Trainer:
     `evaluate(max_tokens, between)` validates on at most so many tokens (all for None), and returns
     None where there is nothing to validate on; `sample(between)` returns a prompt and what follows.
     Both call `between` every moment or so, which may raise. `last_checkpoint()` returns what to go
-    back to, None where there is nothing. The last four are what `Clock` and `Records` are told.
+    back to, None where there is nothing. The last seven are what `Clock` and `Records` are told.
     """
 
     step: Step[Any]
@@ -53,6 +56,9 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
     started: float = field(default_factory=time.perf_counter)
     timed: bool = False
+    decisions: Sequence[Decision] = ()
+    n_val_tokens: int | None = None
+    threads: StepThreads | None = None
     flops_per_token: float = 0.0
     peak_flops: float | None = None
 
@@ -68,6 +74,9 @@ class Trainer:
             self.started,
             self.timed,
             lambda wish: world.agree(wish)[0],
+            self.decisions,
+            self.n_val_tokens,
+            self.threads,
         )
         self.learner = Learner(self.step, batches, self.choices, self.world)
         figures = device, self.flops_per_token, self.peak_flops
@@ -86,6 +95,7 @@ class Trainer:
     def restore(self, progress: Progress, weights: Tensors, memory: Tensors) -> None:
         """Go on from the tensors of a checkpoint; weights have been checked already."""
         self.progress, self._saved = progress, progress.frozen()
+        self._go_to(progress.step)
         self.learner.restore(weights, memory)
 
     def fit(self, requests: Requests) -> Progress:
@@ -122,7 +132,8 @@ class Trainer:
             self.guard.check_counted(progress)
             progress.unlogged.append(None)
         elif self.guard.allows(loss, self.norm, progress):
-            set_learning_rate(self.learner.optimizer, number, self.config, progress.rate_scale)
+            place, schedule = self.clock.decisions.schedule_at(number)
+            set_learning_rate(self.learner.optimizer, place, schedule, progress.rate_scale)
             self.learner.move(gradient)
             progress.unlogged.append(loss)
             progress.recent = [*progress.recent[1 - WINDOW :], loss]
@@ -134,9 +145,23 @@ class Trainer:
         seconds = time.perf_counter() - begun
         progress.seconds += seconds
         self.clock.add(seconds, int(n_tokens))
-        if (per_step := self.clock.estimate(progress)) is not None:
-            self.records.timed(per_step)
+        self._decide()
+        progress.wall_seconds = self.clock.wall_seconds
         progress.due = self.clock.due(progress.step)
+
+    def _decide(self) -> None:
+        """Take the settings of the next step; what is decided anew is told before that is taken."""
+        per_step, step = self.clock.estimate(self.progress), self.progress.step
+        self.clock.go_to(step)
+        if self.clock.decide_anew(step) or per_step is not None:
+            self.records.decided_anew(per_step)
+        self._go_to(step)
+
+    def _go_to(self, step: int) -> None:
+        """Take the settings and the threads of a step."""
+        self.clock.go_to(step)
+        if (threads := self.clock.threads) and threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
 
     def _go_back(self, trouble: Trouble) -> None:
         """Go on from the last checkpoint, by smaller steps."""
@@ -173,6 +198,8 @@ class Trainer:
         if self._saved == self.progress:
             return
         self._saved = self.progress.frozen()
+        begun = time.perf_counter()
         weights, memory = self.learner.weights(), self.learner.memory()
         for listener in self.listeners:
             listener.save(self._saved, weights, memory)
+        self.clock.save_seconds = time.perf_counter() - begun

@@ -61,11 +61,17 @@ class NextToken(Job[GPT]):
         c = choices.config
         return TrainStep(model, c.loss, c.balance_loss, c.loss_chunk, choices.copy_dtype)
 
+    @property
+    def n_val_tokens(self) -> int:
+        """How many tokens there are to validate on."""
+        return self.splits[1].n_tokens
+
     def evaluate(
-        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Evaluation | None:
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> Evaluation | None:  # fmt: skip
         """Predict the validation text."""
-        return validate(step, self.splits[1], choices, world, most, between)
+        return validate(step, self.splits[1], choices, world, most, last, between)
 
     def sample(
         self, step: Step[GPT], choices: Choices, world: Alone, between: Between

@@ -13,6 +13,8 @@ from groundup.config.fields import build, require
 
 SIZES = "file_sizes"
 """Beside the progress in a state.json: bytes of the run's growing files, by name."""
+NUMBERS = ("step", "tokens", "seconds", "wall_seconds", "skipped", "went_back", "rate_scale")
+"""What of it is 0 or more."""
 DUTIES = ("log", "validate", "sample", "finish")
 """What may be due at the end of a step."""
 
@@ -24,6 +26,9 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    """Of the steps alone."""
+    wall_seconds: float = 0.0
+    """Since the training was asked for, without the time in which it was stopped."""
     val_loss: float | None = None
     best_val_loss: float | None = None
     finished: bool = False
@@ -56,7 +61,7 @@ class Progress:
 
     def _check(self, sizes: dict[str, Any]) -> None:
         """Refuse numbers that no run has come to, and duties that nobody knows."""
-        for name in ("step", "tokens", "seconds", "skipped", "went_back", "rate_scale"):
+        for name in NUMBERS:
             value = getattr(self, name)
             require(0 <= value < math.inf, name, value, "0 or more")
         for name, kinds in (("unlogged", (float, NoneType)), ("recent", (float,))):

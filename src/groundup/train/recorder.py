@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import partial
@@ -32,6 +32,7 @@ from groundup.runs.manifest import PRETRAINING, Manifest, PlanTable
 from groundup.runs.own import sealed
 from groundup.train.automatic import AUTOMATIC
 from groundup.train.choices import Choices
+from groundup.train.decisions import Decision
 from groundup.train.job import Job
 from groundup.train.kept import keep_batch
 from groundup.train.listener import Listener
@@ -153,13 +154,22 @@ class Recorder(Keeper):
         """Append to samples.jsonl."""
         append_line(self.folder.samples, {"step": step, "prompt": prompt, "text": text})
 
-    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Write the settings that follow from the measured speed, and the expected time."""
-        plan = replace(
-            self.manifest.plan or PlanTable(),
-            seconds_per_step=round(seconds_per_step, 6),
-            expected_seconds=round(seconds_per_step * config.steps, 3),
-        )
+    def decided_anew(
+        self,
+        config: TrainConfig,
+        decisions: Sequence[Decision],
+        seconds_per_step: float | None,
+    ) -> None:
+        """Write them, before a step is taken by them."""
+        plan = self.manifest.plan or PlanTable()
+        if decisions:
+            plan = replace(plan, decisions=[decision.as_table() for decision in decisions])
+        if seconds_per_step is not None:
+            plan = replace(
+                plan,
+                seconds_per_step=round(seconds_per_step, 6),
+                expected_seconds=round(seconds_per_step * config.steps, 3),
+            )
         self._write_manifest(replace(self.manifest, train=as_table(config), plan=plan))
 
     def _write_manifest(self, manifest: Manifest) -> None:

@@ -36,7 +36,7 @@ class Validation(Protocol):
 
 Between = Callable[[], None]
 """Called every moment or so while something takes time; may raise."""
-Evaluate = Callable[[int | None, Between], Validation | None]
+Evaluate = Callable[[int | None, bool, Between], Validation | None]
 Sample = Callable[[Between], tuple[str, str] | None]
 
 
@@ -77,8 +77,8 @@ class Records:
             record["train_loss"] = statistics.fmean(losses) if losses else math.nan
         if uncounted := len(steps) - len(losses):
             record["uncounted_steps"] = uncounted
-        config = self.clock.config
-        record["lr"] = learning_rate(progress.step - 1, config) * progress.rate_scale
+        schedule = self.clock.decisions.schedule_at(progress.step - 1)
+        record["lr"] = learning_rate(*schedule) * progress.rate_scale
         record["grad_norm"] = norm
         record["tokens_per_second"] = round(per_second, 1)
         if self.peak_flops:
@@ -86,15 +86,15 @@ class Records:
         self._tell(record)
 
     def _validate(self, progress: Progress, between: Between) -> None:
-        begun = time.perf_counter()
-        result = self.evaluate(self.clock.config.eval_tokens or MOST_EVALUATED, between)
+        begun, most = time.perf_counter(), self.clock.config.eval_tokens or MOST_EVALUATED
+        result = self.evaluate(most, False, between)
         if result is None:
             return
         best = progress.best_val_loss
         progress.val_loss = result.loss
         progress.best_val_loss = result.loss if best is None else min(best, result.loss)
         self._tell(self._begun(progress) | result.figures())
-        self.clock.pause = time.perf_counter() - begun
+        self.clock.add_validation(time.perf_counter() - begun, result.tokens)
 
     def _sample(self, progress: Progress, between: Between) -> None:
         begun = time.perf_counter()
@@ -103,25 +103,28 @@ class Records:
             return
         for listener in self.listeners:
             listener.sample(progress.step, *written)
-        self.clock.pause += time.perf_counter() - begun
+        self.clock.sample_pause = time.perf_counter() - begun
 
     def _finish(self, progress: Progress, between: Between) -> None:
-        """Validate on the whole split, and tell that the last step was taken."""
-        result = self.evaluate(None, between)
+        """Validate on all that there is time for, and tell that the last step was taken."""
+        most = self.clock.decisions.at(progress.step).final_tokens
+        result = self.evaluate(most, True, between)
         record: dict[str, Any] = {"step": progress.step, "event": "finished"}
         if result is not None:
             record = self._begun(progress) | result.figures() | record
             record["val_tokens"] = result.tokens
+            record |= {} if most is None else {"val_tokens_most": most}
         record["seconds"] = round(progress.seconds, 4)
         record["wall_seconds"] = round(self.clock.wall_seconds, 2)
         record["peak_memory_mib"] = round(peak_memory_mib(self.device), 1)
         self._tell(record)
         progress.finished = True
 
-    def timed(self, seconds_per_step: float) -> None:
-        """Tell the measured speed of the first steps, and the settings that follow from it."""
+    def decided_anew(self, seconds_per_step: float | None) -> None:
+        """Tell the settings as they are from now on, and the speed of the first steps, if now."""
         for listener in self.listeners:
-            listener.timed(self.clock.config, seconds_per_step)
+            taken = self.clock.decisions.taken
+            listener.decided_anew(self.clock.config, taken, seconds_per_step)
 
     def event(self, name: str, step: int, trouble: Trouble, outcome: str) -> None:
         """Tell of a trouble and what came of it."""

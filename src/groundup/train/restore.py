@@ -32,6 +32,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Let a training go on from a checkpoint."""
     progress, weights, memory = state_at(checkpoint, trainer.step)
     progress.finished = False  # it may have been lengthened
+    trainer.clock.spent = progress.wall_seconds
     trainer.restore(progress, weights, memory)
 
 

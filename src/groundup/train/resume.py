@@ -241,6 +241,6 @@ def _lengthened(folder: RunFolder, manifest: Manifest, steps: int) -> Manifest:
             f"--extend {steps}: {folder.path} already trains to step {before}; "
             "give a larger number of steps"
         )
-    plan = manifest.plan and replace(manifest.plan, expected_seconds=None)
+    plan = manifest.plan and replace(manifest.plan, expected_seconds=None, decisions=None)
     longer = {"steps": steps, "minutes": None, "epochs": None}
     return _with_settings(replace(manifest, plan=plan), longer)

@@ -5,7 +5,9 @@ It prints through a rich console that the caller chooses; the loop itself prints
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
@@ -26,6 +28,7 @@ from groundup.plan import Plan, plan_rows
 from groundup.plan.units import duration, size
 from groundup.runs import RunFolder
 from groundup.train.choices import Choices
+from groundup.train.decisions import Decision
 from groundup.train.listener import Screen
 from groundup.train.progress import Progress as RunProgress
 
@@ -40,6 +43,10 @@ MOST_CLASSES = 10
 """Labels that are told one by one."""
 MOST_PIECES, MOST_CHARACTERS = 12, 400
 """Of an example that is shown: parts, and characters of each; more are left out in the middle."""
+CLEARLY = 0.2
+"""The part of its steps by which a run has to become longer or shorter for that to be said."""
+SEEN = 2.0
+"""Seconds of a stage of preparation from which the whole of it is foreseen."""
 SLOWER = 3
 """A training that has become so many times slower says so, once."""
 
@@ -56,7 +63,8 @@ class ConsoleScreen(Screen):
         self.console = console
         self.live = console.is_terminal and not console.is_jupyter
         self.steps = 0
-        self.threads: int | None = None
+        self.hints_threads = False
+        """Whether fewer threads may help, which are not chosen by themselves."""
         self.tells_speed = True
         """Whether steps compute tokens; those of a head on vectors do not."""
         self._bar: Progress | None = None
@@ -66,18 +74,40 @@ class ConsoleScreen(Screen):
         self._first_speeds: list[float] = []
         self._last_speeds: deque[float] = deque(maxlen=SPEEDS)
         self._told = False
+        self._allowed = math.inf
+        self._stage = "", 0.0
+        """What is being prepared, and since when."""
         self._told_uncounted = False
 
     def line(self, label: str, text: str, style: str = "") -> None:
         """Print one labelled line, broken between words where a terminal ends."""
         print_line(self.console, label, text, style)
 
+    def allowed(self, seconds: float) -> None:
+        """Note in how many seconds from now the run is to be done."""
+        self._allowed = time.perf_counter() + seconds
+
     def preparing(self, stage: str, done: int, total: int) -> None:
-        """Show how much of the text is read."""
+        """Show how much of the text is read; say so where that takes longer than is allowed."""
+        self._foresee(stage, done, total)
         if done >= total:
             self.close()
             return
         self._show(stage, done, total, "")
+
+    def _foresee(self, stage: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if stage != self._stage[0]:
+            self._stage = stage, now
+        spent = now - self._stage[1]
+        if done and spent > SEEN and now + spent * (total / done - 1) > self._allowed:
+            self._allowed = math.inf
+            self.close()
+            self.notice(
+                f"{stage.lower()} takes {duration(spent * total / done)} and more, longer than was "
+                "asked for; the time of the training begins when it is done, and the next run "
+                "finds it done"
+            )
 
     def prepared(self, data: PreparedData) -> None:
         """Say what was read and how it was split."""
@@ -150,7 +180,8 @@ class ConsoleScreen(Screen):
         threads = counted(c.threads, "thread")
         self.line("Machine", f"{c.device}, {c.precision}, {threads}, compile {c.compile}")
         self.line("Run", str(folder.path))
-        self.steps, self.threads = c.steps, c.threads
+        self.steps = c.steps
+        self.hints_threads = c.threads > 1 and not choices.may_change_threads
         self.tells_speed = plan.flops_per_token != 0
 
     def notice(self, text: str) -> None:
@@ -161,12 +192,23 @@ class ConsoleScreen(Screen):
         """Say where training goes on."""
         self.line("Resumed", f"at step {progress.step:,} of {self.steps:,}")
 
-    def timed(self, config: TrainConfig, seconds_per_step: float) -> None:
-        """Say how long the whole run will take."""
-        self.steps = config.steps
-        expected = duration(seconds_per_step * config.steps)
-        each = f"{counted(config.steps, 'step')} of {1000 * seconds_per_step:,.0f} ms"
-        self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
+    def decided_anew(
+        self,
+        config: TrainConfig,
+        decisions: Sequence[Decision],
+        seconds_per_step: float | None,
+    ) -> None:
+        """Say how long the whole run will take, and later where that changes clearly."""
+        if seconds_per_step is not None:
+            self.steps = config.steps
+            expected = duration(seconds_per_step * config.steps)
+            each = f"{counted(config.steps, 'step')} of {1000 * seconds_per_step:,.0f} ms"
+            self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
+        elif abs(config.steps - self.steps) > CLEARLY * self.steps:
+            said = f"{config.steps:,} steps fit the time, not {self.steps:,}"
+            self.close()
+            self.notice(f"step {decisions[-1].step:,}: {said}; the learning rate follows")
+            self.steps = config.steps
 
     def metrics(self, record: dict[str, Any]) -> None:
         """Move the live line on; print a line for a validation or for an event."""
@@ -199,7 +241,7 @@ class ConsoleScreen(Screen):
         if self._told or len(self._last_speeds) < SPEEDS or last * SLOWER > first:
             return
         self._told = True
-        fewer = " Fewer threads may be faster then (--set threads=1)" * (self.threads != 1)
+        fewer = " Fewer threads may be faster then (--set threads=1)" * self.hints_threads
         self.notice(
             f"{last:,.0f} tokens/s, {first / last:.1f} times slower than at the start: is another "
             f"program using the CPU?{fewer}"
@@ -214,7 +256,8 @@ class ConsoleScreen(Screen):
         words += _of_pairs(record) + _of_rewards(record)
         if record.get("event") == "finished":
             self.close()
-            words[0] += " over the whole split"
+            part = f"{record['val_tokens']:,} tokens spread over the split"
+            words[0] += f" over {part if 'val_tokens_most' in record else 'the whole split'}"
             if (perplexity := record.get("val_perplexity")) is not None:
                 words[0] += f" (perplexity {perplexity:,.2f})"
             words.append(f"{duration(record['seconds'])} of training")

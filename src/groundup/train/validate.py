@@ -28,6 +28,7 @@ def validate(
     choices: Choices,
     world: Alone,
     most: int | None,
+    last: bool,
     between: Between,
 ) -> Evaluation | None:
     """Return the loss on at most `most` tokens of `val` (None: all); None where it is too short."""
@@ -35,8 +36,8 @@ def validate(
         return None
     context_length = step.model.config.context_length
     windows = max(choices.config.batch_size, EVALUATED_AT_ONCE // context_length)
-    # The last one, of the whole split, is what `groundup evaluate` will find: in fp32.
-    with choices.autocast() if most else contextlib.nullcontext():
+    # The last one is what `groundup evaluate` will find: in fp32.
+    with contextlib.nullcontext() if last else choices.autocast():
         return world.within(
             lambda: evaluate_loss(
                 step.model,

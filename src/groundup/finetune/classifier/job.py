@@ -251,7 +251,7 @@ class ClassifyJob(Job[Classifier]):
         return step
 
     def evaluate(
-        self, step: Step[Classifier], choices: Choices, world: Alone, most: int | None,
+        self, step: Step[Classifier], choices: Choices, world: Alone, most: int | None, last: bool,
         between: Between,
     ) -> Found | None:  # fmt: skip
         """Decide about the validation texts."""
@@ -268,7 +268,7 @@ class ClassifyJob(Job[Classifier]):
                 scores = step.model.scores(vectors.to(choices.device)).float().cpu().numpy()
         else:
             # The last one, of all texts, is what `groundup classify` will find: in fp32.
-            with choices.autocast() if most else contextlib.nullcontext():
+            with contextlib.nullcontext() if last else choices.autocast():
                 scores = world.within(
                     lambda: scores_of(step.model, rows.ids[:n], lambda *done: between())
                 )

@@ -165,8 +165,9 @@ class PreferenceJob(ChatJob):
         return min(TOKENS_AT_ONCE, 2 * choices.config.batch_size * self.row_length)
 
     def evaluate(
-        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> PreferenceFigures | None:
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> PreferenceFigures | None:  # fmt: skip
         """Compare the replies of the pairs that validate.
 
         Always in the precision of training, in which the reference was read: to compare both in

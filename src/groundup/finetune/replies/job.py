@@ -118,14 +118,15 @@ class InstructJob(ChatJob):
         return step
 
     def evaluate(
-        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Found | None:
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> Found | None:  # fmt: skip
         """Predict the replies that validate."""
         rows = self.validating.rows
         if not rows:
             return None
         # The last one, of all dialogues, is what `load` will find: in fp32.
-        with choices.autocast() if most else contextlib.nullcontext():
+        with contextlib.nullcontext() if last else choices.autocast():
             loss, n_targets = world.within(
                 lambda: packed_loss(step.model, rows, self.row_length, most, between)
             )

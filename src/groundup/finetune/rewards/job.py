@@ -189,8 +189,9 @@ class RewardJob(ChatJob):
         return filled_gpt(self.config, tensors, model.parts).to(choices.device, choices.copy_dtype)
 
     def evaluate(
-        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, between: Between
-    ) -> Found | None:
+        self, step: Step[GPT], choices: Choices, world: Alone, most: int | None, last: bool,
+        between: Between,
+    ) -> Found | None:  # fmt: skip
         """Answer the questions that validate, the first of them that take at most so many tokens.
 
         With the threads of the training, so that the same weights give the same replies.
@@ -199,7 +200,7 @@ class RewardJob(ChatJob):
         if not rows:
             return None
         # The last one, of all questions, is in fp32, as whoever loads the model answers.
-        with choices.autocast() if most else contextlib.nullcontext():
+        with contextlib.nullcontext() if last else choices.autocast():
             replies = world.within(
                 lambda: continue_prompts(
                     step.model,
