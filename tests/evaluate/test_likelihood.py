@@ -69,7 +69,8 @@ def test_neighbours_share_what_they_begin_with(model: GPT) -> None:
 def test_only_places_that_predict_are_scored_and_few_at_a_time(
     model: GPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.evaluate.likelihood.LOGITS_AT_ONCE", 67 * 3)
+    monkeypatch.setattr("groundup.evaluate.loss.LOGITS_AT_ONCE", 67 * 3)
+    monkeypatch.setattr("groundup.evaluate.loss.LEAST_ROWS", 1)
     sizes: list[int] = []
     head: nn.Module = model.lm_head
     head.register_forward_hook(lambda m, i, o: sizes.append(o.shape[0]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from groundup.base.errors import DataError, UsageError
 from groundup.config import GPTConfig
 from groundup.data import TokenSplit
+from groundup.device.allocator import can_keep_freed_memory
 from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.evaluate.loss import window_starts
 from groundup.model import GPT
@@ -72,6 +75,7 @@ def test_scores_come_in_small_portions(model: GPT, monkeypatch: pytest.MonkeyPat
     split = split_of(90)
     whole = evaluate_loss(model, split)
     monkeypatch.setattr("groundup.evaluate.loss.LOGITS_AT_ONCE", 31 * 7)
+    monkeypatch.setattr("groundup.evaluate.loss.LEAST_ROWS", 1)
     sizes: list[int] = []
     model.lm_head.register_forward_hook(lambda m, i, o: sizes.append(o.numel()))
     assert evaluate_loss(model, split).loss == pytest.approx(whole.loss, rel=1e-6)
@@ -160,3 +164,29 @@ def test_bad_requests(
 def test_a_result_is_readable() -> None:
     result = Evaluation(loss=1.0, perplexity=2.7, bits_per_byte=1.4, tokens=3, seconds=0.1)
     assert "perplexity=2.7" in repr(result)
+
+
+LONG = """
+import sys
+import numpy as np
+from groundup.config import GPTConfig
+from groundup.data import TokenSplit
+from groundup.device.allocator import keep_freed_memory
+from groundup.evaluate import evaluate_loss
+from groundup.model import GPT
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+assert keep_freed_memory()
+model = GPT(GPTConfig(vocab_size=4096, context_length=64, emb_dim=16, n_heads=1, n_layers=1))
+split = TokenSplit([np.zeros(1 + 64 * 16 * 60, dtype=np.uint16)], 1000)
+evaluate_loss(model, split, max_tokens=64 * 16 * 3)
+before = resident()
+evaluate_loss(model, split)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not can_keep_freed_memory(), reason="glibc only")
+def test_a_long_text_takes_no_more_memory_than_a_short_one() -> None:
+    grown = int(subprocess.check_output([sys.executable, "-c", LONG]))
+    assert grown < 24  # MiB: a batch's logits and their log-softmax are 32

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.base.errors import UsageError
-from groundup.evaluate.loss import LOGITS_AT_ONCE
+from groundup.evaluate.loss import rows_at_once
 from groundup.evaluate.rows import Request, Row, batch_of, rows_of
 from groundup.model import GPT, evaluation_mode
 
@@ -95,7 +95,7 @@ def token_losses(model: GPT, rows: Sequence[Row]) -> tuple[Losses, Hits]:
     batch = batch_of(rows, model.device)
     with evaluation_mode(model):
         hidden = model.hidden_states(batch.tokens, batch.cache).flatten(0, 1)  # (B * T, D)
-        at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
+        at_once = rows_at_once(model.config.vocab_size)
         losses, hits = [], []
         for first in range(0, len(batch.targets), at_once):
             some = slice(first, first + at_once)

@@ -19,8 +19,10 @@ from groundup.data import IGNORED, TokenSplit
 from groundup.model import GPT, evaluation_mode
 from groundup.processes.alone import ALONE, Alone
 
-LOGITS_AT_ONCE = 1 << 23
-"""Most scores held in memory at once: 32 MiB in fp32."""
+LOGITS_AT_ONCE = 1 << 21
+"""Scores held in memory at once, 8 MiB in fp32: no more are faster."""
+LEAST_ROWS = 128
+"""So many tokens' scores are, however large the vocabulary is."""
 
 Tokens = npt.NDArray[np.int64]
 
@@ -89,7 +91,9 @@ def evaluate_loss(
     starts = window_starts(split.n_tokens, length, max_tokens)
     batches = list(range(0, len(starts), min(batch_size, len(starts))))
     rank, size = helpers.rank, helpers.size
-    computed: dict[int, Tensor] = {}
+    # One array of all: numbers of their own would lie in the heap between blocks that are freed,
+    # and no such hole would be large enough for the next block.
+    losses = torch.zeros(len(batches), device=model.device)
     total = sum(min(length, split.n_tokens - 1 - start) for start in starts)
     # What several processes gather for a forward pass is used in training again.
     without_gradients = torch.inference_mode() if size == 1 else torch.no_grad()
@@ -99,12 +103,9 @@ def evaluate_loss(
             some = starts[batches[number] : batches[number] + batch_size]
             loss_sum = _loss_sum(model, *_batch(split, some, length, min(batch_size, len(starts))))
             if number == first + rank:
-                computed[number] = loss_sum
+                losses[number] = loss_sum
             progress(min(total, (first + size) * batch_size * length), total)
-        losses = torch.zeros(len(batches))
-        if computed:
-            losses[list(computed)] = torch.stack(list(computed.values())).cpu()
-        loss = math.fsum(helpers.add(losses).tolist()) / total
+        loss = math.fsum(helpers.add(losses.cpu()).tolist()) / total
     bits = loss / math.log(2)
     return Evaluation(
         loss=loss,
@@ -118,6 +119,11 @@ def evaluate_loss(
 def exp(value: float) -> float:
     """Return e to the power of `value`, infinity where no float is large enough."""
     return math.exp(value) if value < 700 else math.inf
+
+
+def rows_at_once(vocab_size: int) -> int:
+    """Return for how many tokens to hold the scores of all `vocab_size` next ones at once."""
+    return max(LEAST_ROWS, LOGITS_AT_ONCE // vocab_size)
 
 
 def window_starts(n_tokens: int, length: int, max_tokens: int | None) -> range | list[int]:
@@ -156,10 +162,12 @@ def loss_sum(
     model: GPT, hidden: Float[Tensor, "N D"], expected: Int[Tensor, " N"]
 ) -> Float[Tensor, ""]:
     """Return the summed loss of the next tokens, with the scores of a few in memory at a time."""
-    at_once = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
-    sums = []
-    for first in range(0, len(expected), at_once):
+    at_once = rows_at_once(model.config.vocab_size)
+    chunks = range(0, len(expected), at_once)
+    sums = torch.zeros(len(chunks), device=hidden.device)
+    for i, first in enumerate(chunks):
         some = slice(first, first + at_once)
         logits = model.lm_head(hidden[some]).float()
-        sums.append(F.cross_entropy(logits, expected[some], ignore_index=IGNORED, reduction="sum"))
-    return torch.stack(sums).sum()
+        sums[i] = F.cross_entropy(logits, expected[some], ignore_index=IGNORED, reduction="sum")
+        del logits  # before the next are made
+    return sums.sum()

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.config.adaptation import LORA
-from groundup.plan.activations import FP32, product_bytes
+from groundup.plan.activations import product_bytes
 from groundup.plan.classifier import HEAP_SHARE, READ_AT_ONCE, TOKENIZER
 from groundup.plan.memory import Memory, reading, training_memory
+from groundup.plan.validation import scores_memory
 
-LOGITS_AT_ONCE = 1 << 23
-"""Scores that are held at once in a validation (`groundup.evaluate.loss`)."""
 READING = "validation"
 
 
@@ -47,7 +46,7 @@ def packed_memory(config: GPTConfig, train: TrainConfig, packed: Packed) -> Memo
     n_tokens = at_once * config.context_length
     read = reading(config, n_tokens, product_bytes(train))
     table = (1 + product_bytes(train)) * n_tokens * config.context_length
-    logits = 2 * FP32 * min(LOGITS_AT_ONCE, n_tokens * config.vocab_size)
+    logits = scores_memory(config, n_tokens)
     others = {"gradients": 0, "activations": read + table, "logits": logits}
     validating = step.terms | own | others
     if sum(validating.values()) > sum(learning.values()):

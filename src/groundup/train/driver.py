@@ -12,6 +12,7 @@ from typing import Any
 
 from groundup.base.signals import Requests
 from groundup.config import TrainConfig, build
+from groundup.device.allocator import give_back
 from groundup.device.products import DEFAULT, ONEDNN, onednn_is_exact
 from groundup.plan import check_fits
 from groundup.processes.alone import Alone
@@ -84,6 +85,7 @@ def drive(
             plan = job.plan(choices.config)
             check_fits(plan)
             manifest = with_plan(manifest, plan)
+            give_back()  # what choosing, preparing and learning a tokenizer took
             told = [] if ranks.rank else [keeper, screen, *listeners]
             if time.perf_counter() - started > 60 * (choices.config.minutes or math.inf):
                 started = time.perf_counter()  # preparing took it all, as the screen has said

@@ -10,14 +10,13 @@ from groundup.evaluate import Evaluation, evaluate_loss
 from groundup.generate import stream
 from groundup.model import GPT
 from groundup.optim.step import Step
+from groundup.plan.validation import windows_at_once
 from groundup.processes.alone import Alone
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.interface import REPLACEMENT
 from groundup.train.choices import Choices
 from groundup.train.records import Between
 
-EVALUATED_AT_ONCE = 4096
-"""Validation tokens that go through the model together, where a training batch has fewer."""
 PROMPT_CHARACTERS = 24
 """Least length of a prompt taken from the validation text; it goes on to the end of the word."""
 
@@ -34,8 +33,7 @@ def validate(
     """Return the loss on at most `most` tokens of `val` (None: all); None where it is too short."""
     if val.n_tokens < 2:
         return None
-    context_length = step.model.config.context_length
-    windows = max(choices.config.batch_size, EVALUATED_AT_ONCE // context_length)
+    windows = windows_at_once(step.model.config, choices.config)
     # The last one is what `groundup evaluate` will find: in fp32.
     with contextlib.nullcontext() if last else choices.autocast():
         return world.within(
