@@ -19,8 +19,8 @@ from groundup.data import IGNORED, TokenSplit
 from groundup.model import GPT, evaluation_mode
 from groundup.processes.alone import ALONE, Alone
 
-LOGITS_AT_ONCE = 1 << 21
-"""Scores held in memory at once, 8 MiB in fp32: no more are faster."""
+LOGITS_AT_ONCE = 1 << 20
+"""Scores held in memory at once, 4 MiB in fp32: no more are faster."""
 LEAST_ROWS = 128
 """So many tokens' scores are, however large the vocabulary is."""
 

@@ -14,7 +14,7 @@ TOKENS_AT_ONCE = 1024
 """Tokens of validation windows that are read at once on a CPU: more are no faster there."""
 GPU_TOKENS_AT_ONCE = 4096
 """The same on a GPU, which fewer leave idle."""
-LOGITS_AT_ONCE, LEAST_ROWS = 1 << 21, 128
+LOGITS_AT_ONCE, LEAST_ROWS = 1 << 20, 128
 """Scores that are held at once in a validation, of so many tokens at least
 (`groundup.evaluate.loss`)."""
 
