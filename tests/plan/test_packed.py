@@ -58,7 +58,10 @@ def kept(config: GPTConfig, train: TrainConfig) -> int:
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"),
     ):
-        model.hidden_states(tokens, PackedDialogues(positions))
+        model.hidden_states(tokens, cache := PackedDialogues(positions))
+    allowed = cache.mask(None, config.context_length).allowed
+    if config.attention_softcap and allowed is not None:  # a view of it masks a chunk of scores
+        keep(allowed)
     return sum(seen.values())
 
 

@@ -19,30 +19,43 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from groundup.config import GPTConfig
 from groundup.model.norms import NORMS, Norms, build_norm
 from groundup.model.positions import Rotate, unrotated
 from groundup.model.soft_cap import Cap, soft_cap, uncapped
 
+LEAST_BLOCK = 32
+"""Queries at least that a window's blocks have: smaller products are slow."""
+SCORES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
+"""Scores that are written out at once, at most, where they are bounded; a row at least."""
+
 
 class Mask(NamedTuple):
     """Who may look at whom: a table of permissions, or the plain causal triangle.
 
-    `window` narrows the triangle to so many tokens, the looking one included.
+    `window` narrows the triangle to so many tokens, the looking one included. The first row is
+    that of token `first`: above 0 in a part of the rows.
     """
 
     allowed: Bool[Tensor, "... T S"] | None
     is_causal: bool
     window: int | None = None
+    first: int = 0
 
     def table(self, n_new: int, n_seen: int, device: torch.device) -> Bool[Tensor, "... T S"]:
         """Write the permissions out."""
         if self.allowed is not None:
             return self.allowed
         table = torch.ones(n_new, n_seen, dtype=torch.bool, device=device)
-        table = table.tril() if self.is_causal else table
-        return table if self.window is None else table.triu(1 - self.window)
+        table = table.tril(self.first) if self.is_causal else table
+        return table if self.window is None else table.triu(self.first + 1 - self.window)
+
+    def rows(self, first: int, last: int) -> Mask:
+        """Return the permissions of the tokens from `first` up to `last` alone."""
+        allowed = None if self.allowed is None else self.allowed[..., first:last, :]
+        return self._replace(allowed=allowed, first=self.first + first)
 
 
 CAUSAL = Mask(None, True)
@@ -141,13 +154,18 @@ def fused_attention(
 ) -> Float[Tensor, "B N T H"]:
     """Do the same as `plain_attention` in one kernel that never stores the (T, S) scores.
 
-    No such kernel bounds the scores: under a cap it is `plain_attention`.
+    No such kernel knows of windows or bounds the scores: see `_by_blocks` and `_by_chunks`.
     """
+    n_new, n_seen = query.shape[-2], key.shape[-2]
+    if mask.window is not None and mask.window < n_new == n_seen:
+        kernel = _by_chunks if drop_rate else fused_attention  # few kernels know both, and a mask
+        attend = partial(kernel, drop_rate=drop_rate, scale=scale, cap=cap)
+        return _by_blocks(attend, query, key, value, mask.window)
     if cap is not uncapped:
-        return plain_attention(query, key, value, mask, drop_rate, scale, cap)
+        return _by_chunks(query, key, value, mask, drop_rate, scale, cap)
     allowed = mask.allowed
-    if mask.window is not None:
-        allowed = mask.table(query.shape[-2], key.shape[-2], query.device)
+    if mask.window is not None or mask.first:
+        allowed = mask.table(n_new, n_seen, query.device)
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -158,6 +176,66 @@ def fused_attention(
         scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
     )
+
+
+def _by_blocks(
+    attend: Attend,
+    query: Float[Tensor, "B N T H"],
+    key: Float[Tensor, "B K T H"],
+    value: Float[Tensor, "B K T H"],
+    window: int,
+) -> Float[Tensor, "B N T H"]:
+    """Attend within a window that is shorter than T, at a cost of T x window.
+
+    Block by block of queries, each with the keys that it sees: a batch of small problems with one
+    mask. The head, the first tokens, is what leaves whole blocks, and is no shorter than a window.
+    """
+    n_blocked = query.shape[2] - window
+    block = min(max(LEAST_BLOCK, window // 4), n_blocked)
+    head, reach = window + n_blocked % block, block + window
+    mask = CAUSAL
+    if head > window:
+        mask = Mask(Mask(None, True, window).table(head, head, query.device), False)
+    # Copies, so that nobody keeps what they were cut from.
+    first = attend(*(x[:, :, :head].contiguous() for x in (query, key, value)), mask)
+    near = Mask(None, True, window, window).table(block, reach, query.device)
+    keys, values = (_blocks(x[:, :, head - window :], reach, block) for x in (key, value))
+    rest = attend(_blocks(query[:, :, head:], block, block), keys, values, Mask(near, False))
+    rest = rest.transpose(0, 1).reshape(*query.shape[:2], -1, query.shape[-1])
+    return torch.cat([first, rest], dim=2)
+
+
+def _blocks(
+    x: Float[Tensor, "B heads T H"], size: int, step: int
+) -> Float[Tensor, "blocks B*heads size H"]:
+    """Return a block of `size` tokens for every `step` of them: views, where they overlap, too."""
+    return x.contiguous().unfold(2, size, step).permute(2, 0, 1, 4, 3).flatten(1, 2)
+
+
+def _by_chunks(
+    query: Float[Tensor, "B N T H"],
+    key: Float[Tensor, "B K S H"],
+    value: Float[Tensor, "B K S H"],
+    mask: Mask,
+    drop_rate: float,
+    scale: float | None,
+    cap: Cap,
+) -> Float[Tensor, "B N T H"]:
+    """Do as `plain_attention`, some rows of scores at a time, which the backward pass repeats."""
+    n_new, n_seen = query.shape[2], key.shape[2]
+    at_once = SCORES_AT_ONCE.get(query.device.type, SCORES_AT_ONCE["cpu"])
+    n_rows = max(1, at_once // (query.shape[0] * query.shape[1] * n_seen))
+    attend: Attend = plain_attention
+    if torch.is_grad_enabled():
+        again = partial(checkpoint, use_reentrant=False, preserve_rng_state=drop_rate > 0)
+        attend = partial(again, plain_attention)
+    mixed = []
+    for first in range(0, n_new, n_rows):
+        last = min(first + n_rows, n_new)
+        seen = last if mask.allowed is None and mask.is_causal else n_seen
+        given = query[:, :, first:last], key[:, :, :seen], value[:, :, :seen]
+        mixed.append(attend(*given, mask.rows(first, last), drop_rate, scale, cap))
+    return torch.cat(mixed, dim=2)
 
 
 class MultiHeadAttention(nn.Module):

@@ -16,11 +16,9 @@ bytes in a matrix product's number (fp32: 4, bf16: 2), each layer keeps for each
                           after weighing, and 20 bytes of which and how much; 4 (E + k + 1) + 8 k
                           of the router's scores
 
-and the residual additions nothing. Windows that are shorter than T add a mask of m T^2 bytes a
-layer; sequences packed into rows add one of m B T^2 to every layer, as each row has its own, and
-angles (B, T) in place of (T). In bf16 16-bit copies of all matrices are kept as well. Scores under
-a soft cap are written out, and so are all scores where dropout meets a CPU, as no fused kernel
-there has it: `_written`.
+and the residual additions nothing. Sequences packed into rows add a mask of m B T^2 to every layer,
+as each row has its own, and angles (B, T) in place of (T). In bf16 16-bit copies of all matrices
+are kept as well. What windows, soft caps and dropout make of attention: `groundup.plan.attention`.
 With activation checkpointing a layer keeps its input, 4 D for each token, and nothing else; all of
 the above is there of one layer at a time, in the backward pass: `recomputed`.
 
@@ -39,9 +37,8 @@ import math
 
 from groundup.config import GPTConfig, TrainConfig, adapter_shapes
 from groundup.config.adaptation import DORA, LORA
-from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
-
-FP32 = 4
+from groundup.plan.attention import FP32, attention_kept, is_copied, product_bytes
+from groundup.plan.count import count_parameters, matrix_weights, windowed_layers
 
 
 def activations(config: GPTConfig, train: TrainConfig, packed: bool = False) -> int:
@@ -70,12 +67,11 @@ def _width(config: GPTConfig, train: TrainConfig) -> int:
 
 def _layers(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
     n_tokens = train.batch_size * config.context_length
-    layer = _norms(config, train) + _attention(config, train) + feed_forward_kept(config, train)
+    layer = _norms(config, train) + _given(config, train, 3) + feed_forward_kept(config, train)
     layer += _adapters(config, train)
     kept = n_tokens * (config.n_layers * layer + _masks(config, train))
-    table = config.context_length**2 * _table_bytes(config, train, packed)
-    table = table * (train.batch_size if packed else 1) + _row_norms(config, train)
-    return kept + table + _shifted(config) - _shifted_last(config) + _copies(config, train)
+    kept += attention_kept(config, train, packed) + _row_norms(config, train)
+    return kept + _shifted(config) - _shifted_last(config) + _copies(config, train)
 
 
 def _ends(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
@@ -107,24 +103,9 @@ def _shifted_last(config: GPTConfig) -> int:
     return FP32 * config.emb_dim if config.norm == "zero_centered_rmsnorm" else 0
 
 
-def product_bytes(train: TrainConfig) -> int:
-    """Return the bytes of a number in a matrix product."""
-    return FP32 if train.precision == "auto" else BYTES[train.precision]
-
-
-def is_copied(train: TrainConfig) -> bool:
-    """Return whether a 16-bit copy of the model computes the steps, rather than autocast."""
-    return train.device == "cuda" and product_bytes(train) < FP32
-
-
 def flowing_bytes(train: TrainConfig) -> int:
     """Return the bytes of a number in what flows from block to block."""
     return product_bytes(train) if is_copied(train) else FP32
-
-
-def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
-    """Return whether attention writes its T x S scores out: no fused kernel does what it must."""
-    return config.attention_softcap > 0 or (config.attention_dropout > 0 and train.device != "cuda")
 
 
 def _norm(config: GPTConfig, train: TrainConfig, width: int, n_vectors: int = 1) -> int:
@@ -149,15 +130,6 @@ def _given(config: GPTConfig, train: TrainConfig, n_projections: int) -> int:
     """Return the bytes a token of the common input of some projections."""
     number = product_bytes(train)
     return number * config.emb_dim * (1 if number == flowing_bytes(train) else n_projections)
-
-
-def _attention(config: GPTConfig, train: TrainConfig) -> int:
-    given = _given(config, train, 3)
-    if writes_scores(config, train):
-        return given + _written(config, train)
-    layouts = 3 if config.position == "rope" else 2
-    heads = layouts * config.n_heads + 2 * config.n_kv_heads
-    return given + product_bytes(train) * heads * config.head_dim + FP32 * config.n_heads
 
 
 def _adapters(config: GPTConfig, train: TrainConfig) -> int:
@@ -185,22 +157,6 @@ def _outputs(config: GPTConfig, n_networks: int) -> int:
     return heads + config.emb_dim + n_networks * (inner + config.emb_dim)
 
 
-def _written(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes a token of attention that writes its scores out, T for each head.
-
-    Under a cap the scores as bounded and the weights; with dropout also its mask and the weights
-    that it leaves. Query, and key and value repeated for every head. Without a cap it is torch's
-    own plain attention, which works in fp32 and keeps no bounded scores.
-    """
-    number, heads = product_bytes(train), config.n_heads
-    width = heads * config.head_dim
-    each = number if config.attention_softcap else FP32
-    tables = each * (2 if config.attention_softcap else 1)
-    if config.attention_dropout:
-        tables += each + (1 if train.device == "cuda" else each)
-    return 3 * each * width + number * width + tables * heads * config.context_length
-
-
 def feed_forward_kept(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes a token that a layer's feed-forward network, or its experts, keep."""
     number, n_given = product_bytes(train), 2 if config.is_gated else 1
@@ -224,17 +180,6 @@ def _masks(config: GPTConfig, train: TrainConfig) -> int:
     if train.device == "cuda":
         return config.emb_dim * n_masks
     return config.emb_dim * n_masks * product_bytes(train)
-
-
-def _table_bytes(config: GPTConfig, train: TrainConfig, packed: bool) -> int:
-    """Return the bytes of one token's view of another, in the masks of all layers."""
-    if config.attention_softcap:
-        return config.n_layers
-    if writes_scores(config, train):
-        return 0
-    narrow = config.window is not None and config.window < config.context_length
-    n_masks = config.n_layers if packed else windowed_layers(config) * narrow
-    return n_masks * product_bytes(train)
 
 
 def _copies(config: GPTConfig, train: TrainConfig) -> int:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.config.adaptation import LORA
-from groundup.plan.activations import FP32, activations, flowing_bytes, is_copied, product_bytes
+from groundup.plan.activations import activations, flowing_bytes
 from groundup.plan.activations import recomputed as recomputed_bytes
+from groundup.plan.attention import FP32, is_copied, product_bytes
 from groundup.plan.calibration import Calibration
 from groundup.plan.count import block_parts, count_parameters, matrix_weights
 from groundup.plan.flops import body_flops_per_token

@@ -4,8 +4,9 @@ A product of (a, b) and (b, c) takes 2 x a x b x c operations. The convention is
 (Chowdhery et al., 2022, appendix B), which nanoGPT and others report: the products of attention
 are counted over the whole square of T x T, although half of it is masked; embeddings, norms, GELU
 and softmax are not counted; nothing is counted twice for being computed twice. Of a window W only
-T x W counts, although the kernels at hand compute the square; of the experts, only those that
-work on a token. So the share of a machine's rate that such a model reaches is never overstated.
+T x W counts, although the blocks that it is worked off by see a quarter more (of windows below 128
+up to twice as much); of the experts, only those that work on a token. So the share of a machine's
+rate that such a model reaches is never overstated.
 """
 
 from __future__ import annotations

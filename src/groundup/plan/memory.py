@@ -20,16 +20,13 @@ from dataclasses import dataclass
 
 from groundup.config import GPTConfig, Parameter, TrainConfig, adapter_shapes
 from groundup.plan.activations import (
-    FP32,
     activations,
     feed_forward_kept,
     flowing_bytes,
-    is_copied,
-    product_bytes,
     recomputed,
-    writes_scores,
 )
-from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
+from groundup.plan.attention import FP32, attention_work, blocks, chunk, is_copied, product_bytes
+from groundup.plan.count import BYTES, count_parameters, matrix_weights
 
 PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 298 to 337
@@ -208,18 +205,16 @@ def block_work(config: GPTConfig, train: TrainConfig) -> int:
 
     The gradients of the block's output (n, D) and of what GELU gave (n, F); those of gate and up
     where there is a gate. Experts do so one by one, each for its k / E of the tokens, with
-    gradients of all their inputs so far and of one expert's (n, 2 D). Scores that were written
-    out have two gradients at once; by then the feed-forward network has let go of its own.
+    gradients of all their inputs so far and of one expert's (n, 2 D). Attention takes more where
+    scores are written out; by then the feed-forward network has let go of its own.
     """
     n_tokens = train.batch_size * config.context_length
     width, number = flowing_bytes(train) * config.emb_dim, product_bytes(train)
     inner = (2 if config.is_gated else 1) * number * config.ffn_dim
     if config.n_experts:
         inner = inner * config.n_active_experts // config.n_experts + 2 * width
-    if not writes_scores(config, train):
-        return n_tokens * (width + inner)
-    scores = 2 * FP32 * config.n_heads * config.context_length
-    return n_tokens * (width + max(inner, scores - feed_forward_kept(config, train)))
+    attention = attention_work(config, train) - n_tokens * feed_forward_kept(config, train)
+    return n_tokens * width + max(n_tokens * inner, attention)
 
 
 def generation_memory(
@@ -247,17 +242,15 @@ def reading(config: GPTConfig, n_tokens: int, size: int) -> int:
 
     A token's vector and the normed one, 2 D, and either around GELU 2 F, around a gate 3 F (of an
     expert, to which all tokens may go; 2 D more for what it reads and for the sum); or queries,
-    keys, values and output of attention. Scores that are written out are three rows for each
-    head, and keys and values are repeated for it. A window's T x T table is there as permissions
-    and as numbers.
+    keys, values and output of attention. Of bounded scores a chunk is there three times, and keys
+    and values repeated for every head; of a window copies of all, and its output in parts.
     """
     length, width = config.context_length, config.emb_dim
     feed = (3 if config.is_gated else 2) * config.ffn_dim + (2 * width if config.n_experts else 0)
-    heads = config.n_heads * config.head_dim
-    attend = 2 * heads + 2 * config.n_kv_heads * config.head_dim
-    if config.attention_softcap:
-        attend += 2 * heads + 3 * config.n_heads * length
-    windowed = windowed_layers(config) > 0 and (config.window or 0) < length
-    table = (1 + size) * length**2 if windowed else 0
-    most = max(n_tokens * feed * size, n_tokens * attend * size + table)
-    return n_tokens * 2 * width * size + most
+    heads, keys = config.n_heads * config.head_dim, 2 * config.n_kv_heads * config.head_dim
+    attend = 2 * heads + keys
+    attend += 2 * heads if config.attention_softcap else 0
+    attend += 2 * heads + keys if blocks(config) else 0
+    scores = 3 * chunk(config, -(-n_tokens // length), "cpu") if config.attention_softcap else 0
+    most = max(n_tokens * feed, n_tokens * attend + scores)
+    return (n_tokens * 2 * width + most) * size

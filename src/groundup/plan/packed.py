@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.config.adaptation import LORA
-from groundup.plan.activations import product_bytes
+from groundup.plan.attention import product_bytes
 from groundup.plan.classifier import HEAP_SHARE, READ_AT_ONCE, TOKENIZER
 from groundup.plan.memory import Memory, reading, training_memory
 from groundup.plan.validation import scores_memory

@@ -7,7 +7,7 @@ scores that attention writes out are of every pair of tokens, and few layers kee
 from __future__ import annotations
 
 from groundup.config import GPTConfig, TrainConfig, foreign_parts
-from groundup.plan.activations import FP32
+from groundup.plan.attention import FP32
 from groundup.plan.memory import optimizer_memory, reading, training_memory
 
 TOKENS_AT_ONCE = 1024
