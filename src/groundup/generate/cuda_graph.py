@@ -16,6 +16,7 @@ from torch import Tensor
 
 from groundup.config import GPTConfig, foreign_parts
 from groundup.generate.cache import KVCache
+from groundup.generate.ring import held, seen_from
 from groundup.model import GPT, Mask
 
 WARM_UPS = 2
@@ -30,13 +31,13 @@ def can_record(config: GPTConfig, device: torch.device) -> bool:
 class StaticCache:
     """A `KVCache` as one more token for each row sees it, with the rows' lengths on the device.
 
-    Attention runs over the whole capacity; what a row has not written yet is masked.
+    Attention runs over whole buffers; what a row has not written yet is masked.
     """
 
     def __init__(self, cache: KVCache, lengths: Tensor) -> None:
         self.buffers = cache.buffers
         self.lengths = lengths  # (B,)
-        self._columns = torch.arange(cache.capacity, device=lengths.device)
+        self._n_columns = cache.n_columns
         self._masks: dict[int | None, Mask] = {}
 
     def positions(self, n_new: int) -> Tensor:
@@ -46,16 +47,15 @@ class StaticCache:
     def mask(self, window: int | None, n_new: int) -> Mask:
         """Let each new token see itself and those before it, as far as the window reaches."""
         if window not in self._masks:
-            own = self.lengths[:, None, None, None]
-            allowed = self._columns <= own  # (B, 1, 1, capacity)
-            near = allowed if window is None else allowed & (self._columns > own - window)
-            self._masks[window] = Mask(near, False)
+            own, n_columns = self.lengths[:, None], self._n_columns(window)
+            seen = held(own, n_columns, n_columns)[:, None, None]  # (B, 1, 1, columns)
+            self._masks[window] = Mask(seen_from(own[:, None, None], seen, window), False)
         return self._masks[window]
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new keys and values (B, K, 1, H) and return the whole buffers."""
-        place = self.lengths[:, None, None, None].expand_as(key)
         keys, values = self.buffers[layer]
+        place = (self.lengths % keys.shape[2])[:, None, None, None].expand_as(key)
         return keys.scatter_(2, place, key), values.scatter_(2, place, value)
 
     def advance(self, n_new: int) -> None:

@@ -122,6 +122,8 @@ class AheadReader(CachedReader):
         self.start = 0
         self.exact = capacity
         """So many columns of the cache are what they would be without guesses."""
+        self.n_at_once = 0
+        """So many were read at once, when the window last moved."""
 
     @property
     def is_exact(self) -> bool:
@@ -137,6 +139,8 @@ class AheadReader(CachedReader):
         start = window_start(len(row), self.context)
         if start != self.start:  # what remains is read anew
             self.start, self.exact = start, self.cache.capacity
+        if self.cache.lengths[0] != len(row) - 1 - start:
+            self.n_at_once = len(row) - 1 - start
         self._prefill([row])
         if guess:
             self.exact = min(self.exact, self.cache.lengths[0])
@@ -149,7 +153,12 @@ class AheadReader(CachedReader):
     def read_exactly(self, row: Sequence[int]) -> Float[Tensor, "T D"]:
         """Return the hidden state (1, D) of the last token, the inexact columns read one by one."""
         first = min(self.exact, len(row) - 1 - self.start)
-        self.cache.set_lengths([first])
+        if self.cache.holds(0, first):
+            self.cache.set_lengths([first])
+        else:  # a ring has lost what stood before: from where the window last moved
+            first = self.n_at_once
+            self.cache.set_lengths([0])
+            self._prefill([row[: self.start + first + 1]])
         for token in row[self.start + first :]:
             hidden = hidden_states(self.model, [[token]], self.cache)[0]
         self.exact = self.cache.capacity

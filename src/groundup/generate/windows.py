@@ -117,7 +117,8 @@ class CachedReader:
         for first in range(0, len(unread), at_once):
             group = unread[first : first + at_once]
             rest = [windows[i][n_shared:] for i in group]
-            hidden_states(self.model, rest, PrefillCache(self.cache, group, n_shared))
+            filled = PrefillCache(self.cache, group, n_shared, [lengths[i] for i in group])
+            hidden_states(self.model, rest, filled)
         self.cache.set_lengths(lengths)
 
     def _read_shared(self, windows: Mapping[int, list[int]]) -> int:

@@ -54,6 +54,12 @@ def blocks(config: GPTConfig) -> Blocks | None:
     return Blocks(window + (length - window) % block, block, window + block)
 
 
+def in_chunks(config: GPTConfig) -> bool:
+    """Return whether some layer writes its scores out in chunks, which backward are repeated."""
+    dropped = config.attention_dropout > 0 and blocks(config) is not None
+    return config.attention_softcap > 0 or dropped
+
+
 def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
     """Return whether a whole layer's T x S scores are kept: no fused kernel does what it must."""
     return (
@@ -139,7 +145,7 @@ def attention_work(config: GPTConfig, train: TrainConfig) -> int:
     seen = cut.reach / cut.block if cut else 1
     gradients = 2 * config.n_heads + 2 * config.n_kv_heads * seen
     work = int(number * head * gradients * n_tokens)
-    if config.attention_softcap or config.attention_dropout:
+    if in_chunks(config):
         work += chunk(config, train.batch_size, train.device) * (
             2 * number + 1 + 2 * FP32 + (2 * number if config.attention_dropout else 0)
         )

@@ -25,8 +25,16 @@ from groundup.plan.activations import (
     flowing_bytes,
     recomputed,
 )
-from groundup.plan.attention import FP32, attention_work, blocks, chunk, is_copied, product_bytes
-from groundup.plan.count import BYTES, count_parameters, matrix_weights
+from groundup.plan.attention import (
+    FP32,
+    attention_work,
+    blocks,
+    chunk,
+    in_chunks,
+    is_copied,
+    product_bytes,
+)
+from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
 
 PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 298 to 337
@@ -42,6 +50,10 @@ MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015); Muon keeps one."""
 MUON_LOT = 1 << 24
 """Values that Muon works on at once, at most (`groundup.optim.muon.VALUES_AT_ONCE`)."""
+CHECKPOINTING = 90 << 20
+"""Bytes of the compiler that `torch.utils.checkpoint` loads at its first call (81 to 90 MiB)."""
+RING_SLACK = 64
+"""Tokens beyond its window that a layer's ring holds (`groundup.generate.ring.SLACK`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,8 @@ def training_memory(
         "logits": logits,
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
+    if terms["process"] and in_chunks(config):
+        terms["process"] += CHECKPOINTING
     if train.save == "background" and terms["process"]:
         terms["saving"] = whole + kept_by_optimizer  # a copy, written while training goes on
     return Memory(moment=moment, terms=terms)
@@ -222,14 +236,16 @@ def generation_memory(
 ) -> Memory:
     """Return the peak of generating with a full context: weights, cache, one block's work.
 
-    The cache keeps 2 L K H numbers for each token of each text: every layer's keys and values,
-    also those that have left a window. The logits are of one token only.
+    The cache keeps 2 K H numbers for each token of each text in every layer, where that has a
+    window of the tokens in it and of `RING_SLACK` more. The logits are of one token only.
     """
     size, n_tokens = BYTES[number_format], batch_size * config.context_length
-    keys = config.n_kv_heads * config.head_dim
+    keys, length = config.n_kv_heads * config.head_dim, config.context_length
+    ring = min(length, (config.window or length) + RING_SLACK)
+    kept = config.n_layers * length - windowed_layers(config) * (length - ring)
     terms = {
         "weights": count_parameters(config).storage(number_format),
-        "cache": 2 * config.n_layers * n_tokens * keys * size,
+        "cache": 2 * batch_size * kept * keys * size,
         "activations": reading(config, n_tokens, size),
         "logits": batch_size * config.vocab_size * FP32,
         "process": WRITER,
