@@ -5,13 +5,11 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from groundup.adapters import attach
 from groundup.config import GPTConfig, TrainConfig, adapter_shapes, preset
@@ -140,16 +138,16 @@ def _kept(config: GPTConfig, train: TrainConfig) -> int:
         alive.append(tensor)  # so that no address is used twice
         return tensor
 
-    def again(function: Callable[..., torch.Tensor], *given: Any, **how: Any) -> torch.Tensor:
-        # Unless it comes again with its block.
-        masks = (x for x in given if isinstance(x, Mask) and train.checkpoint_activations != "on")
-        alive.extend(keep(mask.allowed) for mask in masks if mask.allowed is not None)
-        return checkpoint(function, *given, **how)
+    def by_chunks(q: Any, k: Any, v: Any, mask: Mask, *given: Any, **how: Any) -> torch.Tensor:
+        if mask.allowed is not None and train.checkpoint_activations != "on":
+            keep(mask.allowed)
+        return in_chunks(q, k, v, mask, *given, **how)
 
+    in_chunks = attention_module._by_chunks
     tokens = torch.zeros(train.batch_size, config.context_length, dtype=torch.long)
     with (
         # The mask of a chunk of scores is held by the call, out of autograd's sight.
-        mock.patch.object(attention_module, "checkpoint", again),
+        mock.patch.object(attention_module, "_by_chunks", by_chunks),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"),
     ):

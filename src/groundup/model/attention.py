@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from groundup.config import GPTConfig
@@ -222,20 +223,46 @@ def _by_chunks(
     cap: Cap,
 ) -> Float[Tensor, "B N T H"]:
     """Do as `plain_attention`, some rows of scores at a time, which the backward pass repeats."""
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind):  # it is off on the way back
+        query, key, value = (x.to(torch.get_autocast_dtype(kind)) for x in (query, key, value))
+        with torch.autocast(kind, enabled=False):
+            return _by_chunks(query, key, value, mask, drop_rate, scale, cap)
     n_new, n_seen = query.shape[2], key.shape[2]
-    at_once = SCORES_AT_ONCE.get(query.device.type, SCORES_AT_ONCE["cpu"])
+    at_once = SCORES_AT_ONCE.get(kind, SCORES_AT_ONCE["cpu"])
     n_rows = max(1, at_once // (query.shape[0] * query.shape[1] * n_seen))
-    attend: Attend = plain_attention
-    if torch.is_grad_enabled():
-        again = partial(checkpoint, use_reentrant=False, preserve_rng_state=drop_rate > 0)
-        attend = partial(again, plain_attention)
+    again: Callable[..., Tensor] = _Again.apply
+    if drop_rate or torch.compiler.is_compiling():  # it draws the same, and can be compiled
+        again = partial(checkpoint, use_reentrant=False)
     mixed = []
     for first in range(0, n_new, n_rows):
         last = min(first + n_rows, n_new)
         seen = last if mask.allowed is None and mask.is_causal else n_seen
-        given = query[:, :, first:last], key[:, :, :seen], value[:, :, :seen]
-        mixed.append(attend(*given, mask.rows(first, last), drop_rate, scale, cap))
+        rows = mask.rows(first, last)
+        attend = partial(plain_attention, mask=rows, drop_rate=drop_rate, scale=scale, cap=cap)
+        mixed.append(again(attend, query[:, :, first:last], key[:, :, :seen], value[:, :, :seen]))
     return torch.cat(mixed, dim=2)
+
+
+class _Again(torch.autograd.Function):
+    """A call that keeps what it was given alone, and is repeated on the way back.
+
+    `torch.utils.checkpoint` does so, too, and loads torch's compiler: 81 MiB, and seconds.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, attend: Attend, *given: Tensor) -> Tensor:
+        ctx.attend = attend
+        ctx.save_for_backward(*given)
+        return attend(*given)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        given = [x.detach().requires_grad_() for x in ctx.saved_tensors]
+        with torch.enable_grad():
+            output = ctx.attend(*given)
+        return None, *torch.autograd.grad(output, given, gradient)
 
 
 class MultiHeadAttention(nn.Module):

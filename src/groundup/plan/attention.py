@@ -56,8 +56,13 @@ def blocks(config: GPTConfig) -> Blocks | None:
 
 def in_chunks(config: GPTConfig) -> bool:
     """Return whether some layer writes its scores out in chunks, which backward are repeated."""
-    dropped = config.attention_dropout > 0 and blocks(config) is not None
-    return config.attention_softcap > 0 or dropped
+    return config.attention_softcap > 0 or draws_again(config)
+
+
+def draws_again(config: GPTConfig) -> bool:
+    """Return whether such chunks draw what they drop again, by `torch.utils.checkpoint`."""
+    chunked = config.attention_softcap > 0 or blocks(config) is not None
+    return config.attention_dropout > 0 and chunked
 
 
 def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
@@ -92,7 +97,7 @@ def _whole(config: GPTConfig, train: TrainConfig) -> int:
     number, heads, head = product_bytes(train), config.n_heads, config.head_dim
     keys = 2 * config.n_kv_heads
     if config.attention_softcap:
-        return head * (number * (2 * heads + keys) + _wider(config, train) * (heads + keys // 2))
+        return number * head * (2 * heads + keys)
     if config.attention_dropout and train.device != "cuda":
         return (3 * FP32 + number) * heads * head + 3 * FP32 * heads * config.context_length
     layouts = 3 if config.position == "rope" else 2
@@ -106,16 +111,9 @@ def _cut(config: GPTConfig, train: TrainConfig, cut: Blocks) -> int:
     window = cut.reach - cut.block
     keys = 2 * train.batch_size * (config.context_length + window) * config.n_kv_heads
     if config.attention_softcap or config.attention_dropout:
-        wider = _wider(config, train) * (n_tokens * heads + keys // 2)
-        return head * (number * (2 * n_tokens * heads + keys) + wider) + cut.table
+        return number * head * (2 * n_tokens * heads + keys) + cut.table
     own = number * head * (3 * n_tokens * heads + keys)
     return own + FP32 * heads * n_tokens + number * cut.table
-
-
-def _wider(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes by which a number of normed queries and keys is wider than others."""
-    in_fp32 = config.qk_norm != "none" and config.norm != "layernorm"
-    return FP32 - product_bytes(train) if in_fp32 and not is_copied(train) else 0
 
 
 def _tables(config: GPTConfig, train: TrainConfig) -> int:

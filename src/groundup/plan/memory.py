@@ -30,7 +30,7 @@ from groundup.plan.attention import (
     attention_work,
     blocks,
     chunk,
-    in_chunks,
+    draws_again,
     is_copied,
     product_bytes,
 )
@@ -121,7 +121,7 @@ def training_memory(
         "logits": logits,
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
-    if terms["process"] and in_chunks(config):
+    if terms["process"] and draws_again(config):
         terms["process"] += CHECKPOINTING
     if train.save == "background" and terms["process"]:
         terms["saving"] = whole + kept_by_optimizer  # a copy, written while training goes on
