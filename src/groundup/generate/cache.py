@@ -91,7 +91,7 @@ class KVCache:
         Of a layer with a window all that the new tokens see.
         """
         step = self._step(key.shape[2], self.config.window_of(layer))
-        keys, values = self.buffers_of(layer, key)
+        keys, values = self.buffers_of(layer, key, value)
         return step.store(keys, key), step.store(values, value)
 
     def advance(self, n_new: int) -> None:
@@ -109,15 +109,17 @@ class KVCache:
             return self.capacity
         return min(self.capacity, window + ring.SLACK)
 
-    def buffers_of(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    def buffers_of(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return the buffers of a layer, made when its first keys come: it may not attend at all.
 
         Zeros: what is not yet written gets weight 0, and 0 times leftover bits may be NaN.
         """
         if layer not in self.buffers:
-            shape = list(like.shape)
-            shape[0], shape[2] = len(self.lengths), self.n_columns(self.config.window_of(layer))
-            self.buffers[layer] = like.new_zeros(shape), like.new_zeros(shape)
+            n_rows, n_columns = len(self.lengths), self.n_columns(self.config.window_of(layer))
+            self.buffers[layer] = (
+                key.new_zeros(n_rows, key.shape[1], n_columns, key.shape[3]),
+                value.new_zeros(n_rows, value.shape[1], n_columns, value.shape[3]),
+            )
         return self.buffers[layer]
 
     def holds(self, row: int, length: int) -> bool:
@@ -268,7 +270,7 @@ class PrefillCache:
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the keys and values (B, K, T, H) in their rows and return all of these rows."""
         window, new = self.cache.config.window_of(layer), self.positions(key.shape[2])
-        buffers = self.cache.buffers_of(layer, key)
+        buffers = self.cache.buffers_of(layer, key, value)
         if window is not None and self.cache.n_columns(window) < self.cache.capacity:
             keys, values = map(self._through_ring(window, new), buffers, (key, value))
             return keys, values
