@@ -27,7 +27,7 @@ GOALS = {
     "kills: two processes, DDP": (70, "one of two processes, or both, killed at a random moment"),
     "kills: two processes, FSDP2": (60, "the same, with every parameter spread over both"),
     "kills: torchrun, FSDP2": (40, "the same, as torchrun starts them, which may be killed, too"),
-    "kills: with --minutes": (40, "beside a run that is told how many steps the killed one took"),
+    "kills: with --minutes": (40, "beside a run that takes the decisions of the killed one"),
     "kills while saving": (200, "killed between two operations on files, or at a random moment"),
     "disk full while saving": (50, "no room after a random number of bytes"),
     "signals": (57, "SIGTERM, SIGINT or SIGUSR1 in a phase, to any one process"),

@@ -53,7 +53,8 @@ def watch() -> None:
     """Note from now on whatever is executed, but for modules that are imported."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in CODE and not _importing() and not _is_trial(event, arguments):
+        ours = _is_trial(event, arguments) or _is_own_library(event, arguments)
+        if event in CODE and not _importing() and not ours:
             executed.append(f"{event} {str(arguments)[:200]}")
 
     sys.addaudithook(hook)
@@ -62,6 +63,11 @@ def watch() -> None:
 def _is_trial(event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether this starts our own program that tries a tokenizer, apart and with limits."""
     return event == "subprocess.Popen" and str(PROGRAM) in arguments[1][:3]
+
+
+def _is_own_library(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether this asks for the process's own C library, which is told to give memory back."""
+    return event == "ctypes.dlopen" and arguments[0] is None
 
 
 def _importing() -> bool:

@@ -46,7 +46,10 @@ def test_a_run_that_becomes_clearly_shorter_says_so() -> None:
     screen.decided_anew(replace(config, steps=850), taken, None)
     assert "not 1,000" not in output.getvalue()
     screen.decided_anew(replace(config, steps=300), taken, None)
-    assert "300 steps fit the time, not 1,000; the learning rate follows" in output.getvalue()
+    assert (
+        "the time is enough for 300 steps, not 1,000; the learning rate follows"
+        in output.getvalue()
+    )
 
 
 def test_a_preparation_that_takes_all_the_time_is_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:

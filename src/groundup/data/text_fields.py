@@ -260,11 +260,11 @@ def choose_field(survey: Survey, name: str, text_field: str | None) -> str:
         )
     cut = any(survey.has_text(f"{words}[]") for words in WORDS)
     if kind := record_format(survey) or ("texts cut into words" if cut else None):
-        learns = ", or let 'groundup finetune instruct' learn them" if kind in DIALOGUES else ""
+        takes = " ('groundup finetune instruct' takes such records)" if kind in DIALOGUES else ""
         raise DataError(
             f"{name}: its records are {kind} ({listed}), but plain text is expected; write each as "
             "one string in a field 'text', or name a field that is plain text with --text-field"
-            f"{learns}"
+            f"{takes}"
         )
     texts = [n for n, f in survey.fields.items() if f.holds(n) == "text" and "[]" not in n]
     such = max(texts, key=lambda n: survey.fields[n].characters, default="NAME")

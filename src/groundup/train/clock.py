@@ -283,7 +283,7 @@ class Clock:
 
 def pauses_within(seconds: float, pause_seconds: float, usual: int) -> int:
     """Return for how many validations and samples there is time in `seconds`: at most `usual`."""
-    if pause_seconds * usual <= MOST_PAUSED * seconds:
+    if not pause_seconds or pause_seconds * usual <= MOST_PAUSED * seconds:
         return usual
     return max(0, int(MOST_PAUSED * seconds / pause_seconds))
 

@@ -205,9 +205,9 @@ class ConsoleScreen(Screen):
             each = f"{counted(config.steps, 'step')} of {1000 * seconds_per_step:,.0f} ms"
             self.line("Expected", f"{expected} of training ({each}, measured on the first steps)")
         elif abs(config.steps - self.steps) > CLEARLY * self.steps:
-            said = f"{config.steps:,} steps fit the time, not {self.steps:,}"
+            fits = f"the time is enough for {counted(config.steps, 'step')}, not {self.steps:,}"
             self.close()
-            self.notice(f"step {decisions[-1].step:,}: {said}; the learning rate follows")
+            self.notice(f"step {decisions[-1].step:,}: {fits}; the learning rate follows")
             self.steps = config.steps
 
     def metrics(self, record: dict[str, Any]) -> None:
