@@ -9,9 +9,6 @@ import torch
 
 from groundup.base.hardware import usable_cores
 
-CLEARLY = 1.15
-"""Another number of threads is taken only where it is so many times as fast."""
-
 
 def usable_threads() -> int:
     """Return the threads that PyTorch may have: the usable CPUs, or fewer where it was told so."""

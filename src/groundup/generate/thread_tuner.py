@@ -12,8 +12,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from groundup.device.threads import CLEARLY, cpu_threads, usable_threads
+from groundup.device.threads import cpu_threads, usable_threads
 
+CLEARLY = 1.15
+"""Another number of threads is taken only where it is so many times as fast."""
 FIRST = 4
 """Tokens before the first trial: the prompt is read, everything has been called once."""
 AGAIN = 200
