@@ -34,6 +34,7 @@ def test_a_model_comes_back_from_a_run_folder(tmp_path: Path, name: str) -> None
         learning_rate=3e-4,
         sample_prompt='"é"\n',
         products="onednn",
+        muon_precision="fp32",
     )
     folder = RunFolder(tmp_path)
     made = Manifest(model=as_table(config), train=as_table(train), data=DataTable())

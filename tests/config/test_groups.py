@@ -78,6 +78,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("one of on, off", "auto", "deterministic exact"),
     ("one of auto, keep, release, system", "x", "allocator"),
     ("one of auto, default, onednn", "mkl", "products"),
+    ("one of auto, fp32, bf16", "fp16", "muon_precision"),
     ("one of fused, plain", "x", "loss"),
     ("str", 3, "sample_prompt"),
 ]  # fmt: skip
@@ -104,6 +105,7 @@ def test_every_field_refuses_something() -> None:
         ({"minutes": 1.0, "epochs": 2.0}, "either epochs or minutes = 1.0, not both"),
         ({"exact": "on", "device": "cuda"}, "cpu with exact = on"),
         ({"exact": "on", "precision": "bf16"}, "fp32 with exact = on"),
+        ({"exact": "on", "muon_precision": "bf16"}, "fp32 with exact = on"),
         ({"exact": "on", "shard": "on"}, "off with exact = on"),
         ({"exact": "on", "products": "onednn"}, "default with exact = on"),
         ({"exact_shards": 3, "batch_size": 9}, "a power of two that divides 9 sequences"),

@@ -142,6 +142,13 @@ def test_matrices_in_blocks_are_muons_the_rest_is_adamws(changes: dict[str, Any]
     assert by_rule(model, TrainConfig(optimizer="adamw"))[0] == set()
 
 
+def test_its_products_have_a_format_of_their_own() -> None:
+    model = GPT(GPTConfig(**SMALL))
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        config = TrainConfig(precision="fp32", muon_precision=name)
+        assert build_optimizer(model, config).param_groups[-1]["dtype"] is dtype
+
+
 def test_frozen_matrices_stay() -> None:
     model = GPT(GPTConfig(**SMALL))
     model.blocks[0].requires_grad_(False)

@@ -22,6 +22,8 @@ class Compute(Settings):
     """auto, fp32 or bf16: the arithmetic of matrix products; weights stay in fp32."""
     products: str = field(default="auto", metadata={LATER: True})
     """auto, default or onednn: the library of a CPU's matrix products in fp32."""
+    muon_precision: str = field(default="auto", metadata={LATER: True})
+    """auto, fp32 or bf16: the arithmetic of Muon's products, which are larger than a layer's."""
     compile: str = "auto"
     """auto, on or off: torch.compile each block."""
     deterministic: str = "off"
@@ -52,7 +54,7 @@ class Compute(Settings):
         require(self.timeout > 0, "timeout", self.timeout, "a positive number of seconds")
         self._check_exact()
         require_one_of(self, DEVICES, "device")
-        require_one_of(self, PRECISIONS, "precision")
+        require_one_of(self, PRECISIONS, "precision", "muon_precision")
         require_one_of(self, PRODUCTS, "products")
         require_one_of(self, ("auto", "on", "off"), "compile", "checkpoint_activations", "shard")
         require_one_of(self, ALLOCATORS, "allocator")
@@ -61,7 +63,8 @@ class Compute(Settings):
 
     def _check_exact(self) -> None:
         if self.exact == "on":
-            possible = {"device": "cpu", "precision": "fp32", "products": "default", "shard": "off"}
+            possible = {"device": "cpu", "precision": "fp32", "muon_precision": "fp32"}
+            possible |= {"products": "default", "shard": "off"}
             for name, can in possible.items():
                 value = getattr(self, name)
                 require(value in ("auto", can), name, value, f"{can} with exact = on")

@@ -108,9 +108,8 @@ RULES: dict[str, Callable[[list[Tensor], Group, Optimizer], None]] = {
 def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE) -> Optimizer:
     """Return what moves the parameters of `model` that require a gradient, as `config` says.
 
-    Matrices and embeddings decay, biases and norms do not. Muon's products are in the number
-    format of the run's others: where bf16 is faster for these, it is for Muon. Adapters are moved
-    by AdamW, and do not decay: as `peft` has it by default, of which the base is the rest.
+    Matrices and embeddings decay, biases and norms do not. Adapters are moved by AdamW, and do not
+    decay: as `peft` has it by default, of which the base is the rest.
     """
     thin = _adapters(model)
     inner = _inner_matrices(model, thin) if config.optimizer == "muon" else []
@@ -121,7 +120,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, world: Alone = ALONE)
         "rule": "muon",
         "lr": 0.0,
         "momentum": config.muon_momentum,
-        "dtype": torch.bfloat16 if config.precision == "bf16" else torch.float32,
+        "dtype": torch.bfloat16 if config.muon_precision == "bf16" else torch.float32,
     }
     decay = config.weight_decay
 

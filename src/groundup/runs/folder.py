@@ -131,7 +131,9 @@ class RunFolder:
         """Return the settings in run.toml, or in its [request]; or raise `RunError`."""
         table = tables.as_table().get("train")
         if isinstance(tables, Manifest) and isinstance(table, dict):
-            table = {"products": "default"} | table  # before there was a choice
+            # What there was before there was a choice.
+            of_muon = table.get("precision", "fp32")
+            table = {"products": "default", "muon_precision": of_muon} | table
         return self._config(TrainConfig, table, "the settings of a training")
 
     def _config(self, kind: type[Config], table: object, what: str) -> Config:

@@ -18,7 +18,7 @@ from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
 from groundup.processes.launch import processes_here
-from groundup.train.probe import cpu_precision
+from groundup.train.probe import cpu_precision, muon_precision
 
 COMPILE_PAYS_AFTER = 500
 """Steps after which compiling (about a minute) has paid for itself on a GPU."""
@@ -75,6 +75,17 @@ def _products(config: TrainConfig, model: GPTConfig) -> Decision:
     if config.exact == "on" or config.compile == "on":
         return DEFAULT, "exact sums and compiled blocks have products of their own"
     return choose_products()
+
+
+def _muon_precision(config: TrainConfig, model: GPTConfig) -> Decision:
+    if config.optimizer != "muon" or config.adapts:
+        return "fp32", "Muon moves nothing here"
+    if config.exact == "on":
+        return "fp32", "exact sums are offered in fp32"
+    if config.precision == "bf16" or config.device != "cpu":
+        return config.precision, "as the products of the layers"
+    with cpu_threads(config.threads), linear_products(config.products):
+        return muon_precision(model)
 
 
 def _compile(config: TrainConfig, model: GPTConfig) -> Decision:
@@ -150,6 +161,7 @@ AUTOMATIC: dict[str, Decide] = {
     "precision": _precision,
     "compile": _compile,
     "products": _products,
+    "muon_precision": _muon_precision,
     "loss_chunk": _loss_chunk,
     "checkpoint_activations": partial(_checkpointing, None),
     "allocator": partial(_allocator, False),

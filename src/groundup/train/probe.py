@@ -1,4 +1,4 @@
-"""A short trial of training: in which number format does a layer of this model learn faster?"""
+"""A short trial: in which number format do a layer of this model and its optimizer work faster?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from groundup.base.files import cache_folder, read_json, write_json
 from groundup.config import GPTConfig
 from groundup.device.products import is_handed_over
 from groundup.device.rates import matmul_rate
+from groundup.optim.muon import orthogonalise_
 from groundup.optim.step import TrainStep
 from groundup.plan.calibration import machine_fingerprint
 from groundup.train.start import new_model
@@ -40,37 +41,56 @@ def cpu_precision(config: GPTConfig, batch_size: int) -> tuple[str, str]:
     """
     if config.emb_dim < LEAST_WIDTH:
         return "fp32", "the model is too narrow to gain from a narrower format"
-    gains = _kept(_circumstances(config, batch_size))
-    if not gains:
-        gains = _measured(config, batch_size)
-        _keep(_circumstances(config, batch_size), gains)
+    shape, tokens = _shape(config, batch_size)
+    gains = _kept_or(lambda: _layer_gains(shape, tokens), f"{asdict(shape)} {tokens}")
     if "layer" not in gains:
         return "fp32", f"bf16 products run at {gains['products']:.1f} times the rate of fp32 here"
     reason = f"a layer of this model trains {gains['layer']:.1f} times as fast in bf16 here"
     return ("bf16" if gains["layer"] >= CLEARLY else "fp32"), reason
 
 
-def _measured(config: GPTConfig, batch_size: int) -> dict[str, float]:
+def muon_precision(config: GPTConfig) -> tuple[str, str]:
+    """Return the format in which Muon takes clearly less time for matrices so wide, and why.
+
+    Its products are as large as the matrices, whatever the batch, so they gain where layers do not.
+    """
+    width = min(config.emb_dim, MOST_WIDTH)
+    gain = _kept_or(lambda: _muon_gains(width), f"Muon {width}")["products"]
+    reason = f"Muon's products run {gain:.1f} times as fast in bf16 here"
+    return ("bf16" if gain >= CLEARLY else "fp32"), reason
+
+
+def _layer_gains(shape: GPTConfig, tokens: tuple[int, int]) -> dict[str, float]:
     """Return how many times as fast bf16 is: products and, where these gain, a layer."""
     cpu = torch.device("cpu")
     rates = {name: matmul_rate(cpu, dtype, 0.05) for name, dtype in FORMATS.items()}
     gains = {"products": rates["bf16"] / rates["fp32"]}
     if gains["products"] >= CLEARLY:
-        seconds = layer_seconds(config, batch_size)
+        seconds = layer_seconds(shape, tokens)
         gains["layer"] = seconds["fp32"] / seconds["bf16"]
     return gains
 
 
-def _circumstances(config: GPTConfig, batch_size: int) -> str:
-    """Return a name for all that what is measured depends on."""
-    stood_in, tokens = _shape(config, batch_size)
+def _muon_gains(width: int) -> dict[str, float]:
+    """Return how many times as fast matrices of this width are made orthogonal in bf16."""
+    matrices = torch.linspace(-1, 1, 4 * width * width).view(4, width, width)
+    with torch.no_grad():
+        seconds = _least_seconds(lambda dtype: orthogonalise_(matrices.to(dtype, copy=True)))
+    return {"products": seconds["fp32"] / seconds["bf16"]}
+
+
+def _kept_or(measure: Callable[[], dict[str, float]], what: str) -> dict[str, float]:
+    """Return what was measured of this before, in these circumstances, else measure and keep it."""
     machine = machine_fingerprint(), torch.__version__, torch.get_num_threads()
-    facts = repr((machine, is_handed_over(), tokens, asdict(stood_in)))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    name = hashlib.sha256(repr((machine, is_handed_over(), what)).encode()).hexdigest()[:16]
+    if not (gains := _kept(name)):
+        gains = measure()
+        _keep(name, gains)
+    return gains
 
 
 def _kept(name: str) -> dict[str, float]:
-    """Return what was measured in these circumstances before, if anything."""
+    """Return what was measured under this name before, if anything."""
     with contextlib.suppress(GroundupError, LookupError, TypeError, ValueError, AttributeError):
         found = read_json(_path())[name]
         gains = {key: float(found[key]) for key in ("products", "layer") if key in found}
@@ -91,22 +111,30 @@ def _path() -> Path:
     return cache_folder() / "precision.json"
 
 
-def layer_seconds(config: GPTConfig, batch_size: int) -> dict[str, float]:
-    """Return the least seconds of a forward and backward pass through a layer, by format.
+def layer_seconds(shape: GPTConfig, of: tuple[int, int]) -> dict[str, float]:
+    """Return the least seconds of a forward and backward pass of `of` (B, T) tokens, by format."""
+    model, tokens = new_model(shape, 0).train(), torch.zeros(of, dtype=torch.long)
+    step = TrainStep(model)
+
+    def learn(dtype: torch.dtype) -> None:
+        with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+            loss, _ = step(tokens, tokens)
+        loss.backward()
+        model.zero_grad()
+
+    return _least_seconds(learn)
+
+
+def _least_seconds(work: Callable[[torch.dtype], object]) -> dict[str, float]:
+    """Return the least seconds of some work by format, in turns, behind a first one.
 
     The least, as what else the machine does only adds to them.
     """
-    shape, (n_texts, length) = _shape(config, batch_size)
-    model, tokens = new_model(shape, 0).train(), torch.zeros(n_texts, length, dtype=torch.long)
-    step = TrainStep(model)
     spent: dict[str, list[float]] = {name: [] for name in FORMATS}
     while any(sum(times) < SECONDS or len(times) < 3 for times in spent.values()):
         for name, dtype in FORMATS.items():
             begun = time.perf_counter()
-            with torch.autocast("cpu", dtype) if name == "bf16" else contextlib.nullcontext():
-                loss, _ = step(tokens, tokens)
-            loss.backward()
-            model.zero_grad()
+            work(dtype)
             spent[name].append(time.perf_counter() - begun)
     return {name: min(times[1:]) for name, times in spent.items()}
 

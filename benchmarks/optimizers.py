@@ -1,9 +1,9 @@
-"""The default recipe beside AdamW: other texts and sizes than it was found on, several seeds.
+"""Muon, with products in fp32 and in bf16, beside AdamW: two texts and sizes, several seeds.
 
-Both train the same presets on the same prepared text, in the same number of steps; each optimizer
+All train the same presets on the same prepared text, in the same number of steps; each optimizer
 has the learning rates that `groundup train` chooses for it.
 
-    python -m benchmarks.recipe --work recipe/
+    python -m benchmarks.optimizers --work W
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from benchmarks.report import publish
 from benchmarks.turns import Record, environment
 
 TEXTS = ("kjv", "factbook")
-OPTIMIZERS = ("muon", "adamw")
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "muon": {"optimizer": "muon", "muon_precision": "fp32"},
+    "muon, bf16": {"optimizer": "muon", "muon_precision": "bf16"},
+    "adamw": {"optimizer": "adamw"},
+}
 SIZES: dict[str, dict[str, Any]] = {
     "pico": {"steps": 300, "batch_size": 16},
     "nano": {"steps": 300, "batch_size": 8},
@@ -33,7 +37,7 @@ FIRST_SEED = 401
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizers")
     parser.add_argument("--work", type=Path, required=True, help="where the runs are kept")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
@@ -44,10 +48,10 @@ def parse() -> argparse.Namespace:
 
 def train(work: Path, size: str, text: str, optimizer: str, seed: int) -> Record:
     """Train one run, unless it is there already; return its last validation."""
-    name = f"{text}-{size}-{optimizer}-{seed}"
+    name = f"{text}-{size}-{optimizer.replace(', ', '-')}-{seed}"
     metrics = work / "runs" / name / "metrics.jsonl"
     words = ["train", text, "--preset", size, "--run", name, "--seed", str(seed), "--json"]
-    for key, value in (SIZES[size] | COMMON | {"optimizer": optimizer}).items():
+    for key, value in (SIZES[size] | COMMON | OPTIMIZERS[optimizer]).items():
         words += ["--set", f"{key}={value}"]
     if not (metrics.exists() and '"finished"' in metrics.read_text()):
         with (work / f"{name}.txt").open("wb") as log:
@@ -76,7 +80,7 @@ def measure(options: argparse.Namespace) -> Record:
 
 
 def summary(records: list[Record]) -> list[Record]:
-    """Return the losses of both optimizers for each text and size, seed for seed."""
+    """Return for each text and size the losses of all, seed for seed."""
     rows = []
     for size, text in product(SIZES, TEXTS):
         losses = {
@@ -87,13 +91,11 @@ def summary(records: list[Record]) -> list[Record]:
             ]
             for name in OPTIMIZERS
         }
-        better = sum(a < b for a, b in zip(*losses.values(), strict=True))
         means = {name: statistics.fmean(values) for name, values in losses.items()}
-        row = {"text": text, "size": size, "means": means, "losses": losses, "better": better}
-        rows.append(row)
+        rows.append({"text": text, "size": size, "means": means, "losses": losses})
     return rows
 
 
 if __name__ == "__main__":
     options = parse()
-    publish("recipe", measure(options), options)
+    publish("optimizers", measure(options), options)

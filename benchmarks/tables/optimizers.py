@@ -1,4 +1,4 @@
-"""What the default optimizer is worth on other texts and at other sizes."""
+"""What the default optimizer is worth on several texts and sizes, in both number formats."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from benchmarks.turns import Record
 
 def table(result: Record) -> str:
     rows = [
-        "| text | preset | Muon, mean loss | AdamW, mean loss | seeds that Muon wins |",
-        "|---|---|---|---|---|",
+        "| text | preset | Muon, mean loss | Muon in bf16 | AdamW | bf16 against fp32, by seed |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["summary"]:
-        means, n_seeds = row["means"], len(row["losses"]["muon"])
+        means, losses = row["means"], row["losses"]
+        pairs = zip(losses["muon"], losses["muon, bf16"], strict=True)
+        gains = ", ".join(f"{narrow - wide:+.3f}" for wide, narrow in pairs)
         rows.append(
-            f"| {row['text']} | {row['size']} | {means['muon']:.3f} | {means['adamw']:.3f} "
-            f"| {row['better']} of {n_seeds} |"
+            f"| {row['text']} | {row['size']} | {means['muon']:.3f} | {means['muon, bf16']:.3f} "
+            f"| {means['adamw']:.3f} | {gains} |"
         )
     sizes = ", ".join(
         f"{name} {s['steps']} steps of {s['batch_size']} sequences"
