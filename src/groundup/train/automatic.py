@@ -13,7 +13,7 @@ from groundup.base.hardware import available_memory, usable_cores
 from groundup.config import GPTConfig, TrainConfig, foreign_parts
 from groundup.device.allocator import can_keep_freed_memory
 from groundup.device.products import DEFAULT, choose_products, linear_products
-from groundup.device.threads import cpu_threads, usable_threads
+from groundup.device.threads import usable_threads
 from groundup.plan.count import count_parameters
 from groundup.plan.memory import CUDA_LOSS_CHUNK, LOSS_CHUNK, optimizer_memory, training_memory
 from groundup.plan.units import MIB
@@ -62,7 +62,7 @@ def _precision(config: TrainConfig, model: GPTConfig) -> Decision:
         return "fp32", "nobody knows what a part of your own computes in fewer bits"
     if config.device == "cpu":
         library = config.products if config.products != "auto" else choose_products()[0]
-        with cpu_threads(config.threads), linear_products(library):
+        with linear_products(library):
             return cpu_precision(model, config.batch_size)
     if config.device == "cuda" and torch.cuda.is_bf16_supported():
         return "bf16", "this GPU multiplies bf16 faster"
@@ -84,7 +84,7 @@ def _muon_precision(config: TrainConfig, model: GPTConfig) -> Decision:
         return "fp32", "exact sums are offered in fp32"
     if config.precision == "bf16" or config.device != "cpu":
         return config.precision, "as the products of the layers"
-    with cpu_threads(config.threads), linear_products(config.products):
+    with linear_products(config.products):
         return muon_precision(model)
 
 

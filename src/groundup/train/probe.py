@@ -17,7 +17,7 @@ from groundup.base.errors import GroundupError
 from groundup.base.files import cache_folder, read_json, write_json
 from groundup.config import GPTConfig
 from groundup.device.products import is_handed_over
-from groundup.device.rates import matmul_rate
+from groundup.device.threads import cpu_threads
 from groundup.optim.muon import orthogonalise_
 from groundup.optim.step import TrainStep
 from groundup.plan.calibration import machine_fingerprint
@@ -27,11 +27,11 @@ CLEARLY = 1.3
 """16-bit products are taken only where they make a layer so many times as fast."""
 LEAST_WIDTH = 128
 """In a narrower model the conversions alone cost what its products take."""
-MOST_WIDTH, MOST_TOKENS = 1024, 1024
+MOST_WIDTH, MOST_TOKENS = 1024, 512
 """A wider model, or a larger batch, gains what these do."""
 SECONDS = 0.2
-"""Time that each format gets, at least two turns."""
-FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Time that each format gets, and at least two turns."""
+FORMATS = (torch.float32, torch.bfloat16)
 
 
 def cpu_precision(config: GPTConfig, batch_size: int) -> tuple[str, str]:
@@ -55,34 +55,64 @@ def muon_precision(config: GPTConfig) -> tuple[str, str]:
     Its products are as large as the matrices, whatever the batch, so they gain where layers do not.
     """
     width = min(config.emb_dim, MOST_WIDTH)
-    gain = _kept_or(lambda: _muon_gains(width), f"Muon {width}")["products"]
+    gain = _kept_or(lambda: {"products": muon_gain(width)}, f"Muon {width}")["products"]
     reason = f"Muon's products run {gain:.1f} times as fast in bf16 here"
     return ("bf16" if gain >= CLEARLY else "fp32"), reason
 
 
 def _layer_gains(shape: GPTConfig, tokens: tuple[int, int]) -> dict[str, float]:
     """Return how many times as fast bf16 is: products and, where these gain, a layer."""
-    cpu = torch.device("cpu")
-    rates = {name: matmul_rate(cpu, dtype, 0.05) for name, dtype in FORMATS.items()}
-    gains = {"products": rates["bf16"] / rates["fp32"]}
+    factors = {dtype: torch.full((512, 512), 0.5, dtype=dtype) for dtype in FORMATS}
+    gains = {"products": gain_of_bf16(lambda dtype: factors[dtype] @ factors[dtype])}
     if gains["products"] >= CLEARLY:
-        seconds = layer_seconds(shape, tokens)
-        gains["layer"] = seconds["fp32"] / seconds["bf16"]
+        gains["layer"] = layer_gain(shape, tokens)
     return gains
 
 
-def _muon_gains(width: int) -> dict[str, float]:
-    """Return how many times as fast matrices of this width are made orthogonal in bf16."""
+def layer_gain(shape: GPTConfig, of: tuple[int, int]) -> float:
+    """Return how many times as fast `of` (B, T) tokens go through a layer and back in bf16."""
+    model, tokens = new_model(shape, 0).train(), torch.zeros(of, dtype=torch.long)
+    step = TrainStep(model)
+
+    def learn(dtype: torch.dtype) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+            loss, _ = step(tokens, tokens)
+        loss.backward()
+        model.zero_grad()
+
+    return gain_of_bf16(learn)
+
+
+def muon_gain(width: int) -> float:
+    """Return how many times as fast matrices so wide are made orthogonal in bf16."""
     matrices = torch.linspace(-1, 1, 4 * width * width).view(4, width, width)
     with torch.no_grad():
-        seconds = _least_seconds(lambda dtype: orthogonalise_(matrices.to(dtype, copy=True)))
-    return {"products": seconds["fp32"] / seconds["bf16"]}
+        return gain_of_bf16(lambda dtype: orthogonalise_(matrices.to(dtype, copy=True)))
+
+
+def gain_of_bf16(work: Callable[[torch.dtype], object]) -> float:
+    """Return how many times as fast some work is in bf16 as in fp32, on one thread, in turns.
+
+    Of one thread the time on a CPU can be told, whatever else the machine does meanwhile.
+    """
+    spent = dict.fromkeys(FORMATS, 0.0)
+    turns = 0
+    with cpu_threads(1):
+        for dtype in FORMATS:  # at first, what is used from then on is made
+            work(dtype)
+        while min(spent.values()) < SECONDS or turns < 2:
+            turns += 1
+            for dtype in FORMATS:
+                begun = time.thread_time()
+                work(dtype)
+                spent[dtype] += time.thread_time() - begun
+    return spent[torch.float32] / spent[torch.bfloat16]
 
 
 def _kept_or(measure: Callable[[], dict[str, float]], what: str) -> dict[str, float]:
     """Return what was measured of this before, in these circumstances, else measure and keep it."""
-    machine = machine_fingerprint(), torch.__version__, torch.get_num_threads()
-    name = hashlib.sha256(repr((machine, is_handed_over(), what)).encode()).hexdigest()[:16]
+    where = machine_fingerprint(), torch.__version__, is_handed_over()
+    name = hashlib.sha256(repr((where, what)).encode()).hexdigest()[:16]
     if not (gains := _kept(name)):
         gains = measure()
         _keep(name, gains)
@@ -109,34 +139,6 @@ def _keep(name: str, gains: Mapping[str, float]) -> None:
 
 def _path() -> Path:
     return cache_folder() / "precision.json"
-
-
-def layer_seconds(shape: GPTConfig, of: tuple[int, int]) -> dict[str, float]:
-    """Return the least seconds of a forward and backward pass of `of` (B, T) tokens, by format."""
-    model, tokens = new_model(shape, 0).train(), torch.zeros(of, dtype=torch.long)
-    step = TrainStep(model)
-
-    def learn(dtype: torch.dtype) -> None:
-        with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
-            loss, _ = step(tokens, tokens)
-        loss.backward()
-        model.zero_grad()
-
-    return _least_seconds(learn)
-
-
-def _least_seconds(work: Callable[[torch.dtype], object]) -> dict[str, float]:
-    """Return the least seconds of some work by format, in turns, behind a first one.
-
-    The least, as what else the machine does only adds to them.
-    """
-    spent: dict[str, list[float]] = {name: [] for name in FORMATS}
-    while any(sum(times) < SECONDS or len(times) < 3 for times in spent.values()):
-        for name, dtype in FORMATS.items():
-            begun = time.perf_counter()
-            work(dtype)
-            spent[name].append(time.perf_counter() - begun)
-    return {name: min(times[1:]) for name, times in spent.items()}
 
 
 def _shape(config: GPTConfig, batch_size: int) -> tuple[GPTConfig, tuple[int, int]]:
