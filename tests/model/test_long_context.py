@@ -1,4 +1,4 @@
-"""Windows by blocks and bounded scores in chunks, against attention one readable step at a time."""
+"""Attention by blocks, of windows and bounded scores, against one readable step at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from groundup.model import CAUSAL, Mask, fused_attention, plain_attention, soft_cap
-from groundup.model import attention as attention_module
-from groundup.model.soft_cap import uncapped
+from groundup.model import CAUSAL, Mask, blockwise, fused_attention, plain_attention, soft_cap
+from groundup.model.soft_cap import Cap, uncapped
 
 Given = tuple[Tensor, Tensor, Tensor]
 
@@ -37,8 +36,8 @@ MASKS: dict[str, Callable[[int], Mask]] = {
 @pytest.fixture(autouse=True)
 def few_scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that there are several chunks, the last one shorter, and several blocks."""
-    monkeypatch.setitem(attention_module.SCORES_AT_ONCE, "cpu", 2 * 4 * 100 * 11)
-    monkeypatch.setattr(attention_module, "LEAST_BLOCK", 4)
+    monkeypatch.setitem(blockwise.SCORES_AT_ONCE, "cpu", 4 * 100 * 11)
+    monkeypatch.setattr(blockwise, "BLOCK", 16)
 
 
 def _given(n: int, n_keys: int = 2, dtype: torch.dtype = torch.float32) -> Given:
@@ -121,7 +120,7 @@ def test_what_is_kept_grows_with_the_context_alone(cap: str, name: str) -> None:
         assert more < 2.3 * fewer
 
 
-def _kept(mask: Mask, cap: Callable[[Tensor], Tensor], n: int) -> int:
+def _kept(mask: Mask, cap: Cap, n: int) -> int:
     seen: dict[int, int] = {}
     alive = []
 

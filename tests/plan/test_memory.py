@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -14,14 +13,13 @@ import torch
 from groundup.adapters import attach
 from groundup.config import GPTConfig, TrainConfig, adapter_shapes, preset
 from groundup.generate import ring
-from groundup.model import GPT, Mask
-from groundup.model import attention as attention_module
+from groundup.model import GPT, blockwise
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.fused_loss import CHUNK_VALUES
 from groundup.optim.muon import VALUES_AT_ONCE
 from groundup.plan import count_parameters, generation_memory, training_memory
 from groundup.plan.activations import activations
-from groundup.plan.attention import LEAST_BLOCK, SCORES_AT_ONCE
+from groundup.plan.attention import BLOCK, SCORES_AT_ONCE
 from groundup.plan.memory import LOSS_CHUNK, MUON_LOT, PROCESS, RING_SLACK
 from tests.scale import scaled
 
@@ -138,16 +136,8 @@ def _kept(config: GPTConfig, train: TrainConfig) -> int:
         alive.append(tensor)  # so that no address is used twice
         return tensor
 
-    def by_chunks(q: Any, k: Any, v: Any, mask: Mask, *given: Any, **how: Any) -> torch.Tensor:
-        if mask.allowed is not None and train.checkpoint_activations != "on":
-            keep(mask.allowed)
-        return in_chunks(q, k, v, mask, *given, **how)
-
-    in_chunks = attention_module._by_chunks
     tokens = torch.zeros(train.batch_size, config.context_length, dtype=torch.long)
     with (
-        # The mask of a chunk of scores is held by the call, out of autograd's sight.
-        mock.patch.object(attention_module, "_by_chunks", by_chunks),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"),
     ):
@@ -245,9 +235,10 @@ def test_what_makes_generating_smaller_and_larger() -> None:
     assert windowed["cache"] == terms["cache"] * (512 + RING_SLACK) / 4096, "rings"
     assert RING_SLACK == ring.SLACK
     copies = 4096 * (2 * 32 + 2 * 8) * 64 * 4
-    assert windowed["activations"] == terms["activations"] + copies
+    scores = 2 * 32 * 128 * (512 + 128) * 4
+    assert windowed["activations"] == terms["activations"] + copies + scores
     capped = generation_memory(config.replace(attention_softcap=50.0)).terms
-    assert capped["activations"] < 2 * terms["activations"], "scores are written out in chunks"
+    assert capped["activations"] < 2 * terms["activations"], "scores are there by blocks"
 
 
 def test_experts_that_rest_take_memory_but_no_activations() -> None:
@@ -261,8 +252,7 @@ def test_experts_that_rest_take_memory_but_no_activations() -> None:
 
 
 def test_the_chunks_are_those_of_the_loss_of_muon_and_of_attention() -> None:
-    assert attention_module.SCORES_AT_ONCE == SCORES_AT_ONCE
-    assert attention_module.LEAST_BLOCK == LEAST_BLOCK
+    assert (blockwise.BLOCK, blockwise.SCORES_AT_ONCE) == (BLOCK, SCORES_AT_ONCE)
     assert CHUNK_VALUES == LOSS_CHUNK
     assert VALUES_AT_ONCE == MUON_LOT
 

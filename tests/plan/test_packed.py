@@ -60,7 +60,8 @@ def kept(config: GPTConfig, train: TrainConfig) -> int:
     ):
         model.hidden_states(tokens, cache := PackedDialogues(positions))
     allowed = cache.mask(None, config.context_length).allowed
-    if config.attention_softcap and allowed is not None:  # a view of it masks a chunk of scores
+    if train.precision == "bf16" or config.attention_softcap:  # by blocks: held by the call itself
+        assert allowed is not None
         keep(allowed)
     return sum(seen.values())
 

@@ -1,20 +1,11 @@
-"""The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
-soft_cap, init; `parts` says how to add to them, `checks` what is accepted, `empty`, `mode` and
-`vocabulary` serve those who use it. It knows nothing of caching, training, loading or sampling:
-those attach from outside.
+"""The architecture. Read it in this order: gpt, block, attention, mask, attend, blockwise,
+feed_forward, norms, positions, soft_cap, init; `parts` says how to add to them, `checks` what is
+accepted, `empty`, `mode` and `vocabulary` serve those who use it. It knows nothing of caching,
+training, loading or sampling: those attach from outside.
 """
 
-from groundup.model.attention import (
-    ATTENTIONS,
-    CAUSAL,
-    NO_CACHE,
-    Cache,
-    Mask,
-    MultiHeadAttention,
-    attention_weights,
-    fused_attention,
-    plain_attention,
-)
+from groundup.model.attend import attention_weights, fused_attention, plain_attention
+from groundup.model.attention import ATTENTIONS, NO_CACHE, Cache, MultiHeadAttention
 from groundup.model.block import (
     BLOCKS,
     PARTS,
@@ -23,6 +14,7 @@ from groundup.model.block import (
     SandwichBlock,
     build_attention,
 )
+from groundup.model.blockwise import blockwise_attention
 from groundup.model.empty import empty_gpt, filled_gpt, shapes_of, shapes_with
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
@@ -32,6 +24,7 @@ from groundup.model.feed_forward import (
     build_feed_forward,
 )
 from groundup.model.gpt import GPT, OutputHead
+from groundup.model.mask import CAUSAL, Mask
 from groundup.model.mode import evaluation_mode
 from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm, build_norm
 from groundup.model.parts import Parts
@@ -66,6 +59,7 @@ __all__ = [
     "SandwichBlock",
     "ZeroCenteredRMSNorm",
     "attention_weights",
+    "blockwise_attention",
     "build_attention",
     "build_feed_forward",
     "build_norm",

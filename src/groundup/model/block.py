@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.attention import ATTENTIONS, NO_CACHE, Attend, Cache
+from groundup.model.attend import Attend
+from groundup.model.attention import ATTENTIONS, NO_CACHE, Cache
 from groundup.model.feed_forward import FEED_FORWARDS, build_feed_forward
 from groundup.model.norms import NORMS, build_norm
 from groundup.model.parts import Parts, make_part

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.config import GPTConfig
-from groundup.model.attention import NO_CACHE, Attend, Cache, fused_attention
+from groundup.model.attend import Attend, fused_attention
+from groundup.model.attention import NO_CACHE, Cache
 from groundup.model.block import PARTS
 from groundup.model.checks import (
     check_attend,

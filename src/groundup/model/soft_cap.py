@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
-Cap = Callable[[Tensor], Tensor]
+
+class Cap(NamedTuple):
+    """limit x tanh(scores / limit); a limit of 0 bounds nothing."""
+
+    limit: float
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Return the scores, bounded."""
+        return (scores / self.limit).tanh() * self.limit if self.limit else scores
+
+    def slope(self, bounded: Tensor) -> Tensor:
+        """Return the derivative where the scores are `bounded`."""
+        return 1 - (bounded / self.limit).square()
 
 
-def uncapped(scores: Tensor) -> Tensor:
-    """Return `scores` as they are."""
-    return scores
+uncapped = Cap(0.0)
 
 
 def soft_cap(limit: float) -> Cap:
-    """Return limit x tanh(scores / limit) as a function; a limit of 0 bounds nothing."""
-    return partial(_bounded, limit) if limit else uncapped
-
-
-def _bounded(limit: float, scores: Tensor) -> Tensor:
-    return (scores / limit).tanh() * limit
+    """Return the bound of that limit."""
+    return Cap(limit) if limit else uncapped

@@ -1,24 +1,20 @@
 """What attention keeps for the backward pass, and what it takes while it is worked off.
 
 Letters as in `groundup.plan.activations`. One kernel keeps query, key and value, its output, and
-the log of each row's sum of weights. Of a window W < T there are copies of all of these, one of
-them for the blocks, whose keys and values begin W tokens earlier than their queries (`Blocks`).
-Scores that are written out in chunks are forgotten again, and with them all but query, key, value
-and output.
+the log of each row's sum of weights. Attention by blocks of queries (`groundup.model.blockwise`)
+keeps query, key and value alone, and computes the scores of a block again.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 from groundup.config import GPTConfig, TrainConfig
 from groundup.plan.count import BYTES, windowed_layers
 
 FP32 = 4
-LEAST_BLOCK = 32
-"""Queries of a block at least (`groundup.model.attention.LEAST_BLOCK`)."""
-SCORES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
-"""Scores that are written out at once (`groundup.model.attention.SCORES_AT_ONCE`)."""
+BLOCK = 128
+"""Queries of a block at most (`groundup.model.blockwise.BLOCK`)."""
+SCORES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 27}
+"""Scores that are in memory at once (`groundup.model.blockwise.SCORES_AT_ONCE`)."""
 
 
 def product_bytes(train: TrainConfig) -> int:
@@ -31,129 +27,91 @@ def is_copied(train: TrainConfig) -> bool:
     return train.device == "cuda" and product_bytes(train) < FP32
 
 
-class Blocks(NamedTuple):
-    """How T tokens are cut for a window: `head` tokens, then blocks that see `reach` each."""
-
-    head: int
-    block: int
-    reach: int
-
-    @property
-    def table(self) -> int:
-        """Permissions that are written out: of a block, and of a head longer than a window."""
-        own = self.head**2 if self.head > self.reach - self.block else 0
-        return self.block * self.reach + own
+def by_blocks(config: GPTConfig, train: TrainConfig) -> int:
+    """Return how many layers work their attention off by blocks of queries."""
+    if _all_by_blocks(config, train):
+        return config.n_layers
+    is_windowed = config.window is not None and config.window < config.context_length
+    return windowed_layers(config) if is_windowed else 0
 
 
-def blocks(config: GPTConfig) -> Blocks | None:
-    """Return the cut of the windowed layers, or None where no window is shorter than T."""
-    length, window = config.context_length, config.window
-    if window is None or window >= length or not windowed_layers(config):
-        return None
-    block = min(max(LEAST_BLOCK, window // 4), length - window)
-    return Blocks(window + (length - window) % block, block, window + block)
-
-
-def in_chunks(config: GPTConfig) -> bool:
-    """Return whether some layer writes its scores out in chunks, which backward are repeated."""
-    return config.attention_softcap > 0 or draws_again(config)
-
-
-def draws_again(config: GPTConfig) -> bool:
-    """Return whether such chunks draw what they drop again, by `torch.utils.checkpoint`."""
-    chunked = config.attention_softcap > 0 or blocks(config) is not None
-    return config.attention_dropout > 0 and chunked
+def _all_by_blocks(config: GPTConfig, train: TrainConfig) -> bool:
+    """Return whether every layer does, whatever its mask: bounded scores, or 16 bits on a CPU."""
+    narrow = product_bytes(train) < FP32 and train.device != "cuda"
+    return config.attention_softcap > 0 or narrow
 
 
 def writes_scores(config: GPTConfig, train: TrainConfig) -> bool:
-    """Return whether a whole layer's T x S scores are kept: no fused kernel does what it must."""
-    return (
-        config.attention_dropout > 0
-        and train.device != "cuda"
-        and not config.attention_softcap
-        and (blocks(config) is None or windowed_layers(config) < config.n_layers)
-    )
+    """Return whether a layer's T x S scores are kept: no kernel of a CPU drops some of them."""
+    in_kernel = by_blocks(config, train) < config.n_layers
+    return config.attention_dropout > 0 and train.device != "cuda" and in_kernel
 
 
 def attention_kept(config: GPTConfig, train: TrainConfig, packed: bool = False) -> int:
-    """Return the bytes that the attention of all layers keeps of a batch, its input apart."""
+    """Return the bytes that the attention of all layers keeps of a batch, its input apart.
+
+    Where rows are `packed`, permissions are kept: once for all blocks, and as numbers in each layer
+    that a kernel computes.
+    """
     n_tokens = train.batch_size * config.context_length
-    cut = None if packed else blocks(config)
-    n_cut = windowed_layers(config) if cut else 0
-    kept = (config.n_layers - n_cut) * n_tokens * _whole(config, train)
-    if packed:
-        kept += n_tokens * config.context_length * _tables(config, train)
-    if cut:
-        kept += n_cut * _cut(config, train, cut)
-    return kept
+    number, heads, head = product_bytes(train), config.n_heads, config.head_dim
+    keys = 2 * config.n_kv_heads
+    n_blocks = by_blocks(config, train)
+    if packed and not _all_by_blocks(config, train):
+        n_blocks = 0  # what a window hides is in the permissions
+    kept = n_blocks * number * head * (2 * heads + keys)
+    kept += (config.n_layers - n_blocks) * _in_kernel(config, train)
+    if packed and n_blocks:
+        kinds = 1 + (0 < windowed_layers(config) < config.n_layers)
+        kept += kinds * config.context_length
+    elif packed and not writes_scores(config, train):
+        kept += config.n_layers * number * config.context_length
+    return n_tokens * kept
 
 
-def _whole(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes a token of a layer that sees everything.
+def _in_kernel(config: GPTConfig, train: TrainConfig) -> int:
+    """Return the bytes a token of a layer that a kernel computes.
 
     Rotated queries have another layout, which costs the output a copy. With dropout it is torch's
     own plain attention on a CPU: in fp32, T weights for each head, the mask, and what it leaves.
     """
     number, heads, head = product_bytes(train), config.n_heads, config.head_dim
-    keys = 2 * config.n_kv_heads
-    if config.attention_softcap:
-        return number * head * (2 * heads + keys)
-    if config.attention_dropout and train.device != "cuda":
+    if writes_scores(config, train):
         return (3 * FP32 + number) * heads * head + 3 * FP32 * heads * config.context_length
     layouts = 3 if config.position == "rope" else 2
-    return number * (layouts * heads + keys) * head + FP32 * heads
-
-
-def _cut(config: GPTConfig, train: TrainConfig, cut: Blocks) -> int:
-    """Return the bytes of a layer whose window is worked off by blocks."""
-    number, heads, head = product_bytes(train), config.n_heads, config.head_dim
-    n_tokens = train.batch_size * config.context_length
-    window = cut.reach - cut.block
-    keys = 2 * train.batch_size * (config.context_length + window) * config.n_kv_heads
-    if config.attention_softcap or config.attention_dropout:
-        return number * head * (2 * n_tokens * heads + keys) + cut.table
-    own = number * head * (3 * n_tokens * heads + keys)
-    return own + FP32 * heads * n_tokens + number * cut.table
-
-
-def _tables(config: GPTConfig, train: TrainConfig) -> int:
-    """Return the bytes of one token's view of another, where every row has permissions.
-
-    They are there as numbers in each layer, or once for all as they are, where scores are written.
-    """
-    if config.attention_softcap:
-        return 1 + (0 < windowed_layers(config) < config.n_layers)
-    if config.attention_dropout and train.device != "cuda":
-        return 0
-    return config.n_layers * product_bytes(train)
+    return number * (layouts * heads + 2 * config.n_kv_heads) * head + FP32 * heads
 
 
 def attention_work(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes that the backward pass through one layer's attention takes.
 
-    The gradients of queries, keys and values; of a block's keys all that it sees. Of a chunk of
-    scores those as bounded, the weights, what is masked, and two gradients at once; with dropout
-    also its mask and what it leaves.
+    The gradients of queries, keys and values. Of a block, those of keys and values are summed in
+    fp32, and its scores are there in fp32, as weights, and as two gradients; bounded ones also as
+    their slope, dropped ones also as what is dropped and what it leaves.
     """
     number, head = product_bytes(train), config.head_dim
     n_tokens = train.batch_size * config.context_length
-    cut = blocks(config)
     if writes_scores(config, train):
         return 2 * FP32 * n_tokens * config.n_heads * config.context_length
-    seen = cut.reach / cut.block if cut else 1
-    gradients = 2 * config.n_heads + 2 * config.n_kv_heads * seen
-    work = int(number * head * gradients * n_tokens)
-    if in_chunks(config):
-        work += chunk(config, train.batch_size, train.device) * (
-            2 * number + 1 + 2 * FP32 + (2 * number if config.attention_dropout else 0)
-        )
-    return work
+    if not by_blocks(config, train):
+        return number * head * 2 * (config.n_heads + config.n_kv_heads) * n_tokens
+    work = head * n_tokens * (2 * number * config.n_heads + 2 * FP32 * config.n_kv_heads)
+    a_score = FP32 + 3 * number
+    a_score += FP32 + number if config.attention_softcap else 0
+    a_score += 2 * number if config.attention_dropout else 0
+    return work + a_score * scores_at_once(config, train.batch_size, train.device)
 
 
-def chunk(config: GPTConfig, n_rows: int, device: str) -> int:
-    """Return how many scores are written out at once where `n_rows` texts are read."""
-    cut = blocks(config) if windowed_layers(config) == config.n_layers else None
-    length = config.context_length
-    a_token = n_rows * config.n_heads * (length if cut is None else length * cut.reach // cut.block)
-    most = SCORES_AT_ONCE.get(device, SCORES_AT_ONCE["cpu"])
-    return min(a_token * length, max(most, a_token))
+def scores_at_once(config: GPTConfig, n_rows: int, device: str) -> int:
+    """Return how many scores are in memory at once where `n_rows` texts are read."""
+    all_windowed = windowed_layers(config) == config.n_layers
+    reach = _reach(config) if all_windowed else config.context_length
+    most, a_query = SCORES_AT_ONCE.get(device, SCORES_AT_ONCE["cpu"]), config.n_heads * reach
+    a_text = a_query * min(BLOCK, config.context_length, max(1, most // a_query))
+    return a_text * min(n_rows, max(1, most // a_text))
+
+
+def _reach(config: GPTConfig) -> int:
+    """Return how many keys a block of a windowed layer sees at most."""
+    window = config.window or config.context_length
+    return min(config.context_length, window + BLOCK)

@@ -28,11 +28,10 @@ from groundup.plan.activations import (
 from groundup.plan.attention import (
     FP32,
     attention_work,
-    blocks,
-    chunk,
-    draws_again,
+    by_blocks,
     is_copied,
     product_bytes,
+    scores_at_once,
 )
 from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
 
@@ -50,8 +49,6 @@ MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015); Muon keeps one."""
 MUON_LOT = 1 << 24
 """Values that Muon works on at once, at most (`groundup.optim.muon.VALUES_AT_ONCE`)."""
-CHECKPOINTING = 90 << 20
-"""Bytes of the compiler that `torch.utils.checkpoint` loads at its first call (81 to 90 MiB)."""
 RING_SLACK = 64
 """Tokens beyond its window that a layer's ring holds (`groundup.generate.ring.SLACK`)."""
 
@@ -121,8 +118,6 @@ def training_memory(
         "logits": logits,
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
-    if terms["process"] and draws_again(config):
-        terms["process"] += CHECKPOINTING
     if train.save == "background" and terms["process"]:
         terms["saving"] = whole + kept_by_optimizer  # a copy, written while training goes on
     return Memory(moment=moment, terms=terms)
@@ -258,15 +253,16 @@ def reading(config: GPTConfig, n_tokens: int, size: int) -> int:
 
     A token's vector and the normed one, 2 D, and either around GELU 2 F, around a gate 3 F (of an
     expert, to which all tokens may go; 2 D more for what it reads and for the sum); or queries,
-    keys, values and output of attention. Of bounded scores a chunk is there three times, and keys
-    and values repeated for every head; of a window copies of all, and its output in parts.
+    keys, values and output of attention. By blocks, copies of these in one piece, and a block's
+    scores twice, bounded ones once more.
     """
     length, width = config.context_length, config.emb_dim
     feed = (3 if config.is_gated else 2) * config.ffn_dim + (2 * width if config.n_experts else 0)
     heads, keys = config.n_heads * config.head_dim, 2 * config.n_kv_heads * config.head_dim
-    attend = 2 * heads + keys
-    attend += 2 * heads if config.attention_softcap else 0
-    attend += 2 * heads + keys if blocks(config) else 0
-    scores = 3 * chunk(config, -(-n_tokens // length), "cpu") if config.attention_softcap else 0
+    attend, scores = 2 * heads + keys, 0
+    if by_blocks(config, TrainConfig(precision="fp32")):
+        attend += 2 * heads + keys
+        times = 3 if config.attention_softcap else 2
+        scores = times * scores_at_once(config, -(-n_tokens // length), "cpu")
     most = max(n_tokens * feed, n_tokens * attend + scores)
     return (n_tokens * 2 * width + most) * size

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from groundup.config import GPTConfig
 from groundup.model import PARTS, PreNormBlock, build_attention, build_feed_forward, build_norm
-from groundup.model.attention import NO_CACHE, Attend, Cache
+from groundup.model.attend import Attend
+from groundup.model.attention import NO_CACHE, Cache
 from groundup.model.parts import Parts
 from groundup.model.positions import Rotate, unrotated
 
