@@ -34,7 +34,7 @@ def measure(options: argparse.Namespace) -> Record:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> Record:
-    threads, rounds = options.threads, 1 if options.quick else max(7, options.rounds)
+    threads, rounds = options.threads, 1 if options.quick else max(9, options.rounds)
     ceilings = call("benchmarks.ceilings", {"seconds": 0.2 if options.quick else 1}, threads)
     shapes = {"small": SMALL, "large": {"preset": LARGE}}
     made = {
@@ -46,6 +46,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Record:
             "torch": partial(first_output, code("import torch"), threads),
             "groundup": partial(first_output, code("from groundup import GPT"), threads),
             "generate": partial(first_output, writing(folder / "small", 2), threads),
+            "token": partial(first_output, writing(folder / "small", 1), threads),
         },
         rounds,
     )
@@ -83,7 +84,8 @@ def writing(run: Path, max_tokens: int) -> list[str]:
 
 
 def first_output(command: list[str], threads: int, number: int) -> Record:
-    """Run a command; return the seconds to its second byte of output, of CPU, and its peak."""
+    """Run a command; return the seconds to its second byte of output, to its end, of CPU, and its
+    peak."""
     begun = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(threads)) as process:
         assert process.stdout is not None
@@ -93,11 +95,13 @@ def first_output(command: list[str], threads: int, number: int) -> Record:
         seconds = time.perf_counter() - begun
         process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
+        whole = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or len(said) < 2:
         raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
     return {
         "first_output_seconds": seconds,
+        "whole_seconds": whole,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_memory_mib": mib(usage.ru_maxrss),
     }
@@ -130,8 +134,8 @@ def summarise(
 ) -> Record:
     """Return the ratios turn by turn, and the memory over what has to be there."""
 
-    def ratios(key: str) -> Iterable[float]:
-        return (a[key] / b[key] for a, b in zip(starts["groundup"], starts["torch"], strict=True))
+    def ratios(key: str, ours: str = "groundup") -> Iterable[float]:
+        return (a[key] / b[key] for a, b in zip(starts[ours], starts["torch"], strict=True))
 
     bare = middle(turn["peak_memory_mib"] for turn in peaks["torch"])
     peak = middle(turn["peak_memory_mib"] for turn in peaks["generate"])
@@ -139,6 +143,7 @@ def summarise(
     return {
         "import_ratio": middle(ratios("first_output_seconds")),
         "import_cpu_ratio": middle(ratios("cpu_seconds")),
+        "one_token_ratio": middle(ratios("whole_seconds", "token")),
         "first_token_seconds": middle(t["first_output_seconds"] for t in starts["generate"]),
         "bare_mib": bare,
         "peak_mib": peak,

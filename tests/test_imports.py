@@ -147,6 +147,15 @@ def test_writing_loads_only_what_it_needs() -> None:
     assert not {name for name in loaded if name.startswith(("torch._dynamo", "torch._inductor"))}
 
 
+def test_continuing_a_text_loads_nothing_that_reads_texts() -> None:
+    code = (
+        "import sys, groundup.runs.load; from groundup.generate import run_settings, stream; "
+        "print(*(name for name in sys.modules if name.startswith('groundup.data')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.split()
+
+
 def test_planning_imports_neither_torch_nor_numpy() -> None:
     code = "import sys, groundup.plan; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -22,6 +22,11 @@ def table(result: Record) -> str:
         f"weights, cache and a process with torch ({s['needed_mib']:,.0f} MiB) "
         f"| {s['memory_ratio']:.2f} × | 1.15 × |",
     ]
+    if one := s.get("one_token_ratio"):
+        rows.append(
+            "| a whole process that writes one token, over one that imports torch "
+            f"| {spread(one, '{:.2f}')} × | 1.08 × |"
+        )
     if "missing" in lookup:
         rows.append(f"| lookup | {lookup['missing']} | |")
     for name, ratio in s["lookup"].items():

@@ -48,9 +48,9 @@ def chat(
 
     Standard input may be piped, a line or a command a turn.
     """
+    loaded = load_run(run, checkpoint, device)
     from groundup.generate import open_chat
 
-    loaded = load_run(run, checkpoint, device)
     talk = open_chat(loaded, system=system, **sampling)
     if loaded.chat_template is None:
         tell(f"{run} has no chat template: it continues text instead of answering.")

@@ -18,6 +18,7 @@ from groundup.cli.options import AsJSON, Device, Which
 from groundup.cli.printing import print_parts, progress_bar, say
 from groundup.cli.run_names import Run
 from groundup.cli.standard_io import input_lines
+from groundup.cli.starting import without_collecting
 
 if TYPE_CHECKING:
     from groundup.data.reading_log import ReadingLog
@@ -75,7 +76,8 @@ def classify(
     for text in texts or ():
         if text != "-" and _is_file(text):
             tell(f"{text}: taken as a text; --file {text} reads the file of this name")
-    from groundup.finetune import load_classifier
+    with without_collecting():
+        from groundup.finetune import load_classifier
 
     classifier = load_classifier(run, checkpoint, device)
     for notice in classifier.notices:

@@ -14,6 +14,7 @@ import typer
 from groundup.base.errors import UsageError
 from groundup.cli.app import Verb, tell
 from groundup.cli.run_names import check_run
+from groundup.cli.starting import without_collecting
 
 if TYPE_CHECKING:
     from groundup.generate import SamplingConfig
@@ -152,9 +153,10 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
     """Load a run, with a notice on standard error of what is damaged."""
     check_run(run, checkpoint, device)
-    import torch
+    with without_collecting():
+        import torch
 
-    from groundup.runs.load import load
+        from groundup.runs.load import load
 
     devices = {
         "cpu": True,

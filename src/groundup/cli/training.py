@@ -17,6 +17,7 @@ from groundup.base.errors import GroundupError, UsageError, shown
 from groundup.base.signals import Requests
 from groundup.base.terminal import print_command
 from groundup.cli.app import tell
+from groundup.cli.starting import without_collecting
 
 if TYPE_CHECKING:
     from groundup.finetune.assistant.request import InstructRequest
@@ -63,8 +64,10 @@ def carry_out(
     # What torch's C++ warns of is not for users, or said by us; it reads this once.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from groundup.base.console import HarmlessConsole
-    from groundup.processes.together import joined
-    from groundup.train import ConsoleScreen, Recorder, drive
+
+    with without_collecting():
+        from groundup.processes.together import joined
+        from groundup.train import ConsoleScreen, Recorder, drive
 
     screen = ConsoleScreen(HarmlessConsole(quiet=as_json))
     try:

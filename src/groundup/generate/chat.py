@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.base.errors import ConfigError, UsageError, nearest, shown
 from groundup.config.fields import build, field_types, parse_value
-from groundup.data.dialogue import Message
 from groundup.generate.generate import start_ids, stream_from
 from groundup.generate.run_settings import (
     NUMBERS,
@@ -23,6 +22,9 @@ from groundup.model import GPT
 from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.arguments import check_text
 from groundup.tokenizer.interface import REPLACEMENT
+
+if TYPE_CHECKING:
+    from groundup.data.dialogue import Message
 
 TEMPERATURE = 0.3
 """Of answers, where nobody names another: small models lose the thread, or the language, at 0.8."""
