@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint package bench bench-gpu figures article clean
+.PHONY: help demo test test-long lint package bench bench-all bench-gpu figures article clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,11 @@ lint: $(DEVELOPED)  ## style, types
 package: $(DEVELOPED)  ## build the wheel and the sdist, and install each
 	$(BIN)/python tests/check_package.py
 
-bench: $(DEVELOPED)  ## measure speed and memory side by side with the peers
+bench: $(DEVELOPED)  ## measure speed and memory side by side with the peers, in 25 minutes
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-all: $(DEVELOPED)  ## every figure of docs/performance.md, in a day; repeated, it goes on
+	$(BIN)/python -m benchmarks.everything --work bench-work $(BENCH)
 
 bench-gpu: $(DEVELOPED)  ## the same on a CUDA GPU, in about five minutes
 	$(BIN)/python -m benchmarks.gpu $(BENCH)

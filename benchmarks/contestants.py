@@ -1,7 +1,8 @@
 """One contestant's turn of the training benchmark, in a process of its own: whole optimizer steps.
 
 A step is: take a batch, forward, loss, backward, clip the gradient to norm 1, AdamW, and the loss
-as a number.
+as a number. The job says what help a peer gets: AdamW in one pass over all weights (`fused`), an
+allocator that keeps what is freed, as ours has it (`keeps`), and bf16 by autocast (`precision`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.turns import mib
+from groundup.device.allocator import keep_freed_memory
 
 LEARNING_RATE, BETA2, DECAY, CLIP = 3e-4, 0.95, 0.1, 1.0
 N_TOKENS = 100_000
@@ -35,20 +37,10 @@ def random_text(job: Job) -> Tensor:
 
 
 def ours(job: Job) -> Outcome:
-    """groundup's own `Trainer.fit`, with nothing left out but validation and samples; in fp32."""
-    return our_trainer(job, "fp32")
-
-
-def ours_auto(job: Job) -> Outcome:
-    """The same in the precision that it chooses for this machine and model."""
-    return our_trainer(job, "auto")
-
-
-def our_trainer(job: Job, precision: str) -> Outcome:
+    """groundup's own `Trainer.fit`, with nothing left out but validation and samples."""
     from groundup.base.signals import Requests
-    from groundup.config import GPTConfig, TrainConfig
     from groundup.data import Batches, TokenSplit
-    from groundup.train import Listener, Trainer, TrainStep, choose, new_model
+    from groundup.train import Listener, Trainer, TrainStep, new_model
 
     class Clock(Listener):
         def __init__(self) -> None:
@@ -59,6 +51,36 @@ def our_trainer(job: Job, precision: str) -> Outcome:
             if "train_loss" in record:
                 self.ticks.append(time.perf_counter())
                 self.losses.append(record["train_loss"])
+
+    choices = our_choices(job, job["precision"])
+    settings = choices.config
+    split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
+    clock = Clock()
+    with choices.in_force(), Requests() as requests:
+        model = new_model(our_shape(job), seed=1)
+        trainer = Trainer(
+            step=TrainStep(model, settings.loss),
+            batches=Batches(split, job["window"], settings.batch_size, settings.seed),
+            choices=choices,
+            evaluate=lambda *asked: None,
+            sample=lambda *asked: None,
+            listeners=[clock],
+        )
+        trainer.fit(requests)
+    return parameters(model), clock.ticks, clock.losses
+
+
+def our_shape(job: Job) -> Any:
+    """nanoGPT's mathematics: biases everywhere, and GELU as it is defined, not its tanh form."""
+    from groundup.config import GPTConfig
+
+    parts: dict[str, Any] = {"qkv_bias": True, "tie_embeddings": True, "feed_forward": "gelu"}
+    return GPTConfig(**job["shape"], **parts)
+
+
+def our_choices(job: Job, precision: str) -> Any:
+    from groundup.config import TrainConfig
+    from groundup.train import choose
 
     settings = TrainConfig(
         steps=job["steps"],
@@ -73,25 +95,7 @@ def our_trainer(job: Job, precision: str) -> Outcome:
         threads=torch.get_num_threads(),
         sample_tokens=0,
     )
-    # nanoGPT's mathematics: biases everywhere, and GELU as it is defined, not its tanh form.
-    parts: dict[str, Any] = {"qkv_bias": True, "tie_embeddings": True, "feed_forward": "gelu"}
-    config = GPTConfig(**job["shape"], **parts)
-    choices = choose(settings, config, own_process=True)
-    split = TokenSplit.from_array(random_text(job).numpy(), N_TOKENS)
-    clock = Clock()
-    with choices.in_force(), Requests() as requests:
-        model = new_model(config, seed=1)
-        trainer = Trainer(
-            step=TrainStep(model, settings.loss),
-            batches=Batches(split, job["window"], settings.batch_size, settings.seed),
-            choices=choices,
-            evaluate=lambda *asked: None,
-            sample=lambda *asked: None,
-            listeners=[clock],
-        )
-        trainer.fit(requests)
-    job["precision"] = choices.config.precision
-    return parameters(model), clock.ticks, clock.losses
+    return choose(settings, our_shape(job), own_process=True)
 
 
 def plain(job: Job) -> Outcome:
@@ -121,7 +125,6 @@ def nanogpt(job: Job) -> Outcome:
 
 
 def transformers(job: Job) -> Outcome:
-    """With the fused AdamW that is the default of its own Trainer."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = job["shape"]
@@ -141,7 +144,7 @@ def transformers(job: Job) -> Outcome:
     )
     model = GPT2LMHeadModel(config)
     optimizer = torch.optim.AdamW(
-        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY, fused=True
+        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY
     )
     return train(model, optimizer, logits_loss(lambda tokens: model(tokens).logits), job)
 
@@ -181,7 +184,7 @@ def litgpt(job: Job) -> Outcome:
     model.apply(model._init_weights)
     model.lm_head.weight = model.transformer.wte.weight
     optimizer = torch.optim.AdamW(
-        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY, fused=False
+        model.parameters(), LEARNING_RATE, (0.9, BETA2), weight_decay=DECAY
     )
     return train(model, optimizer, lambda x, y: chunked_cross_entropy(model(x), y), job)
 
@@ -200,13 +203,15 @@ def train(
 ) -> Outcome:
     """Train the way all the peers' own scripts do."""
     text, window = random_text(job), job["window"]
+    optimizer = fused(optimizer) if job["fused"] else optimizer
     model.train()
     ticks, losses = [], []
     for _ in range(job["steps"]):
         starts = torch.randint(len(text) - window, (job["batch_size"],)).tolist()
         tokens = torch.stack([text[s : s + window] for s in starts])
         targets = torch.stack([text[s + 1 : s + window + 1] for s in starts])
-        loss = loss_of(tokens, targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bf16"):
+            loss = loss_of(tokens, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
@@ -214,6 +219,13 @@ def train(
         losses.append(loss.item())
         ticks.append(time.perf_counter())
     return parameters(model), ticks, losses
+
+
+def fused(optimizer: torch.optim.Optimizer) -> torch.optim.AdamW:
+    """Return the same AdamW, each step one pass over all weights and their moments."""
+    named = ("params", "lr", "betas", "eps", "weight_decay")
+    groups = [{name: group[name] for name in named} for group in optimizer.param_groups]
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def parameters(model: nn.Module) -> int:
@@ -225,14 +237,18 @@ def main() -> None:
     contestant: Callable[[Job], Outcome] = globals()[job["contestant"]]
     torch.manual_seed(1)
     with contextlib.redirect_stdout(sys.stderr):
+        if job["keeps"]:
+            keep_freed_memory()
         n_parameters, ticks, losses = contestant(job)
-    record = {
-        "parameters": n_parameters,
-        "step_seconds": [after - before for before, after in pairwise(ticks)],
-        "losses": losses,
-        "precision": job.get("precision", "fp32"),
-        "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
-    }
+        timed = ticks[job["warm_up"] - 1 :]
+        record = {
+            "parameters": n_parameters,
+            "step_seconds": [after - before for before, after in pairwise(timed)],
+            "losses": losses,
+            "peak_memory_mib": mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+        }
+        if contestant is ours:
+            record["chooses"] = our_choices(job, "auto").config.precision
     print(json.dumps(record))
 
 

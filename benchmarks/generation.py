@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import publish
-from benchmarks.turns import Record, environment, in_turns, middle, parse
+from benchmarks.turns import Record, environment, in_turns, load_of, middle, parse
 from groundup.config import parameter_shapes, preset
 
 PRESET = "gpt2-124m"
@@ -51,6 +51,7 @@ def measure(options: argparse.Namespace) -> Record:
                 turns[name] = partial(turn, python, base | job)
         limits = partial(turn, sys.executable, base | {"contestant": "ceilings"})
         records = in_turns({"ceilings": limits} | turns, options.speak_rounds)
+        load = load_of(records)
     ceilings = records.pop("ceilings")
     read_bytes = max(record["read_bytes"] for record in ceilings)
     n_read = matrices(config)
@@ -59,6 +60,7 @@ def measure(options: argparse.Namespace) -> Record:
         "setting": {"preset": PRESET, "rounds": options.speak_rounds, **base, "folder": None},
         "machine": ceilings[0]["machine"],
         "load_average": os.getloadavg()[0],
+        "load": load,
         "ceilings": {"read_bytes": read_bytes},
         "weights_read": n_read,
         "missing": missing,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import re
 import statistics
 import sys
 import time
@@ -386,7 +385,6 @@ def main() -> None:
         raise SystemExit("this PyTorch sees no CUDA GPU; --quick checks on a CPU that it all runs")
     device = "cpu" if quick else "cuda"
     name = "CPU, only to check that it runs" if quick else torch.cuda.get_device_name()
-    slug = "gpu-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     with contextlib.redirect_stdout(sys.stderr):
         ceilings = {
             "gemm_flops": matmul_rate(torch.device(device), BF16),
@@ -399,13 +397,13 @@ def main() -> None:
 
         def keep() -> None:
             result["parts"] = [part.record() for part in parts]
-            store(slug, result, options)
+            store("gpu", result, options)
 
         for part in parts * options.rounds:
             # The next round of a part takes no longer than its last, which compiled.
             if not part.seconds or time.perf_counter() - begun + part.seconds < SECONDS:
                 part.round(begun + SECONDS, keep)
-    publish(slug, result, options)
+    publish("gpu", result, options)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import publish
-from benchmarks.turns import ROOT, Record, call, environment, in_turns, middle
+from benchmarks.turns import ROOT, Record, call, environment, in_turns, load_of, middle
 
 SHAPE = {"vocab_size": 1000, "emb_dim": 128, "n_heads": 2, "n_layers": 2}
 KINDS: dict[str, dict[str, Any]] = {
@@ -63,6 +63,7 @@ def measure(options: argparse.Namespace) -> Record:
         "shape": SHAPE,
         "machine": ceilings["machine"],
         "load_average": ceilings["load_average"],
+        "load": load_of(turns),
         "ceilings": {key: ceilings[key] for key in ("gemm_flops", "bandwidth")},
         "turns": turns,
         "summary": {name: summary(records) for name, records in turns.items()},

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.report import publish
 from benchmarks.student import chance_of_mean_at_or_above, confidence_95
-from benchmarks.turns import Record, call, in_turns, middle, parse, timed_process
+from benchmarks.turns import Record, call, in_turns, load_of, middle, parse, timed_process
 
 TARGET, WINDOW = 1.898, 64
 OUR_PRESET = "speedrun"
@@ -99,6 +99,7 @@ def measure(options: argparse.Namespace) -> Record | None:
         },
         "machine": machine["machine"],
         "load_average": machine["load_average"],
+        "load": load_of(turns),
         "ceilings": {key: machine[key] for key in ("gemm_flops", "bandwidth")},
         "contestants": records,
         "summary": {

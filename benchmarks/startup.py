@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.report import publish
-from benchmarks.turns import Record, call, environment, in_turns, mib, middle, parse
+from benchmarks.turns import Record, call, environment, in_turns, load_of, mib, middle, parse
 
 SMALL = {"context_length": 256, "emb_dim": 384, "n_heads": 6, "n_layers": 6}
 """Of about 10M parameters: how soon does it write?"""
@@ -63,6 +63,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Record:
         "setting": {"threads": threads, "rounds": rounds, "tokens": length},
         "machine": ceilings["machine"],
         "load_average": ceilings["load_average"],
+        "load": load_of(starts, peaks),
         "ceilings": {key: ceilings[key] for key in ("gemm_flops", "bandwidth")},
         "runs": made,
         "starts": starts,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import publish
-from benchmarks.turns import Record, call, in_turns, middle, parse
+from benchmarks.turns import Record, call, in_turns, load_of, middle, parse
 
 ENCODERS = ("ours", "tiktoken", "tokenizers")
 PIPELINE = ("ours", "tiktoken")
@@ -50,6 +50,7 @@ def measure_in(folder: Path, options: argparse.Namespace) -> Record:
         },
         "machine": facts["machine"],
         "load_average": facts["load_average"],
+        "load": load_of(*records.values()),
         "ceilings": {key: facts[key] for key in ("gemm_flops", "bandwidth")},
         "contestants": records,
         "summary": {task: summarise(turns) for task, turns in records.items()},

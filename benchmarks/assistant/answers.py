@@ -36,8 +36,8 @@ EXAMPLES: dict[str, Record] = {
 lines of the message that asks."""
 WAYS = {"lora": 3, "full": 1}
 """Seeds of each way to learn."""
-BAR, FORGETTING = 0.6, 0.03
-"""Macro average of exact match, and how much worse a byte of general text may be."""
+BAR = 0.6
+"""Macro average of exact match."""
 
 
 def measure(options: argparse.Namespace) -> Record:

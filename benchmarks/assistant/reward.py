@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.assistant import GROUP
+from benchmarks.assistant import GROUP, WAYS
 from benchmarks.cells import Cells, cells_of
 from benchmarks.classifier import data
 from benchmarks.classifier.chosen import digest
@@ -33,11 +33,6 @@ PRETRAINED = {"vocab_size": 512, "context_length": 128, "batch_size": 16, "sampl
 """A small vocabulary spells words that are in no record; small batches make many steps."""
 ANSWERS = {"mix_text": "tasks", "mix_share": 0.5}
 REWARD = {"group": 8, "max_tokens": 32, "kl": 0.0}
-WAYS = {
-    "answers": "from answers",
-    "more-answers": "goes on from answers",
-    "reward": "goes on from a reward",
-}
 
 
 def measure(options: argparse.Namespace) -> Record:

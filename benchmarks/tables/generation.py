@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.tables.parts import spread
+from benchmarks.tables.parts import beside, spread
 from benchmarks.turns import Record
 
 SPEAKER_NAMES = {
@@ -51,7 +51,8 @@ def table(result: Record) -> str:
             "which memory is read, over the bytes of the weights that each token multiplies.",
             "",
             f"Machine: {facts['cpu']}, {facts['cores']} cores, {facts['instructions']}; PyTorch "
-            f"{facts['torch']}; memory read at {ceilings['read_bytes'] / 1e9:.1f} GB/s.",
+            f"{facts['torch']}; memory read at {ceilings['read_bytes'] / 1e9:.1f} GB/s."
+            f"{beside(result)}",
             "",
             *rows,
         ]

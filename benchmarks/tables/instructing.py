@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.assistant.answers import FORGETTING
-from benchmarks.assistant.reward import WAYS
+from benchmarks.assistant import FORGETTING, WAYS
 from benchmarks.tables.beside import speed_rows
 from benchmarks.tables.finetuning import short
 from benchmarks.tables.parts import machine
