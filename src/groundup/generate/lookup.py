@@ -134,24 +134,28 @@ class AheadReader(CachedReader):
         """Return how many tokens may be guessed before the window moves or the cache is full."""
         return window_start(len(row), self.context) + self.cache.capacity - len(row)
 
-    def read_ahead(self, row: Sequence[int], guess: Sequence[int]) -> Float[Tensor, "T D"]:
-        """Return the hidden states of the last token of `row` and of the guess behind it."""
+    def read_ahead(self, row: Sequence[int], guess: Sequence[int]) -> Float[Tensor, "T V"]:
+        """Return the scores of what follows the last token of `row`, and each of the guess."""
         start = window_start(len(row), self.context)
         if start != self.start:  # what remains is read anew
             self.start, self.exact = start, self.cache.capacity
         if self.cache.lengths[0] != len(row) - 1 - start:
             self.n_at_once = len(row) - 1 - start
         self._prefill([row])
-        if guess:
-            self.exact = min(self.exact, self.cache.lengths[0])
-        return hidden_states(self.model, [[row[-1], *guess]], self.cache)[0]
+        if not guess:
+            return self.read_one([row[-1]])
+        self.exact = min(self.exact, self.cache.lengths[0])
+        scores: Tensor = self.model.lm_head(
+            hidden_states(self.model, [[row[-1], *guess]], self.cache)[0]
+        )
+        return scores
 
     def keep_first(self, n_read: int, n_kept: int) -> None:
         """Forget all but the first `n_kept` of the `n_read` tokens that were read last."""
         self.cache.set_lengths([self.cache.lengths[0] - n_read + n_kept])
 
-    def read_exactly(self, row: Sequence[int]) -> Float[Tensor, "T D"]:
-        """Return the hidden state (1, D) of the last token, the inexact columns read one by one."""
+    def read_exactly(self, row: Sequence[int]) -> Float[Tensor, "1 V"]:
+        """Return the scores of the next token, the inexact columns read again one by one."""
         first = min(self.exact, len(row) - 1 - self.start)
         if self.cache.holds(0, first):
             self.cache.set_lengths([first])
@@ -160,9 +164,9 @@ class AheadReader(CachedReader):
             self.cache.set_lengths([0])
             self._prefill([row[: self.start + first + 1]])
         for token in row[self.start + first :]:
-            hidden = hidden_states(self.model, [[token]], self.cache)[0]
+            scores = self.read_one([token])
         self.exact = self.cache.capacity
-        return hidden
+        return scores
 
 
 def can_look_up(model: GPT) -> bool:
@@ -192,7 +196,7 @@ def look_up(
     while left:
         guess = guesses.next(min(reader.room(row), left - 1))
         with tuner.several() if guess else tuner.token():
-            tokens = _next(model, reader, row, guess, sampling, random, vocab_size)
+            tokens = _next(reader, row, guess, sampling, random, vocab_size)
         left -= len(tokens)
         for token in tokens:
             row.append(token)
@@ -201,7 +205,6 @@ def look_up(
 
 
 def _next(
-    model: GPT,
     reader: AheadReader,
     row: list[int],
     guess: list[int],
@@ -211,10 +214,10 @@ def _next(
 ) -> list[int]:
     """Return the next token and those that follow it as far as the guess is right."""
     with torch.inference_mode(), without_compiling():
-        logits = model.lm_head(reader.read_ahead(row, guess))[:, :vocab_size]
+        logits: Tensor = reader.read_ahead(row, guess)[:, :vocab_size]
         may_round = sampling.temperature == 0 and not reader.is_exact
         tokens: list[int] = []
-        for scores, guessed in zip(logits.split(1), [*guess, None], strict=True):
+        for scores, guessed in zip(logits[:, None].unbind(), [*guess, None], strict=True):
             history = [row + tokens]
             if may_round and _tied(scores, sampling, history):
                 break
@@ -224,7 +227,7 @@ def _next(
         if tokens:
             reader.keep_first(1 + len(guess), len(tokens))
             return tokens
-        scores = model.lm_head(reader.read_exactly(row))[:, :vocab_size]
+        scores = reader.read_exactly(row)[:, :vocab_size]
         return next_tokens(scores, sampling, [random], [row])
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from groundup.generate.cache import KVCache, PrefillCache
 from groundup.generate.cuda_graph import GraphedStep, can_record
+from groundup.generate.recorded import NotRecordableError, RecordedStep, can_repeat, can_watch
 from groundup.model import GPT, NO_CACHE, Cache
 
 TOKENS_AT_ONCE = 8192
@@ -27,6 +28,10 @@ TOKENS_AT_ONCE = 8192
 
 WORTH_SHARING = 64
 """Tokens at least that are spared where what several rows begin with is read once for all."""
+
+FIRST_RECORDED = 3
+"""The token, from 1, at which a step is recorded on a CPU: that takes as long as a few, and the
+tuner of threads compares the fifth with the fourth."""
 
 Rows = Sequence[Sequence[int]]
 
@@ -85,6 +90,8 @@ class CachedReader:
         self.model = model
         self.cache = KVCache(model.config, n_rows, capacity, model.device)
         self._step: GraphedStep | None = None
+        self._recorded: RecordedStep | None = None
+        self._awaited = FIRST_RECORDED if can_watch(model) else -1
 
     def read(self, rows: Rows) -> Float[Tensor, "B V"]:
         """Return the scores of each row's next token; the next reading may overwrite them."""
@@ -95,14 +102,29 @@ class CachedReader:
             recorded = self._step([row[-1] for row in rows], self.cache.lengths)
             self.cache.advance(1)
             return recorded
-        hidden = hidden_states(self.model, [row[-1:] for row in rows], self.cache)[:, -1]
+        return self.read_one([row[-1] for row in rows])
+
+    def read_one(self, tokens: Sequence[int]) -> Float[Tensor, "B V"]:
+        """Return the scores of what follows one more token of each row, which is read now."""
+        if self._may_repeat():
+            try:
+                self._recorded = self._recorded or RecordedStep(self.model, self.cache)
+                return self._recorded(tokens)
+            except NotRecordableError:
+                self._awaited = -1
+        hidden = hidden_states(self.model, [[token] for token in tokens], self.cache)[:, -1]
         scores: Tensor = self.model.lm_head(hidden)
         return scores
+
+    def _may_repeat(self) -> bool:
+        """Tell whether this token is read by a recorded step; the first few are not worth one."""
+        self._awaited -= self._awaited > 0
+        return self._awaited == 0 and can_repeat(self.cache)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
         self.cache.keep(rows)
-        self._step = None  # it was recorded over other buffers
+        self._step = self._recorded = None  # they were recorded over other buffers
 
     def _prefill(self, rows: Rows) -> None:
         """Read the rows that were never read, or whose window has moved, up to their last token."""
