@@ -66,6 +66,7 @@ def ours(job: Job) -> tuple[Write, Read]:
 
     from groundup import load
     from groundup.generate import SamplingConfig, generate_tokens
+    from groundup.generate.windows import PlainReader
 
     model = load(Path(job["folder"]) / job["run"]).model
     cached = job.get("cache", True)
@@ -78,7 +79,7 @@ def ours(job: Job) -> tuple[Write, Read]:
 
     @torch.inference_mode()
     def read(prompt: list[int]) -> None:
-        model.lm_head(model.hidden_states(torch.tensor([prompt]))[:, -1])
+        PlainReader(model).read([prompt])
 
     return write, read
 

@@ -10,10 +10,16 @@ import torch.nn.functional as F
 
 from groundup.config import parameter_shapes
 from groundup.generate import products, recorded
-from groundup.generate.products import in_parts
+from groundup.generate.products import linear
 from groundup.generate.recorded import NotRecordableError, RecordedStep
-from groundup.generate.windows import FIRST_RECORDED, CachedReader, PlainReader
-from groundup.model import GPT, plain_attention
+from groundup.generate.windows import (
+    FIRST_RECORDED,
+    CachedReader,
+    PlainReader,
+    hidden_states,
+    scores_of,
+)
+from groundup.model import GPT, NO_CACHE, plain_attention
 from groundup.model.empty import empty_gpt
 from groundup.quantized import quantizable, quantize, swap_in
 from tests.generate.test_generate import random_model
@@ -113,17 +119,32 @@ def test_rows_that_leave_are_forgotten_and_the_rest_recorded_again() -> None:
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
-@pytest.mark.parametrize("n_rows", [1024, 1027])
-def test_a_product_in_parts_is_the_product(
-    n_rows: int, with_bias: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("n_vectors", [1, 3, 40])
+@torch.inference_mode()
+def test_a_quick_product_is_the_product(n_vectors: int, with_bias: bool) -> None:
+    x, weight = torch.randn(2, n_vectors, 80), torch.nn.Parameter(torch.randn(1027, 80))
+    bias = torch.randn(1027) if with_bias else None
+    torch.testing.assert_close(
+        linear(x, weight, bias), F.linear(x, weight, bias), atol=1e-4, rtol=1e-5
+    )
+
+
+def test_quick_products_are_in_force_for_reading_in_fp32_alone(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(products, "are_faster", lambda n_threads: True)
-    monkeypatch.setattr(products, "usable_threads", lambda: 2)
-    x, weight = torch.randn(1, 1, 80), torch.randn(n_rows, 80)
-    bias, out = torch.randn(n_rows) if with_bias else None, torch.empty(1, 1, n_rows)
-    call = in_parts(out, x, weight, bias)
-    assert call is not None
-    call()
-    torch.testing.assert_close(out, F.linear(x, weight, bias), atol=1e-4, rtol=1e-5)
-    assert in_parts(out, x.expand(2, 1, 80), weight, bias) is None
-    assert in_parts(out, x, weight[:9], bias) is None
+    called: list[int] = []
+
+    def counted(*given: Any) -> torch.Tensor:
+        called.append(1)
+        return F.linear(*given)
+
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "linear", counted)
+    model, rows = shaped({}), [[1, 2, 3]]
+    with torch.inference_mode():
+        scores_of(model, rows, NO_CACHE)
+        assert len(called) == 13  # six in each of two layers, and the head
+        scores_of(in_bits(model, 8), rows, NO_CACHE)
+        scores_of(model.bfloat16(), rows, NO_CACHE)
+    hidden_states(model.float(), rows, NO_CACHE).sum().backward()
+    assert len(called) == 13

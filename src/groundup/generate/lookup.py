@@ -26,7 +26,7 @@ from groundup.generate.sampling import SamplingConfig, next_tokens, penalised
 from groundup.generate.thread_tuner import ThreadTuner
 from groundup.generate.windows import (
     CachedReader,
-    hidden_states,
+    scores_of,
     window_start,
     without_compiling,
 )
@@ -145,10 +145,7 @@ class AheadReader(CachedReader):
         if not guess:
             return self.read_one([row[-1]])
         self.exact = min(self.exact, self.cache.lengths[0])
-        scores: Tensor = self.model.lm_head(
-            hidden_states(self.model, [[row[-1], *guess]], self.cache)[0]
-        )
-        return scores
+        return scores_of(self.model, [[row[-1], *guess]], self.cache)[0]
 
     def keep_first(self, n_read: int, n_kept: int) -> None:
         """Forget all but the first `n_kept` of the `n_read` tokens that were read last."""

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from groundup.config import GPTConfig, foreign_parts
 from groundup.generate.cache import KVCache
-from groundup.generate.products import in_parts
+from groundup.generate.products import suited
 from groundup.model import GPT, Mask
 
 INTO: dict[str, Callable[..., object]] = {
@@ -32,6 +32,8 @@ INTO: dict[str, Callable[..., object]] = {
     "cat": torch.cat,
 }
 """What can write into a tensor that is there, by the names of functions and methods."""
+CONVERTS = frozenset({"float", "bfloat16", "half", "to"})
+"""What only changes the numbers' format."""
 DESCRIBES = frozenset({"__get__", "dim", "size", "numel", "is_floating_point", "is_contiguous"})
 """What tells of a tensor that which stays the same from token to token."""
 
@@ -154,7 +156,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self, call: Any, types: Any, given: tuple[Any, ...] = (), named: Any = None
     ) -> Any:
-        named = named or {}
+        call, named = suited(call), named or {}
         result = call(*given, **named)
         if not self._paused:
             self._write_down(call, given, named, result)
@@ -181,8 +183,8 @@ def _again(
     call: Any, name: str, given: tuple[Any, ...], named: Any, result: Any
 ) -> Callable[[], object]:
     """Return a call that computes `result` anew, in its place."""
-    if call is F.linear and (parts := in_parts(result, *given, **named)):
-        return parts
+    if name in CONVERTS:
+        return partial(result.copy_, given[0])
     if name in INTO:
         return partial(INTO[name], *given, **named, out=result)
     compute = partial(call, *given, **named)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from groundup.generate.cache import KVCache, PrefillCache
 from groundup.generate.cuda_graph import GraphedStep, can_record
+from groundup.generate.products import quick_products
 from groundup.generate.recorded import NotRecordableError, RecordedStep, can_repeat, can_watch
 from groundup.model import GPT, NO_CACHE, Cache
 
@@ -76,7 +77,8 @@ class PlainReader:
                 for window in (row[window_start(len(row), context) :] for row in rows)
             ]
         )
-        scores: Tensor = self.model.lm_head(hidden)
+        with quick_products(self.model):
+            scores: Tensor = self.model.lm_head(hidden)
         return scores
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -112,9 +114,7 @@ class CachedReader:
                 return self._recorded(tokens)
             except NotRecordableError:
                 self._awaited = -1
-        hidden = hidden_states(self.model, [[token] for token in tokens], self.cache)[:, -1]
-        scores: Tensor = self.model.lm_head(hidden)
-        return scores
+        return scores_of(self.model, [[token] for token in tokens], self.cache)[:, -1]
 
     def _may_repeat(self) -> bool:
         """Tell whether this token is read by a recorded step; the first few are not worth one."""
@@ -164,7 +164,16 @@ def hidden_states(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T D"
     """Run the model on `rows`, the shorter ones padded on the right."""
     longest = max(map(len, rows))
     tokens = [[*row, *[0] * (longest - len(row))] for row in rows]
-    return model.hidden_states(torch.tensor(tokens, device=model.device), cache)
+    with quick_products(model):
+        return model.hidden_states(torch.tensor(tokens, device=model.device), cache)
+
+
+def scores_of(model: GPT, rows: Rows, cache: Cache) -> Float[Tensor, "B T V"]:
+    """Return the scores of what follows each token of `rows`."""
+    hidden = hidden_states(model, rows, cache)
+    with quick_products(model):
+        scores: Tensor = model.lm_head(hidden)
+    return scores
 
 
 def without_compiling() -> AbstractContextManager[Any]:

@@ -113,8 +113,8 @@ class FourBits:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product."""
         out: Tensor = self.multiply(x.bfloat16(), self.packed, self.group, self.ranges)
-        out = out[:, : self.n_rows].float()
-        return out if self.bias is None else out.add_(self.bias)
+        out = out[:, : self.n_rows]
+        return out.float() if self.bias is None else out + self.bias  # which is fp32, as the sum is
 
 
 class Widening:
