@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +123,19 @@ def test_what_is_kept_grows_with_the_context_alone(cap: str, name: str) -> None:
     kept = [_kept(MASKS[name](n), CAPS[cap], n) for n in (128, 256, 512)]
     for fewer, more in itertools.pairwise(kept):
         assert more < 2.3 * fewer
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+def test_compiled_steps_with_windows_and_caps_are_the_eager_ones() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.model.compiled_steps"],
+        cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    difference, n_compiled, breaks = json.loads(done.stdout.splitlines()[-1])
+    assert difference < 1e-5
+    assert n_compiled > 0
+    assert not breaks
 
 
 def _kept(mask: Mask, cap: Cap, n: int) -> int:
