@@ -60,10 +60,15 @@ def parse(**flags: str) -> argparse.Namespace:
             parser.error(f"--{name} {path}: no such path")
         setattr(options, name, path and path.absolute())  # an environment's python is a link
     if options.quick:
-        globals()["THROWN_AWAY_AT_MOST"] = 0
+        take_any_load()
         options.rounds, options.steps = 1, 2
         options.out = options.out or Path(tempfile.mkdtemp(prefix="groundup-bench-"))
     return options
+
+
+def take_any_load() -> None:
+    """Throw no round away from now on: a trial is no measurement."""
+    globals()["THROWN_AWAY_AT_MOST"] = 0
 
 
 def environment(threads: int) -> dict[str, str]:
