@@ -1,4 +1,6 @@
-"""Tokens per second of writing with gpt2-124m's shape, side by side with the peers."""
+"""Tokens per second of writing, side by side with the peers: with gpt2-124m's shape, and with the
+real model of `--model`.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from benchmarks.report import publish
 from benchmarks.turns import Record, environment, in_turns, load_of, middle, parse
-from groundup.config import parameter_shapes, preset
+from groundup.config import preset
 
 PRESET = "gpt2-124m"
 QUICK = {"vocab_size": 512, "context_length": 64, "emb_dim": 64, "n_heads": 2, "n_layers": 2}
 SHAPE_KEYS = tuple(QUICK)
 GGUF = ("f32", "bf16", "q8_0", "q4_0")
+NO_GGUF = ("transformers", "litgpt")
 STORED_BITS = {"f32": 32, "bf16": 16, "q8_0": 8.5, "q4_0": 4.5, "int8": 8, "int4": 5}
 """Bits of a weight that each token has to read, the scales included."""
 TRIES = 3
@@ -29,12 +31,24 @@ FIGURES = ("alone", "batch", "prefill")
 
 
 def measure(options: argparse.Namespace) -> Record:
-    """Let everyone who is present write in turns; return all figures and their summary."""
+    """Let everyone who is present write in turns, with random weights and with a real model."""
     config = preset(PRESET, **(QUICK if options.quick else {}))
+    shape = {key: getattr(config, key) for key in SHAPE_KEYS}
+    found = side_by_side(options, {"shape": shape}, absent(options))
+    if options.model:
+        peers = dict.fromkeys(("ours_no_cache", *NO_GGUF), "with random weights alone")
+        found["real"] = side_by_side(
+            options, {"source": str(options.model.absolute())}, absent(options) | peers
+        )
+    return found
+
+
+def side_by_side(options: argparse.Namespace, model: Record, missing: dict[str, str]) -> Record:
+    """Return all figures of one model and their summary."""
     pythons = {"litgpt": options.litgpt, "llama_cpp": options.llama}
     with tempfile.TemporaryDirectory(prefix="groundup-bench-") as folder:
         base = {
-            "shape": {key: getattr(config, key) for key in SHAPE_KEYS},
+            **model,
             "folder": folder,
             "threads": options.threads,
             "tries": 1 if options.quick else TRIES,
@@ -42,10 +56,9 @@ def measure(options: argparse.Namespace) -> Record:
             "gguf": GGUF if options.llama else (),
             "seconds": 0.2 if options.quick else 2,
         }
-        speak(sys.executable, base | {"contestant": "prepare"})
-        missing = absent(options)
+        n_read = speak(sys.executable, base | {"contestant": "prepare"})["weights_read"]
         turns: dict[str, Callable[[int], Record]] = {}
-        for name, job in jobs(folder).items():
+        for name, job in jobs(folder, model.get("source", "fp32")).items():
             if name not in missing:
                 python = str(pythons.get(job["contestant"]) or sys.executable)
                 turns[name] = partial(turn, python, base | job)
@@ -54,10 +67,11 @@ def measure(options: argparse.Namespace) -> Record:
         load = load_of(records)
     ceilings = records.pop("ceilings")
     read_bytes = max(record["read_bytes"] for record in ceilings)
-    n_read = matrices(config)
     summary = {name: summed(name, turns, n_read, read_bytes) for name, turns in records.items()}
+    name = options.model.name if "source" in model else PRESET
+    base |= {"folder": None, "source": None}
     return {
-        "setting": {"preset": PRESET, "rounds": options.speak_rounds, **base, "folder": None},
+        "setting": {"preset": name, "rounds": options.speak_rounds, **base},
         "machine": ceilings[0]["machine"],
         "load_average": os.getloadavg()[0],
         "load": load,
@@ -69,11 +83,11 @@ def measure(options: argparse.Namespace) -> Record:
     }
 
 
-def jobs(folder: str) -> dict[str, Record]:
-    """Return each contestant's job, by the name that the table knows it by."""
+def jobs(folder: str, run: str) -> dict[str, Record]:
+    """Return each contestant's job, by the name that the table knows it by; `run` is in fp32."""
     ours: dict[str, Record] = {
-        "ours_no_cache": {"run": "fp32", "cache": False, "tries": 1},
-        "ours_f32": {"run": "fp32"},
+        "ours_no_cache": {"run": run, "cache": False, "tries": 1},
+        "ours_f32": {"run": run},
         "ours_int8": {"run": "int8"},
         "ours_int4": {"run": "int4"},
     }
@@ -81,7 +95,7 @@ def jobs(folder: str) -> dict[str, Record]:
         f"llama_{form}": {"contestant": "llama_cpp", "file": f"{folder}/{form}.gguf"}
         for form in GGUF
     }
-    peers = {name: {"contestant": name} for name in ("transformers", "litgpt")}
+    peers = {name: {"contestant": name} for name in NO_GGUF}
     return {name: {"contestant": "ours", **job} for name, job in ours.items()} | peers | llama
 
 
@@ -116,11 +130,6 @@ def speak(python: str, job: Record) -> Record:
         raise SystemExit(f"{' '.join(words)}:\n{done.stderr[-4000:]}")
     record: Record = json.loads(done.stdout.splitlines()[-1])
     return record
-
-
-def matrices(config: Any) -> int:
-    """Return how many weights each new token multiplies: all but the positions, the head once."""
-    return sum(p.size for p in parameter_shapes(config) if p.part != "position embedding")
 
 
 def summed(name: str, turns: list[Record], n_read: int, read_bytes: float) -> Record:

@@ -26,20 +26,39 @@ Read = Callable[[list[int]], object]
 """Reads a prompt and works out the scores of the token after it."""
 
 
-def prepare(job: Job) -> None:
-    """Write runs of a model with random weights, in 32, 8 and 4 bits, and its GGUF files."""
+def prepare(job: Job) -> dict[str, Any]:
+    """Write a model in 8 and 4 bits and its GGUF files: that of `source`, or one at random.
+
+    Return how many weights each token multiplies: all but the positions, the head once.
+    """
+    from groundup.config import parameter_shapes
+    from groundup.generate.quantize import quantize_run
+    from groundup.runs import RunFolder
+    from groundup.weights import export_model
+
+    out = Path(job["folder"])
+    source = Path(job["source"]) if "source" in job else at_random(job, out / "fp32")
+    for bits in (8, 4):  # random weights have no loss to watch
+        quantize_run(source, out / f"int{bits}", bits, lambda run: 1.0)
+    for form in job["gguf"]:
+        export_model(source, out / f"{form}.gguf", "gguf", dtype=form, verify=False)
+    folder = RunFolder(source)
+    shapes = parameter_shapes(folder.model_config(folder.read()))
+    return {"weights_read": sum(p.size for p in shapes if p.part != "position embedding")}
+
+
+def at_random(job: Job, path: Path) -> Path:
+    """Write the run of a model with random weights; return its folder."""
     from groundup.base.files import write_json
     from groundup.config import GPTConfig, as_table
-    from groundup.generate.quantize import quantize_run
     from groundup.model import GPT
     from groundup.runs import RunFolder
     from groundup.runs.checkpoint import MODEL, STATE, save_files, write_tensors
     from groundup.runs.manifest import Manifest
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights import export_model
 
     config = GPTConfig(**job["shape"], qkv_bias=True, tie_embeddings=True)
-    folder = RunFolder(Path(job["folder"]) / "fp32")
+    folder = RunFolder(path)
     folder.path.mkdir(parents=True)
     tensors = {name: p.detach() for name, p in GPT(config).named_parameters()}
     save_files(
@@ -54,11 +73,7 @@ def prepare(job: Job) -> None:
     tokenizer.save(folder.tokenizer)
     data = {"tokenizer_fingerprint": tokenizer.fingerprint}
     folder.write(Manifest.of({"model": as_table(config), "data": data}))
-    for bits in (8, 4):  # random weights have no loss to watch
-        quantize_run(folder.path, folder.path.with_name(f"int{bits}"), bits, lambda run: 1.0)
-    for form in job["gguf"]:
-        out = folder.path.with_name(f"{form}.gguf")
-        export_model(folder.path, out, "gguf", dtype=form, verify=False)
+    return folder.path
 
 
 def ours(job: Job) -> tuple[Write, Read]:
@@ -252,8 +267,7 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     with contextlib.redirect_stdout(sys.stderr):
         if job["contestant"] == "prepare":
-            prepare(job)
-            record: Record = {}
+            record: Record = prepare(job)
         elif job["contestant"] == "ceilings":
             record = ceilings(job)
         else:

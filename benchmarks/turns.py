@@ -40,9 +40,7 @@ def parse(**flags: str) -> argparse.Namespace:
     parser.add_argument("--text", type=Path, help="tinyshakespeare.txt, for the Shakespeare part")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT to run beside")
     parser.add_argument("--litgpt", type=Path, help="the python of an environment with litgpt")
-    parser.add_argument(
-        "--model", type=Path, help="a run folder to talk with, for the start-up part"
-    )
+    parser.add_argument("--model", type=Path, help="a run to talk with: start-up, writing")
     parser.add_argument("--llama", type=Path, help="that of one with llama-cpp-python")
     parser.add_argument("--speak-rounds", type=int, default=1, help="turns of who generates")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
