@@ -2,9 +2,9 @@
 
     python -m benchmarks.memory --work memory/     # some minutes; repeated, it goes on
 
-What was planned stands in a run's run.toml, the most that its process held (preparing and
-validating included) in the last line of its metrics.jsonl. A run that was measured is left as it
-is: remove its folder in WORK/runs to measure it anew.
+What is planned follows from a run's run.toml, by the arithmetic of this checkout; the most that its
+process held (preparing and validating included) stands in the last line of its metrics.jsonl. A run
+that was measured is left as it is: remove its folder in WORK/runs to measure it anew.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.turns import ROOT, Record, environment, timed_process
+from groundup.config import GPTConfig, TrainConfig
+from groundup.plan import training_memory
 
 PAGE = ROOT / "docs" / "plan.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 WIDER = ("emb_dim=384", "n_heads=6", "n_layers=4", "ffn_dim=1536", "context_length=256")
 """Of 16 MB in fp32 and more, so that not all is the process."""
+LONGER = ("emb_dim=256", "n_heads=4", "n_layers=4", "context_length=2048", "batch_size=2")
 CASES: dict[str, tuple[str, ...]] = {
     "the default demo": (),
     "the same, batches of 1": ("batch_size=1",),
@@ -34,6 +37,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "bf16": (*WIDER, "precision=bf16"),
     "plain loss": (*WIDER, "loss=plain"),
     "activations checkpointed": (*WIDER, "checkpoint_activations=on"),
+    "a context of 2,048": LONGER,
+    "a context of 2,048, a window of 256": (*LONGER, "window=256"),
+    "a context of 2,048 under a cap": (*LONGER, "attention_softcap=50"),
 }
 """Settings beside those of `groundup train`."""
 
@@ -61,8 +67,9 @@ def measured(folder: Path) -> Record:
     last = json.loads(path.read_text().splitlines()[-1]) if path.exists() else {}
     if "peak_memory_mib" not in last:
         return {}
-    plan = tomllib.loads((folder / "run.toml").read_text())["plan"]["memory_mib"]
-    return {"planned": plan["total"], "measured": last["peak_memory_mib"], "terms": plan}
+    made = tomllib.loads((folder / "run.toml").read_text())
+    plan = training_memory(GPTConfig(**made["model"]), TrainConfig(**made["train"]))
+    return {"planned": plan.total / 2**20, "measured": last["peak_memory_mib"]}
 
 
 def writing(title: str, work: Path, threads: int) -> Record:

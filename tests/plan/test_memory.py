@@ -20,7 +20,15 @@ from groundup.optim.muon import VALUES_AT_ONCE
 from groundup.plan import count_parameters, generation_memory, training_memory
 from groundup.plan.activations import activations
 from groundup.plan.attention import BLOCK, SCORES_AT_ONCE
-from groundup.plan.memory import LOSS_CHUNK, MUON_LOT, PROCESS, RING_SLACK
+from groundup.plan.memory import (
+    CHECKPOINTING,
+    HEAP_SHARE,
+    LOSS_CHUNK,
+    MUON_LOT,
+    PROCESS,
+    RING_SLACK,
+    UNEQUAL_HEAP_SHARE,
+)
 from tests.scale import scaled
 
 SHAPES: list[dict[str, Any]] = [
@@ -327,9 +335,25 @@ LLAMA = {
 @pytest.mark.parametrize("tied", [True, False][: scaled(2)])
 def test_peak_of_a_real_process(model: dict[str, Any], train: dict[str, Any], tied: bool) -> None:
     model = {"context_length": 128, "tie_embeddings": tied} | model
-    planned = training_memory(GPTConfig(**model), TrainConfig(**train)).total - PROCESS
+    plan = training_memory(GPTConfig(**model), TrainConfig(**train))
+    planned = plan.total - plan.terms["heap"] - PROCESS
     least, most = (size << 20 for size in PROCESSES)
     assert least + 0.92 * planned <= peak_of_process(model, train) <= most + 1.08 * planned
+
+
+def test_holes_of_the_heap_are_counted_where_it_keeps_what_is_freed() -> None:
+    small = GPTConfig(emb_dim=64, n_heads=4, n_layers=2, vocab_size=500, context_length=64)
+    terms = training_memory(small, TrainConfig(batch_size=4)).terms
+    assert terms["heap"] == int(HEAP_SHARE * (terms["activations"] + terms["logits"])) > 0
+    experts = training_memory(small.replace(n_experts=4, n_active_experts=2), TrainConfig()).terms
+    passing = experts["activations"] + experts["logits"]
+    assert experts["heap"] == int(UNEQUAL_HEAP_SHARE * passing) > HEAP_SHARE * passing
+    checkpointed = TrainConfig(checkpoint_activations="on")
+    for train in (TrainConfig(allocator="release"), checkpointed, TrainConfig(device="cuda")):
+        assert training_memory(small, train).terms["heap"] == 0
+    assert training_memory(small, checkpointed).terms["process"] == PROCESS + CHECKPOINTING
+    kept = TrainConfig(checkpoint_activations="on", allocator="keep")
+    assert training_memory(small, kept).terms["heap"] > 0
 
 
 def peak_of_process(model: dict[str, Any], train: dict[str, Any]) -> int:

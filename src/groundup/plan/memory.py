@@ -5,10 +5,9 @@ and the loss is computed; when the backward pass enters the last block they are 
 at its end they are gone, but every gradient has come, and so it is while the optimizer works. The
 largest of the four sums is the peak.
 Each sum was compared with the peak of real runs on the CPU: what is held agrees within 1% in
-fp32 and 5% in bf16. With the fused loss the resident memory that Linux reports is 3 to 14% more
-(plain: up to 25%), because the C library keeps freed blocks for later use. On CUDA the peaks of
-four bf16 runs of GPT-2 124M and 1558M on an H200 were within 5%; MPS is taken to follow the same
-arithmetic and was not measured.
+fp32 and 5% in bf16. The C library's heap adds holes that no later block fits into. On CUDA the
+peaks of four bf16 runs of GPT-2 124M and 1558M on an H200 were within 5%; MPS is taken to follow
+the same arithmetic and was not measured.
 """
 
 from __future__ import annotations
@@ -49,6 +48,17 @@ MOMENTS = 2
 """Running averages that AdamW keeps for each parameter (Kingma and Ba, 2015); Muon keeps one."""
 MUON_LOT = 1 << 24
 """Values that Muon works on at once, at most (`groundup.optim.muon.VALUES_AT_ONCE`)."""
+CHECKPOINTING = 90 << 20
+"""Bytes of the compiler that `torch.utils.checkpoint` loads at its first call (81 to 90 MiB)."""
+HEAP_SHARE = 0.3
+"""Of activations and logits: what glibc's heap takes beyond what is held in it, where it keeps what
+is freed. A block is aligned by cutting it out of a slightly larger one, so that the hole it leaves
+is too small for the next of its size: each that goes between two that stay is lost (measured: 0.22
+to 0.39, scores under a cap in a small model 0.51; docs/plan.md has the cases)."""
+UNEQUAL_HEAP_SHARE = 1.4
+"""The same where experts get other numbers of tokens in each step: few blocks are alike, and
+between them lie the programs that oneDNN keeps for each number (measured after three steps; with
+MKL, which keeps none, 0.7 after two)."""
 RING_SLACK = 64
 """Tokens beyond its window that a layer's ring holds (`groundup.generate.ring.SLACK`)."""
 
@@ -116,11 +126,28 @@ def training_memory(
         "optimizer": kept_by_optimizer + work,
         "activations": kept,
         "logits": logits,
+        "heap": heap(config, train, kept + logits),
         "process": PROCESS if train.device in ("auto", "cpu") else 0,
     }
+    if terms["process"] and train.checkpoint_activations == "on":
+        terms["process"] += CHECKPOINTING
     if train.save == "background" and terms["process"]:
         terms["saving"] = whole + kept_by_optimizer  # a copy, written while training goes on
     return Memory(moment=moment, terms=terms)
+
+
+def heap(config: GPTConfig, train: TrainConfig, passing: int) -> int:
+    """Return the bytes of the holes that `passing` ones leave in the C library's heap.
+
+    There are none where large blocks are given back at once, as they are where activations are
+    checkpointed.
+    """
+    gives_back = train.allocator == "release" or (
+        train.allocator == "auto" and train.checkpoint_activations == "on"
+    )
+    if gives_back or train.device not in ("auto", "cpu"):
+        return 0
+    return int((UNEQUAL_HEAP_SHARE if config.n_experts else HEAP_SHARE) * passing)
 
 
 def least_training_memory(train: TrainConfig, parameters: Sequence[Parameter]) -> Memory:

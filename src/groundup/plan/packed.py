@@ -47,7 +47,7 @@ def packed_memory(config: GPTConfig, train: TrainConfig, packed: Packed) -> Memo
     read = reading(config, n_tokens, product_bytes(train))
     table = (1 + product_bytes(train)) * n_tokens * config.context_length
     logits = scores_memory(config, n_tokens)
-    others = {"gradients": 0, "activations": read + table, "logits": logits}
+    others = {"gradients": 0, "activations": read + table, "logits": logits, "heap": 0}
     validating = step.terms | own | others
     if sum(validating.values()) > sum(learning.values()):
         return Memory(moment=READING, terms=validating)
