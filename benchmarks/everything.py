@@ -54,7 +54,8 @@ PARTS: dict[str, Part] = {
     "memory": Part("memory", 10, WORK),
     "training_large": Part("training --large", 90, (*PEERS, *WORK)),
     "speedrun_long": Part("speedrun_long", 75, (*TEXT, *WORK), TEXT),
-    "recipe": Part("recipe", 120, WORK),
+    "optimizers": Part("optimizers", 30, WORK),
+    "recipe": Part("recipe", 130, (*WORK, "beside"), ("beside",)),
     **{
         f"finetuning_{suite}": Part(f"finetuning {suite}", minutes, WORK)
         for suite, minutes in {
@@ -85,11 +86,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--llama", type=Path, help="that of one with llama-cpp-python")
     parser.add_argument("--model", type=Path, help="a run folder to talk with, for startup")
     parser.add_argument("--peer-python", type=Path, help="the python of one with trl")
+    parser.add_argument("--beside", type=Path, help="a checkout of an older state, for recipe")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--list", action="store_true", help="only say what there is to do")
     options = parser.parse_args(words)
-    for name in (*PEERS, "peer_python"):
+    for name in (*PEERS, "peer_python", "beside"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             parser.error(f"--{name.replace('_', '-')} {path}: no such path")
