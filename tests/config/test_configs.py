@@ -121,7 +121,7 @@ def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> N
         (TrainConfig, {"warmup_steps": -1}),
         (TrainConfig, {"decay_share": 0.0}),
         (TrainConfig, {"minutes": math.inf}),
-        (TrainConfig, {"schedule": "linear"}),
+        (TrainConfig, {"schedule": "step"}),
         (TrainConfig, {"seed": -1}),
     ],
 )

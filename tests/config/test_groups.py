@@ -67,7 +67,7 @@ REFUSED: list[tuple[str, Any, str]] = [
      "timeout"),
     ("one of full, lora, dora", "x", "method"),
     ("one of muon, adamw", "x", "optimizer"),
-    ("one of cosine, wsd, constant", "x", "schedule"),
+    ("one of linear, cosine, wsd, constant", "x", "schedule"),
     ("one of permutation, random, sliding", "x", "order"),
     ("one of auto, background, foreground", "x", "save"),
     ("one of stop, skip, back", "report", "on_nonfinite"),

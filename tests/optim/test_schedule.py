@@ -22,8 +22,17 @@ def test_warmup_rises_in_equal_steps_to_the_peak() -> None:
     assert curve[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
 
 
+def test_linear_falls_in_equal_steps_to_zero_behind_the_last() -> None:
+    curve = rates(steps=110, warmup_steps=10, learning_rate=1.0)
+    assert curve[10:] == pytest.approx([1 - i / 100 for i in range(100)])
+    tenth = rates(steps=100, warmup_steps=0, learning_rate=1.0, min_learning_rate=0.1)
+    assert tenth[50] == pytest.approx(0.55)
+
+
 def test_cosine_ends_at_the_minimum_and_is_half_way_in_the_middle() -> None:
-    curve = rates(steps=101, warmup_steps=0, learning_rate=1.0, min_learning_rate=0.0)
+    curve = rates(
+        steps=101, warmup_steps=0, learning_rate=1.0, schedule="cosine", min_learning_rate=0.0
+    )
     assert curve[0] == 1.0
     assert curve[50] == pytest.approx(0.5)
     assert curve[25] == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
@@ -44,7 +53,7 @@ def test_constant_stays() -> None:
     assert set(rates(steps=30, warmup_steps=0, schedule="constant")) == {1e-3}
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "wsd", "constant"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "wsd", "constant"])
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 2000])
 def test_any_length_of_run_has_positive_rates(schedule: str, steps: int) -> None:
     curve = rates(steps=steps, schedule=schedule)

@@ -10,7 +10,7 @@ from groundup.base.errors import ConfigError
 from groundup.config.fields import Settings, require, require_at_least, require_one_of
 
 OPTIMIZERS = ("muon", "adamw")
-SCHEDULES = ("cosine", "wsd", "constant")
+SCHEDULES = ("linear", "cosine", "wsd", "constant")
 ORDERS = ("permutation", "random", "sliding")
 
 
@@ -35,11 +35,11 @@ class Recipe(Settings):
     muon_learning_rate: float | None = None
     """Muon's peak learning rate, on the same schedule; None is 0.02, for any width."""
     min_learning_rate: float | None = None
-    """Learning rate at the last step; None is a tenth of the peak."""
+    """Learning rate at the last step; None is 0 with a linear schedule, else a tenth of the peak."""
     warmup_steps: int | None = None
     """Steps of linear rise to the peak; None is a tenth of the run and at most 100."""
-    schedule: str = "cosine"
-    """cosine, wsd (warm-up, stable, then linear decay) or constant, after the warm-up."""
+    schedule: str = "linear"
+    """linear, cosine, wsd (stable, then linear decay) or constant, after the warm-up."""
     decay_share: float = 0.2
     """Share of the steps that wsd spends decaying."""
     muon_momentum: float = 0.95

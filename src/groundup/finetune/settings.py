@@ -69,6 +69,15 @@ def learns_all(classifier: ClassifierSettings, train: TrainConfig) -> bool:
     return classifier.layers == "all" and not train.adapts
 
 
+SHARED = {
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "eval_tokens": EVAL_TOKENS,
+    "on_spike": "ignore",
+}
+"""Settings of a training that are otherwise than in pretraining, of whatever kind."""
+
+
 def training_defaults(layers: str) -> dict[str, Any]:
     """Return the settings of a training that are otherwise than in pretraining, unless set.
 
@@ -76,11 +85,10 @@ def training_defaults(layers: str) -> dict[str, Any]:
     bring it as far as a solver gets, and scores in 16 bits would only be rounder. Once most texts
     are decided right, a batch with a wrong one is a leap of the loss, and nothing to be told.
     """
-    shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}
     if layers == "head":
         steps = {"batch_size": 256, "learning_rate": 0.01}
-        return {**shared, "precision": "fp32", **steps}
-    return {**shared, "batch_size": 16}
+        return {**SHARED, "precision": "fp32", **steps}
+    return {**SHARED, "batch_size": 16}
 
 
 MAX_LENGTH = 1024
@@ -184,5 +192,4 @@ def instruct_defaults() -> dict[str, Any]:
     behind about 90,000 tokens, was at a validation loss of 0.57 with batches of 2,048 tokens, at
     0.42 with 1,024 and at 0.40 with 512.
     """
-    shared = {"optimizer": "adamw", "eval_tokens": EVAL_TOKENS, "on_spike": "ignore"}
-    return {**shared, "batch_size": 2}
+    return {**SHARED, "batch_size": 2}

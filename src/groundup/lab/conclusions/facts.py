@@ -17,6 +17,7 @@ MOST_LISTED = 12
 OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon"}
 RATES = {
     "constant": "a fixed rate",
+    "linear": "a rate falling in a line",
     "cosine": "a rate falling as a cosine",
     "wsd": "a rate falling at the end",
 }
