@@ -35,6 +35,10 @@ MASKS: dict[str, Callable[[int], Mask]] = {
         | torch.eye(n, dtype=torch.bool),
         False,
     ),
+    "later rows": lambda n: Mask(None, True, None, 5),
+    "later rows, window 7": lambda n: Mask(None, True, 7, 5),
+    "window 7 and all that follows": lambda n: Mask(None, False, 7),
+    "one row for all": lambda n: Mask(torch.arange(n).expand(2, 1, 1, n) < n - 3, False),
 }
 
 
@@ -66,6 +70,27 @@ def test_the_same_numbers_and_gradients(cap: str, name: str, n: int, n_keys: int
     expected = _with_gradients(plain_attention, given, *how)
     for one, other in zip(_with_gradients(fused_attention, given, *how), expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_no_texts_at_all() -> None:
+    query, key, value = _given(41)
+    given = query[:0], key[:0], value[:0]
+    for attend in (fused_attention, plain_attention):
+        found = _with_gradients(attend, given, CAUSAL, 0.0, 0.3, soft_cap(2.0))
+        assert [len(x) for x in found] == [0] * 4
+
+
+def test_shapes_are_known_without_numbers() -> None:
+    given = torch.empty(2, 4, 41, 8, device="meta")
+    for how in ((CAUSAL, 0.0, 0.3, soft_cap(2.0)), (Mask(None, True, 7),)):
+        assert fused_attention(given, given, given, *how).shape == given.shape
+
+
+def test_autocast_leaves_fp64_as_it_is() -> None:
+    given = _given(41, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = fused_attention(*given, CAUSAL)
+    torch.testing.assert_close(found, plain_attention(*given, CAUSAL), atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("cap", CAPS)

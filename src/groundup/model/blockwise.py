@@ -8,6 +8,7 @@ hides from a whole block is not computed.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -39,17 +40,31 @@ def blockwise_attention(
 ) -> Float[Tensor, "B N T H"]:
     """Do the same as `plain_attention`, in memory that grows with T and S alone.
 
-    The products are in the format of autocast, softmax and sums over blocks in fp32 at least.
+    The products are in the format of autocast, softmax and sums over blocks in fp32 at least. A
+    query that may see nothing gets a mean of values, for which nobody should ask.
     """
     kind = query.device.type
-    number = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    # As everywhere, autocast leaves fp64 as it is.
+    narrows = autocast and query.dtype != torch.float64
+    number = torch.get_autocast_dtype(kind) if narrows else query.dtype
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    seed = int(torch.randint(1 << 62, ())) if drop_rate else 0
-    with torch.autocast(kind, enabled=False):
+    seed = int(torch.randint(1 << 62, (), device="cpu")) if drop_rate else 0
+    if mask.allowed is not None or not mask.is_causal:
+        mask = _written_out(mask, query.shape[-2], key.shape[-2], query.device)
+    with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
         mixed: Tensor = _Blockwise.apply(  # type: ignore[no-untyped-call]
             query, key, value, _How(mask, drop_rate, scale, cap, number, seed)
         )
     return mixed
+
+
+def _written_out(mask: Mask, n_new: int, n_seen: int, device: torch.device) -> Mask:
+    """Return a mask with a table that has a row for each query, if it hides anything."""
+    if mask.allowed is None and mask.window is None:
+        return mask
+    table = mask.table(n_new, n_seen, device)
+    return Mask(table.expand(*table.shape[:-2], n_new, n_seen), False)
 
 
 class _How(NamedTuple):
@@ -70,7 +85,7 @@ class _Blockwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, how: _How) -> Tensor:
         q, k, v = (_narrow(x, how.number) for x in (query, key, value))
-        q = q.view(k.shape[0], k.shape[1], -1, *q.shape[2:])
+        q = q.view(*k.shape[:2], q.shape[1] // k.shape[1], *q.shape[2:])
         ctx.save_for_backward(q, k, v)
         ctx.how, ctx.formats = how, (query.dtype, key.dtype, value.dtype)
         mixed = torch.empty_like(q)
@@ -148,7 +163,7 @@ class _Block(NamedTuple):
         elif mask.is_causal:
             n_rows, n_seen = scores.shape[-2:]
             # Without a window those before the block are seen by all of it.
-            first = 0 if mask.window else n_seen - n_rows
+            first = 0 if mask.window else max(0, n_seen - n_rows)
             rows = mask.rows(self.queries.start, self.queries.stop)
             allowed = rows.table(n_rows, self.keys.stop, scores.device)
             scores[..., first:] += _as_score(allowed[:, self.keys.start + first :], scores)
@@ -172,8 +187,9 @@ def _blocks(q: Float[Tensor, "B K G T H"], k: Tensor, mask: Mask) -> Iterator[_B
         texts = slice(text, min(text + n_at_once, n_texts))
         for first in range(0, n_queries, n_rows):
             last = min(first + n_rows, n_queries)
-            begin = max(0, first + 1 - mask.window) if plain and mask.window else 0
-            yield _Block(texts, slice(first, last), slice(begin, last if plain else n_seen))
+            begin = max(0, mask.first + first + 1 - mask.window) if plain and mask.window else 0
+            end = min(mask.first + last, n_seen) if plain else n_seen
+            yield _Block(texts, slice(first, last), slice(begin, end))
 
 
 class _Draw:
