@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from groundup.base.errors import RunError, UsageError
+from groundup.config import TrainConfig
 from groundup.runs import RunFolder
 from groundup.runs.manifest import Manifest
 from groundup.runs.own import PathsElsewhere, allow, sealed
@@ -157,3 +158,24 @@ def test_what_is_not_there_cannot_go_on(tmp_path: Path) -> None:
     for refused in (new.check, lambda: train_run(new, quiet())):
         with pytest.raises(UsageError, match=r"no run .*storypico to lengthen; did you mean"):
             refused()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "given", "n_layers"),
+    [(0.5, {}, 2), (3.9, {}, 2), (4.0, {}, 3), (10.0, {}, None), (None, {}, None),
+     (2.0, {"n_layers": 6}, 6)],
+)  # fmt: skip
+def test_little_time_takes_fewer_layers(
+    tmp_path: Path, minutes: float | None, given: dict[str, int], n_layers: int | None
+) -> None:
+    ask = TrainRequest(
+        train=TrainConfig(minutes=minutes), model_changes=given, runs_folder=tmp_path
+    )
+    assert ask.with_layers_for_its_time().model_changes.get("n_layers") == n_layers
+
+
+def test_a_run_that_is_there_keeps_its_layers(tmp_path: Path) -> None:
+    stopped = train_run(request(tmp_path, n_layers=1), StopAt(7))
+    ask = dataclasses.replace(request(tmp_path, minutes=2.0), model_changes={})
+    assert ask.folder.path == stopped.folder.path
+    assert ask.with_layers_for_its_time().model_changes == {"n_layers": 1}

@@ -41,7 +41,8 @@ Preset = Annotated[
     str | None,
     typer.Option(
         autocompletion=preset_names,
-        help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano]",
+        help="pico, nano, micro, mini, gpt2-nano, gpt2-124m, … [default: nano, of fewer layers "
+        "where there are less than 10 minutes]",
     ),
 ]
 Base = Annotated[
@@ -159,24 +160,23 @@ def train(
         TrainRequest,
     )
 
-    pretrain(
-        TrainRequest(
-            sources=tuple(texts or (DEFAULT_CORPUS,)),
-            preset=DEFAULT_PRESET if preset is None else preset,
-            base=None if base is None else find_run(base, runs_folder),
-            model_changes=model_changes,
-            train=config,
-            tokenizer=DEFAULT_TOKENIZER if tokenizer is None else tokenizer,
-            text_options=_text_options(reading),
-            run=run,
-            extend=extend,
-            command=shlex.join(["groundup", *sys.argv[1:]]),
-            own_process=True,
-            runs_folder=runs_folder,
-            data_folder=shards,
-        ),
-        as_json,
+    request = TrainRequest(
+        sources=tuple(texts or (DEFAULT_CORPUS,)),
+        preset=DEFAULT_PRESET if preset is None else preset,
+        base=None if base is None else find_run(base, runs_folder),
+        model_changes=model_changes,
+        train=config,
+        tokenizer=DEFAULT_TOKENIZER if tokenizer is None else tokenizer,
+        text_options=_text_options(reading),
+        run=run,
+        extend=extend,
+        command=shlex.join(["groundup", *sys.argv[1:]]),
+        own_process=True,
+        runs_folder=runs_folder,
+        data_folder=shards,
     )
+    is_open = preset is None and base is None
+    pretrain(request.with_layers_for_its_time() if is_open else request, as_json)
 
 
 def _check_base(base: Path | None, fixed: dict[str, object]) -> None:

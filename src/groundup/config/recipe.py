@@ -35,7 +35,7 @@ class Recipe(Settings):
     muon_learning_rate: float | None = None
     """Muon's peak learning rate, on the same schedule; None is 0.02, for any width."""
     min_learning_rate: float | None = None
-    """Learning rate at the last step; None is 0 with a linear schedule, else a tenth of the peak."""
+    """Learning rate at the last step; None is 0 on a linear schedule, else a tenth of the peak."""
     warmup_steps: int | None = None
     """Steps of linear rise to the peak; None is a tenth of the run and at most 100."""
     schedule: str = "linear"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.base.errors import UsageError, quoted
+from groundup.base.errors import GroundupError, UsageError, quoted
 from groundup.config import GPTConfig, as_table, foreign_parts, preset
 from groundup.data import read_documents
 from groundup.data.folders import STANDARD_INPUT
@@ -24,6 +26,9 @@ from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, sta
 DEFAULT_CORPUS = "shakespeare"
 DEFAULT_PRESET = "nano"
 DEFAULT_TOKENIZER = "bpe"
+FEWER_LAYERS = {4.0: 2, 10.0: 3}
+"""Layers of the default model where it has less than so many minutes: in little time more steps of
+a shallow one bring more (two cores; benchmarks/NOTES.md)."""
 READING = ("include", "text_field", "on_bad_record", "split_on", "encoding")
 """The text options that decide how sources are read."""
 COUNTED = ("model", "train", "data.fingerprint", "from.weights")
@@ -51,6 +56,20 @@ class TrainRequest(RunRequest):
         text = "-".join(stem if stem.strip("-*") else "text" for stem in stems[:2])
         model = self.base.resolve().name if self.base else self.preset
         return f"{text}-{model}"
+
+    def with_layers_for_its_time(self) -> TrainRequest:
+        """Return it with fewer layers where time is short, if nobody has said how many.
+
+        A run that is there keeps its own.
+        """
+        minutes = self.train.minutes or math.inf
+        n_layers = next((n for limit, n in FEWER_LAYERS.items() if minutes < limit), None)
+        with contextlib.suppress(GroundupError):  # a damaged one is refused where it is checked
+            if self.folder.exists():
+                n_layers = self.folder.model_config(self.folder.read()).n_layers
+        if n_layers is None or "n_layers" in self.model_changes:
+            return self
+        return replace(self, model_changes={**self.model_changes, "n_layers": n_layers})
 
     def start(self, own: RunFolder) -> Start:
         """Return what the run in the folder `own` starts from."""
