@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
+from groundup.adapters import attach
 from groundup.config import parameter_shapes
 from groundup.generate import products, recorded
 from groundup.generate.products import linear
@@ -19,7 +24,8 @@ from groundup.generate.windows import (
     hidden_states,
     scores_of,
 )
-from groundup.model import GPT, NO_CACHE, plain_attention
+from groundup.model import GPT, NO_CACHE, Mask, fused_attention, plain_attention
+from groundup.model.block import PreNormBlock
 from groundup.model.empty import empty_gpt
 from groundup.quantized import quantizable, quantize, swap_in
 from tests.generate.test_generate import random_model
@@ -32,9 +38,11 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
+SHORT: dict[str, Any] = {"context_length": 24, "n_layers": 2, "emb_dim": 64, "n_heads": 4}
+
+
 def shaped(settings: dict[str, Any]) -> GPT:
-    shape = {"context_length": 24, "n_layers": 2, "emb_dim": 64, "n_heads": 4}
-    return random_model(**{**shape, **settings}).eval()
+    return random_model(**{**SHORT, **settings}).eval()
 
 
 def in_bits(model: GPT, bits: int) -> GPT:
@@ -48,13 +56,21 @@ def in_bits(model: GPT, bits: int) -> GPT:
     return other.eval()
 
 
+def unchanged(model: GPT) -> None:
+    """Do nothing."""
+
+
 @torch.inference_mode()
-def written(model: GPT, n_rows: int, recording: bool) -> tuple[list[torch.Tensor], CachedReader]:
-    """Return the scores of 16 greedy tokens of each row."""
+def written(
+    model: GPT, n_rows: int, recording: bool, change: Callable[[GPT], object] = unchanged
+) -> tuple[list[torch.Tensor], CachedReader]:
+    """Return the scores of 16 greedy tokens of each row, the model changed before the ninth."""
     reader = CachedReader(model, n_rows, 24)
     reader._awaited = FIRST_RECORDED if recording else -1
     rows, found = [[3 + row, 5, 2, 9] for row in range(n_rows)], []
-    for _ in range(16):
+    for i in range(16):
+        if i == 8:
+            change(model)
         found.append(reader.read(rows).clone())
         for row, token in zip(rows, found[-1].argmax(dim=-1).tolist(), strict=True):
             row.append(token)
@@ -100,6 +116,107 @@ def test_what_no_list_of_calls_can_repeat_is_refused_and_read_as_ever() -> None:
     torch.testing.assert_close(found, written(fused, 1, recording=False)[0], atol=1e-5, rtol=1e-5)
     with pytest.raises(NotRecordableError, match="all keys"):
         RecordedStep(model, reader.cache)
+
+
+def attends_by_count(
+    query: Tensor, key: Tensor, value: Tensor, mask: Mask, drop_rate: float, scale: float
+) -> Tensor:
+    return fused_attention(query, key, value, mask, drop_rate, scale * math.log(1 + key.shape[2]))
+
+
+class Fading(nn.Module):
+    """A part of somebody's own that counts its calls."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.n_calls = inner, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n_calls += 1
+        faded: Tensor = self.inner(x) / self.n_calls
+        return faded
+
+
+def with_own_attention() -> GPT:
+    plain = shaped({})
+    model = GPT(plain.config, attends_by_count)
+    model.load_state_dict(plain.state_dict())
+    return model.eval()
+
+
+def with_own_module() -> GPT:
+    model = shaped({})
+    model.set_submodule("blocks.0.ffn", Fading(model.get_submodule("blocks.0.ffn")))
+    return model.eval()
+
+
+def with_own_forward() -> GPT:
+    model, fading = shaped({}), Fading(shaped({}).get_submodule("blocks.0.ffn"))
+    vars(model.get_submodule("blocks.0.ffn"))["forward"] = fading.forward
+    return model
+
+
+@pytest.mark.parametrize("make", [with_own_attention, with_own_module, with_own_forward])
+def test_what_others_have_written_is_called_for_every_token(make: Callable[[], GPT]) -> None:
+    repeated, reader = written(make(), 1, recording=True)
+    assert reader._recorded is None
+    torch.testing.assert_close(repeated, written(make(), 1, recording=False)[0], atol=0, rtol=0)
+
+
+def test_hooks_of_all_modules_are_called_for_every_token() -> None:
+    called: list[nn.Module] = []
+    hook = register_module_forward_hook(lambda module, given, made: called.append(module))
+    try:
+        written(shaped({}), 1, recording=True)
+    finally:
+        hook.remove()
+    assert sum(isinstance(module, PreNormBlock) for module in called) == 2 * 17  # the prompt, too
+
+
+def with_adapters(model: GPT) -> None:
+    attach(model, "lora", 4, 8.0, 0)
+    nn.init.ones_(model.get_parameter("blocks.0.attn.query.lora_b"))
+
+
+def with_a_hook(model: GPT) -> None:
+    model.blocks[0].register_forward_hook(lambda module, given, made: made / 2)
+
+
+CHANGES: dict[str, Callable[[GPT], object]] = {
+    "adapters": with_adapters,
+    "a hook": with_a_hook,
+    "other tensors": lambda model: model.load_state_dict(
+        random_model(7, **SHORT).state_dict(), assign=True
+    ),
+    "other numbers": lambda model: model.load_state_dict(random_model(7, **SHORT).state_dict()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_model_that_changes_while_it_writes_is_read_as_it_is(name: str) -> None:
+    repeated, _ = written(shaped({}), 1, True, CHANGES[name])
+    plain, _ = written(shaped({}), 1, False, CHANGES[name])
+    torch.testing.assert_close(repeated, plain, atol=0, rtol=0)
+    assert not torch.allclose(plain[-1], written(shaped({}), 1, False)[0][-1])
+
+
+@torch.inference_mode()
+def test_rows_that_leave_one_by_one_are_not_recorded_each_time() -> None:
+    reader, rows = CachedReader(shaped({}), 8, 24), [[row, 2, 3] for row in range(8)]
+    while len(rows) > 1:
+        reader.read(rows)
+        assert reader._recorded is None
+        reader.keep(range(1, len(rows)))
+        rows = [[*row, 5] for row in rows[1:]]
+
+
+def test_the_default_device_may_be_another() -> None:
+    model = shaped({})
+    plain, _ = written(model, 1, recording=False)
+    with torch.device("meta"):
+        repeated, reader = written(model, 1, recording=True)
+    assert reader._recorded is not None
+    torch.testing.assert_close(repeated, plain, atol=1e-6, rtol=1e-6)
 
 
 @torch.inference_mode()

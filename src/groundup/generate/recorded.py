@@ -9,20 +9,23 @@ numbers stay those of the model as it is written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_modules
 from torch.overrides import TorchFunctionMode
 
 from groundup.config import GPTConfig, foreign_parts
 from groundup.generate.cache import KVCache
 from groundup.generate.products import suited
-from groundup.model import GPT, Mask
+from groundup.model import GPT, Mask, fused_attention
 
 INTO: dict[str, Callable[..., object]] = {
     "add": torch.add,
@@ -59,14 +62,32 @@ def can_repeat(cache: KVCache) -> bool:
 
 
 def can_watch(model: GPT) -> bool:
-    """Tell whether it is worth trying: on a CPU, with this package's own parts."""
+    """Tell whether it is worth trying: on a CPU, with nothing but this package's own code.
+
+    That of others may do more with every token than call PyTorch: count them, or look at the
+    number of keys.
+    """
     config: GPTConfig = model.config
     own = not config.n_experts and not foreign_parts(config) and model.device.type == "cpu"
-    return own and not any(m.training or _watched(m) for m in model.modules())
+    return own and not any(_hooks_of(model)) and all(map(_is_known, model.modules()))
 
 
-def _watched(module: torch.nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def _is_known(module: nn.Module) -> bool:
+    """Tell whether a module computes what its class does, which is none of somebody else's."""
+    known = type(module).__module__.startswith(("torch.nn.", "groundup."))
+    attends = getattr(module, "attend", fused_attention) is fused_attention
+    return known and attends and not module.training and "forward" not in vars(module)
+
+
+def _hooks_of(model: nn.Module) -> list[Mapping[int, object]]:
+    """Return the tables of what is called beside the modules, as they are from now on."""
+    found: list[Mapping[int, object]] = [
+        torch_modules._global_forward_hooks,
+        torch_modules._global_forward_pre_hooks,
+    ]
+    for module in model.modules():
+        found += (module._forward_hooks, module._forward_pre_hooks)
+    return found
 
 
 class RecordedStep:
@@ -75,8 +96,15 @@ class RecordedStep:
     def __init__(self, model: GPT, cache: KVCache) -> None:
         """Record the step; raises `NotRecordableError`. Nothing is read yet."""
         self.cache = cache
-        self._tokens = torch.zeros(len(cache.lengths), 1, dtype=torch.long)
-        self._position = torch.tensor([[cache.lengths[0]]])
+        self._tables: list[dict[str, Any]] = [
+            table
+            for module in model.modules()
+            for table in (module._parameters, module._buffers, module._modules)
+            if table
+        ]
+        self._parts, self._hooks = self._present_parts(), _hooks_of(model)
+        self._tokens = torch.zeros(len(cache.lengths), 1, dtype=torch.long, device=cache.device)
+        self._position = torch.tensor([[cache.lengths[0]]], device=cache.device)
         recorder = _Recorder()
         view = _View(cache, self._position, recorder)
         with recorder:
@@ -84,14 +112,26 @@ class RecordedStep:
             self._scores: Tensor = model.lm_head(hidden[:, -1])
         self._program = recorder.program
 
+    def is_outdated(self) -> bool:
+        """Tell whether the model has other modules or parameters by now, or is watched.
+
+        Numbers that change in place, as those of a training do, are seen by the step.
+        """
+        parts = self._present_parts()
+        same = len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts))
+        return not same or any(self._hooks)
+
     def __call__(self, tokens: Sequence[int]) -> Float[Tensor, "B V"]:
         """Return the scores of what follows `tokens`; the next call overwrites them."""
-        self._tokens.copy_(torch.tensor(tokens)[:, None])
+        self._tokens.copy_(torch.tensor(tokens, device=self._tokens.device)[:, None])
         self._position.fill_(self.cache.lengths[0])
         for call in self._program:
             call()
         self.cache.advance(1)
         return self._scores
+
+    def _present_parts(self) -> list[object]:
+        return [*itertools.chain.from_iterable(map(dict.values, self._tables))]
 
 
 class _View:

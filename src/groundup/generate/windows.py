@@ -93,7 +93,7 @@ class CachedReader:
         self.cache = KVCache(model.config, n_rows, capacity, model.device)
         self._step: GraphedStep | None = None
         self._recorded: RecordedStep | None = None
-        self._awaited = FIRST_RECORDED if can_watch(model) else -1
+        self._awaited = FIRST_RECORDED
 
     def read(self, rows: Rows) -> Float[Tensor, "B V"]:
         """Return the scores of each row's next token; the next reading may overwrite them."""
@@ -119,12 +119,23 @@ class CachedReader:
     def _may_repeat(self) -> bool:
         """Tell whether this token is read by a recorded step; the first few are not worth one."""
         self._awaited -= self._awaited > 0
-        return self._awaited == 0 and can_repeat(self.cache)
+        if self._awaited or not can_repeat(self.cache):
+            return False
+        if self._recorded is None and not can_watch(self.model):
+            self._awaited = -1
+        elif self._recorded is not None and self._recorded.is_outdated():
+            self._forget()
+        return self._awaited == 0
+
+    def _forget(self) -> None:
+        """Record anew, after as many tokens as at first: it may happen again soon."""
+        self._step = self._recorded = None
+        self._awaited = FIRST_RECORDED if self._awaited >= 0 else -1
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the present rows only."""
         self.cache.keep(rows)
-        self._step = self._recorded = None  # they were recorded over other buffers
+        self._forget()  # it was recorded over other buffers
 
     def _prefill(self, rows: Rows) -> None:
         """Read the rows that were never read, or whose window has moved, up to their last token."""
