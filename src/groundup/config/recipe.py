@@ -33,7 +33,7 @@ class Recipe(Settings):
     learning_rate: float | None = None
     """AdamW's peak learning rate; None follows from emb_dim: wider models step smaller."""
     muon_learning_rate: float | None = None
-    """Muon's peak learning rate, on the same schedule; None is 0.02, for any width."""
+    """Muon's peak learning rate, on the same schedule; None is 0.01, for any width."""
     min_learning_rate: float | None = None
     """Learning rate at the last step; None is 0 on a linear schedule, else a tenth of the peak."""
     warmup_steps: int | None = None
@@ -102,11 +102,11 @@ class Recipe(Settings):
 
     @property
     def peak_muon_learning_rate(self) -> float:
-        """Muon's learning rate as set, else 0.02.
+        """Muon's learning rate as set, else 0.01.
 
         Muon changes a vector by as much in any direction, whatever the width of the matrix.
         """
-        return self.muon_learning_rate or 0.02
+        return self.muon_learning_rate or 0.01
 
     @property
     def sequences_per_step(self) -> int:
