@@ -155,4 +155,4 @@ def test_the_automatic_learning_rates_are_smaller(tmp_path: Path) -> None:
     asked = go_on(tmp_path, base, learning_rate=None, steps=1)
     tables = train_run(asked, quiet()).folder.read().as_table()
     assert tables["train"]["learning_rate"] == pytest.approx(0.1 * 3 * 0.003)
-    assert tables["train"]["muon_learning_rate"] == pytest.approx(0.1 * 0.02)
+    assert tables["train"]["muon_learning_rate"] == pytest.approx(0.1 * 0.01)
