@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> Record:
             for name, source in sources.items()
         }
         kept = options.work / "turns" / f"{text}-{minutes:g}-{seed}"
-        taken = in_turns({name: lambda _, run=run: run() for name, run in pair.items()}, 1, kept)
+        taken = in_turns(pair, 1, kept)
         turns.append(taken)
         for name, (found,) in taken.items():
             runs.append({"text": text, "minutes": minutes, "seed": seed, "source": name, **found})
@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> Record:
     }
 
 
-def train(work: Path, source: Path, text: str, minutes: float, seed: int) -> Record:
+def train(work: Path, source: Path, text: str, minutes: float, seed: int, _: int = 0) -> Record:
     """Train for so long with all defaults; return what came out."""
     run = work / "runs" / f"{text}-{minutes:g}-{seed}"
     shutil.rmtree(run, ignore_errors=True)

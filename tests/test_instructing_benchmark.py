@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 pytest.importorskip("benchmarks", reason="the checkout's root is not on the path")
-from benchmarks.assistant import answers, memory, reward, shown_cell, speed, talks, taught_cell
+from benchmarks.assistant import (
+    WAYS,
+    answers,
+    memory,
+    reward,
+    shown_cell,
+    speed,
+    talks,
+    taught_cell,
+)
 from benchmarks.assistant.speed_start import one_a_row, sets_of, side_by_side
 from benchmarks.beside import turns
 from benchmarks.cells import Cells
@@ -49,7 +58,7 @@ def test_three_ways_to_learn_are_measured_once_and_found_again(
     )
     found = reward.compare(options, Cells(work, 1, here), work / "base")
     row = found["rows"][0]
-    assert [row[way]["questions"] for way in reward.WAYS] == [10, 10, 10]
+    assert [row[way]["questions"] for way in WAYS] == [10, 10, 10]
     assert found["gains"]["answers"]["mean"] == row["reward"]["exact"] - row["answers"]["exact"]
     runs = {path.name.split("-")[1]: RunFolder(path) for path in (work / "runs").iterdir()}
     origins = {name: run.read().origin for name, run in runs.items()}

@@ -251,8 +251,8 @@ def test_a_new_one_is_written_without_what_it_has_not(tmp_path: Path) -> None:
     assert folder.read().as_table() == {k: v for k, v in expected.items() if k != "format"}
     assert folder.model_config(folder.read()) == config
     # Runs from before there was a choice of products go on with those that they had.
-    before = {"products": "default", "muon_precision": train.precision}
-    assert folder.train_config(folder.read()) == dataclasses.replace(train, **before)
+    before = dataclasses.replace(train, products="default", muon_precision=train.precision)
+    assert folder.train_config(folder.read()) == before
 
 
 @pytest.mark.parametrize(
