@@ -69,11 +69,12 @@ def fused_attention(
     """Do the same as `plain_attention` in one kernel that never stores the (T, S) scores.
 
     No such kernel knows of windows or bounds the scores, and a CPU's is slow in 16 bits on the way
-    back: these are `blockwise_attention`'s.
+    back: these are `blockwise_attention`'s, also where no way back follows, for the same numbers.
     """
     n_new, n_seen = query.shape[-2], key.shape[-2]
     is_windowed = mask.window is not None and mask.window < n_new == n_seen
-    if cap is not uncapped or is_windowed or _learns_in_16_bits(query):
+    is_slow = n_new == n_seen > 1 and _is_narrowed(query)
+    if cap is not uncapped or is_windowed or is_slow:
         return blockwise_attention(query, key, value, mask, drop_rate, scale, cap)
     allowed = mask.allowed
     if mask.window is not None or mask.first:
@@ -90,7 +91,6 @@ def fused_attention(
     )
 
 
-def _learns_in_16_bits(query: Tensor) -> bool:
-    """Return whether a backward pass may follow, on a CPU under autocast."""
-    on_cpu = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return on_cpu and torch.is_grad_enabled()
+def _is_narrowed(query: Tensor) -> bool:
+    """Return whether a CPU computes under autocast."""
+    return query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
