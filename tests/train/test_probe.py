@@ -48,7 +48,9 @@ def test_products_that_gain_nothing_are_known_too(gains: dict[str, float]) -> No
     assert probe.cpu_precision(WIDE, 4) == said
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}', "[1", '{"NAME": {"products": "a"}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"x": 1}', "[1", '{"NAME": {"products": 2}}', '{"NAME": "a"}']
+)
 def test_a_damaged_file_is_measured_anew(gains: dict[str, float], text: str) -> None:
     probe.cpu_precision(WIDE, 4)
     path = probe._path()

@@ -74,7 +74,7 @@ def fused_attention(
     n_new, n_seen = query.shape[-2], key.shape[-2]
     is_windowed = mask.window is not None and mask.window < n_new == n_seen
     is_slow = n_new == n_seen > 1 and _is_narrowed(query)
-    if cap is not uncapped or is_windowed or is_slow:
+    if cap.limit or is_windowed or is_slow:
         return blockwise_attention(query, key, value, mask, drop_rate, scale, cap)
     allowed = mask.allowed
     if mask.window is not None or mask.first:

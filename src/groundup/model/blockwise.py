@@ -91,8 +91,8 @@ class _Blockwise(torch.autograd.Function):
         mixed = torch.empty_like(q)
         draw = _Draw(how, q.device)
         for block in _blocks(q, k, how.mask):
-            weights = draw.drop(block.weights(q, k, how)[0])
-            block.put(mixed, weights @ block.seen(v))
+            weights, _ = block.weights(q, k, how, needs_slope=False)
+            block.put(mixed, draw.drop(weights) @ block.seen(v))
         return mixed.flatten(1, 2)
 
     @staticmethod
@@ -106,7 +106,7 @@ class _Blockwise(torch.autograd.Function):
         grad_k, grad_v = (torch.zeros_like(k, dtype=wide) for _ in range(2))
         draw = _Draw(how, q.device)
         for block in _blocks(q, k, how.mask):
-            weights, slope = block.weights(q, k, how)
+            weights, slope = block.weights(q, k, how, needs_slope=how.cap.limit > 0)
             of_mixed = block.asking(gradient)
             block.seen(grad_v).add_(draw.drop(weights).mT @ of_mixed)
             of_weights = draw.drop_again(of_mixed @ block.seen(v).mT)
@@ -140,19 +140,17 @@ class _Block(NamedTuple):
         own.copy_(part.view_as(own))
 
     def weights(
-        self, q: Tensor, k: Tensor, how: _How
+        self, q: Tensor, k: Tensor, how: _How, needs_slope: bool
     ) -> tuple[Float[Tensor, "heads rows seen"], Tensor | None]:
-        """Return how much each query takes of each key, and the slope of the cap where one is."""
+        """Return how much each query takes of each key, and the slope of the cap where needed."""
         scores = self.asking(q) @ self.seen(k).mT
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).mul_(how.scale)
-        slope = None
-        if how.cap is not uncapped:
-            scores = how.cap(scores)
-            slope = how.cap.slope(scores)
+        scores = how.cap(scores)
+        slope = how.cap.slope(scores).to(how.number) if needs_slope else None
         n_heads, n_rows = q.shape[1] * q.shape[2], self.queries.stop - self.queries.start
         self._hide(scores.view(-1, n_heads, n_rows, scores.shape[-1]), how.mask)
         weights = torch.softmax(scores, dim=-1, out=scores)  # in the same memory
-        return weights.to(how.number), slope if slope is None else slope.to(how.number)
+        return weights.to(how.number), slope
 
     def _hide(self, scores: Float[Tensor, "texts N rows seen"], mask: Mask) -> None:
         """Let scores that the mask forbids take no part."""

@@ -26,4 +26,4 @@ uncapped = Cap(0.0)
 
 def soft_cap(limit: float) -> Cap:
     """Return the bound of that limit."""
-    return Cap(limit) if limit else uncapped
+    return Cap(limit)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ LEAST_WIDTH = 128
 MOST_WIDTH, MOST_TOKENS = 1024, 512
 """A wider model, or a larger batch, gains what these do."""
 SECONDS = 0.2
-"""Time that each format gets, and at least two turns."""
+"""Time that the slower format gets, and at least two turns."""
 FORMATS = (torch.float32, torch.bfloat16)
 WORK = "attention by blocks in bf16"
 """What is timed: another name where that changes, so that older measurements are left."""
@@ -43,12 +43,12 @@ def cpu_precision(config: GPTConfig, batch_size: int) -> tuple[str, str]:
     """
     if config.emb_dim < LEAST_WIDTH:
         return "fp32", "the model is too narrow to gain from a narrower format"
+    if (products := _product_gain()) < CLEARLY:
+        return "fp32", f"bf16 products run at {products:.1f} times the rate of fp32 here"
     shape, tokens = _shape(config, batch_size)
-    gains = _kept_or(lambda: _layer_gains(shape, tokens), f"{asdict(shape)} {tokens}")
-    if "layer" not in gains:
-        return "fp32", f"bf16 products run at {gains['products']:.1f} times the rate of fp32 here"
-    reason = f"a layer of this model trains {gains['layer']:.1f} times as fast in bf16 here"
-    return ("bf16" if gains["layer"] >= CLEARLY else "fp32"), reason
+    gain = _kept_or(lambda: layer_gain(shape, tokens), f"{asdict(shape)} {tokens}")
+    reason = f"a layer of this model trains {gain:.1f} times as fast in bf16 here"
+    return ("bf16" if gain >= CLEARLY else "fp32"), reason
 
 
 def muon_precision(config: GPTConfig) -> tuple[str, str]:
@@ -56,19 +56,17 @@ def muon_precision(config: GPTConfig) -> tuple[str, str]:
 
     Its products are as large as the matrices, whatever the batch, so they gain where layers do not.
     """
-    width = min(config.emb_dim, MOST_WIDTH)
-    gain = _kept_or(lambda: {"products": muon_gain(width)}, f"Muon {width}")["products"]
+    if (gain := _product_gain()) >= CLEARLY:
+        width = min(config.emb_dim, MOST_WIDTH)
+        gain = _kept_or(lambda: muon_gain(width), f"Muon {width}")
     reason = f"Muon's products run {gain:.1f} times as fast in bf16 here"
     return ("bf16" if gain >= CLEARLY else "fp32"), reason
 
 
-def _layer_gains(shape: GPTConfig, tokens: tuple[int, int]) -> dict[str, float]:
-    """Return how many times as fast bf16 is: products and, where these gain, a layer."""
+def _product_gain() -> float:
+    """Return how many times as fast one product is in bf16: little work even where that is slow."""
     factors = {dtype: torch.full((512, 512), 0.5, dtype=dtype) for dtype in FORMATS}
-    gains = {"products": gain_of_bf16(lambda dtype: factors[dtype] @ factors[dtype])}
-    if gains["products"] >= CLEARLY:
-        gains["layer"] = layer_gain(shape, tokens)
-    return gains
+    return _kept_or(lambda: gain_of_bf16(lambda dtype: factors[dtype] @ factors[dtype]), "product")
 
 
 def layer_gain(shape: GPTConfig, of: tuple[int, int]) -> float:
@@ -102,7 +100,7 @@ def gain_of_bf16(work: Callable[[torch.dtype], object]) -> float:
     with cpu_threads(1):
         for dtype in FORMATS:  # at first, what is used from then on is made
             work(dtype)
-        while min(spent.values()) < SECONDS or turns < 2:
+        while max(spent.values()) < SECONDS or turns < 2:
             turns += 1
             for dtype in FORMATS:
                 begun = time.thread_time()
@@ -111,32 +109,24 @@ def gain_of_bf16(work: Callable[[torch.dtype], object]) -> float:
     return spent[torch.float32] / spent[torch.bfloat16]
 
 
-def _kept_or(measure: Callable[[], dict[str, float]], what: str) -> dict[str, float]:
+def _kept_or(measure: Callable[[], float], what: str) -> float:
     """Return what was measured of this before, in these circumstances, else measure and keep it."""
     where = machine_fingerprint(), torch.__version__, is_handed_over(), WORK
     name = hashlib.sha256(repr((where, what)).encode()).hexdigest()[:16]
-    if not (gains := _kept(name)):
-        gains = measure()
-        _keep(name, gains)
-    return gains
-
-
-def _kept(name: str) -> dict[str, float]:
-    """Return what was measured under this name before, if anything."""
     with contextlib.suppress(GroundupError, LookupError, TypeError, ValueError, AttributeError):
-        found = read_json(_path())[name]
-        gains = {key: float(found[key]) for key in ("products", "layer") if key in found}
-        if "products" in gains and all(0 < gain < math.inf for gain in gains.values()):
-            return gains
-    return {}
+        if 0 < (gain := float(read_json(_path())[name])) < math.inf:
+            return gain
+    gain = measure()
+    _keep(name, gain)
+    return gain
 
 
-def _keep(name: str, gains: Mapping[str, float]) -> None:
+def _keep(name: str, gain: float) -> None:
     known: Any = {}
     with contextlib.suppress(GroundupError):
         known = read_json(_path())
     with contextlib.suppress(GroundupError, OSError):  # it is measured again, then
-        write_json(_path(), {**(known if isinstance(known, dict) else {}), name: dict(gains)})
+        write_json(_path(), {**(known if isinstance(known, dict) else {}), name: gain})
 
 
 def _path() -> Path:
