@@ -132,6 +132,14 @@ def test_dropout_is_the_same_on_the_way_back(cap: str, name: str) -> None:
     assert not torch.allclose(output, whole)
 
 
+def test_a_limit_of_zero_bounds_nothing() -> None:
+    given = _given(60)
+    found = [_with_gradients(fused_attention, given, Mask(None, True, 7), 0.0, 0.3, cap)
+             for cap in (uncapped, Cap(0.0))]  # fmt: skip
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("cap", CAPS)
 def test_dropout_leaves_the_mean(cap: str) -> None:
     given, mask = _given(60), Mask(None, True, 7)
