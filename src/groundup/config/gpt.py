@@ -14,11 +14,11 @@ MAX_DIMENSION = 1 << 24
 """No dimension of a real model comes near this; beyond it a number is a slip of the keyboard."""
 
 NORMS = ("layernorm", "rmsnorm", "zero_centered_rmsnorm")
-NORM_ORDERS = ("pre", "post", "sandwich")
+NORM_ORDERS = ("pre", "post", "sandwich", "parallel", "parallel_shared")
 QK_NORMS = ("none", "head", "width")
 POSITIONS = ("learned", "rope")
-ROPE_SCALINGS = ("none", "linear", "llama3")
-FEED_FORWARDS = ("gelu", "gelu_tanh", "relu_squared", "geglu", "swiglu")
+ROPE_SCALINGS = ("none", "linear", "llama3", "yarn")
+FEED_FORWARDS = ("gelu", "gelu_tanh", "relu", "relu_squared", "geglu", "swiglu")
 ATTENTIONS = ("multi_head",)
 
 TABLE = "table"
@@ -70,7 +70,7 @@ class GPTConfig:
     ffn_dim: int = 0
     """Width inside the feed-forward network, or each expert; 0 is 4 x emb_dim, gated 8/3 of it."""
     feed_forward: str = _part("gelu_tanh", FEED_FORWARDS, "feed_forwards")
-    """gelu, gelu_tanh, relu_squared, or gated: swiglu, geglu."""
+    """gelu, gelu_tanh, relu, relu_squared, or gated: swiglu, geglu."""
     n_experts: int = 0
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
@@ -80,7 +80,8 @@ class GPTConfig:
     norm_eps: float = 1e-5
     """Added to the variance before its square root is taken, so that nothing divides by zero."""
     norm_order: str = _part("pre", NORM_ORDERS, "blocks")
-    """Norms before attention and feed-forward (pre), after them (post, OLMo 2), or sandwich."""
+    """Norms before attention and feed-forward (pre), after them (post, OLMo 2), or sandwich; or
+    both steps from the same input: parallel (GPT-NeoX), after one norm: parallel_shared (Phi)."""
     qk_norm: str = "none"
     """Norm of queries and keys: none, of each head (Qwen 3), or of their whole width (OLMo 2)."""
     position: str = _part("learned", POSITIONS, "positions")
@@ -89,16 +90,22 @@ class GPTConfig:
     """The slowest rotation takes about 2 pi x rope_base positions."""
     rope_local_base: float = 0.0
     """The base of windowed layers where they have one of their own (Gemma 3); 0: rope_base."""
+    rope_fraction: float = 1.0
+    """Share of a head's width that turns, from its start (GPT-NeoX)."""
+    rope_pattern: str = "R"
+    """Which layers turn, repeated over the layers: R do, N have no positions (SmolLM3)."""
     rope_scaling: str = "none"
-    """How rope_base's rotations are slowed for long contexts: none, linear or llama3."""
+    """How rope_base's rotations are slowed for long contexts: none, linear, llama3 or yarn."""
     rope_factor: float = 1.0
     """By how much rope_scaling slows."""
     rope_low_freq_factor: float = 1.0
-    """llama3: rotations with fewer turns than this in rope_original_context are slowed."""
+    """llama3, yarn: rotations with fewer turns than this in rope_original_context are slowed."""
     rope_high_freq_factor: float = 4.0
-    """llama3: those with more turns than this are left as they are."""
+    """llama3, yarn: those with more turns than this are left as they are."""
     rope_original_context: int = 0
-    """llama3: the context before it was extended."""
+    """llama3, yarn: the context before it was extended."""
+    rope_attention_factor: float = 0.0
+    """yarn: what turned queries and keys are multiplied by; 0: 0.1 x ln(rope_factor) + 1."""
     window: int | None = None
     """Tokens, itself included, that a token of a windowed layer sees; None: all before it."""
     window_pattern: str = "L"
@@ -174,17 +181,23 @@ class GPTConfig:
         require(pattern != "" and not set(pattern) - {"L", "G"}, "window_pattern", pattern,
                 "letters L (local) and G (global)")  # fmt: skip
         require(self.window is None or self.window >= 1, "window", self.window, "1 or more")
+        turning = self.rope_pattern
+        require(turning != "" and not set(turning) - {"R", "N"}, "rope_pattern", turning,
+                "letters R (rotated) and N (not)")  # fmt: skip
 
     def _check_attention(self) -> None:
         require(self.n_heads % self.n_kv_heads == 0, "n_kv_heads", self.n_kv_heads,
                 f"a divisor of n_heads = {self.n_heads}")  # fmt: skip
         if self.position == "rope":
-            require(self.head_dim % 2 == 0, "head_dim", self.head_dim, "an even number, for rope")
+            share = self.rope_fraction
+            require(0 < share <= 1, "rope_fraction", share, "above 0, at most 1")
+            fits = self.rope_dim % 2 == 0 and self.rope_dim > 0
+            require(fits, "head_dim", self.head_dim, f"an even number to turn, not {self.rope_dim}")
             local = self.rope_local_base
             require(local == 0 or local > 1, "rope_local_base", local, "0 or above 1")
         if self.rope_scaling != "none":
             require(self.rope_factor >= 1, "rope_factor", self.rope_factor, "1 or more")
-        if self.rope_scaling == "llama3":
+        if self.rope_scaling in ("llama3", "yarn"):
             low, high = self.rope_low_freq_factor, self.rope_high_freq_factor
             require(0 < low < high, "rope_low_freq_factor", low, f"below {high} and above 0")
             original = self.rope_original_context
@@ -205,6 +218,16 @@ class GPTConfig:
         """Return how many tokens a token of `layer` sees, itself included; None: all before it."""
         is_local = self.window_pattern[layer % len(self.window_pattern)] == "L"
         return self.window if is_local else None
+
+    @property
+    def rope_dim(self) -> int:
+        """Width of the part of a head that turns."""
+        return int(self.head_dim * self.rope_fraction)
+
+    def is_rotated(self, layer: int) -> bool:
+        """Return whether queries and keys of `layer` turn."""
+        turns = self.rope_pattern[layer % len(self.rope_pattern)] == "R"
+        return self.position == "rope" and turns
 
     @property
     def is_gated(self) -> bool:

@@ -78,13 +78,13 @@ def parameter_shapes(config: GPTConfig) -> Iterator[Parameter]:
 
 def _block(config: GPTConfig, at: str) -> Iterator[Parameter]:
     width = config.emb_dim
-    before, after = config.norm_order != "post", config.norm_order != "pre"
+    before, after = config.norm_order != "post", config.norm_order in ("post", "sandwich")
     if before:
         yield from _norm(config, width, f"{at}attn_norm.")
     yield from _attention(config, f"{at}attn.")
     if after:
         yield from _norm(config, width, f"{at}attn_post_norm.")
-    if before:
+    if before and config.norm_order != "parallel_shared":
         yield from _norm(config, width, f"{at}ffn_norm.")
     yield from _feed_forward(config, f"{at}ffn.")
     if after:

@@ -92,4 +92,44 @@ class SandwichBlock(nn.Module):
         return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x)))
 
 
-BLOCKS.update(pre=PreNormBlock, post=PostNormBlock, sandwich=SandwichBlock)
+class ParallelBlock(nn.Module):
+    """Attend and feed forward from the same input, each after its own norm (GPT-NeoX)."""
+
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
+        super().__init__()
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
+    ) -> Float[Tensor, "B T D"]:
+        """Return `x` with this block's two contributions added."""
+        return x + self.attn(self.attn_norm(x), cache, rotate) + self.ffn(self.ffn_norm(x))
+
+
+class SharedNormBlock(nn.Module):
+    """Attend and feed forward from the same normalised input (GPT-J, Phi, Cohere)."""
+
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
+        super().__init__()
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
+    ) -> Float[Tensor, "B T D"]:
+        """Return `x` with this block's two contributions added."""
+        normed = self.attn_norm(x)
+        return x + self.attn(normed, cache, rotate) + self.ffn(normed)
+
+
+BLOCKS.update(
+    pre=PreNormBlock,
+    post=PostNormBlock,
+    sandwich=SandwichBlock,
+    parallel=ParallelBlock,
+    parallel_shared=SharedNormBlock,
+)

@@ -60,6 +60,7 @@ Network = Callable[[GPTConfig], nn.Module]
 FEED_FORWARDS: dict[str, Network] = {
     "gelu": partial(FeedForward, activation=F.gelu),
     "gelu_tanh": partial(FeedForward, activation=gelu_tanh),
+    "relu": partial(FeedForward, activation=F.relu),
     "relu_squared": partial(FeedForward, activation=relu_squared),
     "geglu": partial(GatedFeedForward, activation=gelu_tanh),
     "swiglu": partial(GatedFeedForward, activation=F.silu),

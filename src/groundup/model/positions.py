@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ Rotate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Rotation:
-    """Turns each pair (i, i + H/2) of a query or key by its token's angles.
+    """Turns each pair (i, i + R/2) of a query or key by its token's angles; R is rope_dim.
 
     The dot product of two turned vectors depends on their distance alone (Su et al., 2021).
     """
@@ -27,9 +28,12 @@ class Rotation:
     sin: Float[Tensor, "... T half"]
 
     def __call__(self, x: Float[Tensor, "B N T H"]) -> Float[Tensor, "B N T H"]:
-        """Return `x` turned."""
-        first, second = x.chunk(2, dim=-1)
+        """Return `x` turned; what lies behind the first R numbers of a head stays as it is."""
+        half = self.cos.shape[-1]
+        first, second = x[..., :half], x[..., half : 2 * half]
         turned = (first * self.cos - second * self.sin, second * self.cos + first * self.sin)
+        if x.shape[-1] > 2 * half:
+            turned = (*turned, x[..., 2 * half :])
         return torch.cat(turned, dim=-1).type_as(x)
 
 
@@ -55,19 +59,29 @@ class LearnedPositions(nn.Module):
         return [unrotated] * self.n_layers
 
 
+class Turns(NamedTuple):
+    """How a layer turns: the radians of each pair from token to token, and a factor on the rest."""
+
+    radians: tuple[float, ...]
+    factor: float = 1.0
+
+
 class RotaryPositions(nn.Module):
     """Add nothing; turn queries and keys in every layer (RoPE: Su et al., 2021).
 
-    Pair i of H/2 turns by base^(-2i/H) radians a position. Layers with a window may have a base
-    of their own (Gemma 3), which is never scaled.
+    Pair i of R/2 turns by base^(-2i/R) radians a position. Layers with a window may have a base
+    of their own (Gemma 3), which is never scaled; some layers may turn nothing (SmolLM3).
     """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        far = scaled(config, frequencies(config.head_dim, config.rope_base))
-        near = frequencies(config.head_dim, config.rope_local_base or config.rope_base)
+        far = scaled(config)
+        near = Turns(frequencies(config.rope_dim, config.rope_local_base or config.rope_base))
         near = near if config.rope_local_base else far
-        self.layers = [far if config.window_of(i) is None else near for i in range(config.n_layers)]
+        self.layers = [
+            (far if config.window_of(i) is None else near) if config.is_rotated(i) else None
+            for i in range(config.n_layers)
+        ]
 
     def forward(self, x: Float[Tensor, "B T D"], positions: slice | Tensor) -> Tensor:
         """Return `x` (B, T, D) as it is."""
@@ -79,12 +93,15 @@ class RotaryPositions(nn.Module):
             positions = torch.arange(positions.start, positions.stop, device=device)
         else:
             positions = positions[:, None]  # (B, 1, T)
-        made = {turns: self._rotation(turns, positions) for turns in set(self.layers)}
-        return [made[turns] for turns in self.layers]
+        made = {turns: _rotation(turns, positions) for turns in set(self.layers) if turns}
+        return [made[turns] if turns else unrotated for turns in self.layers]
 
-    def _rotation(self, turns: tuple[float, ...], positions: Tensor) -> Rotation:
-        angles = positions[..., None].float() * _on(positions.device, turns)  # (..., T, H/2)
+
+def _rotation(turns: Turns, positions: Tensor) -> Rotation:
+    angles = positions[..., None].float() * _on(positions.device, turns.radians)  # (..., T, R/2)
+    if turns.factor == 1:
         return Rotation(angles.cos(), angles.sin())
+    return Rotation(angles.cos() * turns.factor, angles.sin() * turns.factor)
 
 
 POSITIONS: dict[str, type[LearnedPositions] | type[RotaryPositions]] = {
@@ -100,39 +117,54 @@ def _on(device: torch.device, turns: tuple[float, ...]) -> Float[Tensor, " half"
         return torch.tensor(turns, device=device)
 
 
-def frequencies(head_dim: int, base: float) -> tuple[float, ...]:
-    """Return the radians that each of the head_dim / 2 pairs turns by from token to token.
+def frequencies(width: int, base: float) -> tuple[float, ...]:
+    """Return the radians that each of the width / 2 pairs turns by from token to token.
 
     In fp32, as every other implementation: far from the start, a last bit more would show.
     """
-    exponents = torch.arange(0, head_dim, 2, device="cpu", dtype=torch.float32) / head_dim
+    exponents = torch.arange(0, width, 2, device="cpu", dtype=torch.float32) / width
     return tuple((1.0 / base**exponents).tolist())
 
 
-def scaled(config: GPTConfig, turns: tuple[float, ...]) -> tuple[float, ...]:
-    """Return frequencies slowed for a longer context than they were first trained for."""
-    return SCALINGS[config.rope_scaling](config, turns)
+def scaled(config: GPTConfig) -> Turns:
+    """Return the turns of rope_base, slowed for a longer context than they first learned."""
+    radians = torch.tensor(frequencies(config.rope_dim, config.rope_base), device="cpu")
+    if config.rope_scaling == "none":
+        return Turns(tuple(radians.tolist()))
+    kept = KEPT[config.rope_scaling](config, radians)
+    slowed = (1 - kept) * radians / config.rope_factor + kept * radians
+    usual = 0.1 * math.log(config.rope_factor) + 1  # Peng et al., 2023, equation 22
+    factor = config.rope_attention_factor or usual if config.rope_scaling == "yarn" else 1.0
+    return Turns(tuple(slowed.tolist()), factor)
 
 
-def _unscaled(config: GPTConfig, turns: tuple[float, ...]) -> tuple[float, ...]:
-    return turns
+def _kept_linear(config: GPTConfig, radians: Tensor) -> Tensor:
+    """Return 0: all are slowed alike (Chen et al., 2023), positions are interpolated."""
+    return torch.zeros_like(radians)
 
 
-def _linear(config: GPTConfig, turns: tuple[float, ...]) -> tuple[float, ...]:
-    """Slow all of them alike (Chen et al., 2023): positions are interpolated."""
-    return tuple((torch.tensor(turns, device="cpu") / config.rope_factor).tolist())
-
-
-def _llama3(config: GPTConfig, turns: tuple[float, ...]) -> tuple[float, ...]:
-    """Slow those that turn seldom, keep those that turn often, blend in between (Llama 3.1).
+def _kept_llama3(config: GPTConfig, radians: Tensor) -> Tensor:
+    """Return 1 for pairs that turn often, 0 for those that turn seldom (Llama 3.1), (R/2,).
 
     What counts is the number of full turns within the context before it was extended.
     """
     low, high = config.rope_low_freq_factor, config.rope_high_freq_factor
-    each = torch.tensor(turns, device="cpu")
-    n_turns = config.rope_original_context / (2 * math.pi / each)
-    kept = ((n_turns - low) / (high - low)).clamp(0, 1)
-    return tuple(((1 - kept) * each / config.rope_factor + kept * each).tolist())
+    n_turns = config.rope_original_context / (2 * math.pi / radians)
+    return ((n_turns - low) / (high - low)).clamp(0, 1)
 
 
-SCALINGS = {"none": _unscaled, "linear": _linear, "llama3": _llama3}
+def _kept_yarn(config: GPTConfig, radians: Tensor) -> Tensor:
+    """Return the same as YaRN blends (Peng et al., 2023, section 3.2): evenly from pair to pair."""
+    low, high = (
+        config.rope_dim
+        / 2
+        * math.log(config.rope_original_context / (n_turns * 2 * math.pi))
+        / math.log(config.rope_base)
+        for n_turns in (config.rope_high_freq_factor, config.rope_low_freq_factor)
+    )
+    first, last = max(math.floor(low), 0), min(math.ceil(high), config.rope_dim - 1)
+    pairs = torch.arange(config.rope_dim // 2, device="cpu", dtype=torch.float32)
+    return 1 - ((pairs - first) / max(last - first, 0.001)).clamp(0, 1)
+
+
+KEPT = {"linear": _kept_linear, "llama3": _kept_llama3, "yarn": _kept_yarn}

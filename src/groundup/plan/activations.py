@@ -117,7 +117,7 @@ def _norm(config: GPTConfig, train: TrainConfig, width: int, n_vectors: int = 1)
 
 def _norms(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes a token of a layer's norms."""
-    n_norms = 4 if config.norm_order == "sandwich" else 2
+    n_norms = {"sandwich": 4, "parallel_shared": 1}.get(config.norm_order, 2)
     total = n_norms * _norm(config, train, config.emb_dim)
     if config.qk_norm != "none":
         for heads in (config.n_heads, config.n_kv_heads):

@@ -156,6 +156,7 @@ def model_to_export(
         chat_template=template,
         generation=generation,
         name=folder.path.resolve().name,
+        family=manifest.source.family if manifest.source else None,
         head=head,
     )
     if (made := manifest.quantization) and made.bits:

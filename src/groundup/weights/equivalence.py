@@ -13,8 +13,14 @@ import numpy as np
 from groundup.config import GPTConfig
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
-_LLAMA3 = {"rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context"}
-_SCALING = {"rope_factor", *_LLAMA3}
+_BLENDED = {"rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context"}
+_WITHOUT = {
+    "none": {"rope_factor", *_BLENDED, "rope_attention_factor"},
+    "linear": {*_BLENDED, "rope_attention_factor"},
+    "llama3": {"rope_attention_factor"},
+    "yarn": set(),
+}
+"""The fields that each way of scaling rotations does not look at."""
 
 
 def differences(config: GPTConfig, other: GPTConfig) -> dict[str, tuple[Any, Any]]:
@@ -31,9 +37,12 @@ def canonical(config: GPTConfig) -> dict[str, Any]:
     letters = "".join("G" if config.window_of(i) is None else "L" for i in range(config.n_layers))
     if config.rope_scaling == "linear" and config.rope_factor == 1:
         config = config.replace(rope_scaling="none")
+    turning = "".join("R" if config.is_rotated(i) else "N" for i in range(config.n_layers))
     fields = {
         **vars(config),
         "window_pattern": shortest_pattern(letters),
+        "rope_pattern": shortest_pattern(turning),
+        "rope_fraction": config.rope_dim / config.head_dim,
         "query_pre_attn_scalar": config.query_pre_attn_scalar or float(config.head_dim),
         **{name: _DEFAULTS[name] for name in _without_effect(config, "L" in letters)},
     }
@@ -47,10 +56,10 @@ def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:
     """Return the fields of `config` that change no logit."""
     scaling = config.rope_scaling
     without = {"drop_rate", "attention_drop_rate"}
+    without |= _WITHOUT[scaling]
     if config.position == "learned":
-        without |= {"rope_base", "rope_local_base", "rope_scaling", *_SCALING}
-    elif scaling != "llama3":
-        without |= _LLAMA3 if scaling == "linear" else _SCALING
+        without |= {"rope_base", "rope_local_base", "rope_scaling", *_WITHOUT["none"]}
+        without |= {"rope_fraction", "rope_pattern"}
     if not has_windows or (scaling == "none" and config.rope_local_base == config.rope_base):
         without.add("rope_local_base")
     # A window as large as the context hides nothing.

@@ -21,7 +21,7 @@ from groundup.weights.tensor_names import to_ours
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before every name."""
-NAMES = replace(GPT2, transposed=frozenset())
+NAMES = replace(GPT2, layouts={})
 """GPT-2's names, with linear layers in PyTorch's own layout."""
 
 

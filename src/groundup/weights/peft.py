@@ -32,7 +32,7 @@ from groundup.runs.tensor_file import Stored, read_safetensors, write_safetensor
 from groundup.weights.early_checks import PEFT_CONFIG as CONFIG
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.json_object import read_object
-from groundup.weights.tensor_names import Link, links
+from groundup.weights.tensor_names import STACKED, TRANSPOSED, Layout, Link, links
 
 WEIGHTS = "adapter_model.safetensors"
 LARGEST_CONFIG = 1 << 20
@@ -105,9 +105,10 @@ def write_peft(
             for name in (LORA_A, LORA_B, *([MAGNITUDE] if adapters.method == DORA else []))
         }
         tensors[f"{FIRST}{module}{A}"] = torch.cat(parts[LORA_A])
-        tensors[f"{FIRST}{module}{B}"] = _diagonal(parts[LORA_B])
+        rows, config = _rows(link), native.config
+        tensors[f"{FIRST}{module}{B}"] = rows.join(_diagonal(parts[LORA_B]), config)
         if MAGNITUDE in parts:
-            tensors[f"{FIRST}{module}{M}"] = torch.cat(parts[MAGNITUDE])
+            tensors[f"{FIRST}{module}{M}"] = rows.join(parts[MAGNITUDE], config)
         ranks[kind] = adapters.rank * len(own)
         targets.append(module)
     if not left_out & ranks.keys():  # then a name alone means all matrices that have it
@@ -121,10 +122,15 @@ def write_peft(
     write_safetensors(folder / WEIGHTS, stored, {"format": "pt"})
 
 
-def _diagonal(blocks: list[Tensor]) -> Tensor:
-    """Return a matrix that has these on its diagonal, and zeros elsewhere."""
+def _diagonal(blocks: list[Tensor]) -> list[Tensor]:
+    """Return the rows of a matrix that has these on its diagonal, and zeros elsewhere."""
     whole: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
-    return whole
+    return list(whole.split([len(block) for block in blocks]))
+
+
+def _rows(link: Link) -> Layout:
+    """Return how the outputs of a matrix are ordered, which are always rows of an adapter."""
+    return STACKED if link.layout is TRANSPOSED else link.layout
 
 
 def _settings(
@@ -144,7 +150,7 @@ def _settings(
             name: _plain(alpha * rank / adapters.rank) for name, rank in joined.items()
         },
         "target_modules": targets,
-        "fan_in_fan_out": bool(native.family.names.transposed),
+        "fan_in_fan_out": TRANSPOSED in native.family.names.layouts.values(),
         "use_dora": adapters.method == DORA,
         "use_rslora": False,
         "lora_dropout": 0.0,
@@ -180,7 +186,7 @@ def read_peft(folder: Path, config: GPTConfig, with_head: bool = False) -> Adapt
     scale = theirs[0].scale
     tensors: dict[str, Tensor] = {}
     for adapter in theirs:
-        for at, part in _parts(adapter):
+        for at, part in _parts(adapter, native.config):
             more = rank - len(part.a)
             tensors[f"{at}{LORA_A}"] = torch.nn.functional.pad(part.a, (0, 0, 0, more))
             b = part.b if part.scale == scale else part.b * (part.scale / scale)
@@ -256,13 +262,16 @@ def _scale(values: Mapping[str, Any], module: str, rank: int, source: Path) -> f
     return float(alpha) / (math.sqrt(rank) if values.get("use_rslora") else rank)
 
 
-def _parts(adapter: _Adapter) -> Iterator[tuple[str, _Adapter]]:
+def _parts(adapter: _Adapter, config: GPTConfig) -> Iterator[tuple[str, _Adapter]]:
     """Yield the adapter of each of our matrices, before whose names their ends stand."""
-    end = 0
-    for parameter in adapter.link.ours:
-        begin, end = end, end + parameter.shape[0]
-        magnitude = None if adapter.magnitude is None else adapter.magnitude[begin:end].clone()
-        part = adapter._replace(b=adapter.b[begin:end].clone(), magnitude=magnitude)
+    link = adapter.link
+
+    def split(rows: Tensor) -> list[Tensor]:
+        return [part.clone() for part in _rows(link).split(rows, link.shapes, config)]
+
+    magnitudes = [None] * len(link.ours) if adapter.magnitude is None else split(adapter.magnitude)
+    for parameter, b, magnitude in zip(link.ours, split(adapter.b), magnitudes, strict=True):
+        part = adapter._replace(b=b, magnitude=magnitude)
         yield parameter.name.removesuffix("weight"), part
 
 

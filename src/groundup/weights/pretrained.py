@@ -31,6 +31,8 @@ class Exported:
     chat_template: str | None
     generation: dict[str, Any]
     name: str
+    family: str | None = None
+    """The family that it came from, where it was imported."""
     head: ClassifierHead | None = None
 
 

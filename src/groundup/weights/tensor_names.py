@@ -7,8 +7,8 @@ modules with one name of theirs are joined there, in our order, along their outp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 from typing import NamedTuple
@@ -25,19 +25,85 @@ HEAD, EMBEDDING = "lm_head.weight", "token_embedding.weight"
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
+class Layout(NamedTuple):
+    """How a tensor of theirs holds parameters of ours.
+
+    `shape` is that of theirs, given those of ours; `split` takes theirs apart, and `join` is the
+    way back. Both are given the config.
+    """
+
+    shape: Callable[[list[tuple[int, ...]]], tuple[int, ...]]
+    split: Callable[[Tensor, list[tuple[int, ...]], GPTConfig], list[Tensor]]
+    join: Callable[[list[Tensor], GPTConfig], Tensor]
+
+
+def _stacked(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+def _rows(whole: Tensor, shapes: list[tuple[int, ...]], config: GPTConfig) -> list[Tensor]:
+    return list(whole.split([shape[0] for shape in shapes]))
+
+
+def _by_head(parts: list[Tensor], config: GPTConfig) -> list[Tensor]:
+    return [part.unflatten(0, (-1, config.head_dim)) for part in parts]
+
+
+def _paired(x: Tensor, config: GPTConfig, groups: int) -> Tensor:
+    """Exchange the groups that a head's turning part consists of and the places in them."""
+    heads, width = x.unflatten(0, (-1, config.head_dim)), config.rope_dim
+    turning = heads[:, :width].unflatten(1, (groups, width // groups)).transpose(1, 2).flatten(1, 2)
+    return torch.cat((turning, heads[:, width:]), dim=1).flatten(0, 1)
+
+
+STACKED = Layout(_stacked, _rows, lambda parts, config: torch.cat(parts))
+"""One below the other, along their outputs."""
+TRANSPOSED = Layout(
+    lambda shapes: _stacked(shapes)[::-1],
+    lambda whole, shapes, config: _rows(whole.t(), shapes, config),
+    lambda parts, config: torch.cat(parts).t(),
+)
+"""A matrix as (in, out)."""
+HEAD_BY_HEAD = Layout(
+    _stacked,
+    lambda whole, shapes, config: [
+        part.flatten(0, 1) for part in whole.unflatten(0, (-1, 3, config.head_dim)).unbind(1)
+    ],
+    lambda parts, config: torch.stack(_by_head(parts, config), dim=1).flatten(0, 2),
+)
+"""Query, key and value of the first head, then those of the second (GPT-NeoX)."""
+NEIGHBOURS = Layout(
+    _stacked,
+    lambda whole, shapes, config: [_paired(whole, config, config.rope_dim // 2)],
+    lambda parts, config: _paired(parts[0], config, 2),
+)
+"""Queries or keys whose rotations turn neighbours, not the halves of a head."""
+BEHIND_TWO = Layout(
+    lambda shapes: (shapes[0][0] + 2, *shapes[0][1:]),
+    lambda whole, shapes, config: [whole[2:]],
+    lambda parts, config: torch.cat((parts[0].new_zeros(2, parts[0].shape[1]), parts[0])),
+)
+"""Positions behind two rows that nothing looks up (OPT)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Names:
     """How a family calls our modules, and in which layout it keeps them.
 
     `prefix` stands before every name but the output head's, and is missing in some files;
-    `transposed` are those of their modules that keep a matrix as (in, out); `ignored` is a pattern
-    of tensors that are no parameters.
+    `layouts` are those of their modules that are not `STACKED`; `ignored` is a pattern of tensors
+    that are no parameters.
     """
 
     modules: Mapping[str, str]
     prefix: str = ""
-    transposed: frozenset[str] = frozenset()
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
     ignored: str = r"(?!)"
+
+    @property
+    def head(self) -> str:
+        """Their name of the output head's weight."""
+        return f"{self.modules['lm_head']}.weight"
 
     def parameters(self, found: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
         """Return the parameters among `found`, with the prefix that a file may leave out."""
@@ -45,7 +111,7 @@ class Names:
         for name, stored in found.items():
             if re.search(self.ignored, name):
                 continue
-            has_prefix = name == HEAD or name.startswith(self.prefix)
+            has_prefix = name == self.head or name.startswith(self.prefix)
             full = name if has_prefix else self.prefix + name
             if full in kept:
                 raise RunError(f"{source} holds {shown(full)} twice, with and without its prefix")
@@ -58,14 +124,17 @@ class Link(NamedTuple):
 
     theirs: str
     ours: list[Parameter]
-    is_transposed: bool
+    layout: Layout
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of our parameters."""
+        return [parameter.shape for parameter in self.ours]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of their tensor."""
-        outputs = sum(parameter.shape[0] for parameter in self.ours)
-        shape = (outputs, *self.ours[0].shape[1:])
-        return shape[::-1] if self.is_transposed else shape
+        return self.layout.shape(self.shapes)
 
 
 def links(config: GPTConfig, names: Names) -> list[Link]:
@@ -75,7 +144,8 @@ def links(config: GPTConfig, names: Names) -> list[Link]:
         module, _, kind = parameter.name.rpartition(".")
         pattern = names.modules[_NUMBER.sub("#", module)]
         theirs = pattern.replace("#", "{}").format(*_NUMBER.findall(module)) + f".{kind}"
-        link = found.setdefault(theirs, Link(theirs, [], pattern in names.transposed))
+        layout = names.layouts.get(pattern, STACKED)
+        link = found.setdefault(theirs, Link(theirs, [], layout))
         link.ours.append(parameter)
     return list(found.values())
 
@@ -96,18 +166,20 @@ def to_ours(
     expected = links(config, names)
     if config.tie_embeddings:
         embedding = next(link for link in expected if link.ours[0].name == EMBEDDING)
-        _check_tied(theirs.pop(HEAD, None), theirs.get(embedding.theirs), source)
+        _check_tied(theirs.pop(names.head, None), theirs.get(embedding.theirs), source)
     check_tensors(theirs, ((link.theirs, link.shape) for link in expected), source)
     return {
         parameter.name: part
         for link in expected
-        for parameter, part in zip(link.ours, _parts(link, theirs[link.theirs]), strict=True)
+        for parameter, part in zip(
+            link.ours, _parts(link, theirs[link.theirs], config), strict=True
+        )
     }
 
 
 def to_theirs(tensors: Mapping[str, Stored], config: GPTConfig, names: Names) -> dict[str, Stored]:
     """Return our tensors under the family's names and in its layout; nothing is read yet."""
-    return {link.theirs: _whole(link, tensors) for link in links(config, names)}
+    return {link.theirs: _whole(link, tensors, config) for link in links(config, names)}
 
 
 def _check_tied(head: Stored | None, embedding: Stored | None, source: Path) -> None:
@@ -126,32 +198,27 @@ def _check_tied(head: Stored | None, embedding: Stored | None, source: Path) -> 
     )
 
 
-def _parts(link: Link, stored: Stored) -> list[Stored]:
+def _parts(link: Link, stored: Stored, config: GPTConfig) -> list[Stored]:
     """Return each of our parameters out of their tensor."""
-    parts, end = [], 0
-    for parameter in link.ours:
-        begin, end = end, end + parameter.shape[0]
-        read = stored.read
-        if len(link.ours) > 1 or link.is_transposed:
-            read = partial(_part, stored, link.is_transposed, slice(begin, end))
-        parts.append(Stored(parameter.shape, stored.dtype, read))
-    return parts
+    if link.layout is STACKED and len(link.ours) == 1:
+        return [Stored(link.shape, stored.dtype, stored.read)]
+
+    def part(place: int) -> Tensor:
+        return link.layout.split(stored.read(), link.shapes, config)[place].contiguous()
+
+    return [
+        Stored(shape, stored.dtype, partial(part, place)) for place, shape in enumerate(link.shapes)
+    ]
 
 
-def _part(stored: Stored, is_transposed: bool, rows: slice) -> Tensor:
-    whole = stored.read()
-    return (whole.t() if is_transposed else whole)[rows].contiguous()
-
-
-def _whole(link: Link, tensors: Mapping[str, Stored]) -> Stored:
+def _whole(link: Link, tensors: Mapping[str, Stored], config: GPTConfig) -> Stored:
     """Return their tensor out of our parameters."""
     parts = [tensors[parameter.name] for parameter in link.ours]
-    if len(parts) == 1 and not link.is_transposed:
+    if link.layout is STACKED and len(parts) == 1:
         return parts[0]
     dtype = reduce(torch.promote_types, (part.dtype for part in parts))
-    return Stored(link.shape, dtype, partial(_join, parts, dtype, link.is_transposed))
 
+    def joined() -> Tensor:
+        return link.layout.join([part.read().to(dtype) for part in parts], config)
 
-def _join(parts: list[Stored], dtype: torch.dtype, is_transposed: bool) -> Tensor:
-    whole = torch.cat([part.read().to(dtype) for part in parts])
-    return whole.t() if is_transposed else whole
+    return Stored(link.shape, dtype, joined)

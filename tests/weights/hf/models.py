@@ -14,6 +14,7 @@ from tests.model.helpers import randomise
 
 CONTEXT, WINDOW, VOCABULARY = 64, 7, 97
 
+_NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 _LLAMA: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "max_position_embeddings": CONTEXT,
@@ -24,9 +25,22 @@ _LLAMA: dict[str, Any] = {
     "num_key_value_heads": 2,
     "head_dim": 12,
     "rms_norm_eps": 1e-4,
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": None,
+    **_NO_IDS,
+}
+_NEOX = {
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": CONTEXT,
+    "hidden_size": 36,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 50,
+    "layer_norm_eps": 1e-4,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 3000.0,
+        "partial_rotary_factor": 0.34,
+    },
+    **_NO_IDS,
 }
 _LLAMA3: dict[str, Any] = {
     "rope_type": "llama3",
@@ -38,6 +52,14 @@ _LLAMA3: dict[str, Any] = {
 }
 _PLAIN = {"rope_type": "default", "rope_theta": 3000.0}
 _LINEAR = {"rope_type": "linear", "rope_theta": 900.0, "factor": 3.0}
+_YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 3000.0,
+    "factor": 4.0,
+    "beta_slow": 0.2,
+    "beta_fast": 3.0,
+    "original_max_position_embeddings": 24,
+}
 _MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
 _EXPERTS = {"num_experts_per_tok": 2, "num_hidden_layers": 2}
 
@@ -122,6 +144,121 @@ MODELS: dict[str, dict[str, Any]] = {
         "final_logit_softcapping": 10.0,
     },
     "olmo2": {"model_type": "olmo2", **_LLAMA, "rope_parameters": _PLAIN},
+    "olmo3": {
+        "model_type": "olmo3",
+        **_LLAMA,
+        "rope_parameters": {"full_attention": _YARN, "sliding_attention": _PLAIN},
+        "sliding_window": WINDOW,
+        "layer_types": _MIXED,
+    },
+    "ministral": {
+        "model_type": "ministral",
+        **_LLAMA,
+        "rope_parameters": {**_YARN, "attention_factor": 1.7},
+        "sliding_window": WINDOW,
+        "layer_types": _MIXED,
+    },
+    "smollm3": {
+        "model_type": "smollm3",
+        **_LLAMA,
+        "head_dim": 8,
+        "rope_parameters": _YARN,
+        "no_rope_layers": [1, 0, 1],
+        "use_sliding_window": True,
+        "sliding_window": WINDOW,
+        "layer_types": _MIXED,
+        "attention_bias": True,
+        "mlp_bias": True,
+    },
+    "arcee": {
+        "model_type": "arcee",
+        **_LLAMA,
+        "head_dim": 8,
+        "rope_parameters": {**_YARN, "mscale": 0.7, "mscale_all_dim": 0.3},
+        "attention_bias": True,
+        "mlp_bias": True,
+    },
+    "seed_oss": {
+        "model_type": "seed_oss",
+        **_LLAMA,
+        "rope_parameters": _PLAIN,
+        "attention_bias": False,
+        "attention_out_bias": True,
+        "mlp_bias": True,
+    },
+    "phi3": {
+        "model_type": "phi3",
+        **_LLAMA,
+        "head_dim": 8,
+        "rope_parameters": {**_PLAIN, "partial_rotary_factor": 0.75},
+        "sliding_window": WINDOW,
+    },
+    "glm4": {
+        "model_type": "glm4",
+        **_LLAMA,
+        "rope_parameters": {**_PLAIN, "partial_rotary_factor": 0.5},
+    },
+    "granite": {
+        "model_type": "granite",
+        **_LLAMA,
+        "head_dim": 8,
+        "rope_parameters": _PLAIN,
+        "embedding_multiplier": 3.0,
+        "attention_multiplier": 0.2,
+        "residual_multiplier": 0.37,
+        "logits_scaling": 5.0,
+        "attention_bias": True,
+        "mlp_bias": True,
+        "tie_word_embeddings": True,
+    },
+    "starcoder2": {
+        "model_type": "starcoder2",
+        **_LLAMA,
+        "head_dim": 8,
+        "norm_epsilon": 1e-4,
+        "rope_parameters": _PLAIN,
+        "sliding_window": WINDOW,
+    },
+    "cohere2": {
+        "model_type": "cohere2",
+        **_LLAMA,
+        "layer_norm_eps": 1e-4,
+        "rope_parameters": _PLAIN,
+        "sliding_window": WINDOW,
+        "layer_types": _MIXED,
+        "logit_scale": 0.3,
+    },
+    "gemma": {"model_type": "gemma", **_LLAMA, "rope_parameters": _PLAIN},
+    "gpt_neo": {
+        "model_type": "gpt_neo",
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": CONTEXT,
+        "hidden_size": 36,
+        "num_layers": 3,
+        "num_heads": 3,
+        "intermediate_size": 50,
+        "attention_types": [[["global", "local"], 1], [["local"], 1]],
+        "window_size": WINDOW,
+        "layer_norm_epsilon": 1e-4,
+        **_NO_IDS,
+    },
+    "gpt_neox": {"model_type": "gpt_neox", **_NEOX},
+    "gpt_neox-in-turn": {
+        "model_type": "gpt_neox",
+        **_NEOX,
+        "use_parallel_residual": False,
+        "tie_word_embeddings": True,
+    },
+    "opt": {
+        "model_type": "opt",
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": CONTEXT,
+        "hidden_size": 36,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "ffn_dim": 50,
+        **_NO_IDS,
+    },
     "mixtral": {
         "model_type": "mixtral",
         **_LLAMA,
@@ -149,6 +286,8 @@ def random_model(name: str) -> PreTrainedModel:
     config = AutoConfig.for_model(**MODELS[name])
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     randomise(model, scale=0.4)
+    if name == "opt":  # nothing looks up the first two
+        model.model.decoder.embed_positions.weight.data[:2] = 0
     return model
 
 

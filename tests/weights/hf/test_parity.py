@@ -14,6 +14,7 @@ from groundup.generate import KVCache, SamplingConfig, generate_tokens
 from groundup.model import GPT
 from groundup.tokenizer import CharTokenizer
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf.families import FAMILIES
 from groundup.weights.pretrained import Exported
 from tests.weights.hf.conftest import Pair
 from tests.weights.hf.models import CONTEXT, MODELS, VOCABULARY, WINDOW, filled, loaded
@@ -122,11 +123,13 @@ def test_out_again_transformers_loads_its_own_class(pair: Pair, tmp_path: Any) -
     is_recut = pair.theirs.config.model_type == "qwen2"  # see `test_write.py`
     assert ["AutoTokenizer" in line for line in notices] == [True] * is_recut
     again = loaded(folder)
-    assert type(again) is type(pair.theirs)
+    kind = pair.theirs.config.model_type
+    assert again.config.model_type == ("llama" if kind == "granite" else kind)
     tokens = random_tokens(3, CONTEXT)
     assert_close(again(tokens).logits, pair.theirs(tokens).logits)
     assert_close(filled(read_hf(folder))(tokens), pair.ours(tokens))
-    assert tensors_of(folder) == tensors_of(pair.folder)
+    if FAMILIES[kind].folds is None:
+        assert tensors_of(folder) == tensors_of(pair.folder)
 
 
 def exported(pair: Pair) -> Exported:

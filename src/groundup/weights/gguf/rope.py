@@ -22,8 +22,8 @@ USUAL_CONTEXT = 8192
 
 def factors_of(config: GPTConfig) -> list[float]:
     """Return by how much each pair's rotation is slowed."""
-    turns = frequencies(config.head_dim, config.rope_base)
-    return [plain / slowed for plain, slowed in zip(turns, scaled(config, turns), strict=True)]
+    plain = frequencies(config.rope_dim, config.rope_base)
+    return [fast / slow for fast, slow in zip(plain, scaled(config).radians, strict=True)]
 
 
 def llama3_fields(
@@ -33,7 +33,7 @@ def llama3_fields(
 
     `original` is the context before the extension, where the file names it.
     """
-    if len(factors) != config.head_dim // 2:
+    if len(factors) != config.rope_dim // 2:
         return None
     for context in _contexts(original):
         fields: dict[str, Any] = {

@@ -6,6 +6,7 @@ writing, nothing is refused: the caller reads again what was written and compare
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,16 @@ from groundup.weights.equivalence import shortest_pattern
 from groundup.weights.hf.settings import Fields, Settings
 
 MOST_LAYERS = 4096
+SCALINGS: dict[str, dict[str, str]] = {
+    "linear": {},
+    "llama3": {
+        "rope_low_freq_factor": "low_freq_factor",
+        "rope_high_freq_factor": "high_freq_factor",
+    },
+    "yarn": {"rope_low_freq_factor": "beta_slow", "rope_high_freq_factor": "beta_fast"},
+}
+"""What slows rotations, and its fields by their names."""
+_YARN = {"beta_slow": 1.0, "beta_fast": 32.0}
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 SILU, GELU_TANH = ("silu", "swish"), ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")
 GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
@@ -71,6 +82,35 @@ def only(**values: Any) -> Aspect:
     return Aspect(read, lambda config: {k: v for k, v in values.items() if v is not None})
 
 
+def written(**values: Any) -> Aspect:
+    """Their settings that a model of ours always has so; what they say is folded into weights."""
+    return Aspect(lambda settings: {}, lambda config: values)
+
+
+def choice(ours: str, key: str, **values: Any) -> Aspect:
+    """One of our fields whose values stand for theirs at `key`; the first is written otherwise."""
+
+    def read(settings: Settings) -> Fields:
+        for name, value in values.items():
+            if settings[key] == value:
+                return {ours: name}
+        raise settings.refusal(key, " or ".join(map(repr, values.values())))
+
+    first = next(iter(values.values()))
+    return Aspect(read, lambda config: {key: values.get(getattr(config, ours), first)})
+
+
+def embedded_as_wide(key: str) -> Aspect:
+    """The width of embeddings, which must be that of the model."""
+
+    def read(settings: Settings) -> Fields:
+        if settings[key] not in (None, settings["hidden_size"]):
+            raise settings.refusal(key, "the same as hidden_size: nothing here widens embeddings")
+        return {}
+
+    return Aspect(read, lambda config: {key: config.emb_dim})
+
+
 def dropout(attention: str, *others: str) -> Aspect:
     """Settings that only training looks at, written as ours; what others trained with is theirs."""
 
@@ -109,16 +149,17 @@ def activation(key: str, **spellings: tuple[str, ...]) -> Aspect:
     return Aspect(read, write)
 
 
-def biases(key: str, inner: str) -> Aspect:
-    """A bias on all four projections of attention, and one inside the feed-forward network."""
+def alike(ours: str, *names: str) -> Aspect:
+    """One of our fields that several of theirs must agree on."""
 
     def read(settings: Settings) -> Fields:
-        qkv, bias = settings.field("qkv_bias", key), settings.field("bias", inner)
-        if qkv != bias:
-            raise settings.refusal(key, f"the same as {inner}: attention's output has it too")
-        return {"qkv_bias": qkv, "bias": bias}
+        first, *others = (settings.field(ours, name) for name in names)
+        for name, other in zip(names[1:], others, strict=True):
+            if other != first:
+                raise settings.refusal(names[0], f"the same as {name}: ours has one for both")
+        return {ours: first}
 
-    return Aspect(read, lambda config: {key: config.qkv_bias, inner: config.bias})
+    return Aspect(read, lambda config: dict.fromkeys(names, getattr(config, ours)))
 
 
 def query_scale(key: str) -> Aspect:
@@ -144,32 +185,39 @@ def whole_heads() -> Aspect:
     return Aspect(read, lambda config: {})
 
 
-def rope(has_local: bool = False) -> Aspect:
-    """Rotations: `rope_theta` and `rope_scaling`, or version 5's `rope_parameters`.
+def rope(theta: str = "rope_theta", partial: str | None = None, local: str | None = None) -> Aspect:
+    """Rotations: `theta` and `rope_scaling`, or version 5's `rope_parameters`.
 
-    With `has_local`, windowed layers have a base of their own, which is never scaled.
+    `partial` is the setting for the share of a head that turns, `local` that for the base of
+    windowed layers, which is never scaled; None where a family has no such thing.
     """
 
     def read(settings: Settings) -> Fields:
-        key = "rope_scaling" if settings["rope_scaling"] else "rope_parameters"
+        key = "rope_parameters" if settings["rope_parameters"] is not None else "rope_scaling"
         far = settings.table(key)
         near: Fields = {}
-        if has_local and {LOCAL, GLOBAL} & far.keys():
+        if local and {LOCAL, GLOBAL} & far.keys():
             near, far = (_inner(settings, key, far.get(kind)) for kind in (LOCAL, GLOBAL))
-        fields = _rotation(settings, key, far)
-        if has_local:
+        fields = _rotation(settings, key, far, theta, partial)
+        if local:
             if _kind(near) != "default":
                 raise settings.refusal(key, f"no scaling in {LOCAL} layers", _kind(near))
-            base = near.get("rope_theta", settings["rope_local_base_freq"])
-            local = settings.typed("rope_local_base", "rope_local_base_freq", base)
-            same = local == fields["rope_base"] and "rope_scaling" not in fields
-            fields["rope_local_base"] = 0.0 if same else local
+            base = near.get("rope_theta", settings[local])
+            base = settings.typed("rope_local_base", local, base)
+            same = base == fields["rope_base"] and "rope_scaling" not in fields
+            fields["rope_local_base"] = 0.0 if same else base
         return fields
 
     def write(config: GPTConfig) -> Fields:
-        fields: Fields = {"rope_theta": config.rope_base, "rope_scaling": _scaling(config)}
-        if has_local:
-            fields["rope_local_base_freq"] = config.rope_local_base or config.rope_base
+        fields: Fields = {theta: config.rope_base, "rope_scaling": _scaling(config)}
+        if partial:
+            fields[partial] = config.rope_fraction
+        if local and local != theta:
+            fields[local] = config.rope_local_base or config.rope_base
+        elif local:  # both ways, as version 5 reads the flat one with another base in windows
+            far = {"rope_type": "default", **(_scaling(config) or {}), theta: config.rope_base}
+            near = {"rope_type": "default", theta: config.rope_local_base or config.rope_base}
+            fields["rope_parameters"] = {GLOBAL: far, LOCAL: near}
         return fields
 
     return Aspect(read, write)
@@ -185,7 +233,9 @@ def _kind(table: Fields) -> Any:
     return table.get("rope_type", table.get("type", "default"))
 
 
-def _rotation(settings: Settings, key: str, table: Fields) -> Fields:
+def _rotation(
+    settings: Settings, key: str, table: Fields, theta: str, partial: str | None
+) -> Fields:
     """Return our fields for one table of rotations."""
     if {LOCAL, GLOBAL} & table.keys():
         raise settings.refusal(key, "the same rotations in all layers")
@@ -193,36 +243,76 @@ def _rotation(settings: Settings, key: str, table: Fields) -> Fields:
     def inside(ours: str, name: str, otherwise: Any = None) -> Any:
         return settings.typed(ours, f"{key}.{name}", table.get(name, otherwise))
 
-    partial = table.get("partial_rotary_factor", settings["partial_rotary_factor"])
-    if partial not in (None, 1):
-        raise settings.refusal("partial_rotary_factor", "1: heads that turn whole", partial)
-    fields = {"rope_base": inside("rope_base", "rope_theta", settings["rope_theta"])}
+    share = table.get("partial_rotary_factor", settings[partial or "partial_rotary_factor"])
+    if not partial and share not in (None, 1):
+        raise settings.refusal("partial_rotary_factor", "1: heads that turn whole", share)
+    fields = {"rope_base": inside("rope_base", "rope_theta", settings[theta])}
+    if partial:
+        fields["rope_fraction"] = settings.typed("rope_fraction", partial, share)
     kind = _kind(table)
-    if kind == "default":
+    if kind in ("default", "dynamic"):  # the second slows beyond max_position_embeddings alone
         return fields
-    if kind not in ("linear", "llama3"):
-        raise settings.refusal(f"{key}.rope_type", "default, linear or llama3", kind)
+    if kind not in SCALINGS:
+        known = ", ".join(("default", "dynamic", *SCALINGS))
+        raise settings.refusal(f"{key}.rope_type", f"one of {known}", kind)
     fields |= {"rope_scaling": kind, "rope_factor": inside("rope_factor", "factor")}
-    if kind == "llama3":
-        for ours, name, otherwise in (
-            ("rope_low_freq_factor", "low_freq_factor", None),
-            ("rope_high_freq_factor", "high_freq_factor", None),
-            ("rope_original_context", "original_max_position_embeddings",
-             settings["max_position_embeddings"]),
-        ):  # fmt: skip
-            fields[ours] = inside(ours, name, otherwise)
+    if kind != "linear":
+        fields["rope_original_context"] = inside(
+            "rope_original_context",
+            "original_max_position_embeddings",
+            settings["max_position_embeddings"],
+        )
+        for ours, theirs in SCALINGS[kind].items():
+            fields[ours] = inside(ours, theirs, _YARN.get(theirs))
+    if kind == "yarn":
+        fields["rope_attention_factor"] = _attention_factor(settings, key, table, fields)
+        if table.get("truncate", True) is not True:
+            raise settings.refusal(f"{key}.truncate", "true", table["truncate"])
     return fields
+
+
+def _attention_factor(settings: Settings, key: str, table: Fields, fields: Fields) -> float:
+    """Return what YaRN multiplies turned queries and keys by; 0 where it is the usual."""
+    given = table.get("attention_factor")
+    scale, scale_all = (table.get(name) for name in ("mscale", "mscale_all_dim"))
+    if given is None and scale and scale_all:
+        scales = (
+            settings.typed("rope_attention_factor", f"{key}.{name}", table[name])
+            for name in ("mscale", "mscale_all_dim")
+        )
+        first, second = (0.1 * each * math.log(fields["rope_factor"]) + 1 for each in scales)
+        given = first / second
+    return settings.typed("rope_attention_factor", f"{key}.attention_factor", given)
 
 
 def _scaling(config: GPTConfig) -> Fields | None:
-    if config.rope_scaling == "none":
+    kind = config.rope_scaling
+    if kind == "none":
         return None
-    fields: Fields = {"rope_type": config.rope_scaling, "factor": config.rope_factor}
-    if config.rope_scaling == "llama3":
-        fields["low_freq_factor"] = config.rope_low_freq_factor
-        fields["high_freq_factor"] = config.rope_high_freq_factor
+    fields: Fields = {"rope_type": kind, "factor": config.rope_factor}
+    if kind != "linear":
         fields["original_max_position_embeddings"] = config.rope_original_context
+        fields |= {theirs: getattr(config, ours) for ours, theirs in SCALINGS[kind].items()}
+    if kind == "yarn" and config.rope_attention_factor:
+        fields["attention_factor"] = config.rope_attention_factor
     return fields
+
+
+def rotated_layers(rotated: Callable[[Settings, int], bool], key: str | None = None) -> Aspect:
+    """Which layers have positions: those with a 1 in the list at `key`, or as `rotated` says."""
+
+    def read(settings: Settings) -> Fields:
+        n_layers, told = settings["num_hidden_layers"], settings[key] if key else None
+        if told is None:
+            told = [rotated(settings, i) for i in range(n_layers)]
+        if not isinstance(told, list) or len(told) < n_layers or set(told) - {0, 1}:
+            raise settings.refusal(str(key), f"a list of {n_layers} zeros and ones")
+        return {"rope_pattern": shortest_pattern("".join("NR"[is_on] for is_on in told[:n_layers]))}
+
+    def write(config: GPTConfig) -> Fields:
+        return {key: [int(config.is_rotated(i)) for i in range(config.n_layers)]} if key else {}
+
+    return Aspect(read, write)
 
 
 def window(flag: str | None = None) -> Aspect:
@@ -237,6 +327,41 @@ def window(flag: str | None = None) -> Aspect:
         return {"sliding_window": config.window, **switch}
 
     return Aspect(read, write)
+
+
+def neo_windows() -> Aspect:
+    """GPT-Neo's: groups of layers, each a list of kinds and how often it comes."""
+    letters = {"local": "L", "global": "G"}
+
+    def read(settings: Settings) -> Fields:
+        groups, n_layers = settings["attention_types"], settings["num_layers"]
+        try:
+            kinds = "".join(letters[kind] for some, n in groups for kind in some * n)
+        except (TypeError, ValueError, KeyError):
+            kinds = ""
+        if len(kinds) != n_layers:
+            raise settings.refusal("attention_types", f"global or local for {n_layers} layers")
+        size = settings.field("window", "window_size")
+        return {"window": size, "window_pattern": shortest_pattern(kinds)} if "L" in kinds else {}
+
+    def write(config: GPTConfig) -> Fields:
+        windows = [config.window_of(i) for i in range(config.n_layers)]
+        kinds = ["global" if size is None else "local" for size in windows]
+        return {"attention_types": [[kinds, 1]], "window_size": config.window or 256}
+
+    return Aspect(read, write)
+
+
+def positions_in_windows(local: Callable[[Settings, int], bool]) -> Aspect:
+    """Only layers with a window have positions (Cohere 2)."""
+
+    def read(settings: Settings) -> Fields:
+        if settings["sliding_window"] is None:
+            return {"rope_pattern": "N"}
+        letters = _letters(settings, local)
+        return {"rope_pattern": shortest_pattern(letters.replace("L", "R").replace("G", "N"))}
+
+    return Aspect(read, lambda config: {})
 
 
 def layer_windows(local: Callable[[Settings, int], bool], flag: str | None = None) -> Aspect:

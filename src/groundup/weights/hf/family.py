@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig, build
+from groundup.runs.tensor_file import Stored
 from groundup.weights.hf.aspects import Aspect
 from groundup.weights.hf.settings import Fields, Settings
 from groundup.weights.tensor_names import Names
@@ -18,15 +23,18 @@ from groundup.weights.tensor_names import Names
 class Family:
     """Models that differ in numbers only: their class, their names, and what their config says.
 
-    `defaults` are what `transformers` takes for a key that a config.json leaves out.
+    `defaults` are what `transformers` takes for a key that a config.json leaves out. `folds` are
+    the numbers that all parameters of a module of ours are multiplied by, which their model
+    multiplies by each time; what goes out has them in its weights.
     """
 
     architecture: str
-    classifier: str
-    """The class with a head that scores labels."""
+    classifier: str | None
+    """The class with a head that scores labels, where there is one."""
     names: Names
     defaults: Mapping[str, Any]
     aspects: tuple[Aspect, ...]
+    folds: Callable[[Settings, GPTConfig], Mapping[str, float]] | None = None
 
     def read(self, values: Mapping[str, Any], source: Path) -> GPTConfig:
         """Return our config for a config.json; what it cannot express is a one-line `RunError`."""
@@ -39,9 +47,38 @@ class Family:
         except ConfigError as error:
             raise RunError(f"{source}: {error}") from error
 
+    def folded(
+        self,
+        values: Mapping[str, Any],
+        source: Path,
+        config: GPTConfig,
+        tensors: Mapping[str, Stored],
+    ) -> tuple[dict[str, Stored], list[str]]:
+        """Return our tensors with their factors in them, and a notice of these."""
+        if self.folds is None:
+            return dict(tensors), []
+        factors = self.folds(Settings(values, self.defaults, source), config)
+        told = ", ".join(f"{name} x {factor:.6g}" for name, factor in factors.items())
+        notice = f"{source}: factors that its config names are in the weights now: {told}"
+        return {
+            name: _times(stored, factors.get(_NUMBER.sub("#", name.rpartition(".")[0]), 1.0))
+            for name, stored in tensors.items()
+        }, [notice]
+
     def write(self, config: GPTConfig) -> Fields:
         """Return the config.json nearest to `config`; reading it again shows how near."""
         values: Fields = {}
         for aspect in self.aspects:
             values |= aspect.write(config)
         return values
+
+
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+def _times(stored: Stored, factor: float) -> Stored:
+    """Return a tensor times a factor; in its own numbers where these stay exact, else in fp32."""
+    if factor == 1:
+        return stored
+    dtype = stored.dtype if math.frexp(factor)[0] == 0.5 else torch.float32
+    return Stored(stored.shape, dtype, lambda: (stored.read().float() * factor).to(dtype))

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from groundup.weights.tensor_names import Names
+from collections.abc import Mapping
+
+from groundup.weights.tensor_names import (
+    BEHIND_TWO,
+    HEAD_BY_HEAD,
+    NEIGHBOURS,
+    TRANSPOSED,
+    Layout,
+    Names,
+)
 
 _QKV = "h.#.attn.c_attn"
 _PROJECTED = {
@@ -61,27 +70,101 @@ _QWEN_EXPERTS = {
 }
 
 
-def _names(prefix: str, *tables: dict[str, str], ignored: str, transposed: set[str]) -> Names:
-    modules = {ours: prefix + theirs for table in tables for ours, theirs in table.items()}
+_NEOX = {
+    "token_embedding": "embed_in",
+    "blocks.#.attn_norm": "layers.#.input_layernorm",
+    "blocks.#.attn.query": "layers.#.attention.query_key_value",
+    "blocks.#.attn.key": "layers.#.attention.query_key_value",
+    "blocks.#.attn.value": "layers.#.attention.query_key_value",
+    "blocks.#.attn.out": "layers.#.attention.dense",
+    "blocks.#.ffn_norm": "layers.#.post_attention_layernorm",
+    "blocks.#.ffn.up": "layers.#.mlp.dense_h_to_4h",
+    "blocks.#.ffn.down": "layers.#.mlp.dense_4h_to_h",
+    "final_norm": "final_layer_norm",
+    "lm_head": "embed_out",
+}
+_NEO = {
+    "blocks.#.attn.query": "h.#.attn.attention.q_proj",
+    "blocks.#.attn.key": "h.#.attn.attention.k_proj",
+    "blocks.#.attn.value": "h.#.attn.attention.v_proj",
+    "blocks.#.attn.out": "h.#.attn.attention.out_proj",
+}
+_OPT = {
+    "position_embedding": "embed_positions",
+    "blocks.#.attn_norm": "layers.#.self_attn_layer_norm",
+    "blocks.#.attn.out": "layers.#.self_attn.out_proj",
+    "blocks.#.ffn_norm": "layers.#.final_layer_norm",
+    "blocks.#.ffn.up": "layers.#.fc1",
+    "blocks.#.ffn.down": "layers.#.fc2",
+    "final_norm": "final_layer_norm",
+}
+_STARCODER = {
+    "blocks.#.ffn.up": "layers.#.mlp.c_fc",
+    "blocks.#.ffn.down": "layers.#.mlp.c_proj",
+}
+_PHI = {
+    "blocks.#.attn.out": "layers.#.self_attn.dense",
+    "blocks.#.ffn.up": "layers.#.mlp.fc1",
+    "blocks.#.ffn.down": "layers.#.mlp.fc2",
+    "final_norm": "final_layernorm",
+}
+_ONE_QKV = {
+    f"blocks.#.attn.{ours}": "layers.#.self_attn.qkv_proj" for ours in ("query", "key", "value")
+}
+_ONE_GATE = {f"blocks.#.ffn.{ours}": "layers.#.mlp.gate_up_proj" for ours in ("gate", "up")}
+_GLM = {
+    "blocks.#.attn_norm": "layers.#.input_layernorm",
+    "blocks.#.attn_post_norm": "layers.#.post_self_attn_layernorm",
+    "blocks.#.ffn_norm": "layers.#.post_attention_layernorm",
+    "blocks.#.ffn_post_norm": "layers.#.post_mlp_layernorm",
+}
+_TURNED = {f"layers.#.self_attn.{theirs}": NEIGHBOURS for theirs in ("q_proj", "k_proj")}
+
+
+def _names(
+    prefix: str, *tables: dict[str, str], ignored: str, layouts: Mapping[str, Layout] | None = None
+) -> Names:
+    modules = {"lm_head": "lm_head"}
+    for table in tables:
+        modules |= {
+            ours: theirs if ours == "lm_head" else prefix + theirs for ours, theirs in table.items()
+        }
     return Names(
-        modules={**modules, "lm_head": "lm_head"},
+        modules=modules,
         prefix=prefix,
-        transposed=frozenset(prefix + theirs for theirs in transposed),
+        layouts={prefix + theirs: layout for theirs, layout in (layouts or {}).items()},
         ignored=ignored,
     )
 
 
-def _llama(*tables: dict[str, str]) -> Names:
-    return _names("model.", _LLAMA, *tables, ignored=r"\.rotary_emb\.inv_freq$", transposed=set())
+def _llama(*tables: dict[str, str], layouts: Mapping[str, Layout] | None = None) -> Names:
+    return _names("model.", _LLAMA, *tables, ignored=r"\.rotary_emb\.inv_freq$", layouts=layouts)
 
 
+_MASKS = r"(^|\.)h\.\d+\.attn\.(attention\.)?(masked_)?bias$"  # kept by old versions
 GPT2 = _names(
     "transformer.",
     _GPT2,
-    ignored=r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",  # causal masks, kept by old versions
-    transposed=set(_PROJECTED.values()),  # its linear layers were convolutions of width 1
+    ignored=_MASKS,
+    # Its linear layers were convolutions of width 1.
+    layouts=dict.fromkeys(_PROJECTED.values(), TRANSPOSED),
+)
+GPT_NEO = _names("transformer.", _GPT2, _NEO, ignored=_MASKS)
+GPT_NEOX = _names(
+    "gpt_neox.",
+    _NEOX,
+    ignored=r"\.attention\.((masked_)?bias|rotary_emb\.inv_freq)$",
+    layouts={"layers.#.attention.query_key_value": HEAD_BY_HEAD},
+)
+OPT = _names(
+    "model.decoder.", _LLAMA, _OPT, ignored=r"(?!)", layouts={"embed_positions": BEHIND_TWO}
 )
 LLAMA = _llama(_PRE)
+STARCODER2 = _llama(_PRE, _STARCODER)
+PHI = _llama(_PRE, _PHI)
+PHI3 = _llama(_PRE, _ONE_QKV, _ONE_GATE)
+COHERE2 = _llama(_PRE, layouts=_TURNED)
+GLM4 = _llama(_GLM, _ONE_GATE, layouts=_TURNED)
 OLMO2 = _llama(_POST)
 GEMMA = _llama(_SANDWICH)
 MIXTRAL = _llama(_PRE, _MIXTRAL)

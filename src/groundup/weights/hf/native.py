@@ -23,23 +23,27 @@ class Native(NamedTuple):
     notices: list[str]
 
 
-def native_class(config: GPTConfig) -> Native:
+def native_class(config: GPTConfig, family: str | None = None) -> Native:
     """Return the native class for `config`, or refuse with the reason and the nearest preset.
 
+    `family` is the one that the model came from: it goes back to that, unless what its config said
+    besides is in the weights now.
     Where only a class with query-key-value biases fits, they are there and must be zero.
     """
-    found = _found(config)
+    found = _found(config, family)
     if found is None:
         raise _refusal(config)
     return found
 
 
-def _found(config: GPTConfig) -> Native | None:
+def _found(config: GPTConfig, preferred: str | None = None) -> Native | None:
     for candidate in _candidates(config):
         fitting = [name for name, family in FAMILIES.items() if not _differences(family, candidate)]
         if fitting:
             # A window as large as the context is kept where it can be: a longer one may come.
             model_type = min(fitting, key=lambda name: _drops_windows(FAMILIES[name], candidate))
+            if preferred in fitting and FAMILIES[preferred].folds is None:
+                model_type = preferred
             family, added = FAMILIES[model_type], candidate.qkv_bias and not config.qkv_bias
             notice = f"{model_type} has query, key and value biases: they are written as 0"
             notices = [notice] if added else []

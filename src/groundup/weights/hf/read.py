@@ -41,7 +41,9 @@ def read_hf(folder: Path) -> Pretrained:
     if head is not None:  # no file has an output head, which nothing would use
         config = config.replace(tie_embeddings=True)
     tensors = to_ours(found, config, family.names, source)
+    tensors, folded = family.folded(values, folder / CONFIG, config, tensors)
     tokenizer, notices = read_tokenizer(folder, config.vocab_size)
+    notices += folded
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
     if head is not None:

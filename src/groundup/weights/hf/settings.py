@@ -37,6 +37,13 @@ class Settings:
             raise self.refusal(key, "an object or null")
         return value or {}
 
+    def factor(self, key: str) -> float:
+        """Return the number above 0 at `key`."""
+        value = self[key]
+        if type(value) not in (int, float) or not 0 < value < float("inf"):
+            raise self.refusal(key, "a number above 0")
+        return float(value)
+
     def field(self, ours: str, key: str) -> Any:
         """Return what `key` says as a value of our config's field `ours`."""
         return self.typed(ours, key, self[key])

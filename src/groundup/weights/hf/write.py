@@ -36,7 +36,7 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
     One tensor is in memory at a time, and each keeps its number format. What no native class
     computes, and a folder that is there already, is a `UsageError`.
     """
-    native = native_class(model.config)
+    native = native_class(model.config, model.family)
     notices = native.notices + _read_otherwise(native.model_type, model.tokenizer)
     if model.head is not None:
         generation, pad = with_padding(model)

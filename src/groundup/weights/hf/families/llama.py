@@ -1,0 +1,392 @@
+"""Llama and its kin: models with rotations, dense."""
+
+from __future__ import annotations
+
+import math
+
+from groundup.config import GPTConfig
+from groundup.weights.hf import names
+from groundup.weights.hf.aspects import (
+    GELU,
+    GELU_TANH,
+    activation,
+    alike,
+    dropout,
+    fixed,
+    layer_windows,
+    layers,
+    numbers,
+    only,
+    positions_in_windows,
+    rope,
+    rotated_layers,
+    whole_heads,
+    window,
+    written,
+)
+from groundup.weights.hf.families.common import (
+    DEFAULTS,
+    DENSE,
+    GATED,
+    LLAMA,
+    QWEN,
+    WHOLE,
+    all_but_each,
+    last_layers,
+)
+from groundup.weights.hf.family import Family
+from groundup.weights.hf.settings import Settings
+
+
+def _has_positions(settings: Settings, layer: int) -> bool:
+    every = settings["no_rope_layer_interval"]
+    if type(every) is not int or every < 1:
+        raise settings.refusal("no_rope_layer_interval", "1 or more")
+    return bool((layer + 1) % every)
+
+
+def _granite(settings: Settings, config: GPTConfig) -> dict[str, float]:
+    """Granite's multipliers, which its weights can take in: what is left is a Llama."""
+    embedding, attention, residual, logits = (
+        settings.factor(name)
+        for name in (
+            "embedding_multiplier",
+            "attention_multiplier",
+            "residual_multiplier",
+            "logits_scaling",
+        )
+    )
+    # A tied output head takes the embedding's factor, too: the norm before it undoes that.
+    tied = embedding if config.tie_embeddings else 1.0
+    return {
+        "token_embedding": embedding,
+        "blocks.#.attn.query": attention * math.sqrt(config.head_dim),
+        "blocks.#.attn.out": residual,
+        "blocks.#.ffn.down": residual,
+        "final_norm": 1 / (logits * tied),
+    }
+
+
+def _cohere(settings: Settings, config: GPTConfig) -> dict[str, float]:
+    return {"final_norm": settings.factor("logit_scale")}
+
+
+LLAMAS: dict[str, Family] = {
+    "llama": Family(
+        architecture="LlamaForCausalLM",
+        classifier="LlamaForSequenceClassification",
+        names=names.LLAMA,
+        defaults={**DEFAULTS, "max_position_embeddings": 2048, "mlp_bias": False},
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            numbers(qkv_bias="attention_bias"),
+            alike("bias", "attention_bias", "mlp_bias"),
+            rope(),
+            whole_heads(),
+        ),
+    ),
+    "mistral": Family(
+        architecture="MistralForCausalLM",
+        classifier="MistralForSequenceClassification",
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 131072,
+            "num_key_value_heads": 8,
+            "sliding_window": 4096,
+        },
+        aspects=(*LLAMA, DENSE, GATED, rope(), window()),
+    ),
+    "qwen2": Family(
+        architecture="Qwen2ForCausalLM",
+        classifier="Qwen2ForSequenceClassification",
+        names=names.LLAMA,
+        defaults={**QWEN, "num_key_value_heads": 32, "max_window_layers": 28},
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            rope(),
+            fixed(qkv_bias=True),
+            layer_windows(last_layers, "use_sliding_window"),
+        ),
+    ),
+    "qwen3": Family(
+        architecture="Qwen3ForCausalLM",
+        classifier="Qwen3ForSequenceClassification",
+        names=names.LLAMA,
+        defaults={**QWEN, "num_key_value_heads": 32, "head_dim": 128, "max_window_layers": 28},
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            rope(),
+            fixed(qk_norm="head"),
+            only(attention_bias=False),
+            layer_windows(last_layers, "use_sliding_window"),
+        ),
+    ),
+    "olmo2": Family(
+        architecture="Olmo2ForCausalLM",
+        classifier="Olmo2ForSequenceClassification",
+        names=names.OLMO2,
+        defaults={**DEFAULTS, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5},
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            rope(),
+            fixed(norm_order="post", qk_norm="width"),
+            only(attention_bias=False),
+        ),
+    ),
+    "olmo3": Family(
+        architecture="Olmo3ForCausalLM",
+        classifier="Olmo3ForSequenceClassification",
+        names=names.OLMO2,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 2048,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
+            "sliding_window": 4096,
+            "sliding_window_pattern": 4,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            rope(local="rope_theta"),
+            fixed(norm_order="post", qk_norm="width"),
+            layer_windows(all_but_each),
+            only(attention_bias=False),
+        ),
+    ),
+    "ministral": Family(
+        architecture="MinistralForCausalLM",
+        classifier="MinistralForSequenceClassification",
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 131072,
+            "num_key_value_heads": 8,
+            "sliding_window": 4096,
+        },
+        aspects=(*LLAMA, DENSE, GATED, rope(), layer_windows(lambda settings, layer: True)),
+    ),
+    "smollm3": Family(
+        architecture="SmolLM3ForCausalLM",
+        classifier="SmolLM3ForSequenceClassification",
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 32768,
+            "num_key_value_heads": 4,
+            "rope_theta": 2000000.0,
+            "tie_word_embeddings": True,
+            "no_rope_layer_interval": 4,
+            "mlp_bias": False,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            numbers(qkv_bias="attention_bias"),
+            alike("bias", "attention_bias", "mlp_bias"),
+            rope(),
+            rotated_layers(_has_positions, "no_rope_layers"),
+            layer_windows(lambda settings, layer: False, "use_sliding_window"),
+            whole_heads(),
+        ),
+    ),
+    "arcee": Family(
+        architecture="ArceeForCausalLM",
+        classifier="ArceeForSequenceClassification",
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "hidden_act": "relu2",
+            "max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-5,
+            "mlp_bias": False,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            activation(
+                "hidden_act",
+                relu_squared=("relu2",),
+                relu=("relu",),
+                gelu=("gelu",),
+                gelu_tanh=GELU,
+            ),
+            numbers(qkv_bias="attention_bias"),
+            alike("bias", "attention_bias", "mlp_bias"),
+            rope(),
+            whole_heads(),
+        ),
+    ),
+    "seed_oss": Family(
+        architecture="SeedOssForCausalLM",
+        classifier="SeedOssForSequenceClassification",
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 524288,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "attention_bias": True,
+            "attention_out_bias": False,
+            "mlp_bias": False,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            numbers(qkv_bias="attention_bias"),
+            alike("bias", "attention_out_bias", "mlp_bias"),
+            rope(),
+            dropout("attention_dropout", "residual_dropout"),
+        ),
+    ),
+    "phi3": Family(
+        architecture="Phi3ForCausalLM",
+        classifier="Phi3ForSequenceClassification",
+        names=names.PHI3,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-5,
+            "partial_rotary_factor": 1.0,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            rope(partial="partial_rotary_factor"),
+            window(),
+            whole_heads(),
+            dropout("attention_dropout", "embd_pdrop", "resid_pdrop"),
+        ),
+    ),
+    "glm4": Family(
+        architecture="Glm4ForCausalLM",
+        classifier="Glm4ForSequenceClassification",
+        names=names.GLM4,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 131072,
+            "num_key_value_heads": 2,
+            "head_dim": 128,
+            "rms_norm_eps": 0.00000015625,
+            "partial_rotary_factor": 0.5,
+            "attention_bias": True,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            numbers(qkv_bias="attention_bias"),
+            rope(partial="partial_rotary_factor"),
+            fixed(norm_order="sandwich"),
+        ),
+    ),
+    "granite": Family(
+        architecture="GraniteForCausalLM",
+        classifier=None,
+        names=names.LLAMA,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 2048,
+            "mlp_bias": False,
+            "embedding_multiplier": 1.0,
+            "attention_multiplier": 1.0,
+            "residual_multiplier": 1.0,
+            "logits_scaling": 1.0,
+        },
+        aspects=(
+            *LLAMA,
+            DENSE,
+            GATED,
+            numbers(qkv_bias="attention_bias"),
+            alike("bias", "attention_bias", "mlp_bias"),
+            rope(),
+            whole_heads(),
+            only(),
+        ),
+        folds=_granite,
+    ),
+    "starcoder2": Family(
+        architecture="Starcoder2ForCausalLM",
+        classifier="Starcoder2ForSequenceClassification",
+        names=names.STARCODER2,
+        defaults={
+            "max_position_embeddings": 4096,
+            "num_key_value_heads": 2,
+            "hidden_act": "gelu_pytorch_tanh",
+            "norm_epsilon": 1e-5,
+            "rope_theta": 10000.0,
+            "use_bias": True,
+            "tie_word_embeddings": True,
+        },
+        aspects=(
+            layers("num_hidden_layers"),
+            numbers(
+                vocab_size="vocab_size",
+                context_length="max_position_embeddings",
+                emb_dim="hidden_size",
+                n_heads="num_attention_heads",
+                n_kv_heads="num_key_value_heads",
+                ffn_dim="intermediate_size",
+                norm_eps="norm_epsilon",
+                tie_embeddings="tie_word_embeddings",
+            ),
+            fixed(qkv_bias=True, position="rope"),
+            activation("hidden_act", gelu_tanh=GELU_TANH, gelu=("gelu",)),
+            rope(),
+            window(),
+            only(use_bias=True),
+            dropout("attention_dropout", "embedding_dropout", "residual_dropout"),
+            WHOLE,
+        ),
+    ),
+    "cohere2": Family(
+        architecture="Cohere2ForCausalLM",
+        classifier=None,
+        names=names.COHERE2,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 8192,
+            "layer_norm_eps": 1e-5,
+            "logit_scale": 0.0625,
+            "sliding_window": 4096,
+            "sliding_window_pattern": 4,
+            "tie_word_embeddings": True,
+        },
+        aspects=(
+            layers("num_hidden_layers"),
+            numbers(
+                vocab_size="vocab_size",
+                context_length="max_position_embeddings",
+                emb_dim="hidden_size",
+                n_heads="num_attention_heads",
+                n_kv_heads="num_key_value_heads",
+            head_dim="head_dim",
+                ffn_dim="intermediate_size",
+                norm_eps="layer_norm_eps",
+                tie_embeddings="tie_word_embeddings",
+            ),
+            fixed(bias=False, position="rope", norm_order="parallel_shared"),
+            GATED,
+            rope(),
+            layer_windows(all_but_each),
+            positions_in_windows(all_but_each),
+            only(attention_bias=False),
+            written(logit_scale=1.0),
+            WHOLE,
+        ),
+        folds=_cohere,
+    ),
+}
