@@ -41,6 +41,13 @@ _GEMMA: dict[str, Any] = _LLAMA | {
     "window": 5,
     "tie_embeddings": True,
 }
+_YARN = {
+    "rope_scaling": "yarn",
+    "rope_factor": 4.0,
+    "rope_original_context": 12,
+    "rope_low_freq_factor": 0.2,
+    "rope_high_freq_factor": 3.0,
+}
 _LLAMA3 = {"rope_scaling": "llama3", "rope_factor": 4.0, "rope_original_context": 12}
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": _BASE | {"qkv_bias": True, "tie_embeddings": True},
@@ -53,6 +60,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma2": _GEMMA | {"window_pattern": "LG", "attention_softcap": 5.0, "logit_softcap": 3.0},
     "gemma3": _GEMMA | {"qk_norm": "head", "window_pattern": "LLG", "rope_local_base": 100.0},
     "olmo2": _LLAMA | {"norm_order": "post", "qk_norm": "width"},
+    "olmo3": _LLAMA
+    | _YARN
+    | {"norm_order": "post", "window": 5, "window_pattern": "LG", "rope_local_base": 10000.0},
+    "smollm3": _LLAMA | _YARN | {"rope_pattern": "RNR", "rope_attention_factor": 1.5},
+    "gpt_neox": _BASE | {"position": "rope", "rope_fraction": 0.25, "norm_order": "parallel"},
+    "cohere2": _LLAMA | {"norm": "layernorm", "norm_order": "parallel_shared"},
+    "opt": _BASE | {"feed_forward": "relu"},
     "mixtral": _LLAMA | {"n_experts": 4, "n_active_experts": 2},
 }
 """A small model of every family, each with all of its features on."""

@@ -28,7 +28,7 @@ from groundup.model import (
     plain_attention,
     soft_cap,
 )
-from groundup.model.positions import SCALINGS, frequencies
+from groundup.model.positions import KEPT, frequencies, scaled
 from tests.model.helpers import FAMILIES, random_gpt, randomise
 
 each_family = pytest.mark.parametrize("shape", FAMILIES.values(), ids=FAMILIES)
@@ -42,7 +42,7 @@ def test_the_tables_of_parts_are_the_choices_of_the_config() -> None:
     assert tuple(NORMS) == config_module.NORMS
     assert tuple(BLOCKS) == config_module.NORM_ORDERS
     assert tuple(POSITIONS) == config_module.POSITIONS
-    assert tuple(SCALINGS) == config_module.ROPE_SCALINGS
+    assert ("none", *KEPT) == config_module.ROPE_SCALINGS
     assert tuple(FEED_FORWARDS) == config_module.FEED_FORWARDS
 
 
@@ -186,7 +186,7 @@ def test_positions_of_each_row_turn_each_row() -> None:
 def test_llama3_scaling_keeps_the_quick_and_slows_the_slow() -> None:
     config = GPTConfig(**FAMILIES["llama"] | {"head_dim": 64, "rope_original_context": 4096})
     plain = frequencies(64, 10000.0)
-    slowed = SCALINGS["llama3"](config, plain)
+    slowed = scaled(config).radians
     ratios = [b / a for a, b in zip(plain, slowed, strict=True)]
     assert ratios[0] == 1
     assert ratios[-1] == pytest.approx(1 / 4)
@@ -252,10 +252,16 @@ def test_logits_stay_within_their_bound() -> None:
         ({"head_dim": 7}, "head_dim"),
         ({"norm": "rms"}, "norm"),
         ({"norm_order": "before"}, "norm_order"),
-        ({"feed_forward": "relu"}, "feed_forward"),
+        ({"feed_forward": "relu6"}, "feed_forward"),
         ({"position": "alibi"}, "position"),
         ({"qk_norm": "both"}, "qk_norm"),
-        ({"rope_scaling": "yarn"}, "rope_scaling"),
+        ({"rope_scaling": "longrope"}, "rope_scaling"),
+        ({"rope_scaling": "yarn"}, "rope_original_context"),
+        ({"rope_fraction": 0.0}, "rope_fraction"),
+        ({"rope_fraction": 1.5}, "rope_fraction"),
+        ({"rope_fraction": 0.01}, "head_dim"),
+        ({"rope_pattern": ""}, "rope_pattern"),
+        ({"rope_pattern": "RX"}, "rope_pattern"),
         ({"rope_scaling": "linear", "rope_factor": 0.5}, "rope_factor"),
         ({"rope_scaling": "llama3"}, "rope_original_context"),
         ({"rope_base": 0.5}, "rope_base"),

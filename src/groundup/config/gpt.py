@@ -118,6 +118,8 @@ class GPTConfig:
     """Bound of attention scores, c x tanh(score / c) (Gemma 2); 0: no bound."""
     logit_softcap: float = 0.0
     """Bound of the logits, likewise."""
+    head_bias: bool = False
+    """Whether the output head adds a bias (Phi)."""
     tie_embeddings: bool = False
     """Whether the output head is the token embedding itself (Press and Wolf, 2017)."""
 

@@ -111,6 +111,118 @@ _OLMO2: Fields = {
     "norm_order": "post",
     "qk_norm": "width",
 }
+# OLMo team 2025 (OLMo 3), and the config.json files: YaRN extends all but windowed layers.
+_OLMO3: Fields = {
+    **_OLMO2,
+    "vocab_size": 100278,
+    "context_length": 65536,
+    "window": 4096,
+    "window_pattern": "LLLG",
+    "rope_local_base": 500000.0,
+    "rope_scaling": "yarn",
+    "rope_factor": 8.0,
+    "rope_high_freq_factor": 32.0,
+    "rope_original_context": 8192,
+}
+# Bakouch et al. 2025 (SmolLM3): every fourth layer has no positions.
+_SMOLLM3: Fields = {
+    **_LLAMA,
+    "vocab_size": 128256,
+    "context_length": 65536,
+    "norm_eps": 1e-6,
+    "rope_base": 5e6,
+    "rope_pattern": "RRRN",
+    "tie_embeddings": True,
+}
+# Biderman et al. 2023, table 1: a quarter of each head turns, both steps see the same input.
+_PYTHIA: Fields = {
+    "vocab_size": 50304,
+    "context_length": 2048,
+    "qkv_bias": True,
+    "position": "rope",
+    "rope_fraction": 0.25,
+    "norm_order": "parallel",
+    "feed_forward": "gelu",
+}
+# Black et al. 2021, and Eldan and Li 2023 (TinyStories): every other layer sees 256 tokens.
+_GPT_NEO: Fields = {
+    "context_length": 2048,
+    "window": 256,
+    "window_pattern": "GL",
+    "query_pre_attn_scalar": 1.0,
+    "tie_embeddings": True,
+}
+# Zhang et al. 2022, table 1, without 350M, whose embeddings are narrower than its layers.
+_OPT: Fields = {
+    "vocab_size": 50272,
+    "context_length": 2048,
+    "qkv_bias": True,
+    "feed_forward": "relu",
+    "tie_embeddings": True,
+}
+# Li et al. 2023 and Javaheripi et al. 2023; Abdin et al. 2024 (3 and 4).
+_PHI: Fields = {
+    "vocab_size": 51200,
+    "context_length": 2048,
+    "qkv_bias": True,
+    "position": "rope",
+    "norm_order": "parallel_shared",
+    "head_bias": True,
+}
+_PHI3: Fields = {**_LLAMA, "vocab_size": 32064, "context_length": 4096, "window": 2047}
+_GEMMA1: Fields = {**_GEMMA, "norm_order": "pre", "vocab_size": 256000, "context_length": 8192}
+# Lozhkov et al. 2024.
+_STARCODER2: Fields = {
+    "vocab_size": 49152,
+    "context_length": 16384,
+    "qkv_bias": True,
+    "position": "rope",
+    "tie_embeddings": True,
+}
+# The model cards and config.json files of Arcee (AFM), Mistral, ByteDance, Z.ai and Cohere.
+_AFM: Fields = {
+    **_LLAMA,
+    "vocab_size": 128004,
+    "context_length": 65536,
+    "feed_forward": "relu_squared",
+    "rope_scaling": "yarn",
+    "rope_factor": 20.0,
+    "rope_high_freq_factor": 32.0,
+    "rope_original_context": 4096,
+    "head_dim": 128,
+}
+_MINISTRAL: Fields = {**_LLAMA, "vocab_size": 131072, "context_length": 32768, "rope_base": 1e8}
+_SEED: Fields = {
+    **_LLAMA,
+    "vocab_size": 155136,
+    "context_length": 524288,
+    "norm_eps": 1e-6,
+    "qkv_bias": True,
+    "rope_base": 1e7,
+    "head_dim": 128,
+}
+_GLM4: Fields = {
+    **_LLAMA,
+    "vocab_size": 151552,
+    "context_length": 32768,
+    "qkv_bias": True,
+    "norm_order": "sandwich",
+    "rope_fraction": 0.5,
+    "head_dim": 128,
+}
+_COHERE2: Fields = {
+    "vocab_size": 256000,
+    "context_length": 132096,
+    "bias": False,
+    "position": "rope",
+    "feed_forward": "swiglu",
+    "norm_order": "parallel_shared",
+    "rope_base": 50000.0,
+    "rope_pattern": "RRRN",
+    "window": 4096,
+    "window_pattern": "LLLG",
+    "tie_embeddings": True,
+}
 
 
 def _size(
@@ -180,6 +292,65 @@ PRESETS: dict[str, Fields] = {
     "olmo2-1b": _size(_OLMO2, 16, 2048, 16, 16, 8192),
     "olmo2-7b": _size(_OLMO2, 32, 4096, 32, 32, 11008),
     "olmo2-13b": _size(_OLMO2, 40, 5120, 40, 40, 13824),
+    "olmo3-7b": _size(_OLMO3, 32, 4096, 32, 32, 11008),
+    "olmo3-32b": _size(_OLMO3, 64, 5120, 40, 8, 27648),
+    "smollm3-3b": _size(_SMOLLM3, 36, 2048, 16, 4, 11008),
+    "pythia-70m": _size(_PYTHIA, 6, 512, 8),
+    "pythia-160m": _size(_PYTHIA, 12, 768, 12),
+    "pythia-410m": _size(_PYTHIA, 24, 1024, 16),
+    "pythia-1b": _size(_PYTHIA, 16, 2048, 8),
+    "pythia-1.4b": _size(_PYTHIA, 24, 2048, 16),
+    "pythia-2.8b": _size(_PYTHIA, 32, 2560, 32),
+    "pythia-6.9b": _size(_PYTHIA, 32, 4096, 32, vocab_size=50432),
+    "pythia-12b": _size(_PYTHIA, 36, 5120, 40, vocab_size=50688),
+    "tinystories-33m": _size(_GPT_NEO, 4, 768, 16),
+    "gpt-neo-125m": _size(_GPT_NEO, 12, 768, 12),
+    "gpt-neo-1.3b": _size(_GPT_NEO, 24, 2048, 16),
+    "gpt-neo-2.7b": _size(_GPT_NEO, 32, 2560, 20),
+    "opt-125m": _size(_OPT, 12, 768, 12),
+    "opt-1.3b": _size(_OPT, 24, 2048, 32),
+    "opt-2.7b": _size(_OPT, 32, 2560, 32),
+    "opt-6.7b": _size(_OPT, 32, 4096, 32),
+    "phi-1.5": _size(_PHI, 24, 2048, 32, rope_fraction=0.5),
+    "phi-2": _size(_PHI, 32, 2560, 32, rope_fraction=0.4),
+    "phi3-mini": _size(_PHI3, 32, 3072, 32, 32, 8192),
+    "phi4": _size(
+        _PHI3,
+        40,
+        5120,
+        40,
+        10,
+        17920,
+        vocab_size=100352,
+        context_length=16384,
+        window=None,
+        rope_base=250000.0,
+    ),
+    "gemma-2b": _size(_GEMMA1, 18, 2048, 8, 1, 16384),
+    "gemma-7b": _size(_GEMMA1, 28, 3072, 16, 16, 24576),
+    "gemma3-4b": _size(
+        _GEMMA3,
+        34,
+        2560,
+        8,
+        4,
+        10240,
+        vocab_size=262208,
+        context_length=131072,
+        window=1024,
+        rope_scaling="linear",
+        rope_factor=8.0,
+    ),
+    "starcoder2-3b": _size(_STARCODER2, 30, 3072, 24, 2, 12288, rope_base=999999.4420358813),
+    "starcoder2-7b": _size(_STARCODER2, 32, 4608, 36, 4, 18432, rope_base=1e6),
+    "starcoder2-15b": _size(
+        _STARCODER2, 40, 6144, 48, 4, 24576, rope_base=1e5, tie_embeddings=False
+    ),
+    "afm-4.5b": _size(_AFM, 36, 2560, 20, 4, 18432),
+    "ministral-8b": _size(_MINISTRAL, 36, 4096, 32, 8, 12288),
+    "seed-oss-36b": _size(_SEED, 64, 5120, 80, 8, 27648),
+    "glm4-9b": _size(_GLM4, 40, 4096, 32, 2, 13696),
+    "command-r7b": _size(_COHERE2, 32, 4096, 32, 8, 14336),
 }
 
 

@@ -74,6 +74,8 @@ def parameter_shapes(config: GPTConfig) -> Iterator[Parameter]:
     yield from _norm(config, width, "final_norm.")
     if not config.tie_embeddings:
         yield Parameter("lm_head.weight", (config.vocab_size, width), "output head")
+    if config.head_bias:
+        yield Parameter("lm_head.bias", (config.vocab_size,), "output head")
 
 
 def _block(config: GPTConfig, at: str) -> Iterator[Parameter]:

@@ -30,7 +30,7 @@ class OutputHead(nn.Linear):
     """Score every token of the vocabulary, within a bound where the config has one."""
 
     def __init__(self, config: GPTConfig) -> None:
-        super().__init__(config.emb_dim, config.vocab_size, bias=False)
+        super().__init__(config.emb_dim, config.vocab_size, bias=config.head_bias)
         self.cap = soft_cap(config.logit_softcap)
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:

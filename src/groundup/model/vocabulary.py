@@ -18,7 +18,7 @@ from groundup.model.gpt import GPT
 
 NOISE = 0.01
 """Standard deviation of the noise, as a share of that of the rows there, in each dimension."""
-TABLES = ("token_embedding.weight", "lm_head.weight")
+TABLES = ("token_embedding.weight", "lm_head.weight", "lm_head.bias")
 
 
 @torch.no_grad()
@@ -53,12 +53,12 @@ def grown(model: GPT, n: int, *, known: int | None = None, seed: int = 0) -> GPT
 
 
 def _with_rows(table: Tensor, known: int, n: int, size: int, generator: torch.Generator) -> Tensor:
-    """Return the table (V, D) with `size` rows, of which `n` from row `known` on are new."""
+    """Return the table (V, ...) with `size` rows, of which `n` from row `known` on are new."""
     old = table[:known].float()
-    noise = torch.randn(n, table.shape[1], generator=generator).to(table.device)
+    noise = torch.randn(n, *table.shape[1:], generator=generator).to(table.device)
     spread = old.std(dim=0) if known > 1 else torch.zeros_like(old[0])
     new = old.mean(dim=0) + NOISE * spread * noise
-    rows = table.new_empty(size, table.shape[1])
+    rows = table.new_empty(size, *table.shape[1:])
     rows[: len(table)] = table
     rows[known : known + n] = new.to(table.dtype)
     return torch.nn.Parameter(rows, requires_grad=table.requires_grad)

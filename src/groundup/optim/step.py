@@ -148,8 +148,22 @@ class TrainStep(Step[GPT]):
         config = self.worker.config
         few = len(targets) * config.vocab_size <= FEW_LOGITS
         loss = plain_loss if few else self.loss
-        loss_sum = loss(hidden, self.tied.head_weight(), targets, config.logit_softcap)
+        head = with_bias(hidden, self.tied.head_weight(), self.worker.lm_head.bias)
+        loss_sum = loss(*head, targets, config.logit_softcap)
         return loss_sum, torch.count_nonzero(targets != IGNORED)
+
+
+def with_bias(
+    hidden: Float[Tensor, "M D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, " V"] | None,
+    factor: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Return what the head multiplies; with its bias, times `factor`, as one column more."""
+    if bias is None:
+        return hidden, weight
+    column = torch.full_like(hidden[:, :1], factor)
+    return torch.cat((hidden, column), 1), torch.cat((weight, bias[:, None].type_as(weight)), 1)
 
 
 def _gpts(model: nn.Module) -> list[GPT]:

@@ -111,7 +111,8 @@ class Names:
         for name, stored in found.items():
             if re.search(self.ignored, name):
                 continue
-            has_prefix = name == self.head or name.startswith(self.prefix)
+            is_head = name.rpartition(".")[0] == self.modules["lm_head"]
+            has_prefix = is_head or name.startswith(self.prefix)
             full = name if has_prefix else self.prefix + name
             if full in kept:
                 raise RunError(f"{source} holds {shown(full)} twice, with and without its prefix")

@@ -228,6 +228,12 @@ MODELS: dict[str, dict[str, Any]] = {
         "layer_types": _MIXED,
         "logit_scale": 0.3,
     },
+    "phi": {
+        "model_type": "phi",
+        **_LLAMA,
+        "layer_norm_eps": 1e-4,
+        "rope_parameters": {**_PLAIN, "partial_rotary_factor": 0.34},
+    },
     "gemma": {"model_type": "gemma", **_LLAMA, "rope_parameters": _PLAIN},
     "gpt_neo": {
         "model_type": "gpt_neo",

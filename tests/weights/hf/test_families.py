@@ -44,7 +44,13 @@ def test_what_a_config_leaves_out_is_as_transformers_has_it(model_type: str) -> 
     flat |= {"rope_local_base_freq": local.get("rope_theta")}
     flat |= {"sliding_window_pattern": flat.get("_sliding_window_pattern")}
     flat |= {"num_experts": flat.get("num_local_experts", flat.get("num_experts"))}
+    flat |= {"rotary_emb_base": flat.get("rope_theta")}
+    flat |= {"rotary_pct": flat.get("partial_rotary_factor")}
     for key, value in family.defaults.items():
+        if key == "sliding_window_pattern" and flat[key] is None:
+            windows = [kind == "sliding_attention" for kind in flat["layer_types"]]
+            assert windows == [bool((i + 1) % value) for i in range(len(windows))]
+            continue  # theirs is a list by now
         if key in ("use_sliding_window", "hidden_act", "attention_bias") and key not in flat:
             continue  # the family has no such setting
         if key == "sliding_window" and flat.get("use_sliding_window") is False:
@@ -53,7 +59,23 @@ def test_what_a_config_leaves_out_is_as_transformers_has_it(model_type: str) -> 
 
 
 NATIVE = [name for name in PRESETS if name != "speedrun"]
-SMALL = ("pico", "nano", "micro", "mini")
+KIN = {
+    **dict.fromkeys(("pico", "nano", "micro", "mini", "qwen3"), "qwen3"),
+    **dict.fromkeys(("smollm2", "llama", "phi4", "ministral"), "llama"),
+    **dict.fromkeys(("qwen2", "seed-oss"), "qwen2"),
+    **dict.fromkeys(("gpt-neo", "tinystories"), "gpt_neo"),
+    **dict.fromkeys(("phi-1", "phi-2"), "phi"),
+    "gpt3": "gpt2",
+    "smollm3": "smollm3",
+    "qwen3-30b": "qwen3_moe",
+    "gemma-": "gemma",
+    "gemma3": "gemma3_text",
+    "pythia": "gpt_neox",
+    "phi3": "mistral",
+    "afm": "arcee",
+    "command": "cohere2",
+}
+"""The first class that can express a preset, where it is not called as its family is."""
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -64,8 +86,8 @@ def test_presets_have_native_classes_and_come_back(name: str) -> None:
     back = family_of(values, SOURCE)[1].read(values, SOURCE)
     assert differences(native.config, back) == {}
     assert native.config.replace(qkv_bias=config.qkv_bias) == config
-    kin = {"smol": "llam", "gpt3": "gpt2", **{small[:4]: "qwen" for small in SMALL}}
-    assert native.model_type[:4] == kin.get(name[:4], name[:4])
+    kin = max((start for start in KIN if name.startswith(start)), key=len, default="")
+    assert native.model_type == KIN.get(kin, name.partition("-")[0].partition(".")[0])
     assert bool(native.notices) == (native.model_type == "gpt2" and not config.qkv_bias)
 
 
@@ -88,10 +110,8 @@ def test_transformers_reads_what_is_written_as_it_was_meant(name: str) -> None:
     [
         ({"bias": False}, "bias = False where it has True"),
         ({"norm": "rmsnorm"}, "norm = rmsnorm where it has layernorm"),
-        ({"position": "rope"}, "position = rope where it has learned"),
         ({"n_experts": 4, "n_active_experts": 2}, "n_experts = 4 where it has 0"),
         ({"logit_softcap": 30.0}, "logit_softcap = 30.0 where it has 0.0"),
-        ({"head_dim": 32}, "head_dim = 32 where it has 64"),
         ({"feed_forward": "swiglu"}, "feed_forward = swiglu where it has gelu_tanh"),
     ],
 )
@@ -160,7 +180,27 @@ def test_configs_as_they_are_found(values: dict[str, Any], expected: dict[str, A
 YARN = {"rope_type": "yarn", "factor": 4.0}
 NESTED: dict[str, Any] = {"full_attention": {}, "sliding_attention": {}}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("llama", {"rope_scaling": YARN}, "rope_scaling.rope_type = yarn: expected default, linear"),
+    (
+        "llama",
+        {"rope_scaling": {"rope_type": "longrope"}},
+        "rope_scaling.rope_type = longrope: expected one of default, dynamic, linear, llama3, yarn",
+    ),
+    ("llama", {"rope_scaling": {**YARN, "truncate": False}}, "rope_scaling.truncate = False"),
+    ("llama", {"rope_scaling": {**YARN, "attention_factor": "1"}}, "attention_factor = 1"),
+    ("smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
+    ("smollm3", {"no_rope_layers": [1, 0, 2, 1]}, "no_rope_layers"),
+    ("smollm3", {"no_rope_layer_interval": 0}, "no_rope_layer_interval = 0"),
+    ("gpt_neox", {"attention_bias": False}, "attention_bias = False"),
+    ("gpt_neox", {"use_parallel_residual": "yes"}, "use_parallel_residual = yes: expected True"),
+    ("opt", {"do_layer_norm_before": False}, "do_layer_norm_before = False"),
+    ("opt", {"word_embed_proj_dim": 32}, "word_embed_proj_dim = 32: expected the same as hidden"),
+    ("starcoder2", {"use_bias": False}, "use_bias = False"),
+    ("phi", {"qk_layernorm": True}, "qk_layernorm = True"),
+    (
+        "gpt_neo",
+        {"attention_types": [[["global", "other"], 2]], "num_layers": 4, "num_heads": 4},
+        "attention_types",
+    ),
     ("llama", {"rope_scaling": 3}, "rope_scaling = 3: expected an object"),
     ("llama", {"rope_scaling": {"rope_type": "linear"}}, "rope_scaling.factor"),
     ("llama", {"rope_parameters": NESTED}, "the same rotations in all layers"),
@@ -213,10 +253,19 @@ def test_what_cannot_be_expressed_is_refused(
     assert len(message) < 300
 
 
-@pytest.mark.parametrize("model_type", ["lama", "gemma3", None, ["llama"], "mamba" * 99])
-def test_an_unknown_architecture_is_refused(model_type: Any) -> None:
-    with pytest.raises(RunError, match=r"model_type = .*: expected one of gpt2, llama") as error:
-        family_of({"model_type": model_type}, SOURCE)
+@pytest.mark.parametrize(
+    ("model_type", "said"),
+    [
+        ("lama", "no family that is known here; the nearest family is llama, which has no novelty"),
+        ("deepseek_v3", r"narrow vector .*\(MLA\); the nearest family is llama"),
+        (None, "no family"),
+        (["llama"], "no family"),
+        ("mamba" * 99, "no family"),
+    ],
+)
+def test_an_unknown_architecture_is_refused(model_type: Any, said: str) -> None:
+    with pytest.raises(RunError, match=f"model_type = .*: .*{said}") as error:
+        family_of({**LLAMA, "model_type": model_type, "mlp_bias": False, "novelty": 1}, SOURCE)
     assert len(str(error.value)) < 300
 
 

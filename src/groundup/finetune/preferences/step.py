@@ -13,7 +13,7 @@ from groundup.data.batch import IGNORED
 from groundup.model import GPT
 from groundup.optim.balance import ExpertBalance, real_tokens
 from groundup.optim.fused_loss import token_losses
-from groundup.optim.step import Step
+from groundup.optim.step import Step, with_bias
 from groundup.optim.tied import TiedGradient
 
 Numbers = Float[Tensor, "P 2"]
@@ -54,6 +54,8 @@ def token_log_probs(
     hidden = gpt.hidden_states(tokens)[counts] / temperature  # (M, D)
     weight = gpt.lm_head.weight if head is None else head()
     softcap = gpt.config.logit_softcap / temperature  # c/t tanh((x/t) / (c/t)) = c tanh(x/c) / t
+    bias = gpt.lm_head.bias if gpt.lm_head.bias is None else gpt.lm_head.bias[: len(weight)]
+    hidden, weight = with_bias(hidden, weight, bias, 1 / temperature)
     losses = token_losses(hidden, weight, targets[counts], softcap, chunk_values)
     number = torch.float32 if tokens.device.type == "mps" else torch.float64
     of_places = torch.zeros(counts.shape, dtype=number, device=tokens.device)

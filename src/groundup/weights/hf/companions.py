@@ -118,7 +118,7 @@ def write_companions(
     ids: Fields = {
         "bos_token_id": numbers.get(named.get("bos_token", ""), begin),
         "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
-        # Said where there is none, too: some classes have one of their own, beyond small vocabularies.
+        # Said where there is none, too: some classes have one of their own, in no small vocabulary.
         "pad_token_id": numbers.get(named.get("pad_token", "")),
     }
     write_json(folder / GENERATION, {**ids, **written_sampling(generation)})

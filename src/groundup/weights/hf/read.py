@@ -16,6 +16,7 @@ from groundup.weights.hf.classifier import read_head, reading_notices
 from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
 from groundup.weights.hf.generation_config import read_generation
+from groundup.weights.hf.multimodal import text_config, text_tensors
 from groundup.weights.json_object import read_object
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
@@ -33,17 +34,22 @@ def read_hf(folder: Path) -> Pretrained:
     """
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} in it; give a model's folder of Hugging Face's")
-    values = read_object(folder / CONFIG, LARGEST_CONFIG)
+    whole = read_object(folder / CONFIG, LARGEST_CONFIG)
+    values = text_config(whole)
     model_type, family = family_of(values, folder / CONFIG)
     config = family.read(values, folder / CONFIG)
     found, source = _weights(folder)
+    notices = []
+    if values is not whole:
+        found, n_others = text_tensors(found)
+        notices.append(f"{source}: {n_others} tensors are not of its language model: left out")
     head, told = read_head(values, found, config, folder)
     if head is not None:  # no file has an output head, which nothing would use
         config = config.replace(tie_embeddings=True)
     tensors = to_ours(found, config, family.names, source)
     tensors, folded = family.folded(values, folder / CONFIG, config, tensors)
-    tokenizer, notices = read_tokenizer(folder, config.vocab_size)
-    notices += folded
+    tokenizer, more = read_tokenizer(folder, config.vocab_size)
+    notices += [*folded, *more]
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
     if head is not None:

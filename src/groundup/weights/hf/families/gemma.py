@@ -45,7 +45,9 @@ GEMMAS: dict[str, Family] = {
         classifier="GemmaForSequenceClassification",
         names=names.LLAMA,
         defaults={
-            **_DEFAULTS,
+            **DEFAULTS,
+            "head_dim": 256,
+            "tie_word_embeddings": True,
             "max_position_embeddings": 8192,
             "num_key_value_heads": 16,
             "hidden_act": "gelu_pytorch_tanh",
@@ -80,6 +82,8 @@ GEMMAS: dict[str, Family] = {
         names=names.GEMMA,
         defaults={
             **_DEFAULTS,
+            "vocab_size": 262208,
+            "num_attention_heads": 8,
             "max_position_embeddings": 131072,
             "num_key_value_heads": 4,
             "rope_theta": 1e6,

@@ -16,7 +16,7 @@ from groundup.weights.hf.aspects import (
     only,
     rope,
 )
-from groundup.weights.hf.families.common import DEFAULTS, WHOLE
+from groundup.weights.hf.families.common import WHOLE
 from groundup.weights.hf.family import Family
 
 GPTS: dict[str, Family] = {
@@ -157,8 +157,9 @@ GPTS: dict[str, Family] = {
         classifier="PhiForSequenceClassification",
         names=names.PHI,
         defaults={
-            **DEFAULTS,
             "max_position_embeddings": 2048,
+            "rope_theta": 10000.0,
+            "tie_word_embeddings": False,
             "layer_norm_eps": 1e-5,
             "hidden_act": "gelu_new",
             "partial_rotary_factor": 0.5,
@@ -172,6 +173,7 @@ GPTS: dict[str, Family] = {
                 emb_dim="hidden_size",
                 n_heads="num_attention_heads",
                 n_kv_heads="num_key_value_heads",
+                head_dim="head_dim",
                 ffn_dim="intermediate_size",
                 norm_eps="layer_norm_eps",
                 tie_embeddings="tie_word_embeddings",
