@@ -34,9 +34,10 @@ OTHERS = {
 """What those have that cannot be expressed here, and why."""
 UNIMPORTANT = {
     "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
-    "cache_implementation", "dtype", "eos_token_id", "initializer_range", "max_window_layers", "model_type", "pad_token_id",
-    "pretraining_tp", "rope_parameters", "rope_scaling", "tokenizer_class", "torch_dtype",
-    "transformers_version", "unk_token_id", "use_cache",
+    "cache_implementation", "dtype", "eos_token_id", "initializer_range",
+    "max_window_layers", "model_type", "pad_token_id", "pretraining_tp", "rope_parameters",
+    "rope_scaling", "tokenizer_class", "torch_dtype", "transformers_version",
+    "unk_token_id", "use_cache",
 }  # fmt: skip
 
 
