@@ -67,6 +67,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt_neox": _BASE | {"position": "rope", "rope_fraction": 0.25, "norm_order": "parallel"},
     "cohere2": _LLAMA | {"norm": "layernorm", "norm_order": "parallel_shared"},
     "opt": _BASE | {"feed_forward": "relu"},
+    "qwen2_moe": _LLAMA
+    | {"n_experts": 4, "n_active_experts": 2, "shared_ffn_dim": 24, "norm_expert_scores": False},
     "mixtral": _LLAMA | {"n_experts": 4, "n_active_experts": 2},
 }
 """A small model of every family, each with all of its features on."""

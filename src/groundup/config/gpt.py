@@ -75,6 +75,10 @@ class GPTConfig:
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
     """Experts that work on a token."""
+    norm_expert_scores: bool = True
+    """Whether the scores of those are scaled to sum to 1 (Mixtral), or stay shares of all."""
+    shared_ffn_dim: int = 0
+    """Width of a network beside the experts that works on every token (Qwen 2 MoE); 0: none."""
     norm: str = _part("layernorm", NORMS, "norms")
     """layernorm, rmsnorm, or zero_centered_rmsnorm, which multiplies by 1 + its weight (Gemma)."""
     norm_eps: float = 1e-5
@@ -138,7 +142,7 @@ class GPTConfig:
             value, least = getattr(self, name), int(name in DIMENSIONS[:5])
             expected = f"from {least} to {MAX_DIMENSION:,}"
             require(least <= value <= MAX_DIMENSION, name, value, expected)
-        for name in ("n_experts", "n_active_experts", "rope_original_context"):
+        for name in ("n_experts", "n_active_experts", "shared_ffn_dim", "rope_original_context"):
             value = getattr(self, name)
             require(0 <= value <= MAX_DIMENSION, name, value, f"from 0 to {MAX_DIMENSION:,}")
         for name in ("drop_rate", "attention_drop_rate"):
@@ -179,6 +183,8 @@ class GPTConfig:
         expected = f"from {least} to n_experts = {most}"
         active = self.n_active_experts
         require(least <= active <= most, "n_active_experts", active, expected)
+        beside = self.shared_ffn_dim
+        require(not beside or self.n_experts > 0, "shared_ffn_dim", beside, "0 without experts")
         pattern = self.window_pattern
         require(pattern != "" and not set(pattern) - {"L", "G"}, "window_pattern", pattern,
                 "letters L (local) and G (global)")  # fmt: skip

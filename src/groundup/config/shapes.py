@@ -112,6 +112,9 @@ def _feed_forward(config: GPTConfig, at: str) -> Iterator[Parameter]:
     yield Parameter(f"{at}router.weight", (config.n_experts, config.emb_dim), "router")
     for i in range(config.n_experts):
         yield from _network(config, f"{at}experts.{i}.")
+    if config.shared_ffn_dim:
+        yield from _network(config.replace(ffn_dim=config.shared_ffn_dim), f"{at}shared.")
+        yield from _linear(config.emb_dim, 1, f"{at}shared_gate.", "feed-forward", bias=False)
 
 
 def _network(config: GPTConfig, at: str) -> Iterator[Parameter]:

@@ -70,8 +70,9 @@ FEED_FORWARDS: dict[str, Network] = {
 class MixtureOfExperts(nn.Module):
     """Send each token to the few of E networks that a router scores best (Shazeer et al., 2017).
 
-    The chosen experts' outputs are added up, weighted by their scores' softmax among each other,
-    as in Mixtral (Jiang et al., 2024). A loss that keeps the experts evenly busy needs only the
+    The chosen experts' outputs are added up, weighted by their scores' softmax: among each other,
+    as in Mixtral (Jiang et al., 2024), or among all. One more network may work on every token,
+    as much as its own gate lets through. A loss that keeps the experts evenly busy needs only the
     router's output, and so hooks on to `router` from outside.
     """
 
@@ -84,13 +85,21 @@ class MixtureOfExperts(nn.Module):
         self.experts = nn.ModuleList(
             build_network(config, feed_forwards) for _ in range(config.n_experts)
         )
+        self.is_normed = config.norm_expert_scores
+        self.has_shared = config.shared_ffn_dim > 0
+        if self.has_shared:
+            wide = config.replace(ffn_dim=config.shared_ffn_dim)
+            self.shared = build_network(wide, feed_forwards)
+            self.shared_gate = nn.Linear(config.emb_dim, 1, bias=False)
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Return the weighted sum of what each vector's experts make of it."""
         tokens = x.reshape(-1, x.shape[-1])  # (M, D)
         scores = self.router(tokens).softmax(dim=-1, dtype=torch.float32)  # (M, E)
         weights, chosen = scores.topk(self.n_active, dim=-1)  # (M, n_active)
-        weights = (weights / weights.sum(dim=-1, keepdim=True)).type_as(x)
+        if self.is_normed:
+            weights = weights / weights.sum(dim=-1, keepdim=True)
+        weights = weights.type_as(x)
         mixed = torch.zeros_like(tokens)
         # While training every expert is called, if with no token, so that each has a gradient.
         called = range(len(self.experts)) if self.training else chosen.unique().tolist()
@@ -98,6 +107,8 @@ class MixtureOfExperts(nn.Module):
             rows, place = (chosen == i).nonzero(as_tuple=True)
             output = self.experts[i](tokens[rows]) * weights[rows, place, None]
             mixed = mixed.index_add(0, rows, output.type_as(mixed))
+        if self.has_shared:
+            mixed = mixed + self.shared_gate(tokens).sigmoid() * self.shared(tokens)
         return mixed.view_as(x)
 
 

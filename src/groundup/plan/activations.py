@@ -160,12 +160,15 @@ def _outputs(config: GPTConfig, n_networks: int) -> int:
 def feed_forward_kept(config: GPTConfig, train: TrainConfig) -> int:
     """Return the bytes a token that a layer's feed-forward network, or its experts, keep."""
     number, n_given = product_bytes(train), 2 if config.is_gated else 1
-    network = _given(config, train, n_given) + number * 2 * n_given * config.ffn_dim
+    given = _given(config, train, n_given)
+    network = given + number * 2 * n_given * config.ffn_dim
     if not config.n_experts:
         return network
     active = config.n_active_experts
     outputs = (number + FP32) * config.emb_dim
     scores = FP32 * (config.n_experts + active + 1) + 8 * active
+    if config.shared_ffn_dim:
+        scores += given + number * (2 * n_given * config.shared_ffn_dim + config.emb_dim)
     return _given(config, train, 1) + active * (network + outputs + 20) + scores
 
 

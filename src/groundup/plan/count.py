@@ -11,7 +11,6 @@ from groundup.config.fields import check_known
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Bytes of one value in each number format (int8 without its scales)."""
-EXPERT_PARTS = ("feed-forward", "router")
 GPT2_CHOICES = (
     "vocab_size",
     "context_length",
@@ -62,7 +61,7 @@ def count_parameters(config: GPTConfig, parameters: Iterable[Parameter] | None =
         block, one = block_parts(config), _parts(config.replace(n_layers=1))
         more = config.n_layers - 1
         parts = {part: n + more * block[part] for part, n in one.items() if n or block[part]}
-        in_experts = parts["feed-forward"]
+        in_experts = config.n_layers * experts * _in_expert(config)
     active = sum(parts.values()) - in_experts * idle // experts
     return Count(convention=convention(config), parts=parts, active=active)
 
@@ -80,7 +79,9 @@ def matrix_weights(config: GPTConfig, n_experts: int) -> int:
     check_known(config)
     attention = 2 * config.emb_dim * config.head_dim * (config.n_heads + config.n_kv_heads)
     network = (3 if config.is_gated else 2) * config.emb_dim * config.ffn_dim
-    return attention + max(1, n_experts) * network + config.n_experts * config.emb_dim
+    shared = (3 if config.is_gated else 2) * config.emb_dim * config.shared_ffn_dim
+    router = (config.n_experts + bool(shared)) * config.emb_dim
+    return attention + max(1, n_experts) * network + shared + router
 
 
 def windowed_layers(config: GPTConfig) -> int:
@@ -130,11 +131,19 @@ def _by_part(parameters: Iterable[Parameter]) -> dict[str, int]:
     return {part: size for part, size in sizes.items() if size}
 
 
+def _in_expert(config: GPTConfig) -> int:
+    """Return the parameters of one expert."""
+    few = min(1, config.n_experts)
+    one = config.replace(n_layers=1, n_experts=few, n_active_experts=few)
+    return sum(p.size for p in parameter_shapes(one) if ".experts." in p.name)
+
+
 def _parts(config: GPTConfig) -> Counter[str]:
     """Return the parameters per part; of experts, which are alike as well, one is looked at."""
     few = min(1, config.n_experts)
     parts = Counter(dict.fromkeys(PLACES.values(), 0))
     for parameter in parameter_shapes(config.replace(n_experts=few, n_active_experts=few)):
-        alike = max(1, config.n_experts) if parameter.part in EXPERT_PARTS else 1
+        is_of_experts = ".experts." in parameter.name or parameter.part == "router"
+        alike = max(1, config.n_experts) if is_of_experts else 1
         parts[parameter.part] += alike * parameter.size
     return parts

@@ -23,6 +23,8 @@ ORDERS = {
     "pre": "{norm}, then {what}; the result is added to what came in",
     "post": "{what}, then {norm}; the result is added to what came in",
     "sandwich": "{norm}, then {what}, then {norm}; the result is added to what came in",
+    "parallel": "{norm}, then {what}, beside the other; both results are added to what came in",
+    "parallel_shared": "{norm}, one for both, then {what}; both results are added to what came in",
 }
 QK_NORMS = {
     "none": "",
@@ -106,7 +108,8 @@ def _feed_forward(config: GPTConfig) -> str:
     if not config.n_experts:
         return network
     experts = counted(config.n_experts, "expert")
-    return f"the best {config.n_active_experts} of {experts}, each {network}"
+    beside = f"; for every token one of {config.shared_ffn_dim:,}" if config.shared_ffn_dim else ""
+    return f"the best {config.n_active_experts} of {experts}, each {network}{beside}"
 
 
 def _other_places(sizes: Iterable[str]) -> list[str]:

@@ -60,6 +60,8 @@ def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:
     if config.position == "learned":
         without |= {"rope_base", "rope_local_base", "rope_scaling", *_WITHOUT["none"]}
         without |= {"rope_fraction", "rope_pattern"}
+    if not config.n_experts:
+        without.add("norm_expert_scores")
     if not has_windows or (scaling == "none" and config.rope_local_base == config.rope_base):
         without.add("rope_local_base")
     # A window as large as the context hides nothing.

@@ -284,6 +284,27 @@ MODELS: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 20,
         "norm_topk_prob": True,
     },
+    "qwen3_moe-of-all": {
+        "model_type": "qwen3_moe",
+        **_LLAMA,
+        **_EXPERTS,
+        "rope_parameters": _PLAIN,
+        "num_experts": 5,
+        "moe_intermediate_size": 20,
+        "norm_topk_prob": False,
+    },
+    "qwen2_moe": {
+        "model_type": "qwen2_moe",
+        **_LLAMA,
+        **_EXPERTS,
+        "rope_parameters": _PLAIN,
+        "use_sliding_window": True,
+        "sliding_window": WINDOW,
+        "max_window_layers": 1,
+        "num_experts": 5,
+        "moe_intermediate_size": 20,
+        "shared_expert_intermediate_size": 28,
+    },
 }
 
 

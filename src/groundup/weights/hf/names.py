@@ -67,6 +67,10 @@ _QWEN_EXPERTS = {
     "blocks.#.ffn.experts.#.gate": "layers.#.mlp.experts.#.gate_proj",
     "blocks.#.ffn.experts.#.up": "layers.#.mlp.experts.#.up_proj",
     "blocks.#.ffn.experts.#.down": "layers.#.mlp.experts.#.down_proj",
+    "blocks.#.ffn.shared.gate": "layers.#.mlp.shared_expert.gate_proj",
+    "blocks.#.ffn.shared.up": "layers.#.mlp.shared_expert.up_proj",
+    "blocks.#.ffn.shared.down": "layers.#.mlp.shared_expert.down_proj",
+    "blocks.#.ffn.shared_gate": "layers.#.mlp.shared_expert_gate",
 }
 
 

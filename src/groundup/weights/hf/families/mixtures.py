@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from groundup.weights.hf import names
-from groundup.weights.hf.aspects import fixed, numbers, only, respelled, rope, window
-from groundup.weights.hf.families.common import DEFAULTS, DENSE, GATED, LLAMA, QWEN
+from groundup.weights.hf.aspects import (
+    fixed,
+    layer_windows,
+    numbers,
+    only,
+    respelled,
+    rope,
+    window,
+)
+from groundup.weights.hf.families.common import DEFAULTS, DENSE, GATED, LLAMA, QWEN, last_layers
 from groundup.weights.hf.family import Family
 
 MIXTURES: dict[str, Family] = {
@@ -51,10 +59,44 @@ MIXTURES: dict[str, Family] = {
             window("use_sliding_window"),
             fixed(qk_norm="head"),
             respelled("n_experts", "num_experts", "num_local_experts"),
-            numbers(n_active_experts="num_experts_per_tok", ffn_dim="moe_intermediate_size"),
-            only(
-                attention_bias=False, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[]
+            numbers(
+                n_active_experts="num_experts_per_tok",
+                ffn_dim="moe_intermediate_size",
+                norm_expert_scores="norm_topk_prob",
             ),
+            only(attention_bias=False, decoder_sparse_step=1, mlp_only_layers=[]),
+        ),
+    ),
+    "qwen2_moe": Family(
+        architecture="Qwen2MoeForCausalLM",
+        classifier="Qwen2MoeForSequenceClassification",
+        names=names.QWEN_MOE,
+        defaults={
+            **QWEN,
+            "num_key_value_heads": 16,
+            "max_window_layers": 28,
+            "num_experts": 60,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 1408,
+            "shared_expert_intermediate_size": 5632,
+            "decoder_sparse_step": 1,
+            "norm_topk_prob": False,
+            "qkv_bias": True,
+        },
+        aspects=(
+            *LLAMA,
+            GATED,
+            rope(),
+            layer_windows(last_layers, "use_sliding_window"),
+            numbers(
+                qkv_bias="qkv_bias",
+                n_experts="num_experts",
+                n_active_experts="num_experts_per_tok",
+                ffn_dim="moe_intermediate_size",
+                shared_ffn_dim="shared_expert_intermediate_size",
+                norm_expert_scores="norm_topk_prob",
+            ),
+            only(decoder_sparse_step=1, mlp_only_layers=[]),
         ),
     ),
 }
