@@ -29,7 +29,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A Hugging Face folder, a hub name (openai-community/gpt2), a .gguf file, a "
+            help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
+            ".gguf file, a "
             "folder from export --format safetensors, or nanoGPT's ckpt.pt; with --from, an "
             "adapter's folder of peft.",
         ),

@@ -136,6 +136,8 @@ class SourceTable(TomlTable):
     path: str | None = None
     family: str | None = None
     name: str | None = None
+    revision: str | None = None
+    """The commit of a model of the hub."""
     licence: str | None = None
     files: dict[str, str] | None = None
     """SHA-256 of every file with weights in it."""

@@ -146,7 +146,8 @@ def _sections(run: RunRecord, step: int) -> Iterator[tuple[str, Rows]]:
 def _origin(run: RunRecord) -> Rows:
     rows = []
     if source := run.manifest.source:
-        rows.append(("Imported from", _line(f"{source.name} ({source.format})")))
+        at = f" at {source.revision}" if source.revision else ""
+        rows.append(("Imported from", _line(f"{source.name}{at} ({source.format})")))
     if base := run.manifest.origin:
         rows.append(("Trained on from", _line(base.name or base.run or "")))
     return rows

@@ -25,8 +25,9 @@ PEFT_CONFIG = "adapter_config.json"
 """What a folder with an adapter has that `peft` has saved."""
 CONFIGS = ("config.json", "config.toml")
 """What a folder with a model has, of Hugging Face or of ours."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-"""Owner and name of a model on the Hugging Face hub."""
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+HUB_NAME = re.compile(rf"({_WORD}/{_WORD})(?:@({_WORD}))?")
+"""Owner and name of a model on the Hugging Face hub, and a revision: a commit, tag or branch."""
 
 
 def check_format(name: str, dtype: str | None) -> None:

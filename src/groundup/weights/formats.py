@@ -71,12 +71,14 @@ def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
         if error.filename is None:  # a file was opened, and could not be read
             raise file_error(path, error) from error
         raise
-    return replace_name(read_hf(fetch_hub(str(source))), str(source))
+    return _of_hub(str(source))
 
 
-def replace_name(found: Pretrained, name: str) -> Pretrained:
-    """Return `found` under the name that it has on the hub."""
-    return replace(found, source=replace(found.source, name=name))
+def _of_hub(name: str) -> Pretrained:
+    """Return a model of the hub, under its name there and with the commit that was fetched."""
+    found = read_hf(folder := fetch_hub(name))
+    owned, _, _ = name.partition("@")
+    return replace(found, source=replace(found.source, name=owned, revision=folder.name))
 
 
 def _open_file(path: Path, trust_pickle: bool) -> Pretrained:

@@ -20,6 +20,7 @@ from torch import Tensor
 from groundup.base.errors import GroundupError, RunError, TokenizerError, UsageError
 from groundup.runs.manifest import SourceTable
 from groundup.tokenizer import ByteTokenizer
+from groundup.weights.formats import open_pretrained
 from groundup.weights.hf import fetch_hub, read_hf
 from tests.weights.hf.models import MODELS, filled, saved
 
@@ -469,15 +470,18 @@ def test_a_name_is_fetched_and_only_what_is_read(
 ) -> None:
     asked = []
 
-    def snapshot_download(name: str, allow_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
+    def snapshot_download(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((name, revision, allow_patterns))
         return str(llama)
 
     hub = SimpleNamespace(snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     assert fetch_hub("owner/model-1.0") == llama
-    ((name, patterns),) = asked
-    assert name == "owner/model-1.0"
+    ((name, revision, patterns),) = asked
+    assert (name, revision) == ("owner/model-1.0", None)
+    found = open_pretrained("owner/model-1.0@v2", trust_pickle=False).source
+    assert asked[1][:2] == ("owner/model-1.0", "v2")
+    assert (found.name, found.revision) == ("owner/model-1.0", llama.name)
     assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in patterns)
 
 
@@ -499,7 +503,8 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "name", ["gpt2", "a/b/c", "../x", "a/..", "é/x", "a/b c", "/a", "a/" + "b" * 99]
+    "name",
+    ["gpt2", "a/b/c", "../x", "a/..", "é/x", "a/b c", "/a", "a/" + "b" * 99, "a/b@", "a/b@c d"],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="expected owner/name"):

@@ -18,6 +18,8 @@ FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     CHAT_TEMPLATE,
+    "vocab.json",
+    "merges.txt",
     "README.md",
 )
 
@@ -25,11 +27,14 @@ FILES = (
 def fetch_hub(name: str) -> Path:
     """Return the folder of a model of the hub, fetching what of it is read here and not there yet.
 
-    Raises `UsageError` for what is no name or without the package huggingface_hub, and `RunError`
-    for what cannot be fetched.
+    It is called as the commit that `name`, or the revision behind its "@", stands for. Raises
+    `UsageError` for what is no name or without the package huggingface_hub, and `RunError` for
+    what cannot be fetched.
     """
-    if not HUB_NAME.fullmatch(name):
-        raise UsageError(f"'{name}': expected owner/name, such as openai-community/gpt2")
+    if not (found := HUB_NAME.fullmatch(name)):
+        raise UsageError(
+            f"'{name}': expected owner/name or owner/name@revision, such as openai-community/gpt2"
+        )
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -37,7 +42,7 @@ def fetch_hub(name: str) -> Path:
             f"{name}: fetching from the hub needs another package; pip install huggingface_hub"
         ) from None
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        return Path(snapshot_download(found[1], revision=found[2], allow_patterns=list(FILES)))
     except Exception as error:  # of the network's many libraries, each with its own errors
         reason = " ".join(str(error).split()).partition(". ")[0][:200] or type(error).__name__
         raise RunError(
