@@ -23,7 +23,7 @@ LAYERS = [
     {"runs", "optim"},
     {"adapters", "quantized", "processes"},
     {"model", "data", "plan", "device"},
-    {"tokenizer"},
+    {"attend", "tokenizer"},
     {"config"},
     {"base"},
 ]
@@ -100,7 +100,10 @@ def test_a_circle_is_found_wherever_the_import_stands(tmp_path: Path, back: str)
         TopologicalSorter(module_graph(package)).prepare()
 
 
-def test_the_model_knows_only_torch_and_config() -> None:
+@pytest.mark.parametrize(
+    ("room", "ours"), [("model", ("config", "attend", "model")), ("attend", ("attend",))]
+)
+def test_the_architecture_knows_only_torch_and_its_config(room: str, ours: tuple[str, ...]) -> None:
     standard = {
         "__future__",
         "collections",
@@ -111,10 +114,9 @@ def test_the_model_knows_only_torch_and_config() -> None:
         "math",
     }
     known = {*standard, "typing", "torch", "jaxtyping"}
-    for file, name in room_imports("model"):
-        allowed = name.split(".")[0] in known or name.startswith(
-            ("groundup.config", "groundup.model")
-        )
+    for file, name in room_imports(room):
+        start, *rest = name.split(".")
+        allowed = start in known or (start == "groundup" and rest[0] in ours)
         assert allowed, f"{file} imports {name}"
 
 

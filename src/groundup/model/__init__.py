@@ -1,10 +1,18 @@
-"""The architecture. Read it in this order: gpt, block, attention, mask, attend, blockwise,
-feed_forward, norms, positions, soft_cap, init; `parts` says how to add to them, `checks` what is
-accepted, `empty`, `mode` and `vocabulary` serve those who use it. It knows nothing of caching,
-training, loading or sampling: those attach from outside.
+"""The architecture. Read it in this order: gpt, block, attention, feed_forward, norms, positions,
+init, and for the scores of attention the room `attend`; `parts` says how to add to them, `checks`
+what is accepted, `empty`, `mode` and `vocabulary` serve those who use it. It knows nothing of
+caching, training, loading or sampling: those attach from outside.
 """
 
-from groundup.model.attend import attention_weights, fused_attention, plain_attention
+from groundup.attend import (
+    CAUSAL,
+    Mask,
+    attention_weights,
+    blockwise_attention,
+    fused_attention,
+    plain_attention,
+    soft_cap,
+)
 from groundup.model.attention import ATTENTIONS, NO_CACHE, Cache, MultiHeadAttention
 from groundup.model.block import (
     BLOCKS,
@@ -14,7 +22,6 @@ from groundup.model.block import (
     SandwichBlock,
     build_attention,
 )
-from groundup.model.blockwise import blockwise_attention
 from groundup.model.empty import empty_gpt, filled_gpt, shapes_of, shapes_with
 from groundup.model.feed_forward import (
     FEED_FORWARDS,
@@ -24,12 +31,10 @@ from groundup.model.feed_forward import (
     build_feed_forward,
 )
 from groundup.model.gpt import GPT, OutputHead
-from groundup.model.mask import CAUSAL, Mask
 from groundup.model.mode import evaluation_mode
 from groundup.model.norms import NORMS, LayerNorm, RMSNorm, ZeroCenteredRMSNorm, build_norm
 from groundup.model.parts import Parts
 from groundup.model.positions import POSITIONS, LearnedPositions, RotaryPositions
-from groundup.model.soft_cap import soft_cap
 from groundup.model.vocabulary import grown
 
 __all__ = [

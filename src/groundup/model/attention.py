@@ -18,12 +18,10 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundup.attend import CAUSAL, Attend, Mask, fused_attention, soft_cap
 from groundup.config import GPTConfig
-from groundup.model.attend import Attend, fused_attention
-from groundup.model.mask import CAUSAL, Mask
 from groundup.model.norms import NORMS, Norms, build_norm
 from groundup.model.positions import Rotate, unrotated
-from groundup.model.soft_cap import soft_cap
 
 
 @runtime_checkable

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from groundup.attend import Attend, fused_attention, soft_cap
 from groundup.config import GPTConfig
-from groundup.model.attend import Attend, fused_attention
 from groundup.model.attention import NO_CACHE, Cache
 from groundup.model.block import PARTS
 from groundup.model.checks import (
@@ -23,7 +23,6 @@ from groundup.model.checks import (
 from groundup.model.init import init_weights
 from groundup.model.norms import build_norm
 from groundup.model.parts import Parts, make_part
-from groundup.model.soft_cap import soft_cap
 
 
 class OutputHead(nn.Linear):

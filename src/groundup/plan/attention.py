@@ -1,7 +1,7 @@
 """What attention keeps for the backward pass, and what it takes while it is worked off.
 
 Letters as in `groundup.plan.activations`. One kernel keeps query, key and value, its output, and
-the log of each row's sum of weights. Attention by blocks of queries (`groundup.model.blockwise`)
+the log of each row's sum of weights. Attention by blocks of queries (`groundup.attend.blockwise`)
 keeps query, key and value alone, and computes the scores of a block again.
 """
 
@@ -12,9 +12,9 @@ from groundup.plan.count import BYTES, windowed_layers
 
 FP32 = 4
 BLOCK = 128
-"""Queries of a block at most (`groundup.model.blockwise.BLOCK`)."""
+"""Queries of a block at most (`groundup.attend.blockwise.BLOCK`)."""
 SCORES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 27}
-"""Scores that are in memory at once (`groundup.model.blockwise.SCORES_AT_ONCE`)."""
+"""Scores that are in memory at once (`groundup.attend.blockwise.SCORES_AT_ONCE`)."""
 
 
 def product_bytes(train: TrainConfig) -> int:

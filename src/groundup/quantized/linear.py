@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.model.soft_cap import Cap, uncapped
+from groundup.attend import Cap, uncapped
 from groundup.quantized.codes import Codes
 from groundup.quantized.kernels import kernel
 

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from groundup.attend import Mask
 from groundup.data.batch import IGNORED, Batch
 from groundup.finetune.assistant.mixed_text import MixedText
 from groundup.finetune.order import Order
 from groundup.generate.replies import Bools, DialogueIds
 from groundup.model.attention import NO_CACHE, Cache
-from groundup.model.mask import Mask
 
 
 def packed(lengths: Sequence[int], capacity: int) -> list[list[int]]:

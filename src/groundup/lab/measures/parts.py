@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from groundup.attend import Attend
 from groundup.config import GPTConfig
 from groundup.model import PARTS, PreNormBlock, build_attention, build_feed_forward, build_norm
-from groundup.model.attend import Attend
 from groundup.model.attention import NO_CACHE, Cache
 from groundup.model.parts import Parts
 from groundup.model.positions import Rotate, unrotated

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.model.blockwise import blockwise_attention
-from groundup.model.mask import Mask
-from groundup.model.soft_cap import Cap, uncapped
+from groundup.attend.blockwise import blockwise_attention
+from groundup.attend.mask import Mask
+from groundup.attend.soft_cap import Cap, uncapped
 
 Attend = Callable[..., Tensor]
 """A way to compute attention, called as `plain_attention` is; all give the same numbers.

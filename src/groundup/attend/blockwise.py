@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from groundup.model.mask import Mask
-from groundup.model.soft_cap import Cap, uncapped
+from groundup.attend.mask import Mask
+from groundup.attend.soft_cap import Cap, uncapped
 
 BLOCK = 128
 """Queries of a block, at most: with more, more of a causal triangle is computed in vain."""
