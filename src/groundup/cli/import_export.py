@@ -30,8 +30,8 @@ def import_(
         typer.Argument(
             metavar="SRC",
             help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
-            ".gguf file, a "
-            "folder from export --format safetensors, or nanoGPT's ckpt.pt; with --from, an "
+            ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, .bin, "
+            ".safetensors) of the book's GPTModel, nanoGPT, minGPT or nanochat; with --from, an "
             "adapter's folder of peft.",
         ),
     ],
@@ -52,8 +52,16 @@ def import_(
         typer.Option(help="Where SRC has none: a tokenizer.json, gpt2 or bytes."),
     ] = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Read the weights of a pickle (ckpt.pt).")
+        bool, typer.Option("--trust-pickle", help="Read the weights of a pickle (.pth, .pt, .bin).")
     ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="What a checkpoint's tensors do not tell, as in n_heads=12; may be repeated.",
+        ),
+    ] = None,
     no_verify: NoVerify = False,
     as_json: AsJSON = False,
 ) -> None:
@@ -63,6 +71,7 @@ def import_(
     decides about texts.
     """
     from groundup.base.files import new_path
+    from groundup.config import GPTConfig, parse_assignments
     from groundup.runs import RunFolder
     from groundup.runs.classifier import CLASSIFIER
     from groundup.tokenizer import build_tokenizer
@@ -75,7 +84,10 @@ def import_(
         )
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or RUNS / stem
+    (settings,) = parse_assignments(set_ or [], GPTConfig)
     if base is not None:
+        if settings:
+            raise UsageError("--set with --from: an adapter has its base's shape; leave it out")
         _show("Imported", _import_adapter(source, path, base, no_verify), as_json)
         if not as_json:
             suggest("Next", "groundup", "chat", path)
@@ -86,7 +98,12 @@ def import_(
     from groundup.weights import import_model
 
     done = import_model(
-        source, path, tokenizer=given, trust_pickle=trust_pickle, verify=not no_verify
+        source,
+        path,
+        tokenizer=given,
+        trust_pickle=trust_pickle,
+        settings=settings,
+        verify=not no_verify,
     )
     _show("Imported", done, as_json)
     if as_json:

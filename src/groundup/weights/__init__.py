@@ -1,4 +1,4 @@
-"""Other people's names and formats: Hugging Face folders, GGUF, nanoGPT; in and out.
+"""Other people's names and formats: Hugging Face folders, GGUF, checkpoints; in and out.
 
 Each name is imported on first use: what is refused without torch does not wait for it.
 """

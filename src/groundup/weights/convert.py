@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -62,19 +63,22 @@ def import_model(
     *,
     tokenizer: Tokenizer | None = None,
     trust_pickle: bool = False,
+    settings: Mapping[str, Any] | None = None,
     verify: bool = True,
 ) -> Conversion:
     """Bring a model into the run folder `dest`: from a folder or name of Hugging Face's, a GGUF
-    file, a folder of our own export or, with `trust_pickle`, a nanoGPT checkpoint.
+    file, a folder of our own export, or a checkpoint of a tool that is known.
 
-    `tokenizer` stands in where the source has none. Weights keep their number format; quantised
-    ones become fp32. One tensor is in memory at a time. Raises `RunError` for a source that is
-    damaged, unknown or incomplete, naming all that is wrong; nothing is left behind then.
+    `trust_pickle` lets the weights of a pickle be read. `tokenizer` stands in where the source has
+    none, and `settings` (fields of `GPTConfig`, such as n_heads) where its tensors do not tell.
+    Weights keep their number format; quantised ones become fp32. One tensor is in memory at a time.
+    Raises `RunError` for a source that is damaged, unknown or incomplete, naming all that is wrong;
+    nothing is left behind then.
     """
     begun = time.perf_counter()
     check_name(source)
     new_path(Path(dest))
-    found = open_pretrained(source, trust_pickle)
+    found = open_pretrained(source, trust_pickle, settings)
     chosen = _chosen_tokenizer(found, tokenizer, source)
     # Two readings of the source at once: one is written, one is asked for its logits.
     with atomic_folder(Path(dest)) as unfinished, ThreadPoolExecutor(1) as beside:

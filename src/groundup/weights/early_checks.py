@@ -25,6 +25,11 @@ PEFT_CONFIG = "adapter_config.json"
 """What a folder with an adapter has that `peft` has saved."""
 CONFIGS = ("config.json", "config.toml")
 """What a folder with a model has, of Hugging Face or of ours."""
+KNOWN_FILES = (
+    "a Hugging Face folder, a .gguf file, or a checkpoint (.pth, .pt, .bin, .safetensors) of the "
+    "book's GPTModel, nanoGPT, minGPT or nanochat"
+)
+"""What a model comes in."""
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 HUB_NAME = re.compile(rf"({_WORD}/{_WORD})(?:@({_WORD}))?")
 """Owner and name of a model on the Hugging Face hub, and a revision: a commit, tag or branch."""
@@ -82,8 +87,8 @@ def check_source(source: str | Path) -> None:
         )
     if not (path.is_dir() or path.is_file() or HUB_NAME.fullmatch(str(source))):
         raise UsageError(
-            f"{source}: no such file or folder; expected a Hugging Face folder, a .gguf file, a "
-            "nanoGPT ckpt.pt, or a hub name such as openai-community/gpt2"
+            f"{source}: no such file or folder; expected {KNOWN_FILES}, or a hub name such as "
+            "openai-community/gpt2"
         )
 
 

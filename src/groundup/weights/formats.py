@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from groundup.base.errors import RunError, UsageError
 from groundup.base.files import file_error
+from groundup.base.regular import open_regular
 from groundup.runs.tensor_file import Stored
-from groundup.weights.early_checks import check_format, check_source
+from groundup.weights.checkpoints import is_pickle, read_checkpoint
+from groundup.weights.early_checks import KNOWN_FILES, check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.groundup_format import CONFIG, read_own, write_own
 from groundup.weights.hf import fetch_hub, read_hf, write_hf
-from groundup.weights.nanogpt import read_nanogpt
 from groundup.weights.pretrained import Exported, Pretrained
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -58,15 +60,22 @@ def format_named(name: str, dtype: str | None) -> Format:
     return FORMATS[name]
 
 
-def open_pretrained(source: str | Path, trust_pickle: bool) -> Pretrained:
-    """Read a model in any format that is known: its config and tokenizer now, its tensors later."""
+def open_pretrained(
+    source: str | Path, trust_pickle: bool, settings: Mapping[str, Any] | None = None
+) -> Pretrained:
+    """Read a model in any format that is known: its config and tokenizer now, its tensors later.
+
+    `settings` are of a checkpoint whose tensors do not tell them.
+    """
     path = Path(source)
     check_source(source)
     try:
+        if path.is_file():
+            return _open_file(path, trust_pickle, settings or {})
+        if settings:
+            raise UsageError(f"--set: {source} says its own shape; leave it out")
         if path.is_dir():
             return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
-        if path.is_file():
-            return _open_file(path, trust_pickle)
     except OSError as error:
         if error.filename is None:  # a file was opened, and could not be read
             raise file_error(path, error) from error
@@ -81,15 +90,19 @@ def _of_hub(name: str) -> Pretrained:
     return replace(found, source=replace(found.source, name=owned, revision=folder.name))
 
 
-def _open_file(path: Path, trust_pickle: bool) -> Pretrained:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start == b"GGUF" or path.suffix == ".gguf":
+def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> Pretrained:
+    """Read a file as what its content says that it is; its name only tells what it should be."""
+    with open_regular(path) as file:
+        start = file.read(9)
+    pickled, named = is_pickle(start), path.suffix.lower()
+    if pickled or start[8:] == b"{" or named == ".safetensors":
+        return read_checkpoint(path, pickled, trust_pickle, settings)
+    if start[:4] == b"GGUF" or named == ".gguf":
+        if settings:
+            raise UsageError(f"--set: {path} says its own shape; leave it out")
         return read_gguf(path)
-    if start[:2] == b"PK" or path.suffix in (".pt", ".pth", ".bin"):
-        return read_nanogpt(path, trust_pickle)
-    remedy = "give a Hugging Face folder, a .gguf file or a nanoGPT ckpt.pt"
-    if path.suffix in (".safetensors", ".json"):
+    remedy = f"give {KNOWN_FILES}"
+    if named == ".json":
         remedy = "give the folder it lies in"
     raise RunError(f"{path}: no model format that is known; {remedy}")
 

@@ -56,6 +56,11 @@ def _paired(x: Tensor, config: GPTConfig, groups: int) -> Tensor:
     return torch.cat((turning, heads[:, width:]), dim=1).flatten(0, 1)
 
 
+def _swapped(parts: list[Tensor], config: GPTConfig) -> Tensor:
+    """Exchange the halves of each head."""
+    return torch.cat(_by_head(parts, config)).roll(config.head_dim // 2, 1).flatten(0, 1)
+
+
 STACKED = Layout(_stacked, _rows, lambda parts, config: torch.cat(parts))
 """One below the other, along their outputs."""
 TRANSPOSED = Layout(
@@ -78,6 +83,12 @@ NEIGHBOURS = Layout(
     lambda parts, config: _paired(parts[0], config, 2),
 )
 """Queries or keys whose rotations turn neighbours, not the halves of a head."""
+HALVES_SWAPPED = Layout(
+    _stacked,
+    lambda whole, shapes, config: [_swapped([whole], config)],
+    lambda parts, config: _swapped(parts, config),
+)
+"""Queries or keys that turn the other way round: the halves of a head change places (nanochat)."""
 BEHIND_TWO = Layout(
     lambda shapes: (shapes[0][0] + 2, *shapes[0][1:]),
     lambda whole, shapes, config: [whole[2:]],
@@ -91,13 +102,14 @@ class Names:
     """How a family calls our modules, and in which layout it keeps them.
 
     `prefix` stands before every name but the output head's, and is missing in some files;
-    `layouts` are those of their modules that are not `STACKED`; `ignored` is a pattern of tensors
-    that are no parameters.
+    `layouts` are those of their modules that are not `STACKED`; `kinds` are other words for weight
+    and bias, by the end of a name; `ignored` is a pattern of tensors that are no parameters.
     """
 
     modules: Mapping[str, str]
     prefix: str = ""
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     ignored: str = r"(?!)"
 
     @property
@@ -138,14 +150,24 @@ class Link(NamedTuple):
         return self.layout.shape(self.shapes)
 
 
+def _pattern(module: str, names: Names) -> str:
+    return names.modules[_NUMBER.sub("#", module)]
+
+
+def called(name: str, names: Names) -> str:
+    """Return a family's name of the tensor that holds our parameter `name`."""
+    module, _, kind = name.rpartition(".")
+    theirs = _pattern(module, names).replace("#", "{}").format(*_NUMBER.findall(module))
+    last = theirs.rpartition(".")[2]
+    return f"{theirs}.{names.kinds.get(f'{last}.{kind}', kind)}"
+
+
 def links(config: GPTConfig, names: Names) -> list[Link]:
     """Return every tensor that a family's file of this shape holds, with our parameters in it."""
     found: dict[str, Link] = {}
     for parameter in parameter_shapes(config):
-        module, _, kind = parameter.name.rpartition(".")
-        pattern = names.modules[_NUMBER.sub("#", module)]
-        theirs = pattern.replace("#", "{}").format(*_NUMBER.findall(module)) + f".{kind}"
-        layout = names.layouts.get(pattern, STACKED)
+        theirs = called(parameter.name, names)
+        layout = names.layouts.get(_pattern(parameter.name.rpartition(".")[0], names), STACKED)
         link = found.setdefault(theirs, Link(theirs, [], layout))
         link.ours.append(parameter)
     return list(found.values())

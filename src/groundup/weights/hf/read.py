@@ -32,13 +32,17 @@ def read_hf(folder: Path) -> Pretrained:
     Raises `RunError` naming the file, the field and the reason for what is damaged, unknown or
     cannot be expressed, and all tensors at once that do not fit.
     """
+    return read_hf_weights(folder, *_weights(folder))
+
+
+def read_hf_weights(folder: Path, found: dict[str, Stored], source: Path) -> Pretrained:
+    """Read a model whose tensors were `found` in `source`, and all else in `folder`."""
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} in it; give a model's folder of Hugging Face's")
     whole = read_object(folder / CONFIG, LARGEST_CONFIG)
     values = text_config(whole)
     model_type, family = family_of(values, folder / CONFIG)
     config = family.read(values, folder / CONFIG)
-    found, source = _weights(folder)
     notices = []
     if values is not whole:
         found, n_others = text_tensors(found)
@@ -57,7 +61,7 @@ def read_hf(folder: Path) -> Pretrained:
     generation, odd = read_generation(folder, values, tokenizer, config.vocab_size)
     return Pretrained(
         config=config,
-        tensors={name: _narrowed(stored) for name, stored in tensors.items()},
+        tensors={name: narrowed(stored) for name, stored in tensors.items()},
         tokenizer=tokenizer,
         chat_template=read_template(folder),
         generation=generation,
@@ -69,7 +73,7 @@ def read_hf(folder: Path) -> Pretrained:
             licence=_licence(folder),
         ),
         notices=notices + odd,
-        head=head and replace(head, weight=_narrowed(head.weight)),
+        head=head and replace(head, weight=narrowed(head.weight)),
     )
 
 
@@ -110,7 +114,7 @@ def _is_beside(place: str) -> bool:
     return plain and place.endswith(".safetensors") and place.isprintable()
 
 
-def _narrowed(stored: Stored) -> Stored:
+def narrowed(stored: Stored) -> Stored:
     """Return a tensor in 32 bits where it has 64."""
     if stored.dtype != torch.float64:
         return stored

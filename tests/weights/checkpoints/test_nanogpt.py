@@ -12,7 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from groundup import GPT
 from groundup.base.errors import RunError, UsageError
-from groundup.weights.nanogpt import read_nanogpt
+from groundup.weights.formats import open_pretrained
+from groundup.weights.pretrained import Pretrained
 from tests.model.helpers import randomise
 
 SHAPE = {"n_layer": 2, "n_head": 3, "n_embd": 24, "block_size": 16, "vocab_size": 64}
@@ -48,6 +49,10 @@ def checkpoint(model: GPT2LMHeadModel, bias: bool, prefix: str = "") -> dict[str
         "best_val_loss": torch.tensor(1.47),
         "config": {"dataset": "shakespeare_char"},
     }
+
+
+def read_nanogpt(file: Path, trust_pickle: bool) -> Pretrained:
+    return open_pretrained(file, trust_pickle)
 
 
 def save(folder: Path, content: Any) -> Path:

@@ -1,0 +1,70 @@
+"""Pickles of PyTorch, read without running them: tensors and plain values, or nothing."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.base.errors import RunError, UsageError, shown
+from groundup.runs.tensor_file import Stored
+
+BEGINNINGS = (b"PK\x03\x04", *(b"\x80" + bytes([version]) for version in range(2, 6)))
+"""What the files of torch.save begin with: an archive, and a bare pickle before PyTorch 1.6."""
+
+
+def check_trusted(file: Path, trust_pickle: bool) -> None:
+    """Refuse a pickle that nobody has said to trust."""
+    if not trust_pickle:
+        raise UsageError(
+            f"{file} is a pickle, a format that can run code; if you trust where it comes from, "
+            "add --trust-pickle (only its weights are read)"
+        )
+
+
+def unpickled(file: Path) -> Any:
+    """Return what PyTorch's unpickler of weights only makes of `file`: it runs no code of it.
+
+    A pickle that asks for code, and one that is damaged, is a one-line `RunError`.
+    """
+    try:
+        mapped = zipfile.is_zipfile(file)  # the older layout cannot be
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:  # whose words tell how to run it all the same
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it asks for {shown(found[1])}" if found else "it asks for more"
+        raise RunError(
+            f"{file}: expected a checkpoint of tensors and plain values, but {what}, which may run "
+            "anything; such a file is never opened here: get the weights as safetensors"
+        ) from error
+    except Exception as error:  # what a damaged pickle makes an unpickler do is anybody's guess
+        reason = shown(str(error).partition("\n")[0] or type(error).__name__, 200)
+        raise RunError(
+            f"{file}: expected a checkpoint of tensors and plain values, but {reason}; save it "
+            "again with a current PyTorch"
+        ) from error
+
+
+def stored(name: str, value: object, file: Path) -> Stored:
+    """Return a tensor of a pickle; one that claims more numbers than it holds is refused."""
+    if not isinstance(value, Tensor):
+        raise RunError(
+            f"{file}: expected tensors alone, but {shown(name)} is {type(value).__name__}; save "
+            "model.state_dict()"
+        )
+    is_plain = value.layout == torch.strided and value.device.type == "cpu"
+    if not is_plain or value.is_quantized:
+        raise RunError(
+            f"{file}: {shown(name)} is no plain tensor; save it dense, and not quantised"
+        )
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise RunError(
+            f"{file}: {shown(name)} is {tuple(value.shape)}, more numbers than the file holds of "
+            "it; save it again"
+        )
+    return Stored(tuple(value.shape), value.dtype, value.clone)

@@ -1,0 +1,80 @@
+"""A checkpoint of some tool's, told by the names of its tensors, as a model of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import RunError, UsageError, shown
+from groundup.runs.manifest import SourceTable
+from groundup.weights.checkpoints.book import BOOK, BOOK_FAST
+from groundup.weights.checkpoints.gpt2_like import FIRST, gpt2_like
+from groundup.weights.checkpoints.kind import Kind
+from groundup.weights.checkpoints.nanochat import NANOCHAT
+from groundup.weights.checkpoints.pickles import BEGINNINGS
+from groundup.weights.checkpoints.shape import settled
+from groundup.weights.checkpoints.state_dict import StateDict, read_state_dict
+from groundup.weights.hf.read import narrowed, read_hf_weights
+from groundup.weights.pretrained import Pretrained
+from groundup.weights.tensor_names import to_ours
+
+KINDS: dict[str, Callable[[StateDict], Kind | None]] = {
+    "trf_blocks.0.att.W_query.weight": lambda state: BOOK,
+    "trf_blocks.0.att.qkv.weight": lambda state: BOOK_FAST,
+    FIRST: gpt2_like,
+    "transformer.h.0.attn.c_q.weight": lambda state: NANOCHAT,
+}
+"""Which kind of checkpoint has a tensor of this name."""
+KNOWN = "the book's GPTModel, nanoGPT, minGPT, nanochat"
+
+
+def is_pickle(start: bytes) -> bool:
+    """Return whether a file that begins so is a pickle of PyTorch's."""
+    return start.startswith(BEGINNINGS)
+
+
+def read_checkpoint(
+    file: Path, pickled: bool, trust_pickle: bool, settings: Mapping[str, Any]
+) -> Pretrained:
+    """Read a state dict of a known tool, or the weights of a Hugging Face model beside its config.
+
+    `settings` say what tensors do not tell. What is missing, extra, misshapen or contradicted is a
+    one-line error.
+    """
+    state = read_state_dict(file, pickled, trust_pickle)
+    kind = _kind(state)
+    if kind is None:
+        return _hugging_face(state, settings)
+    for name in state.tensors:
+        if why := next((w for p, w in kind.refused.items() if re.search(p, name)), None):
+            raise RunError(f"{file}: {shown(name)} is {why}")
+    config = settled(kind, state, settings)
+    tensors = to_ours(kind.complete(state.tensors, config), config, kind.names, file)
+    return Pretrained(
+        config=config,
+        tensors={name: narrowed(stored) for name, stored in tensors.items()},
+        tokenizer=None,
+        source=SourceTable(format=kind.name, path=str(file), name=file.stem),
+    )
+
+
+def _kind(state: StateDict) -> Kind | None:
+    for name, kind in KINDS.items():
+        if name in state.tensors:
+            return kind(state)
+    return None
+
+
+def _hugging_face(state: StateDict, settings: Mapping[str, Any]) -> Pretrained:
+    """Read the weights of a model of Hugging Face's, which its config stands beside."""
+    if "model_type" not in state.beside("config.json"):
+        some = ", ".join(map(shown, list(state.tensors)[:3])) or "none"
+        raise RunError(
+            f"{state.file}: its tensors ({some}, …) are of no checkpoint that is known: {KNOWN}; "
+            "one of Hugging Face's needs its config.json beside it"
+        )
+    if settings:
+        raise UsageError(f"--set: the config.json beside {state.file} says it all; leave it out")
+    return read_hf_weights(state.file.parent, state.tensors, state.file)
