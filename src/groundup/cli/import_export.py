@@ -31,8 +31,8 @@ def import_(
             metavar="SRC",
             help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
             ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, .bin, "
-            ".safetensors) of the book's GPTModel, nanoGPT, minGPT or nanochat; with --from, an "
-            "adapter's folder of peft.",
+            ".safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c; with "
+            "--from, an adapter's folder of peft.",
         ),
     ],
     dest: Annotated[

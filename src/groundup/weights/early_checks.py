@@ -27,7 +27,7 @@ CONFIGS = ("config.json", "config.toml")
 """What a folder with a model has, of Hugging Face or of ours."""
 KNOWN_FILES = (
     "a Hugging Face folder, a .gguf file, or a checkpoint (.pth, .pt, .bin, .safetensors) of the "
-    "book's GPTModel, nanoGPT, minGPT or nanochat"
+    "book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c"
 )
 """What a model comes in."""
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"

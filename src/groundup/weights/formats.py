@@ -13,7 +13,12 @@ from groundup.base.errors import RunError, UsageError
 from groundup.base.files import file_error
 from groundup.base.regular import open_regular
 from groundup.runs.tensor_file import Stored
-from groundup.weights.checkpoints import is_pickle, read_checkpoint
+from groundup.weights.checkpoints import (
+    is_llama2c,
+    is_pickle,
+    read_checkpoint,
+    read_llama2c,
+)
 from groundup.weights.early_checks import KNOWN_FILES, check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.groundup_format import CONFIG, read_own, write_own
@@ -97,10 +102,11 @@ def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> P
     pickled, named = is_pickle(start), path.suffix.lower()
     if pickled or start[8:] == b"{" or named == ".safetensors":
         return read_checkpoint(path, pickled, trust_pickle, settings)
-    if start[:4] == b"GGUF" or named == ".gguf":
+    is_gguf = start[:4] == b"GGUF" or named == ".gguf"
+    if is_gguf or is_llama2c(path):
         if settings:
             raise UsageError(f"--set: {path} says its own shape; leave it out")
-        return read_gguf(path)
+        return read_gguf(path) if is_gguf else read_llama2c(path)
     remedy = f"give {KNOWN_FILES}"
     if named == ".json":
         remedy = "give the folder it lies in"

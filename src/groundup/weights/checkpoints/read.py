@@ -12,6 +12,8 @@ from groundup.runs.manifest import SourceTable
 from groundup.weights.checkpoints.book import BOOK, BOOK_FAST
 from groundup.weights.checkpoints.gpt2_like import FIRST, gpt2_like
 from groundup.weights.checkpoints.kind import Kind
+from groundup.weights.checkpoints.llama2c import FIRST as LLAMA2C_FIRST
+from groundup.weights.checkpoints.llama2c import llama2c
 from groundup.weights.checkpoints.nanochat import NANOCHAT
 from groundup.weights.checkpoints.pickles import BEGINNINGS
 from groundup.weights.checkpoints.shape import settled
@@ -25,9 +27,10 @@ KINDS: dict[str, Callable[[StateDict], Kind | None]] = {
     "trf_blocks.0.att.qkv.weight": lambda state: BOOK_FAST,
     FIRST: gpt2_like,
     "transformer.h.0.attn.c_q.weight": lambda state: NANOCHAT,
+    LLAMA2C_FIRST: llama2c,
 }
 """Which kind of checkpoint has a tensor of this name."""
-KNOWN = "the book's GPTModel, nanoGPT, minGPT, nanochat"
+KNOWN = "the book's GPTModel, nanoGPT, minGPT, nanochat, llama2.c"
 
 
 def is_pickle(start: bytes) -> bool:
