@@ -109,6 +109,25 @@ def test_narrow_numbers_are_kept_and_widened_when_used(
     assert back.size_bytes < 0.8 * sum(4 * p.numel() for p in model.parameters()) + 200_000
 
 
+def test_the_numbers_of_a_run_can_be_chosen(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    run, model = make_run(tmp_path, tokenizer, **FAMILIES["llama"])
+    export_model(run, tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    done = import_model(
+        tmp_path / "out",
+        tmp_path / "in",
+        dtype="bf16",
+        progress=lambda done, total: told.append((done, total)),
+    )
+    size = 2 * sum(p.numel() for p in model.parameters())
+    assert [total for _, total in told] == [size] * len(list(model.parameters()))
+    assert told[-1] == (size, size)
+    assert done.difference
+    kept = load(tmp_path / "in").model
+    for name, parameter in model.named_parameters():
+        assert torch.equal(kept.get_parameter(name), parameter.bfloat16().float()), name
+
+
 def test_an_import_is_a_run_that_tells_where_it_comes_from(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@
 
 from groundup.attend.blockwise import blockwise_attention
 from groundup.attend.mask import CAUSAL, Mask
+from groundup.attend.sinks import with_sink
 from groundup.attend.soft_cap import Cap, soft_cap, uncapped
 from groundup.attend.ways import Attend, attention_weights, fused_attention, plain_attention
 
@@ -20,4 +21,5 @@ __all__ = [
     "plain_attention",
     "soft_cap",
     "uncapped",
+    "with_sink",
 ]

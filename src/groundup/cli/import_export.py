@@ -14,7 +14,7 @@ from groundup.base.errors import UsageError
 from groundup.base.file_names import RUNS
 from groundup.cli.app import app, verb
 from groundup.cli.options import AsJSON, Which
-from groundup.cli.printing import say, suggest
+from groundup.cli.printing import progress_bar, say, suggest
 from groundup.cli.run_names import Run, check_run, run_names
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def import_(
         typer.Argument(
             metavar="SRC",
             help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
-            ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, .bin, "
-            ".safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c; with "
-            "--from, an adapter's folder of peft.",
+            ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, "
+            ".bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c; "
+            "with --from, an adapter's folder of peft.",
         ),
     ],
     dest: Annotated[
@@ -62,6 +62,10 @@ def import_(
             help="What a checkpoint's tensors do not tell, as in n_heads=12; may be repeated.",
         ),
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="The numbers that the run keeps: f32, bf16, f16 [default: as stored]."),
+    ] = None,
     no_verify: NoVerify = False,
     as_json: AsJSON = False,
 ) -> None:
@@ -75,7 +79,7 @@ def import_(
     from groundup.runs import RunFolder
     from groundup.runs.classifier import CLASSIFIER
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights.early_checks import check_source
+    from groundup.weights.early_checks import check_format, check_source
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
@@ -86,25 +90,31 @@ def import_(
     path = dest or RUNS / stem
     (settings,) = parse_assignments(set_ or [], GPTConfig)
     if base is not None:
-        if settings:
-            raise UsageError("--set with --from: an adapter has its base's shape; leave it out")
+        if settings or dtype:
+            raise UsageError(
+                "--set or --dtype with --from: an adapter has its base's shape; leave them out"
+            )
         _show("Imported", _import_adapter(source, path, base, no_verify), as_json)
         if not as_json:
             suggest("Next", "groundup", "chat", path)
         return
     check_source(source)
+    check_format("safetensors", dtype)
     new_path(path)
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
     from groundup.weights import import_model
 
-    done = import_model(
-        source,
-        path,
-        tokenizer=given,
-        trust_pickle=trust_pickle,
-        settings=settings,
-        verify=not no_verify,
-    )
+    with progress_bar("Importing") as bar:
+        done = import_model(
+            source,
+            path,
+            tokenizer=given,
+            trust_pickle=trust_pickle,
+            settings=settings,
+            dtype=dtype,
+            verify=not no_verify,
+            progress=bar,
+        )
     _show("Imported", done, as_json)
     if as_json:
         return

@@ -18,7 +18,9 @@ NORM_ORDERS = ("pre", "post", "sandwich", "parallel", "parallel_shared")
 QK_NORMS = ("none", "head", "width")
 POSITIONS = ("learned", "rope")
 ROPE_SCALINGS = ("none", "linear", "llama3", "yarn")
-FEED_FORWARDS = ("gelu", "gelu_tanh", "relu", "relu_squared", "geglu", "swiglu")
+FEED_FORWARDS = (
+    "gelu", "gelu_tanh", "relu", "relu_squared", "geglu", "swiglu", "clamped_swiglu",
+)  # fmt: skip
 ATTENTIONS = ("multi_head",)
 
 TABLE = "table"
@@ -70,11 +72,13 @@ class GPTConfig:
     ffn_dim: int = 0
     """Width inside the feed-forward network, or each expert; 0 is 4 x emb_dim, gated 8/3 of it."""
     feed_forward: str = _part("gelu_tanh", FEED_FORWARDS, "feed_forwards")
-    """gelu, gelu_tanh, relu, relu_squared, or gated: swiglu, geglu."""
+    """gelu, gelu_tanh, relu, relu_squared, or gated: swiglu, geglu, clamped_swiglu (gpt-oss)."""
     n_experts: int = 0
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
     """Experts that work on a token."""
+    router_bias: bool = False
+    """Whether the router adds a bias (gpt-oss)."""
     norm_expert_scores: bool = True
     """Whether the scores of those are scaled to sum to 1 (Mixtral), or stay shares of all."""
     shared_ffn_dim: int = 0
@@ -108,6 +112,8 @@ class GPTConfig:
     """llama3, yarn: those with more turns than this are left as they are."""
     rope_original_context: int = 0
     """llama3, yarn: the context before it was extended."""
+    rope_truncate: bool = True
+    """yarn: whether the blend begins and ends at whole pairs."""
     rope_attention_factor: float = 0.0
     """yarn: what turned queries and keys are multiplied by; 0: 0.1 x ln(rope_factor) + 1."""
     window: int | None = None
@@ -118,6 +124,8 @@ class GPTConfig:
     """Whether token embeddings are multiplied by sqrt(emb_dim) (Gemma)."""
     query_pre_attn_scalar: float = 0.0
     """Attention scores are divided by the square root of this; 0 is head_dim."""
+    attention_sinks: bool = False
+    """Whether each head has a learned score for taking nothing (gpt-oss)."""
     attention_softcap: float = 0.0
     """Bound of attention scores, c x tanh(score / c) (Gemma 2); 0: no bound."""
     logit_softcap: float = 0.0
@@ -240,7 +248,7 @@ class GPTConfig:
     @property
     def is_gated(self) -> bool:
         """Whether the feed-forward network multiplies by a gate, its third matrix."""
-        return self.feed_forward in ("geglu", "swiglu")
+        return self.feed_forward in ("geglu", "swiglu", "clamped_swiglu")
 
     @property
     def _usual_ffn_dim(self) -> int:

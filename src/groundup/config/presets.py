@@ -223,6 +223,27 @@ _COHERE2: Fields = {
     "window_pattern": "LLLG",
     "tie_embeddings": True,
 }
+# OpenAI 2025, the model card of gpt-oss.
+_GPT_OSS: Fields = {
+    **_LLAMA,
+    "vocab_size": 201088,
+    "context_length": 131072,
+    "bias": True,
+    "qkv_bias": True,
+    "head_dim": 64,
+    "feed_forward": "clamped_swiglu",
+    "n_active_experts": 4,
+    "router_bias": True,
+    "attention_sinks": True,
+    "window": 128,
+    "window_pattern": "LG",
+    "rope_base": 150000.0,
+    "rope_scaling": "yarn",
+    "rope_factor": 32.0,
+    "rope_high_freq_factor": 32.0,
+    "rope_original_context": 4096,
+    "rope_truncate": False,
+}
 
 
 def _size(
@@ -295,6 +316,8 @@ PRESETS: dict[str, Fields] = {
         norm_expert_scores=False,
         shared_ffn_dim=5632,
     ),
+    "gpt-oss-20b": _size(_GPT_OSS, 24, 2880, 64, 8, 2880, n_experts=32),
+    "gpt-oss-120b": _size(_GPT_OSS, 36, 2880, 64, 8, 2880, n_experts=128),
     "gemma2-2b": _size(_GEMMA2, 26, 2304, 8, 4, 9216),
     "gemma2-9b": _size(_GEMMA2, 42, 3584, 16, 8, 14336),
     "gemma2-27b": _size(

@@ -96,6 +96,8 @@ def _block(config: GPTConfig, at: str) -> Iterator[Parameter]:
 def _attention(config: GPTConfig, at: str) -> Iterator[Parameter]:
     width, head = config.emb_dim, config.head_dim
     queries, keys = config.n_heads * head, config.n_kv_heads * head
+    if config.attention_sinks:
+        yield Parameter(f"{at}sinks", (config.n_heads,), "attention")
     for projection, outputs in (("query", queries), ("key", keys), ("value", keys)):
         yield from _linear(width, outputs, f"{at}{projection}.", "attention", config.qkv_bias)
     yield from _linear(queries, width, f"{at}out.", "attention", config.bias)
@@ -109,7 +111,8 @@ def _feed_forward(config: GPTConfig, at: str) -> Iterator[Parameter]:
     if not config.n_experts:
         yield from _network(config, at)
         return
-    yield Parameter(f"{at}router.weight", (config.n_experts, config.emb_dim), "router")
+    experts, bias = config.n_experts, config.router_bias
+    yield from _linear(config.emb_dim, experts, f"{at}router.", "router", bias)
     for i in range(config.n_experts):
         yield from _network(config, f"{at}experts.{i}.")
     if config.shared_ffn_dim:

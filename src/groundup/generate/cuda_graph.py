@@ -25,7 +25,8 @@ WARM_UPS = 2
 
 def can_record(config: GPTConfig, device: torch.device) -> bool:
     """Tell whether a step can be a graph: on CUDA, unless what runs (perhaps) depends on data."""
-    return device.type == "cuda" and not config.n_experts and not foreign_parts(config)
+    plain = not config.n_experts and not config.attention_sinks and not foreign_parts(config)
+    return device.type == "cuda" and plain
 
 
 class StaticCache:

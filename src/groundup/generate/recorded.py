@@ -68,7 +68,8 @@ def can_watch(model: GPT) -> bool:
     number of keys.
     """
     config: GPTConfig = model.config
-    own = not config.n_experts and not foreign_parts(config) and model.device.type == "cpu"
+    plain = not config.n_experts and not config.attention_sinks and not foreign_parts(config)
+    own = plain and model.device.type == "cpu"
     return own and not any(_hooks_of(model)) and all(map(_is_known, model.modules()))
 
 

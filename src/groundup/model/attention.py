@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.attend import CAUSAL, Attend, Mask, fused_attention, soft_cap
+from groundup.attend import CAUSAL, Attend, Mask, fused_attention, soft_cap, with_sink
 from groundup.config import GPTConfig
 from groundup.model.norms import NORMS, Norms, build_norm
 from groundup.model.positions import Rotate, unrotated
@@ -88,6 +89,9 @@ class MultiHeadAttention(nn.Module):
         self.attend = attend
         if config.attention_softcap:
             self.attend = partial(attend, cap=soft_cap(config.attention_softcap))
+        self.has_sinks = config.attention_sinks
+        if self.has_sinks:
+            self.sinks = nn.Parameter(torch.zeros(config.n_heads))
         self.query = nn.Linear(width, queries, bias=config.qkv_bias)
         self.key = nn.Linear(width, keys, bias=config.qkv_bias)
         self.value = nn.Linear(width, keys, bias=config.qkv_bias)
@@ -108,7 +112,11 @@ class MultiHeadAttention(nn.Module):
         key, value = cache.extend(self.layer, key, value)  # (B, K, S, H)
         mask = cache.mask(self.window, x.shape[1])
         drop_rate = self.drop_rate if self.training else 0.0
-        mixed = self.attend(query, key, value, mask, drop_rate, self.scale)
+        if self.has_sinks:
+            given = with_sink(query, key, value, mask, self.sinks / self.scale)
+            mixed = self.attend(*given, drop_rate, self.scale)[..., :-1]
+        else:
+            mixed = self.attend(query, key, value, mask, drop_rate, self.scale)
         return self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))  # (B, T, D)
 
     def _heads(self, x: Float[Tensor, "B T ..."]) -> Float[Tensor, "B heads T H"]:

@@ -55,6 +55,21 @@ class GatedFeedForward(nn.Module):
         return self.dropout(self.down(self.activation(self.gate(x)) * self.up(x)))
 
 
+class ClampedFeedForward(GatedFeedForward):
+    """Bound both factors, and add 1 to the one without activation (gpt-oss, 2025)."""
+
+    limit, slope = 7.0, 1.702
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__(config, torch.sigmoid)
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Return the transformed vectors."""
+        gate = self.gate(x).clamp(max=self.limit)
+        up = self.up(x).clamp(-self.limit, self.limit)
+        return self.dropout(self.down((up + 1) * gate * self.activation(self.slope * gate)))
+
+
 Network = Callable[[GPTConfig], nn.Module]
 
 FEED_FORWARDS: dict[str, Network] = {
@@ -64,6 +79,7 @@ FEED_FORWARDS: dict[str, Network] = {
     "relu_squared": partial(FeedForward, activation=relu_squared),
     "geglu": partial(GatedFeedForward, activation=gelu_tanh),
     "swiglu": partial(GatedFeedForward, activation=F.silu),
+    "clamped_swiglu": ClampedFeedForward,
 }
 
 
@@ -81,7 +97,7 @@ class MixtureOfExperts(nn.Module):
     ) -> None:
         super().__init__()
         self.n_active = config.n_active_experts
-        self.router = nn.Linear(config.emb_dim, config.n_experts, bias=False)
+        self.router = nn.Linear(config.emb_dim, config.n_experts, bias=config.router_bias)
         self.experts = nn.ModuleList(
             build_network(config, feed_forwards) for _ in range(config.n_experts)
         )

@@ -162,7 +162,9 @@ def _kept_yarn(config: GPTConfig, radians: Tensor) -> Tensor:
         / math.log(config.rope_base)
         for n_turns in (config.rope_high_freq_factor, config.rope_low_freq_factor)
     )
-    first, last = max(math.floor(low), 0), min(math.ceil(high), config.rope_dim - 1)
+    if config.rope_truncate:
+        low, high = math.floor(low), math.ceil(high)
+    first, last = max(low, 0), min(high, config.rope_dim - 1)
     pairs = torch.arange(config.rope_dim // 2, device="cpu", dtype=torch.float32)
     return 1 - ((pairs - first) / max(last - first, 0.001)).clamp(0, 1)
 

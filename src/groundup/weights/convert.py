@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,14 +33,22 @@ from groundup.tokenizer import Tokenizer
 from groundup.tokenizer.end import with_found_end
 from groundup.weights.card import model_card
 from groundup.weights.dequantize import dequantized
-from groundup.weights.early_checks import check_exportable
-from groundup.weights.formats import format_named, open_pretrained
+from groundup.weights.early_checks import check_exportable, check_format
+from groundup.weights.formats import format_named, open_pretrained, with_dtype
 from groundup.weights.pretrained import ClassifierHead, Exported, Pretrained
 from groundup.weights.tensor_names import HEAD as OUTPUT
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
 """Largest difference of logits between a model and an export of it that keeps its numbers."""
+
+
+OnProgress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,31 +73,37 @@ def import_model(
     tokenizer: Tokenizer | None = None,
     trust_pickle: bool = False,
     settings: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
     verify: bool = True,
+    progress: OnProgress = silent,
 ) -> Conversion:
     """Bring a model into the run folder `dest`: from a folder or name of Hugging Face's, a GGUF
     file, a folder of our own export, or a checkpoint of a tool that is known.
 
     `trust_pickle` lets the weights of a pickle be read. `tokenizer` stands in where the source has
     none, and `settings` (fields of `GPTConfig`, such as n_heads) where its tensors do not tell.
-    Weights keep their number format; quantised ones become fp32. One tensor is in memory at a time.
+    Weights keep their number format, or get `dtype` (f32, bf16 or f16); quantised ones become fp32.
+    One tensor is in memory at a time; `progress` is called with the bytes written and those in all.
     Raises `RunError` for a source that is damaged, unknown or incomplete, naming all that is wrong;
     nothing is left behind then.
     """
     begun = time.perf_counter()
     check_name(source)
+    check_format("safetensors", dtype)
+    dtype = dtype.upper() if dtype else None
     new_path(Path(dest))
-    found = open_pretrained(source, trust_pickle, settings)
+    given = open_pretrained(source, trust_pickle, settings)
+    found = with_dtype(given, dtype)
     chosen = _chosen_tokenizer(found, tokenizer, source)
     # Two readings of the source at once: one is written, one is asked for its logits.
     with atomic_folder(Path(dest)) as unfinished, ThreadPoolExecutor(1) as beside:
-        asked = beside.submit(sample_logits, *_computed(found)) if verify else None
-        written = _write_run(found, chosen, Path(source), RunFolder(unfinished))
+        asked = beside.submit(sample_logits, *_computed(given)) if verify else None
+        written = _write_run(found, chosen, Path(source), RunFolder(unfinished), progress)
         difference = None
         if asked is not None:
             stored = read_safetensors(written)
             back = sample_logits(found.config, stored, stored.get(HEAD))
-            difference = _compared(asked.result(), back, None, Path(source))
+            difference = _compared(asked.result(), back, dtype, Path(source))
     return _conversion(Path(dest), found, begun, difference, found.notices)
 
 
@@ -220,9 +235,11 @@ def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> floa
     return difference
 
 
-def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder) -> Path:
+def _write_run(
+    found: Pretrained, tokenizer: Tokenizer, source: Path, folder: RunFolder, progress: OnProgress
+) -> Path:
     """Write the run folder of an imported model; return the path of its tensors."""
-    tensors = found.tensors | ({HEAD: found.head.weight} if found.head else {})
+    tensors = _told(found.tensors | ({HEAD: found.head.weight} if found.head else {}), progress)
     checkpoint = write_run(
         folder,
         found.config,
@@ -234,6 +251,21 @@ def _write_run(found: Pretrained, tokenizer: Tokenizer, source: Path, folder: Ru
         job=_job(found),
     )
     return checkpoint.path / MODEL
+
+
+def _told(tensors: Mapping[str, Stored], progress: OnProgress) -> dict[str, Stored]:
+    """Return the tensors, each of which tells how far the whole is once it has been read."""
+    sizes = {name: math.prod(s.shape) * s.dtype.itemsize for name, s in tensors.items()}
+    total, done = sum(sizes.values()), 0
+
+    def read(name: str) -> Tensor:
+        nonlocal done
+        tensor = tensors[name].read()
+        done += sizes[name]
+        progress(done, total)
+        return tensor
+
+    return {name: Stored(s.shape, s.dtype, partial(read, name)) for name, s in tensors.items()}
 
 
 def _job(found: Pretrained) -> JobTable | None:

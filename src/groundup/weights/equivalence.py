@@ -14,10 +14,11 @@ from groundup.config import GPTConfig
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
 _BLENDED = {"rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context"}
+_YARN = {"rope_attention_factor", "rope_truncate"}
 _WITHOUT = {
-    "none": {"rope_factor", *_BLENDED, "rope_attention_factor"},
-    "linear": {*_BLENDED, "rope_attention_factor"},
-    "llama3": {"rope_attention_factor"},
+    "none": {"rope_factor", *_BLENDED, *_YARN},
+    "linear": {*_BLENDED, *_YARN},
+    "llama3": _YARN,
     "yarn": set(),
 }
 """The fields that each way of scaling rotations does not look at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -38,11 +38,11 @@ class Format:
 
 
 def _write_hf(model: Exported, out: Path, dtype: str | None) -> list[str]:
-    return write_hf(_cast(model, dtype), out)
+    return write_hf(with_dtype(model, dtype), out)
 
 
 def _write_own(model: Exported, out: Path, dtype: str | None) -> list[str]:
-    write_own(_cast(model, dtype), out)
+    write_own(with_dtype(model, dtype), out)
     return []
 
 
@@ -113,7 +113,10 @@ def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> P
     raise RunError(f"{path}: no model format that is known; {remedy}")
 
 
-def _cast(model: Exported, dtype: str | None) -> Exported:
+Model = TypeVar("Model", Exported, Pretrained)
+
+
+def with_dtype(model: Model, dtype: str | None) -> Model:
     """Return `model` with every tensor in one number format, converted as it is read."""
     if dtype is None:
         return model

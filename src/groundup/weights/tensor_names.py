@@ -97,13 +97,40 @@ BEHIND_TWO = Layout(
 """Positions behind two rows that nothing looks up (OPT)."""
 
 
+def _experts(whole: Tensor, step: int) -> list[Tensor]:
+    """Return the matrices (out, in), or biases (out,), of each expert, `step` of them in turns."""
+    return [
+        expert[..., first::step].t() if expert.dim() > 1 else expert[first::step]
+        for expert in whole
+        for first in range(step)
+    ]
+
+
+def _in_one(step: int) -> Layout:
+    """Return the layout of all experts' matrices (in, out) in one, `step` of them in turns."""
+
+    def shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        outputs, *inputs = shapes[0]
+        return (len(shapes) // step, *inputs, step * outputs)
+
+    def join(parts: list[Tensor], config: GPTConfig) -> Tensor:
+        groups = (parts[i : i + step] for i in range(0, len(parts), step))
+        return torch.stack([torch.stack(g, dim=1).flatten(0, 1).movedim(0, -1) for g in groups])
+
+    return Layout(shape, lambda whole, shapes, config: _experts(whole, step), join)
+
+
+EXPERTS, EXPERTS_IN_TURNS = _in_one(1), _in_one(2)
+"""All experts in one tensor; and gate and up so, one output of each after the other (gpt-oss)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Names:
     """How a family calls our modules, and in which layout it keeps them.
 
     `prefix` stands before every name but the output head's, and is missing in some files;
-    `layouts` are those of their modules that are not `STACKED`; `kinds` are other words for weight
-    and bias, by the end of a name; `ignored` is a pattern of tensors that are no parameters.
+    `layouts` are those of their modules that are not `STACKED`; `kinds` are other endings than
+    .weight and .bias, by the end of a name; `ignored` is a pattern of what is no parameter.
     """
 
     modules: Mapping[str, str]
@@ -159,7 +186,7 @@ def called(name: str, names: Names) -> str:
     module, _, kind = name.rpartition(".")
     theirs = _pattern(module, names).replace("#", "{}").format(*_NUMBER.findall(module))
     last = theirs.rpartition(".")[2]
-    return f"{theirs}.{names.kinds.get(f'{last}.{kind}', kind)}"
+    return theirs + names.kinds.get(f"{last}.{kind}", f".{kind}")
 
 
 def links(config: GPTConfig, names: Names) -> list[Link]:
@@ -180,10 +207,12 @@ def to_ours(
 
     All that is missing, unexpected or misshapen is one `RunError`, in the file's own names.
     """
-    if config.n_layers * max(1, config.n_experts) > len(found):  # before so many are named
+    apart = any(theirs.count("#") > 1 for theirs in names.modules.values())
+    networks = max(1, config.n_experts) if apart else 1
+    if config.n_layers * networks > len(found):  # before so many are named
         raise RunError(
             f"{source} holds {len(found)} tensors, too few for {config.n_layers:,} layers of "
-            f"{max(1, config.n_experts):,} networks, as its config has it; fetch the whole model"
+            f"{networks:,} networks, as its config has it; fetch the whole model"
         )
     theirs = names.parameters(found, source)
     expected = links(config, names)

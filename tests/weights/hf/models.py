@@ -293,6 +293,15 @@ MODELS: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 20,
         "norm_topk_prob": False,
     },
+    "gpt_oss": {
+        "model_type": "gpt_oss",
+        **_LLAMA,
+        **_EXPERTS,
+        "rope_parameters": {**_YARN, "truncate": False},
+        "sliding_window": WINDOW,
+        "layer_types": _MIXED[:2],
+        "num_local_experts": 3,
+    },
     "qwen2_moe": {
         "model_type": "qwen2_moe",
         **_LLAMA,
@@ -308,9 +317,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def random_model(name: str) -> PreTrainedModel:
+def random_model(name: str, **changes: Any) -> PreTrainedModel:
     """Return a model of `transformers`, every parameter random, its attention the plain one."""
-    config = AutoConfig.for_model(**MODELS[name])
+    config = AutoConfig.for_model(**MODELS[name] | changes)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     randomise(model, scale=0.4)
     if name == "opt":  # nothing looks up the first two
@@ -318,9 +327,9 @@ def random_model(name: str) -> PreTrainedModel:
     return model
 
 
-def saved(name: str, folder: Path) -> PreTrainedModel:
+def saved(name: str, folder: Path, **changes: Any) -> PreTrainedModel:
     """Return a random model, having saved it as `transformers` does."""
-    model = random_model(name)
+    model = random_model(name, **changes)
     model.save_pretrained(folder)
     return model
 

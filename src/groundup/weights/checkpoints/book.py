@@ -26,7 +26,7 @@ _FAST = {
 _NORMS = {
     f"{norm}.{ours}": theirs
     for norm in ("norm1", "norm2", "final_norm")
-    for ours, theirs in (("weight", "scale"), ("bias", "shift"))
+    for ours, theirs in (("weight", ".scale"), ("bias", ".shift"))
 }
 _FIXED = {
     "norm": "layernorm",

@@ -82,6 +82,18 @@ def only(**values: Any) -> Aspect:
     return Aspect(read, lambda config: {k: v for k, v in values.items() if v is not None})
 
 
+def packed(method: str) -> Aspect:
+    """Weights as they are, or in the one packed format that is unpacked on reading."""
+
+    def read(settings: Settings) -> Fields:
+        table = settings.table("quantization_config")
+        if table and table.get("quant_method") != method:
+            raise settings.refusal("quantization_config", f"null, or quant_method = {method}")
+        return {}
+
+    return Aspect(read, lambda config: {})
+
+
 def written(**values: Any) -> Aspect:
     """Their settings that a model of ours always has so; what they say is folded into weights."""
     return Aspect(lambda settings: {}, lambda config: values)
@@ -266,8 +278,7 @@ def _rotation(
             fields[ours] = inside(ours, theirs, _YARN.get(theirs))
     if kind == "yarn":
         fields["rope_attention_factor"] = _attention_factor(settings, key, table, fields)
-        if table.get("truncate", True) is not True:
-            raise settings.refusal(f"{key}.truncate", "true", table["truncate"])
+        fields["rope_truncate"] = inside("rope_truncate", "truncate", True)
     return fields
 
 
@@ -295,6 +306,8 @@ def _scaling(config: GPTConfig) -> Fields | None:
         fields |= {theirs: getattr(config, ours) for ours, theirs in SCALINGS[kind].items()}
     if kind == "yarn" and config.rope_attention_factor:
         fields["attention_factor"] = config.rope_attention_factor
+    if kind == "yarn":
+        fields["truncate"] = config.rope_truncate
     return fields
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from groundup.weights.tensor_names import (
     BEHIND_TWO,
+    EXPERTS,
+    EXPERTS_IN_TURNS,
     HEAD_BY_HEAD,
     NEIGHBOURS,
     TRANSPOSED,
@@ -125,8 +127,30 @@ _GLM = {
 _TURNED = {f"layers.#.self_attn.{theirs}": NEIGHBOURS for theirs in ("q_proj", "k_proj")}
 
 
+_GPT_OSS = {
+    "blocks.#.attn": "layers.#.self_attn",
+    "blocks.#.ffn.router": "layers.#.mlp.router",
+    "blocks.#.ffn.experts.#.gate": "layers.#.mlp.experts.gate_up_proj",
+    "blocks.#.ffn.experts.#.up": "layers.#.mlp.experts.gate_up_proj",
+    "blocks.#.ffn.experts.#.down": "layers.#.mlp.experts.down_proj",
+}
+_IN_ONE = {
+    "layers.#.mlp.experts.gate_up_proj": EXPERTS_IN_TURNS,
+    "layers.#.mlp.experts.down_proj": EXPERTS,
+}
+_BARE = {
+    f"{name}.{kind}": ending
+    for name in ("gate_up_proj", "down_proj")
+    for kind, ending in (("weight", ""), ("bias", "_bias"))
+}
+
+
 def _names(
-    prefix: str, *tables: dict[str, str], ignored: str, layouts: Mapping[str, Layout] | None = None
+    prefix: str,
+    *tables: dict[str, str],
+    ignored: str,
+    layouts: Mapping[str, Layout] | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Names:
     modules = {"lm_head": "lm_head"}
     for table in tables:
@@ -137,6 +161,7 @@ def _names(
         modules=modules,
         prefix=prefix,
         layouts={prefix + theirs: layout for theirs, layout in (layouts or {}).items()},
+        kinds=kinds or {},
         ignored=ignored,
     )
 
@@ -172,4 +197,5 @@ GLM4 = _llama(_GLM, _ONE_GATE, layouts=_TURNED)
 OLMO2 = _llama(_POST)
 GEMMA = _llama(_SANDWICH)
 MIXTRAL = _llama(_PRE, _MIXTRAL)
+GPT_OSS = _names("model.", _LLAMA, _PRE, _GPT_OSS, ignored=r"(?!)", layouts=_IN_ONE, kinds=_BARE)
 QWEN_MOE = _llama(_PRE, _QWEN_EXPERTS)

@@ -17,6 +17,7 @@ from groundup.weights.hf.companions import read_template, read_tokenizer
 from groundup.weights.hf.families import family_of
 from groundup.weights.hf.generation_config import read_generation
 from groundup.weights.hf.multimodal import text_config, text_tensors
+from groundup.weights.hf.mxfp4 import unpacked
 from groundup.weights.json_object import read_object
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
@@ -47,6 +48,7 @@ def read_hf_weights(folder: Path, found: dict[str, Stored], source: Path) -> Pre
     if values is not whole:
         found, n_others = text_tensors(found)
         notices.append(f"{source}: {n_others} tensors are not of its language model: left out")
+    found = unpacked(found, source)
     head, told = read_head(values, found, config, folder)
     if head is not None:  # no file has an output head, which nothing would use
         config = config.replace(tie_embeddings=True)

@@ -8,11 +8,20 @@ from groundup.weights.hf.aspects import (
     layer_windows,
     numbers,
     only,
+    packed,
     respelled,
     rope,
     window,
 )
-from groundup.weights.hf.families.common import DEFAULTS, DENSE, GATED, LLAMA, QWEN, last_layers
+from groundup.weights.hf.families.common import (
+    DEFAULTS,
+    DENSE,
+    GATED,
+    LLAMA,
+    QWEN,
+    all_but_each,
+    last_layers,
+)
 from groundup.weights.hf.family import Family
 
 MIXTURES: dict[str, Family] = {
@@ -97,6 +106,40 @@ MIXTURES: dict[str, Family] = {
                 norm_expert_scores="norm_topk_prob",
             ),
             only(decoder_sparse_step=1, mlp_only_layers=[]),
+        ),
+    ),
+    "gpt_oss": Family(
+        architecture="GptOssForCausalLM",
+        classifier="GptOssForSequenceClassification",
+        names=names.GPT_OSS,
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 131072,
+            "num_key_value_heads": 8,
+            "head_dim": 64,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 150000.0,
+            "sliding_window": 128,
+            "sliding_window_pattern": 2,
+            "num_local_experts": 128,
+            "num_experts_per_tok": 4,
+            "attention_bias": True,
+            "swiglu_alpha": 1.702,
+            "swiglu_limit": 7.0,
+        },
+        aspects=(
+            *LLAMA[:-1],
+            rope(),
+            layer_windows(all_but_each),
+            numbers(
+                qkv_bias="attention_bias",
+                n_experts="num_local_experts",
+                n_active_experts="num_experts_per_tok",
+                ffn_dim="intermediate_size",
+            ),
+            fixed(bias=True, router_bias=True, attention_sinks=True, feed_forward="clamped_swiglu"),
+            only(attention_bias=True, swiglu_alpha=1.702, swiglu_limit=7.0, hidden_act="silu"),
+            packed("mxfp4"),
         ),
     ),
 }
