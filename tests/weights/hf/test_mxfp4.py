@@ -57,5 +57,5 @@ def test_another_packing_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes"}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RunError, match="quantization_config = .*: expected null, or quant_method"):
+    with pytest.raises(RunError, match=r"quantization_config = .*: expected null, or quant_method"):
         read_hf(folder)
