@@ -282,7 +282,8 @@ def _job(found: Pretrained) -> JobTable | None:
 
 def _hashes(source: Path) -> dict[str, str]:
     """Return the SHA-256 of every file with weights in it."""
-    files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
+    kinds = [sorted(source.glob(kind)) for kind in ("*.safetensors", "*.bin", "*.data-*-of-*")]
+    files = next(filter(None, kinds), []) if source.is_dir() else [source]
     return {file.name: file_sha256(file) for file in files if file.is_file()}
 
 

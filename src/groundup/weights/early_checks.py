@@ -23,11 +23,11 @@ DTYPES = {
 """The formats that a model goes out in, and the number formats that each knows."""
 PEFT_CONFIG = "adapter_config.json"
 """What a folder with an adapter has that `peft` has saved."""
-CONFIGS = ("config.json", "config.toml")
-"""What a folder with a model has, of Hugging Face or of ours."""
+CONFIGS = ("config.json", "config.toml", "hparams.json")
+"""What a folder with a model has, of Hugging Face, of ours, or of OpenAI."""
 KNOWN_FILES = (
-    "a Hugging Face folder, a .gguf file, or a checkpoint (.pth, .pt, .bin, .safetensors) of the "
-    "book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c"
+    "a Hugging Face folder, OpenAI's folder of GPT-2, a .gguf file, or a checkpoint (.pth, .pt, "
+    ".bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c"
 )
 """What a model comes in."""
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"

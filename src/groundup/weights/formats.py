@@ -14,10 +14,12 @@ from groundup.base.files import file_error
 from groundup.base.regular import open_regular
 from groundup.runs.tensor_file import Stored
 from groundup.weights.checkpoints import (
+    HPARAMS,
     is_llama2c,
     is_pickle,
     read_checkpoint,
     read_llama2c,
+    read_openai,
 )
 from groundup.weights.early_checks import KNOWN_FILES, check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
@@ -80,7 +82,7 @@ def open_pretrained(
         if settings:
             raise UsageError(f"--set: {source} says its own shape; leave it out")
         if path.is_dir():
-            return read_own(path) if (path / CONFIG).is_file() else read_hf(path)
+            return _open_folder(path, trust_pickle)
     except OSError as error:
         if error.filename is None:  # a file was opened, and could not be read
             raise file_error(path, error) from error
@@ -93,6 +95,12 @@ def _of_hub(name: str) -> Pretrained:
     found = read_hf(folder := fetch_hub(name))
     owned, _, _ = name.partition("@")
     return replace(found, source=replace(found.source, name=owned, revision=folder.name))
+
+
+def _open_folder(path: Path, trust_pickle: bool) -> Pretrained:
+    if (path / CONFIG).is_file():
+        return read_own(path)
+    return read_openai(path) if (path / HPARAMS).is_file() else read_hf(path, trust_pickle)
 
 
 def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> Pretrained:
@@ -108,7 +116,7 @@ def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> P
             raise UsageError(f"--set: {path} says its own shape; leave it out")
         return read_gguf(path) if is_gguf else read_llama2c(path)
     remedy = f"give {KNOWN_FILES}"
-    if named == ".json":
+    if named in (".json", ".index", ".bpe") or ".data-" in path.name:
         remedy = "give the folder it lies in"
     raise RunError(f"{path}: no model format that is known; {remedy}")
 

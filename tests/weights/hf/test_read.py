@@ -228,7 +228,7 @@ def test_an_index_without_places(llama: Path, places: Any) -> None:
 
 def test_pickles_are_not_read(llama: Path) -> None:
     (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
-    assert "pytorch_model.bin is a pickle" in refusal(llama)
+    assert "pytorch_model.bin is a pickle" in refusal(llama, UsageError)
     (llama / "pytorch_model.bin").unlink()
     assert "expected model.safetensors" in refusal(llama)
     (llama / "config.json").unlink()

@@ -15,10 +15,10 @@ from groundup.weights.checkpoints.kind import Kind
 from groundup.weights.checkpoints.llama2c import FIRST as LLAMA2C_FIRST
 from groundup.weights.checkpoints.llama2c import llama2c
 from groundup.weights.checkpoints.nanochat import NANOCHAT
-from groundup.weights.checkpoints.pickles import BEGINNINGS
 from groundup.weights.checkpoints.shape import settled
 from groundup.weights.checkpoints.state_dict import StateDict, read_state_dict
 from groundup.weights.hf.read import narrowed, read_hf_weights
+from groundup.weights.pickles import BEGINNINGS
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
 
@@ -80,4 +80,4 @@ def _hugging_face(state: StateDict, settings: Mapping[str, Any]) -> Pretrained:
         )
     if settings:
         raise UsageError(f"--set: the config.json beside {state.file} says it all; leave it out")
-    return read_hf_weights(state.file.parent, state.tensors, state.file)
+    return read_hf_weights(state.file.parent, lambda: (state.tensors, state.file))

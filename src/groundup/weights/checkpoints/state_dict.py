@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.base.errors import RunError
 from groundup.runs.tensor_file import Stored, read_safetensors
-from groundup.weights.checkpoints.pickles import check_trusted, stored, unpickled
 from groundup.weights.json_object import read_object
+from groundup.weights.pickles import check_trusted, stored, unpickled
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Under which of them a checkpoint keeps its state dict, if under any."""
@@ -42,11 +41,6 @@ def read_state_dict(file: Path, is_pickle: bool, trust_pickle: bool) -> StateDic
         return StateDict(file, _named(read_safetensors(file)), {})
     check_trusted(file, trust_pickle)
     whole = unpickled(file)
-    if not isinstance(whole, Mapping):
-        raise RunError(
-            f"{file}: expected a state dict, but it holds {type(whole).__name__}; save "
-            "model.state_dict()"
-        )
     inner = next((whole[key] for key in WRAPPERS if isinstance(whole.get(key), Mapping)), whole)
     settings = next((whole[key] for key in SETTINGS if isinstance(whole.get(key), Mapping)), {})
     found = {str(name): stored(str(name), value, file) for name, value in inner.items()}

@@ -15,6 +15,7 @@ from groundup.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_documen
 from groundup.tokenizer.end import CONFIG as TOKENIZER_CONFIG
 from groundup.tokenizer.end import LARGEST_CONFIG, token_names
 from groundup.weights.hf.added import add_missing_tokens
+from groundup.weights.hf.byte_level import read_folder, starting
 from groundup.weights.hf.generation_config import GENERATION, start_token
 from groundup.weights.hf.settings import Fields
 from groundup.weights.json_object import read_object
@@ -32,9 +33,9 @@ def read_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer | None, lis
     for images); any other token beyond it is a `RunError`.
     """
     path = folder / TOKENIZER
-    if not path.is_file():
+    tokenizer = load_tokenizer(path) if path.is_file() else read_folder(folder)
+    if tokenizer is None:
         return None, [f"{folder} has no {TOKENIZER}: a tokenizer must be given"]
-    tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size <= vocab_size:
         return _with_missing_tokens(tokenizer, folder, vocab_size)
     document = json.loads(tokenizer.to_json())
@@ -131,22 +132,7 @@ def _write_tokenizer(path: Path, tokenizer: Tokenizer, start: int | None) -> dic
     document = json.loads(text)
     names = token_names(document)
     if start is not None and start_token(document) != start:
-        document["post_processor"] = _starting(document.get("post_processor"), start, names[start])
+        document["post_processor"] = starting(document.get("post_processor"), start, names[start])
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     write_text(path, text)
     return names
-
-
-def _starting(processor: Fields | None, token: int, name: str) -> Fields:
-    """Return a post-processor that puts `token` before a text and does what `processor` does."""
-    start: Fields = {"SpecialToken": {"id": name, "type_id": 0}}
-    first, second = ({"Sequence": {"id": which, "type_id": 0}} for which in "AB")
-    template = {
-        "type": "TemplateProcessing",
-        "single": [start, first],
-        "pair": [start, first, start, second],
-        "special_tokens": {name: {"id": name, "ids": [token], "tokens": [name]}},
-    }
-    return (
-        template if processor is None else {"type": "Sequence", "processors": [processor, template]}
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,15 @@ def check_trusted(file: Path, trust_pickle: bool) -> None:
         )
 
 
-def unpickled(file: Path) -> Any:
-    """Return what PyTorch's unpickler of weights only makes of `file`: it runs no code of it.
+def unpickled(file: Path) -> Mapping[Any, Any]:
+    """Return the dictionary in `file`, read with PyTorch's unpickler of weights only.
 
-    A pickle that asks for code, and one that is damaged, is a one-line `RunError`.
+    It runs no code of the file. A pickle that asks for code, one that is damaged, and one that
+    holds something else is a one-line `RunError`.
     """
     try:
         mapped = zipfile.is_zipfile(file)  # the older layout cannot be
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        whole = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:  # whose words tell how to run it all the same
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it asks for {shown(found[1])}" if found else "it asks for more"
@@ -48,6 +50,17 @@ def unpickled(file: Path) -> Any:
             f"{file}: expected a checkpoint of tensors and plain values, but {reason}; save it "
             "again with a current PyTorch"
         ) from error
+    if not isinstance(whole, Mapping):
+        raise RunError(
+            f"{file}: expected a state dict, but it holds {type(whole).__name__}; save "
+            "model.state_dict()"
+        )
+    return whole
+
+
+def read_pickle(file: Path) -> dict[str, Stored]:
+    """Return the tensors of a state dict by name; what else the file holds is a `RunError`."""
+    return {str(name): stored(str(name), value, file) for name, value in unpickled(file).items()}
 
 
 def stored(name: str, value: object, file: Path) -> Stored:
