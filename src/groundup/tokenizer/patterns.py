@@ -24,6 +24,7 @@ def _words(numbers: str) -> str:
 
 LLAMA3 = _words(r"\p{N}{1,3}")
 QWEN2 = _words(r"\p{N}")
+SEED = QWEN2.replace(_REST, r" ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+")
 TEKKEN = "|".join([*_CASED, r"\p{N}", _REST_SLASH])
 GPT4O = "|".join([*(f"{c}{_ENDINGS}?" for c in _CASED), r"\p{N}{1,3}", _REST_SLASH])
 

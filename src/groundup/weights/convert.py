@@ -291,10 +291,8 @@ def _chosen_tokenizer(found: Pretrained, given: Tokenizer | None, source: str | 
     """Return the tokenizer of the model, given or its own, if it fits the vocabulary."""
     tokenizer = given or found.tokenizer
     if tokenizer is None:
-        raise TokenizerError(
-            f"{source} has no tokenizer that can be read; give it with --tokenizer: a "
-            "tokenizer.json, or gpt2"
-        )
+        why = found.why_no_tokenizer or f"{source} has no tokenizer that can be read"
+        raise TokenizerError(f"{why}; give it with --tokenizer: a tokenizer.json, or gpt2")
     if tokenizer.vocab_size > found.config.vocab_size:
         raise TokenizerError(
             f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1:,}, but the model "

@@ -43,6 +43,8 @@ class Pretrained:
     config: GPTConfig
     tensors: dict[str, Stored]
     tokenizer: Tokenizer | None
+    why_no_tokenizer: str = ""
+    """What would be needed to read the one that is there."""
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     source: SourceTable = field(default_factory=SourceTable)

@@ -23,7 +23,16 @@ COMMON = {
     "attention.head_count_kv": "n_kv_heads",
 }
 ROPE = {"rope.freq_base": "rope_base", "attention.layer_norm_rms_epsilon": "norm_eps"}
+LAYERNORM = {"rope.freq_base": "rope_base", "attention.layer_norm_epsilon": "norm_eps"}
 HEADS = {"attention.key_length": "head_dim", "attention.value_length": "head_dim"}
+PART = {"rope.dimension_count": "rope_dim"}
+YARN = {
+    "rope.scaling.type": "rope_scaling",
+    "rope.scaling.factor": "rope_factor",
+    "rope.scaling.original_context_length": "rope_original_context",
+    "rope.scaling.yarn_beta_fast": "rope_high_freq_factor",
+    "rope.scaling.yarn_attn_factor": "rope_attention_factor",
+}
 EXPERTS = {"expert_count": "n_experts", "expert_used_count": "n_active_experts"}
 KEYS: dict[str, dict[str, str]] = {
     "gpt2": COMMON | {"attention.layer_norm_epsilon": "norm_eps"},
@@ -31,6 +40,21 @@ KEYS: dict[str, dict[str, str]] = {
     "qwen2": COMMON | ROPE,
     "qwen3": COMMON | ROPE | HEADS,
     "olmo2": COMMON | ROPE,
+    "gemma": COMMON | ROPE | HEADS,
+    "phi3": COMMON | ROPE | PART | YARN,
+    "smollm3": COMMON | ROPE | HEADS | YARN,
+    "arcee": COMMON | ROPE,
+    "seed_oss": COMMON | ROPE | HEADS,
+    "granite": COMMON | ROPE,
+    "glm4": COMMON | ROPE | HEADS | PART,
+    "gptneox": COMMON | LAYERNORM | PART,
+    "phi2": COMMON | LAYERNORM | PART,
+    "starcoder2": COMMON | LAYERNORM,
+    "cohere2": COMMON | LAYERNORM | PART | {
+        "attention.sliding_window": "window",
+        "rope.scaling.type": "rope_scaling",
+        "rope.scaling.factor": "rope_factor",
+    },
     "gemma2": COMMON | HEADS | {
         "attention.layer_norm_rms_epsilon": "norm_eps",
         "attention.sliding_window": "window",
@@ -45,15 +69,21 @@ KEYS: dict[str, dict[str, str]] = {
 FAMILIES = {
     "gpt2": "gpt2", "llama": "llama", "linear rope": "llama", "mistral": "llama",
     "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "olmo2": "olmo2", "gemma2": "gemma2",
-    "gemma3": "gemma3",
+    "gemma3": "gemma3", "gemma": "gemma", "phi3": "phi3", "smollm3": "smollm3", "arcee": "arcee",
+    "seed_oss": "seed_oss", "granite": "granite", "glm4": "glm4", "gptneox": "gptneox",
+    "phi2": "phi2", "starcoder2": "starcoder2", "cohere2": "cohere2",
 }  # fmt: skip
+INTERLEAVED = ("llama", "smollm3", "arcee", "granite", "glm4", "cohere2")
 
 
-def interleaved(x: Tensor, n_heads: int) -> Tensor:
-    """Rows 0, H/2, 1, H/2 + 1 … of each head, spelt out."""
+def interleaved(x: Tensor, n_heads: int, width: int = 0) -> Tensor:
+    """Rows 0, R/2, 1, R/2 + 1 … of each head, spelt out, and then those beyond R (`width`)."""
     size = len(x) // n_heads
-    order = [h * size + i + half for h in range(n_heads) for i in range(size // 2)
-             for half in (0, size // 2)]  # fmt: skip
+    half = (width or size) // 2
+    order = []
+    for start in range(0, len(x), size):
+        order += [start + i + part for i in range(half) for part in (0, half)]
+        order += range(start + 2 * half, start + size)
     return x[order]
 
 
@@ -81,18 +111,28 @@ def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
         for name in ("gate", "up", "down") if config.n_experts else ():
             each = [ours[f"{at}ffn.experts.{e}.{name}.weight"] for e in range(config.n_experts)]
             found[f"{to}ffn_{name}_exps.weight"] = torch.stack(each)
-    if architecture == "llama":
+    if architecture in INTERLEAVED:
         for name in found:
             heads = {"attn_q.": config.n_heads, "attn_k.": config.n_kv_heads}
             n_heads = next((n for part, n in heads.items() if part in name), None)
-            found[name] = interleaved(found[name], n_heads) if n_heads else found[name]
-    if architecture == "gpt2":
-        for kind in ("weight", "bias"):
-            for i in range(config.n_layers):
-                parts = [found.pop(f"blk.{i}.attn_{p}.{kind}") for p in "qkv"]
-                found[f"blk.{i}.attn_qkv.{kind}"] = torch.cat(parts)
+            if n_heads:
+                found[name] = interleaved(found[name], n_heads, config.rope_dim)
+    if architecture in ("gpt2", "gptneox", "phi3"):
+        found = _joined(found, ("attn_q", "attn_k", "attn_v"), "attn_qkv")
+    if architecture in ("phi3", "glm4"):
+        found = _joined(found, ("ffn_gate", "ffn_up"), "ffn_up")
+    if architecture == "seed_oss":
+        found = {n.replace("ffn_norm", "post_attention_norm"): x for n, x in found.items()}
     if architecture.startswith("gemma"):
         found = {n: x + 1 if n.endswith("norm.weight") else x for n, x in found.items()}
+    return found
+
+
+def _joined(found: dict[str, Tensor], parts: tuple[str, ...], whole: str) -> dict[str, Tensor]:
+    """The tensors with some of them one below the other."""
+    for name in [name for name in found if f".{parts[0]}." in name]:
+        names = [name.replace(parts[0], part) for part in parts]
+        found[name.replace(parts[0], whole)] = torch.cat([found.pop(each) for each in names])
     return found
 
 
@@ -130,7 +170,7 @@ def small(family: str) -> GPT:
 
 def made(path: Path, family: str, model: GPT, **changes: Any) -> Path:
     architecture = FAMILIES[family]
-    numbers = numbers_of(model, architecture) | extra(model) | {
+    numbers = numbers_of(model, architecture) | extra(model, architecture) | {
         f"{architecture}.{key}": value for key, value in changes.items()
     }  # fmt: skip
     tensors = tensors_of(model, architecture)
@@ -139,8 +179,13 @@ def made(path: Path, family: str, model: GPT, **changes: Any) -> Path:
     return save(path, architecture, numbers, tensors)
 
 
-def extra(model: GPT) -> dict[str, Any]:
+def extra(model: GPT, architecture: str) -> dict[str, Any]:
     config = model.config
+    if architecture == "gptneox":
+        return {"gptneox.use_parallel_residual": config.norm_order == "parallel"}
+    if architecture == "cohere2":
+        turning = [config.is_rotated(i) for i in range(config.n_layers)]
+        return {"cohere2.attention.sliding_window_pattern": turning, "cohere2.logit_scale": 1.0}
     if config.rope_scaling == "linear":
         return {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 3.0}
     if config.qk_norm == "head" and config.window:

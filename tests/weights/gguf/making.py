@@ -15,7 +15,8 @@ from groundup.tokenizer import byte_level as byte_level_bytes
 from groundup.weights.gguf import sentencepiece
 from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS
 from groundup.weights.pretrained import Exported
-from tests.model.helpers import FAMILIES, random_gpt
+from tests.model import helpers
+from tests.model.helpers import random_gpt
 from tests.texts import sentences
 
 TEXT = (
@@ -96,11 +97,49 @@ def scored(has_prefix: bool = True) -> Tokenizer:
 WORDS = TEXT.split("\n")
 
 
+_KEPT = (
+    "gpt2", "gpt2 without bias", "llama", "linear rope", "mistral", "mixtral", "qwen2", "qwen3",
+    "olmo2", "gemma2", "gemma3",
+)  # fmt: skip
+_WITHOUT = {name: {"window": None} for name in ("mistral", "qwen2")}
+_GPT = helpers.FAMILIES["gpt2"] | {"tie_embeddings": False}
+_NEOX = _GPT | {"position": "rope", "rope_fraction": 0.5}
+_LLAMA = helpers.FAMILIES["mistral"] | {"window": None}
+_GEMMA = helpers.FAMILIES["gemma3"] | {"head_dim": 8}
+_YARN = {"rope_scaling": "yarn", "rope_factor": 4.0, "rope_original_context": 64,
+         "rope_high_freq_factor": 32.0}  # fmt: skip
+_OLMO2 = helpers.FAMILIES["olmo2"]
+FAMILIES: dict[str, dict[str, Any]] = {
+    **{name: helpers.FAMILIES[name] | _WITHOUT.get(name, {}) for name in _KEPT},
+    "gemma": _GEMMA | {"norm_order": "pre", "qk_norm": "none", "window": None,
+                       "rope_local_base": 0.0},
+    "olmo3": _OLMO2 | _YARN | {"n_layers": 5, "window": 5, "window_pattern": "LLG",
+                               "rope_local_base": 10000.0, "rope_attention_factor": 1.3},
+    "yarn": _LLAMA | _YARN | {"rope_attention_factor": 1.5},
+    "gptneox": _NEOX | {"norm_order": "parallel", "n_kv_heads": 2},
+    "gptneox in turn": _NEOX | _YARN | {"bias": False, "qkv_bias": False},
+    "phi2": _NEOX | {"norm_order": "parallel_shared", "head_bias": True},
+    "phi3": _LLAMA | _YARN | {"rope_fraction": 0.75, "tie_embeddings": True},
+    "smollm3": _LLAMA | _YARN | {"n_layers": 5, "rope_pattern": "RRRN", "head_dim": 12},
+    "arcee": _LLAMA | {"feed_forward": "relu_squared", "rope_scaling": "llama3",
+                       "rope_factor": 4.0, "rope_original_context": 16},
+    "glm4": _LLAMA | {"norm_order": "sandwich", "rope_fraction": 0.5, "head_dim": 12,
+                      "qkv_bias": True},
+    "cohere2": _LLAMA | {"norm": "layernorm", "norm_order": "parallel_shared", "n_layers": 5,
+                         "tie_embeddings": True, "rope_pattern": "RRN", "window": 5,
+                         "window_pattern": "LLG", "rope_fraction": 0.5, "rope_scaling": "linear",
+                         "rope_factor": 2.0},
+    "starcoder2": _GPT | {"position": "rope", "n_kv_heads": 2, "tie_embeddings": True},
+    "seed_oss": _LLAMA | {"qkv_bias": True, "head_dim": 12},
+    "granite": _LLAMA | {"bias": True, "qkv_bias": True, "tie_embeddings": True},
+}  # fmt: skip
+"""A small model of all that llama.cpp computes, with the features that it has."""
+
+
 def model_of(family: str, vocab_size: int, **changes: Any) -> GPT:
-    """A random model of a family, with the features that llama.cpp lacks left out."""
-    without = {"mistral": {"window": None}, "qwen2": {"window": None}}.get(family, {})
-    config = {**FAMILIES[family], "vocab_size": vocab_size, **without, **changes}
-    if family.startswith("gemma"):
+    """A random model of a family."""
+    config = {**FAMILIES[family], "vocab_size": vocab_size, **changes}
+    if config.get("query_pre_attn_scalar"):
         config["query_pre_attn_scalar"] = float(config["head_dim"])
     return random_gpt(**config)
 

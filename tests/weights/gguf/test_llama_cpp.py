@@ -17,7 +17,8 @@ import torch
 
 from groundup import GPT
 from groundup.tokenizer import StreamDecoder, Tokenizer
-from groundup.weights.gguf import write_gguf
+from groundup.weights.gguf import read_gguf, write, write_gguf
+from groundup.weights.gguf.metadata import metadata_of
 from groundup.weights.gguf.pre_tokenizers import PRE_TOKENIZERS
 from groundup.weights.gguf.special import END_TOKENS
 from tests.weights.gguf.making import TEXTS, byte_level, exported, model_of, scored
@@ -44,7 +45,23 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "olmo2": ("dbrx", {}, PLAIN),
     "gemma2": (False, {"head_dim": 16, "logit_softcap": 30.0, "attention_softcap": 50.0}, GELU),
     "gemma3": (False, {"head_dim": 16, "window_pattern": "LLLLLG", "n_layers": 7}, GELU),
+    "gemma": (False, {"head_dim": 16}, GELU),
+    "olmo3": ("olmo", {}, PLAIN),
+    "yarn": ("llama-bpe", {}, PLAIN),
+    "gptneox": ("olmo", {}, GELU),
+    "gptneox in turn": ("olmo", {}, GELU),
+    "phi2": ("gpt-2", {}, GELU),
+    "phi3": (True, {}, PLAIN),
+    "smollm3": ("dbrx", {"head_dim": 12}, PLAIN),
+    "arcee": ("llama-bpe", {"rope_original_context": 64}, PLAIN),
+    "glm4": ("glm4", {"head_dim": 12}, PLAIN),
+    "cohere2": ("command-r", {}, PLAIN),
+    "starcoder2": ("smollm", {}, GELU),
+    "seed_oss": ("seed-coder", {"head_dim": 12}, PLAIN),
+    "granite": ("smollm", {}, PLAIN),
 }
+FORCED = ("seed_oss", "granite")
+"""Models that go out as llama; they are read as these, too."""
 
 
 def tokenizer_of(name: str | bool) -> Tokenizer:
@@ -82,12 +99,18 @@ def ours(model: GPT, tokens: list[int]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_logits_and_greedy_tokens_are_llama_cpps(tmp_path: Path, name: str) -> None:
+def test_logits_and_greedy_tokens_are_llama_cpps(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, tokenizer, tolerance = family_of(name)
+    if name in FORCED:
+        forced = name, metadata_of(name, model.config)
+        monkeypatch.setattr(write, "architecture_of", lambda config: forced)
     write_gguf(exported(model, tokenizer), tmp_path / "a.gguf", "F32")
     other = opened(tmp_path / "a.gguf")
     tokens = np.random.default_rng(0).integers(3, tokenizer.vocab_size, 300).tolist()
     expected = theirs(other, tokens)
+    print(f"{name}: {np.abs(ours(model, tokens) - expected).max():.1e}")
     np.testing.assert_allclose(ours(model, tokens), expected, **tolerance)
     written, close = tokens[:20], 0
     other.reset()
@@ -101,6 +124,33 @@ def test_logits_and_greedy_tokens_are_llama_cpps(tmp_path: Path, name: str) -> N
         other.eval([yours])  # go on with theirs: from a tie on, the texts are compared again
         written.append(yours)
     assert close < N_GREEDY / 2
+
+
+FACTORS = {
+    "granite": {"embedding_scale": 3.0, "residual_scale": 0.5, "attention.scale": 0.2,
+                "logit_scale": 4.0},
+    "cohere2": {"logit_scale": 0.25},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_factors_are_taken_into_the_weights(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer, tolerance = family_of(name)
+    told = {f"{name}.{key}": value for key, value in FACTORS[name].items()}
+    forced = name, metadata_of(name, model.config) | told
+    monkeypatch.setattr(write, "architecture_of", lambda config: forced)
+    write_gguf(exported(model, tokenizer), tmp_path / "a.gguf", "F32")
+    found = read_gguf(tmp_path / "a.gguf")
+    assert "factors" in found.notices[0]
+    with torch.no_grad():
+        for parameter_name, stored in found.tensors.items():
+            model.get_parameter(parameter_name).copy_(stored.read())
+    tokens = list(range(3, 103))
+    expected = theirs(opened(tmp_path / "a.gguf"), tokens)
+    print(f"{name}: {np.abs(ours(model, tokens) - expected).max():.1e}")
+    np.testing.assert_allclose(ours(model, tokens), expected, **tolerance)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])

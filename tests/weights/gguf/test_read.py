@@ -14,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup import GPT
-from groundup.base.errors import GroundupError, RunError, UsageError
+from groundup.base.errors import GroundupError, RunError, TokenizerError, UsageError
+from groundup.tokenizer import load_tokenizer
+from groundup.weights import import_model
 from groundup.weights.equivalence import differences
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.pretrained import Pretrained
 from tests.weights.gguf.by_hand import (
     FAMILIES,
+    extra,
     factors,
     interleaved,
     made,
@@ -49,8 +52,75 @@ def test_llama_cpps_names_and_layouts_are_read(tmp_path: Path, family: str) -> N
     model = small(family)
     found = read_gguf(made(tmp_path / "a.gguf", family, model))
     check(found, model)
-    assert found.notices == ["the file holds no tokenizer"]
+    assert found.notices[-1] == "the file holds no tokenizer"
+    assert len(found.notices) == 1 + (family == "gptneox")
     assert (found.source.format, found.source.family) == ("gguf", FAMILIES[family])
+
+
+@pytest.mark.parametrize("family", ["phi2", "llama", "gptneox"])
+def test_query_key_and_value_are_one_matrix_or_three(tmp_path: Path, family: str) -> None:
+    model = small(family)
+    tensors = tensors_of(model, family)
+    if family == "gptneox":
+        for name in [name for name in tensors if "attn_qkv" in name]:
+            sizes = [model.config.n_heads * 8, model.config.n_kv_heads * 8]
+            for part, x in zip("qkv", tensors.pop(name).split([*sizes, sizes[1]]), strict=True):
+                tensors[name.replace("qkv", part)] = x
+    else:
+        for name in [name for name in tensors if "attn_q." in name]:
+            parts = [tensors.pop(name.replace("attn_q", f"attn_{part}")) for part in "qkv"]
+            tensors[name.replace("attn_q", "attn_qkv")] = torch.cat(parts)
+    numbers = numbers_of(model, family) | extra(model, family)
+    if model.config.rope_scaling == "llama3":
+        tensors["rope_freqs.weight"] = torch.tensor(factors(model))
+    check(read_gguf(save(tmp_path / "a.gguf", family, numbers, tensors)), model)
+
+
+def split(path: Path, model: GPT, n_parts: int = 3, **changes: Any) -> list[Path]:
+    """The file of a model in parts, as llama-gguf-split cuts it."""
+    tensors = tensors_of(model, "qwen2")
+    numbers = numbers_of(model, "qwen2")
+    paths = [path / f"small-{n:05}-of-{n_parts:05}.gguf" for n in range(1, n_parts + 1)]
+    for n, part in enumerate(paths):
+        told = {"split.no": n, "split.count": n_parts, "split.tensors.count": len(tensors)}
+        some = {name: x for i, (name, x) in enumerate(tensors.items()) if i % n_parts == n}
+        save(part, "qwen2", (told | changes | numbers) if n == 0 else (told | changes), some)
+    return paths
+
+
+@pytest.mark.parametrize("given", [0, 2])
+def test_a_model_in_parts_is_read_from_any_of_them(tmp_path: Path, given: int) -> None:
+    model = small("qwen2")
+    check(read_gguf(split(tmp_path, model)[given]), model)
+
+
+def test_parts_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    model = small("qwen2")
+    paths = split(tmp_path, model)
+
+    def refusal(path: Path) -> str:
+        with pytest.raises(RunError) as caught:
+            read_gguf(path)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    renamed = paths[0].with_name("model.gguf")
+    renamed.write_bytes(paths[0].read_bytes())
+    assert "found by their names" in refusal(renamed)
+    paths[2].write_bytes(paths[1].read_bytes())
+    assert "small-00003-of-00003.gguf: split.no is 1, not 2" in refusal(paths[0])
+    paths[1].unlink()
+    paths[2].unlink()
+    assert "2 of the 3 parts" in refusal(paths[0])
+    assert "missing: small-00002-of-00003.gguf, small-00003" in refusal(paths[0])
+    assert "hold 39 tensors" in refusal(split(tmp_path, model, **{"split.tensors.count": 5})[0])
+
+
+@pytest.mark.parametrize("count", [0, 1 << 31, "3", [2, 2], True])
+def test_numbers_of_parts_that_cannot_be_are_refused(tmp_path: Path, count: Any) -> None:
+    path = save(tmp_path / "a-00001-of-00002.gguf", "llama", {"split.count": count}, {})
+    with pytest.raises(RunError, match=r"split\.count: .*, expected"):
+        read_gguf(path)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +145,36 @@ def test_factors_of_another_scaling_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.gguf", "llama", numbers_of(model, "llama"), tensors)
     with pytest.raises(RunError, match=r"rope_freqs\.weight holds factors"):
         read_gguf(path)
+
+
+def test_two_sets_of_factors_are_refused(tmp_path: Path) -> None:
+    model = small("phi3")
+    tensors = tensors_of(model, "phi3") | {"rope_factors_long.weight": torch.ones(3)}
+    path = save(tmp_path / "a.gguf", "phi3", numbers_of(model, "phi3"), tensors)
+    with pytest.raises(RunError, match=r"rope_factors_long\.weight: .*longrope"):
+        read_gguf(path)
+
+
+@pytest.mark.parametrize("family", ["granite", "cohere2"])
+@pytest.mark.parametrize("scale", [-1.0, float("inf"), float("nan"), 1e-30, "2"])
+def test_impossible_factors_are_refused(tmp_path: Path, family: str, scale: Any) -> None:
+    path = made(tmp_path / "a.gguf", family, small(family), logit_scale=scale)
+    with pytest.raises(RunError, match=rf"{family}\.logit_scale: .*expected a"):
+        read_gguf(path)
+
+
+def test_granites_factors_are_in_the_weights(tmp_path: Path) -> None:
+    model = small("granite")
+    told = {"embedding_scale": 4.0, "residual_scale": 0.5, "attention.scale": 0.25,
+            "logit_scale": 8.0}  # fmt: skip
+    found = read_gguf(made(tmp_path / "a.gguf", "granite", model, **told))
+    ours = dict(model.named_parameters())
+    factors = {"token_embedding.weight": 4.0, "blocks.1.attn.out.bias": 0.5,
+               "blocks.2.ffn.down.weight": 0.5, "blocks.0.attn.query.bias": 0.25 * 8**0.5,
+               "final_norm.weight": 1 / 32, "blocks.0.ffn.up.weight": 1.0}  # fmt: skip
+    for name, factor in factors.items():
+        assert torch.allclose(found.tensors[name].read(), ours[name] * factor, rtol=1e-6, atol=0)
+    assert "final_norm x 0.03125" in found.notices[0]
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_1"])
@@ -128,13 +228,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "heads that do not divide": ({"attention.head_count_kv": 3}, "n_kv_heads"),
     "part of the head": ({"rope.dimension_count": 4}, "rope.dimension_count: 4"),
     "other values": ({"attention.value_length": 4}, "attention.value_length: 4"),
-    "yarn": ({"rope.scaling.type": "yarn"}, "rope.scaling.type: 'yarn' is not known"),
+    "longrope": ({"rope.scaling.type": "longrope"}, "rope.scaling.type: 'longrope' is not known"),
+    "yarn with a factor below 1": (
+        {"rope.scaling.type": "yarn", "rope.scaling.factor": 0.5}, "rope.scaling.factor: 0.5"
+    ),
+    "yarn with a factor of no size": (
+        {"rope.scaling.type": "yarn", "rope.scaling.factor": float("nan")}, "rope.scaling.factor"
+    ),
+    "half of yarn": (
+        {"rope.scaling.type": "yarn", "rope.scaling.yarn_ext_factor": 0.5}, "yarn_ext_factor: 0.5"
+    ),
+    "loud rotations": ({"rope.scaling.attn_factor": 1.2}, "attn_factor: 1.2, which only yarn has"),
+    "images": ({"rope.dimension_sections": [2, 2, 0, 0]}, "positions of images"),
     "both scalings": ({"rope.scaling.factor": 2.0}, "rope_freqs.weight"),
     "no epsilon": ({"attention.layer_norm_rms_epsilon": 0.0}, "norm_eps"),
     "an epsilon that is none": ({"attention.layer_norm_rms_epsilon": float("nan")}, "norm_eps"),
     "a vast model": ({"embedding_length": 1 << 31}, "emb_dim"),
     "another width": ({"feed_forward_length": 44}, "expected (44, 32)"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -165,12 +276,6 @@ def test_unknown_architectures_are_refused_by_name(tmp_path: Path) -> None:
         read_gguf(path)
     path = save(tmp_path / "c.gguf", "llama", {"llama.block_count": 1}, {"x": torch.zeros(1)})
     with pytest.raises(RunError, match=r"token_embd\.weight is missing"):
-        read_gguf(path)
-
-
-def test_one_part_of_many_is_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.gguf", "llama", {"split.count": 3}, {"x": torch.zeros(1)})
-    with pytest.raises(RunError, match=r"one of 3 parts.*--merge"):
         read_gguf(path)
 
 
@@ -209,6 +314,22 @@ def whole_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     data = path.read_bytes()
     assert data.index(b"token_embd.weight") < 20000
     return path, data
+
+
+def test_another_tokenizer_takes_the_place_of_one_that_is_not_known(tmp_path: Path) -> None:
+    tokenizer = byte_level("smollm")
+    write_gguf(exported(model_of("qwen2", tokenizer.vocab_size), tokenizer), tmp_path / "a", "F32")
+    data = (tmp_path / "a").read_bytes()
+    path = tmp_path / "a.gguf"
+    path.write_bytes(data.replace(b"smollm", b"sm0llm"))
+    with pytest.raises(
+        TokenizerError, match=r"pre 'sm0llm' names a rule.*give it with --tokenizer"
+    ):
+        import_model(path, tmp_path / "run")
+    import_model(path, tmp_path / "run", tokenizer=tokenizer)
+    assert load_tokenizer(tmp_path / "run" / "tokenizer.json").encode("a b") == tokenizer.encode(
+        "a b"
+    )
 
 
 def test_numbers_that_nobody_reads_are_told_of(tmp_path: Path) -> None:

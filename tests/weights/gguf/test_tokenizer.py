@@ -98,6 +98,7 @@ def test_splits_differ_where_they_should() -> None:
     assert cut["tekken"][2:4] == [" ", "1"]
     assert " DON'T" in cut["gpt-4o"]
     assert "HTTPServer" in cut["gpt-2"]
+    assert cut["seed-coder"][2:8] == [" ", "1", "2", "3", "4", "5"]
     assert cut["tekken"][-2:] == [" x", "/"]
 
 
@@ -294,11 +295,27 @@ def test_other_ways_to_write_the_same_tokenizer_are_known(scheme: str) -> None:
             assert back.encode(text) == tokenizer.encode(text)
 
 
+def test_a_rule_that_is_not_known_says_what_it_would_need() -> None:
+    good = metadata_of(byte_level("smollm"))
+    near = read(good | {GGML + "pre": "llama-bp"}, 1000)
+    assert near.tokenizer is None
+    assert "ggml.pre 'llama-bp' names a rule that cuts texts into words" in near.why_none
+    assert "did you mean 'llama-bpe'" in near.why_none
+    assert "known: gpt-2, smollm" in read(good | {GGML + "pre": "kimi-k2"}, 1000).why_none
+    other = read(good | {GGML + "model": "rwkv"}, 1000)
+    assert "'rwkv' is a kind of tokenizer that is not known" in other.why_none
+    assert read(good, 1000).why_none == ""
+
+
+def test_a_list_in_place_of_a_name_is_told() -> None:
+    good = metadata_of(byte_level("smollm"))
+    assert "[1 2]' is a kind" in read(good | {GGML + "model": [1, 2]}, 1000).why_none
+    assert "expected a text" in refusal(good | {GGML + "pre": [1, 2]})
+
+
 def test_what_a_file_says_of_its_tokenizer_is_checked() -> None:
     good = metadata_of(byte_level("smollm"))
     tokens = good[GGML + "tokens"]
-    assert "did you mean 'llama-bpe'" in refusal(good | {GGML + "pre": "llama-bp"})
-    assert "'rwkv'" in refusal(good | {GGML + "model": "rwkv"})
     assert "room for 100" in refusal(good, vocab_size=100)
     assert "stands twice" in refusal(good | {GGML + "tokens": [*tokens[:-1], tokens[5]]})
     assert "merges" in refusal(good | {GGML + "merges": 3})

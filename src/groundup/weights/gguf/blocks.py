@@ -33,8 +33,9 @@ class Kind(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A tensor in the file: shape (outermost first), kind, where its bytes begin, how many."""
+    """A tensor in a file: shape (outermost first), kind, where its bytes begin, how many."""
 
+    path: Path
     shape: tuple[int, ...]
     kind: str
     offset: int
@@ -50,18 +51,22 @@ TYPES = {
     "Q5_0": Kind(6, 32, 22),
     "Q5_1": Kind(7, 32, 24),
     "Q8_0": Kind(8, 32, 34),
+    "Q2_K": Kind(10, 256, 84),
+    "Q3_K": Kind(11, 256, 110),
     "Q4_K": Kind(12, 256, 144),
     "Q5_K": Kind(13, 256, 176),
     "Q6_K": Kind(14, 256, 210),
+    "IQ4_NL": Kind(20, 32, 18),
+    "IQ4_XS": Kind(23, 256, 136),
+    "MXFP4": Kind(39, 32, 17),
 }
 
 NAMES = {kind.number: name for name, kind in TYPES.items()}
 
 OTHERS = {
-    9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS",
-    19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16",
-    26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
-    40: "NVFP4",
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S",
+    22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0",
+    35: "TQ2_0", 40: "NVFP4",
 }  # fmt: skip
 """What else llama.cpp has, by name, to be refused by name."""
 
@@ -76,20 +81,22 @@ def dtype_of(kind: str) -> torch.dtype:
     return PLAIN.get(kind, torch.float32)
 
 
-def read_values(path: Path, entry: Entry, first: int, count: int) -> Tensor:
+def read_values(entry: Entry, first: int, count: int) -> Tensor:
     """Read `count` values of a tensor, row after row, from its value `first` on, as (count,)."""
     kind = TYPES[entry.kind]
     if first % kind.values or count % kind.values:
-        raise RunError(f"{path}: a tensor in blocks of {kind.values} cannot be cut at {first}")
+        raise RunError(
+            f"{entry.path}: a tensor in blocks of {kind.values} cannot be cut at {first}"
+        )
     packed = torch.empty(kind.bytes_of(count), dtype=torch.uint8)
     try:
-        with path.open("rb", buffering=0) as file:
+        with entry.path.open("rb", buffering=0) as file:
             file.seek(entry.offset + kind.bytes_of(first))
             got = _fill(file, packed.numpy().data)
     except OSError as error:
-        raise file_error(path, error) from error
+        raise file_error(entry.path, error) from error
     if got < len(packed):
-        raise RunError(f"{path}: the file became shorter while it was read; copy it again")
+        raise RunError(f"{entry.path}: the file became shorter while it was read; copy it again")
     if entry.kind in PLAIN:
         return packed.view(PLAIN[entry.kind])
     return _decode(packed.numpy(), entry.kind)

@@ -40,6 +40,10 @@ LARGEST_HEADER = 256 << 20
 LARGEST_ALIGNMENT = 1 << 20
 
 WHOLE = "fetch or convert the file again"
+VARIANTS = (
+    "fetch another variant of the model: that with Q4_K_M, Q6_K or Q8_0 in its name, or one of "
+    f"{', '.join(TYPES)}"
+)
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,12 @@ class _Scanner:
         number = self._number("<u4", what)
         if number not in NAMES:
             kind = OTHERS.get(number, f"number {number}")
-            raise self._error(what, f"its type {kind} cannot be read, only {', '.join(TYPES)}")
+            raise self._error(what, f"its type {kind} cannot be read", VARIANTS)
         kind = NAMES[number]
         if shape[-1] % TYPES[kind].values:
             raise self._error(what, f"rows of {shape[-1]} in {kind} blocks of {TYPES[kind].values}")
         size = TYPES[kind].bytes_of(math.prod(shape))
-        return name, Entry(shape, kind, self._number("<u8", what), size)
+        return name, Entry(self.path, shape, kind, self._number("<u8", what), size)
 
     def _check_places(self, tensors: dict[str, Entry]) -> None:
         """Refuse tensors that reach beyond the file or into each other."""
@@ -212,6 +216,6 @@ class _Scanner:
             return self._error(what, f"reaches beyond the {self.end >> 20} MiB a header may have")
         return self._error(what, "the file ends in the middle of it")
 
-    def _error(self, what: str, why: str) -> RunError:
+    def _error(self, what: str, why: str, remedy: str = WHOLE) -> RunError:
         named = repr(what)[1:-1][:100]  # a name from the file may hold anything, line breaks too
-        return RunError(f"{self.path}: {named}: {why}; {WHOLE}")
+        return RunError(f"{self.path}: {named}: {why}; {remedy}")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.weights.gguf.architectures import ARCHITECTURES
+from groundup.weights.tensor_names import NEIGHBOURS
 
 NAMES = {
     "token_embedding": "token_embd",
@@ -40,8 +41,12 @@ NAMES = {
     "ffn_post_norm": "post_ffw_norm",
 }
 FUSED = dict.fromkeys(("attn.query", "attn.key", "attn.value"), "attn_qkv")
+FUSED_TENSOR = "blk.0.attn_qkv.weight"
+GATE_IN_UP = {"ffn.gate": "ffn_up"}
 ROPE_FACTORS = "rope_freqs.weight"
 """By how much llama3's scaling slows each pair; ours follows from the config."""
+LONG_FACTORS = "rope_factors_long.weight"
+"""Phi-3's own scaling: one set of factors for short contexts, another for long ones."""
 
 _NAME = re.compile(r"(?:(blocks)\.(\d+)\.)?(.+?)(?:\.experts\.(\d+)(\..+))?\.(weight|bias)")
 
@@ -69,12 +74,22 @@ class TensorLayout(NamedTuple):
     pieces: list[Piece]
 
 
-def layout(architecture: str, config: GPTConfig) -> dict[str, TensorLayout]:
-    """Return llama.cpp's tensors for a model by name, in our order."""
+def layout(
+    architecture: str, config: GPTConfig, fused: bool | None = None
+) -> dict[str, TensorLayout]:
+    """Return llama.cpp's tensors for a model by name, in our order.
+
+    `fused` says whether query, key and value are one, which a file may have either way; None: as
+    the architecture's are written.
+    """
     arch = ARCHITECTURES[architecture]
-    names = NAMES | FUSED if arch.fused else NAMES
+    names = NAMES | arch.names
+    if arch.fused if fused is None else fused:
+        names |= FUSED
+    if arch.gate_in_up:
+        names |= GATE_IN_UP
     # llama.cpp adds every bias that its architecture knows, whether the model has it or not.
-    full = config.replace(bias=True, qkv_bias=True) if arch.biases else config
+    full = config.replace(**dict.fromkeys(arch.biases, True))
     grouped: dict[str, list[Piece]] = {}
     for parameter in parameter_shapes(full):
         to_theirs, to_ours = _transforms(parameter.name, arch.interleaved, config)
@@ -101,7 +116,10 @@ def _shape(name: str, pieces: list[Piece]) -> tuple[int, ...]:
 def _transforms(name: str, interleaved: bool, config: GPTConfig) -> tuple[Transform, Transform]:
     """Return what turns one of our tensors into llama.cpp's, and what turns it back."""
     if interleaved and (".query." in name or ".key." in name):
-        return _interleave(config.head_dim), _uninterleave(config.head_dim)
+        return (
+            lambda x: NEIGHBOURS.join([x], config),
+            lambda x: NEIGHBOURS.split(x, [tuple(x.shape)], config)[0],
+        )
     if config.norm == "zero_centered_rmsnorm" and name.endswith("norm.weight"):
         return (lambda x: x.float() + 1), (lambda x: (x.float() - 1).to(x.dtype))
     return _same, _same
@@ -109,21 +127,6 @@ def _transforms(name: str, interleaved: bool, config: GPTConfig) -> tuple[Transf
 
 def _same(x: Tensor) -> Tensor:
     return x
-
-
-def _interleave(head_dim: int) -> Transform:
-    """Put the two halves of each head, which rope turns in pairs, next to each other."""
-    return lambda x: _by_head(x, 2, head_dim // 2)
-
-
-def _uninterleave(head_dim: int) -> Transform:
-    return lambda x: _by_head(x, head_dim // 2, 2)
-
-
-def _by_head(x: Tensor, groups: int, size: int) -> Tensor:
-    """Exchange groups and places in them, in each head by itself."""
-    heads = x.reshape(-1, groups, size, *x.shape[1:])
-    return heads.transpose(1, 2).reshape(x.shape)
 
 
 def with_offsets(tensor: TensorLayout) -> Iterator[tuple[Piece, int]]:

@@ -1,18 +1,17 @@
-"""The metadata of a GGUF file that describe a model, and the `GPTConfig` they stand for."""
+"""A model's numbers in a GGUF file, and the `GPTConfig` they stand for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig
-from groundup.weights.equivalence import shortest_pattern
 from groundup.weights.gguf.architectures import ARCHITECTURES, Architecture
-from groundup.weights.gguf.rope import llama3_fields
+from groundup.weights.gguf.keys import Metadata
+from groundup.weights.gguf.rope import rope_fields, rope_metadata
+from groundup.weights.gguf.windows import window_fields, window_metadata
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -20,58 +19,8 @@ CAPS = {
     "attention_softcap": "attn_logit_softcapping",
     "logit_softcap": "final_logit_softcapping",
 }
-IGNORED_KEYS = ("vocab_size", "tensor_data_layout")
-"""The shapes of the tensors say the same, and count."""
-
 BIAS_PREFIX = "groundup."
 """A key of ours: "groundup.bias" is false where a model has no bias, and the file holds zeros."""
-
-
-class Metadata:
-    """The metadata of one architecture, read key by key; it remembers which were read."""
-
-    def __init__(self, path: Path, architecture: str, metadata: Mapping[str, Any]) -> None:
-        self.path, self.values = path, metadata
-        self.start = f"{architecture}."
-        self.asked: set[str] = set()
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        """Return a whole number from 0 on; absent without a default, it is a RunError."""
-        value = self._value(key, default)
-        if type(value) is not int or value < 0:
-            raise self.error(key, f"{_shown(value)}, expected one whole number")
-        return value
-
-    def real(self, key: str, default: float | None = None) -> float:
-        """Return a number, likewise."""
-        value = self._value(key, default)
-        if type(value) not in (int, float):
-            raise self.error(key, f"{_shown(value)}, expected a number")
-        return float(value)
-
-    def anything(self, key: str, default: Any) -> Any:
-        """Return a value of any type."""
-        return self._value(key, default)
-
-    def unread(self) -> list[str]:
-        """Return the keys of this architecture that nothing has read."""
-        known = self.asked | {self.start + key for key in IGNORED_KEYS}
-        return sorted({key for key in self.values if key.startswith(self.start)} - known)
-
-    def _value(self, key: str, default: Any) -> Any:
-        self.asked.add(self.start + key)
-        value = self.values.get(self.start + key, default)
-        if value is None:
-            raise self.error(key, "is absent from the metadata")
-        return value
-
-    def error(self, key: str, why: str) -> RunError:
-        """Return an error that names the file and the key."""
-        return RunError(f"{self.path}: {self.start}{key}: {why}; convert the model again")
-
-
-def _shown(value: Any) -> str:
-    return "a list" if isinstance(value, list | np.ndarray) else repr(value)[:60]
 
 
 def read_config(
@@ -96,14 +45,16 @@ def read_config(
         **arch.fixed,
     }
     fields |= _heads(arch, metadata, fields) | _widths(arch, metadata)
+    for key, (name, on, off) in arch.switches.items():
+        fields[name] = on if metadata.switch(key) else off
     for name, key in CAPS.items():
         if name in arch.defaults:
             fields[name] = metadata.real(key, arch.defaults[name]) or arch.defaults[name]
     try:
         config = GPTConfig(**fields)
         if config.position == "rope":
-            config = config.replace(**_rope(arch, metadata, config, factors))
-        return config.replace(**_windows(arch, metadata, config))
+            config = config.replace(**rope_fields(arch, metadata, config, factors))
+        return config.replace(**window_fields(arch, metadata, config))
     except ConfigError as error:
         raise RunError(f"{metadata.path}: {error}; convert the model again") from None
 
@@ -115,11 +66,10 @@ def _eps(arch: Architecture) -> str:
 
 def _biases(arch: Architecture, metadata: Metadata, shapes: Shapes) -> dict[str, bool]:
     if arch.biases:
-        names = ("bias", "qkv_bias")
-        return {name: metadata.values.get(BIAS_PREFIX + name) is not False for name in names}
+        return {name: metadata.values.get(BIAS_PREFIX + name) is not False for name in arch.biases}
     return {
         "bias": "blk.0.attn_output.bias" in shapes and "blk.0.ffn_gate_inp.weight" not in shapes,
-        "qkv_bias": "blk.0.attn_q.bias" in shapes,
+        "qkv_bias": any(f"blk.0.attn_{name}.bias" in shapes for name in ("q", "qkv")),
     }
 
 
@@ -129,7 +79,9 @@ def _heads(arch: Architecture, metadata: Metadata, fields: dict[str, Any]) -> di
     if arch.free_head_dim:
         head_dim = metadata.whole("attention.key_length", head_dim)
     for key in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
-        if (width := metadata.whole(key, head_dim)) != head_dim:
+        width = metadata.whole(key, head_dim)
+        fits = 0 < width < head_dim if arch.partial and key.startswith("rope.") else False
+        if width != head_dim and not fits:
             raise metadata.error(
                 key, f"{width}, but only that of a whole head, {head_dim}, is known"
             )
@@ -138,11 +90,19 @@ def _heads(arch: Architecture, metadata: Metadata, fields: dict[str, Any]) -> di
         "n_kv_heads": metadata.whole("attention.head_count_kv", n_heads),
         "head_dim": head_dim,
     }
+    if width != head_dim:
+        found["rope_fraction"] = _share(width, head_dim)
     if arch.widest:
         is_widest = fields["n_layers"] == arch.widest
         divisor = fields["emb_dim"] // max(n_heads, 1) if is_widest else head_dim
         found["query_pre_attn_scalar"] = float(divisor)
     return found
+
+
+def _share(part: int, whole: int) -> float:
+    """Return a fraction of `whole` that is `part` when rounded down."""
+    share = part / whole
+    return share if int(whole * share) == part else math.nextafter(share, 1.0)
 
 
 def _widths(arch: Architecture, metadata: Metadata) -> dict[str, int]:
@@ -154,59 +114,6 @@ def _widths(arch: Architecture, metadata: Metadata) -> dict[str, int]:
         "n_experts": metadata.whole("expert_count", 0),
         "n_active_experts": metadata.whole("expert_used_count", 0),
     }
-
-
-def _rope(
-    arch: Architecture, metadata: Metadata, config: GPTConfig, factors: Sequence[float] | None
-) -> dict[str, Any]:
-    base = metadata.real("rope.freq_base", 10000.0)
-    kind = metadata.anything("rope.scaling.type", "linear")
-    factor = metadata.real("rope.scaling.factor", 0.0) or metadata.real("rope.scale_linear", 0.0)
-    factor = 1.0 if kind == "none" else factor or 1.0
-    original = metadata.whole("rope.scaling.original_context_length", 0)
-    if kind not in ("none", "linear"):
-        raise metadata.error("rope.scaling.type", f"{_shown(kind)} is not known, only linear")
-    if factors is None or not arch.llama3:
-        return {"rope_base": base} | (
-            {"rope_scaling": "linear", "rope_factor": factor} if factor != 1 else {}
-        )
-    found = llama3_fields(config.replace(rope_base=base), factors, original)
-    if found is None or factor != 1:
-        raise RunError(
-            f"{metadata.path}: rope_freqs.weight holds factors that llama3's scaling does not "
-            "give; only that is known"
-        )
-    return {"rope_base": base, **found}
-
-
-def _windows(arch: Architecture, metadata: Metadata, config: GPTConfig) -> dict[str, Any]:
-    window = metadata.whole("attention.sliding_window", arch.defaults.get("window", 0)) or None
-    if not arch.local_every:
-        return {"window": window}
-    pattern = metadata.anything("attention.sliding_window_pattern", arch.local_every)
-    base = metadata.real("rope.freq_base_swa", arch.local_base or config.rope_base)
-    if window is None:
-        return {}
-    is_scaled = config.rope_scaling != "none" and not arch.local_scaled
-    if arch.local_scaled and config.rope_scaling != "none" and base != config.rope_base:
-        raise metadata.error("rope.freq_base_swa", "scaled by itself, which is not known")
-    same = base == config.rope_base and not is_scaled
-    return {
-        "window": window,
-        "window_pattern": _letters(metadata, pattern, config.n_layers),
-        "rope_local_base": 0.0 if same else base,
-    }
-
-
-def _letters(metadata: Metadata, pattern: Any, n_layers: int) -> str:
-    """Return llama.cpp's pattern, a period or a list of all layers, as letters."""
-    if type(pattern) is int and 0 <= pattern <= n_layers:
-        return "L" if pattern == 0 else "L" * (pattern - 1) + "G"
-    if type(pattern) is int and pattern > n_layers:
-        return "L"
-    if not isinstance(pattern, list | np.ndarray) or len(pattern) < n_layers:
-        raise metadata.error("attention.sliding_window_pattern", f"{_shown(pattern)} is not known")
-    return shortest_pattern("".join("L" if local else "G" for local in pattern[:n_layers]))
 
 
 def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
@@ -221,6 +128,7 @@ def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
         "attention.head_count": config.n_heads,
         "attention.head_count_kv": config.n_kv_heads,
         _eps(arch): config.norm_eps,
+        **arch.said,
     }
     if arch.free_head_dim:
         found |= {
@@ -228,39 +136,17 @@ def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
             "attention.value_length": config.head_dim,
         }
     if config.position == "rope":
-        found |= _rope_metadata(config)
-    if arch.local_every and config.window is not None:
-        found |= _window_metadata(arch, config)
+        found |= rope_metadata(arch, config)
+    found |= window_metadata(arch, config)
     if config.n_experts:
         found |= {
             "expert_count": config.n_experts,
             "expert_used_count": config.n_active_experts,
             "expert_feed_forward_length": config.ffn_dim,
         }
+    for key, (name, _, off) in arch.switches.items():
+        found[key] = getattr(config, name) != off
     found |= {key: getattr(config, name) for name, key in CAPS.items() if getattr(config, name)}
     named = {f"{architecture}.{key}": value for key, value in found.items()}
-    if arch.biases:
-        absent = [name for name in ("bias", "qkv_bias") if not getattr(config, name)]
-        named |= dict.fromkeys([BIAS_PREFIX + name for name in absent], False)
-    return named
-
-
-def _rope_metadata(config: GPTConfig) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "rope.freq_base": config.rope_base,
-        "rope.dimension_count": config.head_dim,
-    }
-    if config.rope_scaling == "linear":
-        found |= {"rope.scaling.type": "linear", "rope.scaling.factor": config.rope_factor}
-    if config.rope_scaling == "llama3":  # the factors tell the rest
-        found["rope.scaling.original_context_length"] = config.rope_original_context
-    return found
-
-
-def _window_metadata(arch: Architecture, config: GPTConfig) -> dict[str, Any]:
-    local = [config.window_of(i) is not None for i in range(config.n_layers)]
-    usual = [(i + 1) % arch.local_every != 0 for i in range(config.n_layers)]
-    return {
-        "attention.sliding_window": config.window,
-        "rope.freq_base_swa": config.rope_local_base or config.rope_base,
-    } | ({} if local == usual else {"attention.sliding_window_pattern": local})
+    absent = [name for name in arch.biases if not getattr(config, name)]
+    return named | dict.fromkeys([BIAS_PREFIX + name for name in absent], False)

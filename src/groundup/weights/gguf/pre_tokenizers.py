@@ -31,6 +31,7 @@ _DIGITS = {
 }
 _LLAMA3 = _split(patterns.LLAMA3)
 _QWEN2 = _split(patterns.QWEN2)
+_SEED = _split(patterns.SEED)
 _TEKKEN = _split(patterns.TEKKEN)
 _GPT4O = _split(patterns.GPT4O)
 
@@ -56,12 +57,16 @@ PRE_TOKENIZERS = {
     "tekken": PreTokenizer(_TEKKEN, ignore_merges=True, starts=True),
     "gpt-4o": PreTokenizer(_GPT4O),
     "olmo": PreTokenizer(_GPT2, normalizer=NFC),
+    "command-r": PreTokenizer(_DIGITS, normalizer=NFC),
+    "glm4": PreTokenizer(_LLAMA3, ignore_merges=True),
+    "seed-coder": PreTokenizer(_SEED),
 }
 SYNONYMS = {
     "phi-2": "gpt-2",
     "llama3": "llama-bpe",
     "llama-v3": "llama-bpe",
     "smaug-bpe": "dbrx",
+    "chatglm-bpe": "dbrx",
     "stablelm2": "deepseek-r1-qwen",
     "starcoder": "smollm",
     "refact": "smollm",

@@ -15,9 +15,20 @@ from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, Entry, dtype_of, library, read_values
-from groundup.weights.gguf.header import Header, read_header
-from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, TensorLayout, layout, with_offsets
-from groundup.weights.gguf.metadata import Metadata, read_config
+from groundup.weights.gguf.folds import folded
+from groundup.weights.gguf.header import Header
+from groundup.weights.gguf.keys import Metadata
+from groundup.weights.gguf.layout import (
+    FUSED_TENSOR,
+    LONG_FACTORS,
+    ROPE_FACTORS,
+    Piece,
+    TensorLayout,
+    layout,
+    with_offsets,
+)
+from groundup.weights.gguf.metadata import read_config
+from groundup.weights.gguf.split import read_whole_header
 from groundup.weights.gguf.tokenizer import read_tokenizer
 from groundup.weights.pretrained import Pretrained
 
@@ -35,26 +46,29 @@ def read_gguf(file: Path) -> Pretrained:
     missing, extra or misshapen is a one-line RunError; so is a tokenizer that does not fit, as a
     TokenizerError.
     """
-    header = read_header(file)
+    header = read_whole_header(file)
     architecture = _architecture(header)
     metadata = Metadata(file, architecture, header.metadata)
     _check_counts(header, metadata)
     shapes = {name: entry.shape for name, entry in header.tensors.items()}
     config = read_config(architecture, metadata, shapes, _factors(header))
-    layouts = layout(architecture, config)
+    layouts = layout(architecture, config, FUSED_TENSOR in shapes)
     check_tensors(header.tensors, _shapes(config, layouts).items(), file, "its metadata")
     if any(entry.kind not in PLAIN for entry in header.tensors.values()):
         library()
-    tensors = _tensors(header, layouts)
+    tensors = _without_zeros(header, config, _tensors(header, layouts))
+    tensors, told = _folded(architecture, metadata, config, tensors)
+    told += [notice] if (notice := ARCHITECTURES[architecture].notice) else []
     found = read_tokenizer(header, config.vocab_size)
     return Pretrained(
         config=config,
-        tensors=_without_zeros(header, config, tensors),
+        tensors=tensors,
         tokenizer=found.tokenizer,
         chat_template=found.chat_template,
         generation=found.generation,
         source=_source(header, architecture),
-        notices=found.notices + _passed_over(metadata.unread()),
+        notices=told + found.notices + _passed_over(metadata.unread()),
+        why_no_tokenizer=found.why_none,
     )
 
 
@@ -64,11 +78,6 @@ def _passed_over(keys: list[str]) -> list[str]:
 
 
 def _architecture(header: Header) -> str:
-    if (count := header.metadata.get("split.count", 1)) != 1:
-        raise RunError(
-            f"{header.path}: one of {repr(count)[:20]} parts of a model; join them with "
-            "llama-gguf-split --merge, which comes with llama.cpp"
-        )
     name = header.metadata.get("general.architecture")
     if not isinstance(name, str):
         raise RunError(f"{header.path}: general.architecture is absent; convert the model again")
@@ -90,12 +99,17 @@ def _check_counts(header: Header, metadata: Metadata) -> None:
 
 
 def _factors(header: Header) -> list[float] | None:
+    if LONG_FACTORS in header.tensors:
+        raise RunError(
+            f"{header.path}: {LONG_FACTORS}: rotations that are slowed in long contexts alone "
+            "(longrope) are not known; give a variant without, such as Phi-3's with 4k in its name"
+        )
     entry = header.tensors.get(ROPE_FACTORS)
     if entry is None:
         return None
     if len(entry.shape) != 1 or entry.shape[0] > MOST_FACTORS or entry.kind not in PLAIN:
         raise RunError(f"{header.path}: {ROPE_FACTORS}: {entry.shape} in {entry.kind} is not known")
-    factors: list[float] = read_values(header.path, entry, 0, entry.shape[0]).float().tolist()
+    factors: list[float] = read_values(entry, 0, entry.shape[0]).float().tolist()
     return factors
 
 
@@ -103,7 +117,7 @@ def _shapes(config: GPTConfig, layouts: dict[str, TensorLayout]) -> dict[str, tu
     """Return the shape of every tensor that the file must hold."""
     shapes = {name: tensor.shape for name, tensor in layouts.items()}
     if config.rope_scaling == "llama3":
-        shapes[ROPE_FACTORS] = (config.head_dim // 2,)
+        shapes[ROPE_FACTORS] = (config.rope_dim // 2,)
     return shapes
 
 
@@ -112,13 +126,13 @@ def _tensors(header: Header, layouts: dict[str, TensorLayout]) -> dict[str, Stor
     for name, tensor in layouts.items():
         entry = header.tensors[name]
         for piece, start in with_offsets(tensor):
-            read = partial(_read, header.path, entry, piece, start)
+            read = partial(_read, entry, piece, start)
             tensors[piece.name] = Stored(piece.shape, dtype_of(entry.kind), read)
     return tensors
 
 
-def _read(path: Path, entry: Entry, piece: Piece, start: int) -> Tensor:
-    values = read_values(path, entry, start, piece.size)
+def _read(entry: Entry, piece: Piece, start: int) -> Tensor:
+    values = read_values(entry, start, piece.size)
     return piece.to_ours(values.view(piece.shape)).contiguous()
 
 
@@ -131,6 +145,17 @@ def _without_zeros(
         if torch.count_nonzero(tensors[name].read()):
             raise RunError(f"{header.path}: {name} is not zero, but the model is said to lack it")
     return {name: tensors[name] for name in wanted}
+
+
+def _folded(
+    architecture: str, metadata: Metadata, config: GPTConfig, tensors: dict[str, Stored]
+) -> tuple[dict[str, Stored], list[str]]:
+    """Return the tensors with the factors in them that the architecture has, and a notice."""
+    folds = ARCHITECTURES[architecture].folds
+    factors = folds(metadata.scale, config) if folds else {}
+    told = ", ".join(f"{name} x {x:.6g}" for name, x in factors.items() if x != 1)
+    notices = [f"factors that the metadata name are in the weights now: {told}"] if told else []
+    return folded(tensors, factors), notices
 
 
 def _source(header: Header, architecture: str) -> SourceTable:

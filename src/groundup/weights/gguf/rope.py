@@ -1,23 +1,110 @@
-"""Rope's scaling for long contexts, as llama.cpp stores it.
+"""Rotations and what slows them for long contexts, as llama.cpp stores them.
 
-Llama 3's is written out as one factor for each pair, by which its rotation is slowed; the numbers
-that it was made from are not in the file. They are found again by trying: the factors themselves
-are the proof.
+Llama 3's scaling is written out as one factor for each pair, by which its rotation is slowed; the
+numbers that it was made from are not in the file. They are found again by trying: the factors
+themselves are the proof.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from groundup.base.errors import RunError
 from groundup.config import GPTConfig
 from groundup.model.positions import frequencies, scaled
+from groundup.weights.gguf.architectures import Architecture
+from groundup.weights.gguf.keys import Metadata, shown
 
 TURNS = {"rope_low_freq_factor": 1.0, "rope_high_freq_factor": 4.0}
 """Those of every Llama 3 that was published."""
 USUAL_CONTEXT = 8192
+KNOWN = ("none", "linear", "yarn")
+
+
+def rope_fields(
+    arch: Architecture, metadata: Metadata, config: GPTConfig, factors: Sequence[float] | None
+) -> dict[str, Any]:
+    """Return our fields of rotations; `factors` are those that the file slows each pair by."""
+    base = metadata.real("rope.freq_base", 10000.0)
+    kind = metadata.anything("rope.scaling.type", "linear")
+    if not isinstance(kind, str) or kind not in KNOWN:
+        raise metadata.error("rope.scaling.type", f"{shown(kind)} is not known, only linear, yarn")
+    factor = metadata.real("rope.scaling.factor", 0.0) or metadata.real("rope.scale_linear", 0.0)
+    factor = 1.0 if kind == "none" else factor or 1.0
+    original = metadata.whole("rope.scaling.original_context_length", 0)
+    loudness = metadata.real("rope.scaling.attn_factor", 1.0)
+    sections = np.atleast_1d(metadata.anything("rope.dimension_sections", 0)).tolist()
+    if any(section != 0 for section in sections):
+        raise metadata.error("rope.dimension_sections", "positions of images are not known")
+    if kind == "yarn":
+        return {"rope_base": base, **_yarn(arch, metadata, config, factor, original, loudness)}
+    if loudness != 1:
+        raise metadata.error("rope.scaling.attn_factor", f"{loudness}, which only yarn has")
+    if factors is None or not arch.llama3:
+        return {"rope_base": base} | (
+            {"rope_scaling": "linear", "rope_factor": factor} if factor != 1 else {}
+        )
+    found = llama3_fields(config.replace(rope_base=base), factors, original)
+    if found is None or factor != 1:
+        raise RunError(
+            f"{metadata.path}: rope_freqs.weight holds factors that llama3's scaling does not "
+            "give; only that is known"
+        )
+    return {"rope_base": base, **found}
+
+
+def _yarn(
+    arch: Architecture,
+    metadata: Metadata,
+    config: GPTConfig,
+    factor: float,
+    original: int,
+    loudness: float,
+) -> dict[str, Any]:
+    if not arch.yarn:
+        raise metadata.error("rope.scaling.type", "'yarn' is not known beside windows")
+    if not factor >= 1:
+        raise metadata.error("rope.scaling.factor", f"{factor}, expected 1 or more")
+    if (share := metadata.real("rope.scaling.yarn_ext_factor", 1.0)) != 1:
+        raise metadata.error("rope.scaling.yarn_ext_factor", f"{share}, only 1 is known")
+    told = 0.0 if loudness == 1 else loudness * _usual(factor)
+    return {
+        "rope_scaling": "yarn",
+        "rope_factor": factor,
+        "rope_original_context": original or config.context_length,
+        "rope_low_freq_factor": metadata.real("rope.scaling.yarn_beta_slow", 1.0),
+        "rope_high_freq_factor": metadata.real("rope.scaling.yarn_beta_fast", 32.0),
+        "rope_attention_factor": metadata.real("rope.scaling.yarn_attn_factor", told),
+    }
+
+
+def _usual(factor: float) -> float:
+    """Return what YaRN multiplies turned queries and keys by; llama.cpp does so by itself."""
+    return 0.1 * math.log(factor) + 1
+
+
+def rope_metadata(arch: Architecture, config: GPTConfig) -> dict[str, Any]:
+    """Return the metadata of rotations, without what an architecture does not know."""
+    found: dict[str, Any] = {
+        "rope.freq_base": config.rope_base,
+        "rope.dimension_count": config.rope_dim if arch.partial else config.head_dim,
+    }
+    if config.rope_scaling == "linear":
+        found |= {"rope.scaling.type": "linear", "rope.scaling.factor": config.rope_factor}
+    if config.rope_scaling == "yarn" and arch.yarn:
+        # Its betas are left out: none of these architectures looks at them.
+        found |= {"rope.scaling.type": "yarn", "rope.scaling.factor": config.rope_factor}
+        if told := config.rope_attention_factor:
+            # The first is what llama.cpp reads; the second is the number itself.
+            found["rope.scaling.attn_factor"] = told / _usual(config.rope_factor)
+            found["rope.scaling.yarn_attn_factor"] = told
+    if config.rope_scaling in ("llama3", "yarn"):  # of llama3 the factors tell the rest
+        found["rope.scaling.original_context_length"] = config.rope_original_context
+    return found
 
 
 def factors_of(config: GPTConfig) -> list[float]:

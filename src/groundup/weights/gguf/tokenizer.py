@@ -26,12 +26,20 @@ MOST_PAIRS = 1 << 27
 
 @dataclass(frozen=True)
 class GGUFTokenizer:
-    """The tokenizer of a GGUF file, and what the file says of its use."""
+    """The tokenizer of a GGUF file, and what the file says of its use.
+
+    `why_none` says what would be needed to read one that is there.
+    """
 
     tokenizer: Tokenizer | None = None
     chat_template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    why_none: str = ""
+
+
+class _UnknownKindError(TokenizerError):
+    """What the file only names, and does not bring, is not known here."""
 
 
 class _Vocabulary(NamedTuple):
@@ -57,28 +65,28 @@ class _Vocabulary(NamedTuple):
 def read_tokenizer(header: Header, vocab_size: int) -> GGUFTokenizer:
     """Return the tokenizer of a GGUF file, its chat template and how it is sampled.
 
-    One that is unknown, damaged, or has more ids than the model's `vocab_size` is a TokenizerError.
+    One that is damaged, or has more ids than the model's `vocab_size`, is a TokenizerError. One
+    that cuts texts in a way not known here is left out, so that another can take its place.
     """
     model = header.metadata.get(GGML + "model", "none")
     try:
-        if model in ("none", "no_vocab"):
+        if isinstance(model, str) and model in ("none", "no_vocab"):
             return GGUFTokenizer(notices=["the file holds no tokenizer"])
-        if model not in READERS:
-            raise TokenizerError(f"{GGML}model {str(model)[:60]!r}: {nearest(str(model), READERS)}")
         vocabulary = _vocabulary(header.metadata)
         if len(vocabulary.tokens) > vocab_size:
             n_tokens = len(vocabulary.tokens)
             raise TokenizerError(
                 f"{GGML}tokens: {n_tokens:,}, but the model has room for {vocab_size:,}"
             )
-        document, starts, notices = READERS[model](header.metadata, vocabulary)
+        tokenizer, why_none, starts, notices = None, "", False, []
+        try:
+            document, starts, notices = _reader(model)(header.metadata, vocabulary)
+            tokenizer = tokenizer_from_document(document)
+        except _UnknownKindError as error:
+            why_none = f"{header.path}: {error}"
         generation, odd = read_generation(header.metadata, starts, vocabulary.tokens, header.path)
-        return GGUFTokenizer(
-            tokenizer_from_document(document),
-            (_text(header.metadata, TEMPLATE) or "").removeprefix(NO_BOS) or None,
-            generation,
-            notices + odd,
-        )
+        template = (_text(header.metadata, TEMPLATE) or "").removeprefix(NO_BOS) or None
+        return GGUFTokenizer(tokenizer, template, generation, notices + odd, why_none)
     except TokenizerError as error:
         raise TokenizerError(f"{header.path}: {error}; convert the model again") from None
 
@@ -108,8 +116,11 @@ def _byte_level(
         )
     name = SYNONYMS.get(name, name)
     if name not in PRE_TOKENIZERS:
-        known = [*PRE_TOKENIZERS, *SYNONYMS]
-        raise TokenizerError(f"{GGML}pre {name[:60]!r}: {nearest(name, known)}")
+        known = nearest(name, [*PRE_TOKENIZERS, *SYNONYMS])
+        raise _UnknownKindError(
+            f"{GGML}pre {name[:60]!r} names a rule that cuts texts into words, which the file does "
+            f"not bring and which is not known here ({known})"
+        )
     parts = PRE_TOKENIZERS[name]
     model = bpe_model(vocabulary.ids, _texts(metadata, "merges"))
     document = tokenizer_document(
@@ -144,6 +155,16 @@ def _sentencepiece(
 
 
 READERS = {"gpt2": _byte_level, "llama": _sentencepiece}
+
+
+def _reader(model: Any) -> Any:
+    """Return what reads tokenizers of a kind."""
+    if isinstance(model, str) and model in READERS:
+        return READERS[model]
+    raise _UnknownKindError(
+        f"{GGML}model {str(model)[:60]!r} is a kind of tokenizer that is not known here "
+        f"({nearest(str(model), READERS)})"
+    )
 
 
 def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:

@@ -16,11 +16,12 @@ from groundup.base.errors import RunError, UsageError, nearest
 from groundup.base.files import atomic_writer
 from groundup.config import GPTConfig
 from groundup.weights.equivalence import differences
-from groundup.weights.gguf.architectures import ARCHITECTURES
+from groundup.weights.gguf.architectures import ABSENT, ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
 from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
+from groundup.weights.gguf.keys import Metadata
 from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, layout
-from groundup.weights.gguf.metadata import Metadata, metadata_of, read_config
+from groundup.weights.gguf.metadata import metadata_of, read_config
 from groundup.weights.gguf.rope import factors_of
 from groundup.weights.gguf.special import TEMPLATE, written_template
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
@@ -93,9 +94,18 @@ def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
         for field, (ours, has) in found[nearest_name].items()
     )
     raise RunError(
-        f"llama.cpp has no architecture for this model: the nearest, {nearest_name}, has {apart}; "
+        f"llama.cpp has no architecture for {_called(config)}: the nearest, {nearest_name}, has "
+        f"{apart}; "
         "export it with --format hf or safetensors"
     )
+
+
+def _called(config: GPTConfig) -> str:
+    """Return the name of a kind of model that llama.cpp lacks, where it is one."""
+    for name, fields in ABSENT.items():
+        if all(getattr(config, field) == value for field, value in fields.items()):
+            return name
+    return "this model"
 
 
 class TensorToWrite(NamedTuple):
