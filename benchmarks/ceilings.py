@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 
 import torch
+import torch.nn.functional as F
 
 from groundup.device.machine import machine
+from groundup.device.products import DEFAULT, choose_products, linear_products
 
 GEMM_SIZES = (1024, 2048)
 COPIED_BYTES = 256 << 20
@@ -29,13 +32,22 @@ def best_seconds(work: Callable[[], object], seconds: float) -> float:
 
 
 def gemm_flops(seconds: float, dtype: torch.dtype = torch.float32) -> float:
-    """Return the best rate (FLOP/s) of square products."""
+    """Return the best rate (FLOP/s) of square products, by whichever library is the fastest."""
     rates = []
-    for size in GEMM_SIZES:
-        left, right, out = (torch.randn(size, size).to(dtype) for _ in range(3))
-        shortest = best_seconds(partial(torch.mm, left, right, out=out), seconds)
+    for size, library in product(GEMM_SIZES, {DEFAULT, choose_products()[0]}):
+        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+        with torch.no_grad(), linear_products(library):
+            shortest = best_seconds(partial(F.linear, left, right), seconds / 2)
         rates.append(2 * size**3 / shortest)
     return max(rates)
+
+
+def reading(seconds: float) -> float:
+    """Return the best rate (bytes/s) at which more than caches hold is read."""
+    matrix, vector = torch.randn(8192, 8192), torch.randn(8192)
+    works: tuple[Callable[[], object], ...] = (partial(torch.mv, matrix, vector), matrix.sum)
+    shortest = min(best_seconds(work, seconds / 2) for work in works)
+    return 4 * matrix.numel() / shortest
 
 
 def bandwidth(seconds: float) -> float:

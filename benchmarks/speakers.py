@@ -221,18 +221,16 @@ def llama_cpp(job: Job) -> tuple[Write, Read]:
 
 
 def ceilings(job: Job) -> dict[str, Any]:
-    """Return the rate (bytes/s) at which a matrix is read by a vector, and the machine."""
+    """Return the rate (bytes/s) at which memory is read, and the machine."""
     import torch
 
-    from benchmarks.ceilings import best_seconds
+    from benchmarks.ceilings import reading
     from groundup.device.machine import machine
 
-    matrix, vector = torch.randn(8192, 8192), torch.randn(8192)
-    seconds = best_seconds(lambda: torch.mv(matrix, vector), job["seconds"])
     facts = machine(torch.device("cpu"))
     del facts["platform"]
     versions = {"torch": torch.__version__, "python": sys.version.split()[0]}
-    return {"machine": facts | versions, "read_bytes": 4 * matrix.numel() / seconds}
+    return {"machine": facts | versions, "read_bytes": reading(job["seconds"])}
 
 
 def measured(write: Write, read: Read, job: Job) -> dict[str, Any]:
