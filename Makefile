@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint package bench bench-all bench-gpu figures article clean
+.PHONY: help demo test test-long lint package bench bench-all bench-gpu figures families article clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench-gpu: $(DEVELOPED)  ## the same on a CUDA GPU, in about five minutes
 figures: $(DEVELOPED)  ## record the pictures of README and docs anew, in some minutes
 	$(BIN)/python docs/figures/record.py
 	$(BIN)/python docs/figures/curves.py
+
+families: $(DEVELOPED)  ## compare every family and file with the tool that it is from; write the table of docs/weights.md
+	PYTHONPATH=. $(BIN)/python docs/figures/families.py
 
 article: $(DEVELOPED)  ## run docs/article.md; write its outputs, figures, notebook and page
 	$(BIN)/python docs/figures/article.py

@@ -31,9 +31,9 @@ class Rotation:
         """Return `x` turned; what lies behind the first R numbers of a head stays as it is."""
         half = self.cos.shape[-1]
         first, second = x[..., :half], x[..., half : 2 * half]
-        turned = (first * self.cos - second * self.sin, second * self.cos + first * self.sin)
+        turned = [first * self.cos - second * self.sin, second * self.cos + first * self.sin]
         if x.shape[-1] > 2 * half:
-            turned = (*turned, x[..., 2 * half :])
+            turned.append(x[..., 2 * half :])
         return torch.cat(turned, dim=-1).type_as(x)
 
 

@@ -125,7 +125,7 @@ def write_peft(
 def _diagonal(blocks: list[Tensor]) -> list[Tensor]:
     """Return the rows of a matrix that has these on its diagonal, and zeros elsewhere."""
     whole: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
-    return list(whole.split([len(block) for block in blocks]))
+    return list(torch.split(whole, [len(block) for block in blocks]))
 
 
 def _rows(link: Link) -> Layout:

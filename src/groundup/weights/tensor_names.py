@@ -42,17 +42,19 @@ def _stacked(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _rows(whole: Tensor, shapes: list[tuple[int, ...]], config: GPTConfig) -> list[Tensor]:
-    return list(whole.split([shape[0] for shape in shapes]))
+    return list(torch.split(whole, [shape[0] for shape in shapes]))
 
 
 def _by_head(parts: list[Tensor], config: GPTConfig) -> list[Tensor]:
-    return [part.unflatten(0, (-1, config.head_dim)) for part in parts]
+    return [part.reshape(-1, config.head_dim, *part.shape[1:]) for part in parts]
 
 
 def _paired(x: Tensor, config: GPTConfig, groups: int) -> Tensor:
     """Exchange the groups that a head's turning part consists of and the places in them."""
-    heads, width = x.unflatten(0, (-1, config.head_dim)), config.rope_dim
-    turning = heads[:, :width].unflatten(1, (groups, width // groups)).transpose(1, 2).flatten(1, 2)
+    width = config.rope_dim
+    heads = x.reshape(-1, config.head_dim, *x.shape[1:])
+    turning = heads[:, :width].reshape(-1, groups, width // groups, *x.shape[1:])
+    turning = turning.transpose(1, 2).flatten(1, 2)
     return torch.cat((turning, heads[:, width:]), dim=1).flatten(0, 1)
 
 
@@ -72,7 +74,8 @@ TRANSPOSED = Layout(
 HEAD_BY_HEAD = Layout(
     _stacked,
     lambda whole, shapes, config: [
-        part.flatten(0, 1) for part in whole.unflatten(0, (-1, 3, config.head_dim)).unbind(1)
+        part.flatten(0, 1)
+        for part in whole.reshape(-1, 3, config.head_dim, *whole.shape[1:]).unbind(1)
     ],
     lambda parts, config: torch.stack(_by_head(parts, config), dim=1).flatten(0, 2),
 )

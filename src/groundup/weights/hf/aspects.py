@@ -293,7 +293,8 @@ def _attention_factor(settings: Settings, key: str, table: Fields, fields: Field
         )
         first, second = (0.1 * each * math.log(fields["rope_factor"]) + 1 for each in scales)
         given = first / second
-    return settings.typed("rope_attention_factor", f"{key}.attention_factor", given)
+    factor: float = settings.typed("rope_attention_factor", f"{key}.attention_factor", given)
+    return factor
 
 
 def _scaling(config: GPTConfig) -> Fields | None:

@@ -14,7 +14,7 @@ _HEADS = ("language_model.lm_head.", "lm_head.")
 _OF_ALL = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
 
 
-def text_config(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_config(values: dict[str, Any]) -> dict[str, Any]:
     """Return the config of the language model: of most models it is the whole."""
     inside = values.get("text_config")
     if values.get("model_type") not in WRAPPERS or not isinstance(inside, dict):
