@@ -17,7 +17,14 @@ from groundup import GPT, ByteTokenizer, GPTConfig, load, save
 from groundup.base.errors import RunError, UsageError
 from groundup.finetune import load_classifier
 from groundup.runs import RunFolder
-from groundup.weights import export_adapter, export_model, import_adapter, import_model
+from groundup.weights import (
+    export_adapter,
+    export_model,
+    import_adapter,
+    import_merged,
+    import_model,
+    import_with_base,
+)
 from tests.finetune.making import train, with_records
 
 SIZE: dict[str, Any] = {"vocab_size": 257, "context_length": 32, "emb_dim": 32, "n_layers": 2}
@@ -170,6 +177,26 @@ def test_tensors_of_another_base_are_told(tmp_path: Path) -> None:
     file.write_bytes(b"x")
     with pytest.raises(RunError, match="adapter_model"):
         import_adapter(tmp_path / "theirs", tmp_path / "run", base)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("settings", [{}, {"use_dora": True}])
+@pytest.mark.parametrize("kind", MODELS)
+def test_with_the_base_that_it_names(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
+    """The base is the folder that the config names, or one of its name beside the adapter."""
+    _, logits = made_by_peft(kind, tmp_path, **settings)
+    assert import_merged(tmp_path / "theirs", tmp_path / "whole").difference == 0
+    assert_close(load(tmp_path / "whole").model(TOKENS), logits)
+    file = tmp_path / "theirs" / "adapter_config.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps(told | {"base_model_name_or_path": "/elsewhere/hf"}))
+    done = import_with_base(tmp_path / "theirs", tmp_path / "run")
+    assert done.notices[0] == f"its base is {tmp_path / 'hf'}, now the run {tmp_path / 'run-base'}"
+    assert_close(load(tmp_path / "run").model(TOKENS), logits)
+    file.write_text(json.dumps(told | {"base_model_name_or_path": "owner/other"}))
+    for bring in (import_merged, import_with_base):
+        with pytest.raises(UsageError, match="the base that this adapter names is no folder here"):
+            bring(tmp_path / "theirs", tmp_path / "third")
 
 
 def test_what_it_comes_of_is_kept(tmp_path: Path) -> None:

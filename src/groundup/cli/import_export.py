@@ -32,7 +32,7 @@ def import_(
             help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
             ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, "
             ".bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c; "
-            "with --from, an adapter's folder of peft.",
+            "an adapter's folder of peft, with --from or beside the base that it names.",
         ),
     ],
     dest: Annotated[
@@ -66,6 +66,9 @@ def import_(
         str | None,
         typer.Option(help="The numbers that the run keeps: f32, bf16, f16 [default: as stored]."),
     ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge an adapter into the base that it names.")
+    ] = False,
     no_verify: NoVerify = False,
     as_json: AsJSON = False,
 ) -> None:
@@ -79,7 +82,7 @@ def import_(
     from groundup.runs import RunFolder
     from groundup.runs.classifier import CLASSIFIER
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights.early_checks import check_format, check_source
+    from groundup.weights.early_checks import check_format, check_source, is_adapter, named_base
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
@@ -89,12 +92,17 @@ def import_(
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
     path = dest or RUNS / stem
     (settings,) = parse_assignments(set_ or [], GPTConfig)
-    if base is not None:
+    if merge and not is_adapter(source):
+        raise UsageError(f"--merge: {source} is no adapter's folder; leave it out")
+    if base is not None or named_base(source):
         if settings or dtype:
             raise UsageError(
-                "--set or --dtype with --from: an adapter has its base's shape; leave them out"
+                "--set or --dtype: an adapter has its base's shape and numbers; leave them out"
             )
-        _show("Imported", _import_adapter(source, path, base, no_verify), as_json)
+        if merge and base:
+            raise UsageError(f"--merge with --from: import it, and then 'groundup merge {path}'")
+        done = _import_adapter(source, path, base, merge, trust_pickle, not no_verify)
+        _show("Imported", done, as_json)
         if not as_json:
             suggest("Next", "groundup", "chat", path)
         return
@@ -126,17 +134,24 @@ def import_(
     suggest("", "groundup", "train", "TEXT", "--from", path)
 
 
-def _import_adapter(source: str, path: Path, base: Path, no_verify: bool) -> Conversion:
+def _import_adapter(
+    source: str, path: Path, base: Path | None, merge: bool, trust_pickle: bool, verify: bool
+) -> Conversion:
     from groundup.base.files import new_path
     from groundup.runs.find import find_run
     from groundup.weights.early_checks import check_adapter
 
     check_adapter(source)
     new_path(path)
+    if base is None:
+        from groundup.weights import import_merged, import_with_base
+
+        import_both = import_merged if merge else import_with_base
+        return import_both(source, path, trust_pickle=trust_pickle, verify=verify)
     check_run(run := find_run(base), "best")
     from groundup.weights import import_adapter
 
-    return import_adapter(source, path, run, verify=not no_verify)
+    return import_adapter(source, path, run, verify=verify)
 
 
 @verb(app, "export")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from groundup.base.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from groundup.weights.adapter_folders import import_merged as import_merged
+    from groundup.weights.adapter_folders import import_with_base as import_with_base
     from groundup.weights.adapter_runs import export_adapter as export_adapter
     from groundup.weights.adapter_runs import import_adapter as import_adapter
     from groundup.weights.convert import Conversion as Conversion
@@ -21,7 +23,9 @@ _MODULES = {
     "export_adapter": "adapter_runs",
     "export_model": "convert",
     "import_adapter": "adapter_runs",
+    "import_merged": "adapter_folders",
     "import_model": "convert",
+    "import_with_base": "adapter_folders",
 }
 
 __all__ = [*_MODULES]

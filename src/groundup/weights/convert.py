@@ -93,6 +93,20 @@ def import_model(
     dtype = dtype.upper() if dtype else None
     new_path(Path(dest))
     given = open_pretrained(source, trust_pickle, settings)
+    return import_found(given, source, dest, tokenizer, verify, begun, dtype, progress)
+
+
+def import_found(
+    given: Pretrained,
+    source: str | Path,
+    dest: str | Path,
+    tokenizer: Tokenizer | None,
+    verify: bool,
+    begun: float,
+    dtype: str | None = None,
+    progress: OnProgress = silent,
+) -> Conversion:
+    """Write what was `given` by `source` as the run folder `dest`; see `import_model`."""
     found = with_dtype(given, dtype)
     chosen = _chosen_tokenizer(found, tokenizer, source)
     # Two readings of the source at once: one is written, one is asked for its logits.

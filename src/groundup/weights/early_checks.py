@@ -12,6 +12,7 @@ from groundup.runs.base import check_plain
 from groundup.runs.classifier import CLASSIFIER, classifier_table, is_classifier
 from groundup.runs.folder import RunFolder
 from groundup.runs.manifest import Manifest
+from groundup.weights.json_object import read_object
 
 PLAIN = ("F32", "BF16", "F16")
 DTYPES = {
@@ -23,6 +24,7 @@ DTYPES = {
 """The formats that a model goes out in, and the number formats that each knows."""
 PEFT_CONFIG = "adapter_config.json"
 """What a folder with an adapter has that `peft` has saved."""
+LARGEST_ADAPTER_CONFIG, LONGEST_PATH = 1 << 20, 1024
 CONFIGS = ("config.json", "config.toml", "hparams.json")
 """What a folder with a model has, of Hugging Face, of ours, or of OpenAI."""
 KNOWN_FILES = (
@@ -77,8 +79,8 @@ def check_source(source: str | Path) -> None:
         raise UsageError(f"{source} is a run folder already; use it as it is, or copy it")
     if (path / PEFT_CONFIG).is_file():
         raise UsageError(
-            f"{source}: an adapter of peft, which is no model by itself; import its base, and then "
-            "this with --from RUN"
+            f"{source}: an adapter of peft, which is no model by itself; put the folder of the "
+            "base that it names beside it, or import that base, and then this with --from RUN"
         )
     if path.is_dir() and not any((path / name).is_file() for name in CONFIGS):
         raise UsageError(
@@ -92,10 +94,33 @@ def check_source(source: str | Path) -> None:
         )
 
 
+def is_adapter(source: str | Path) -> bool:
+    """Return whether `source` is the folder of an adapter that `peft` has saved."""
+    return (Path(source) / PEFT_CONFIG).is_file()
+
+
+def named_base(source: str | Path) -> Path | None:
+    """Return the folder of the base that an adapter of `peft` names: where it says, or beside it.
+
+    None: there is no such folder, as where it names one of the hub, or `source` is no adapter.
+    """
+    refuse_endless(Path(source))
+    if not is_adapter(source):
+        return None
+    name = read_object(Path(source) / PEFT_CONFIG, LARGEST_ADAPTER_CONFIG).get(
+        "base_model_name_or_path"
+    )
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) < LONGEST_PATH:
+        return None
+    places = (Path(name), Path(source).resolve().parent / Path(name).name)
+    is_model = (folder for folder in places if any((folder / one).is_file() for one in CONFIGS))
+    return next(is_model, None)
+
+
 def check_adapter(source: str | Path) -> None:
     """Refuse a source that is no adapter which `peft` has saved."""
     refuse_endless(Path(source))
-    if not (Path(source) / PEFT_CONFIG).is_file():
+    if not is_adapter(source):
         raise UsageError(
             f"{source}: no {PEFT_CONFIG} in it; --from RUN is for an adapter that peft has saved, "
             "in a folder; import a model without it"
