@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import Groundup
 
@@ -50,6 +51,9 @@ def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
         (["import", "nowhere"], "no such file or folder"),
         (["import", "story.txt"], "no model format"),
         (["import", "pickle.pt"], "--trust-pickle"),
+        (["import", "pickle.pt", "--set", "n_head=4"], "did you mean 'n_heads'?"),
+        (["import", "pickle.pt", "--merge"], "--merge: pickle.pt is no adapter's folder"),
+        (["import", "out", "--from", "base", "--set", "n_heads=4"], "--set: an adapter has"),
         (["import", "runs/story-pico", "new"], "is a run folder already"),
         (["import", "story.txt", "new", "--tokenizer", "chars"], "--tokenizer chars"),
         (["generate", "story.txt", "hi"], "'groundup import story.txt' makes one"),
@@ -73,3 +77,39 @@ def test_wrong_words_are_one_line(
     assert done.status in (1, 2)
     assert said in done.error
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_checkpoint_with_what_its_tensors_do_not_tell(groundup: Groundup, trained: Path) -> None:
+    weights = weights_of_the_book(n_layers=2, width=8, vocab_size=257)
+    torch.save({"model_state_dict": weights}, "model.pth")
+    words = ("import", "model.pth", "runs/book", "--trust-pickle", "--tokenizer", "bytes")
+    asked = groundup(*words)
+    assert asked.status == 2
+    assert "model.pth: its tensors do not tell n_heads" in asked.error
+    done = groundup(*words, "--set", "n_heads=2", "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["difference"] == 0
+
+
+def weights_of_the_book(n_layers: int, width: int, vocab_size: int) -> dict[str, torch.Tensor]:
+    """Return a state dict with the names of the book's GPTModel."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "tok_emb.weight": (vocab_size, width),
+        "pos_emb.weight": (16, width),
+        "final_norm.scale": (width,),
+        "final_norm.shift": (width,),
+        "out_head.weight": (vocab_size, width),
+    }
+    for at in (f"trf_blocks.{layer}" for layer in range(n_layers)):
+        shapes |= {
+            f"{at}.att.W_{name}.weight": (width, width) for name in ("query", "key", "value")
+        }
+        for name, rows, columns in (
+            ("att.out_proj", width, width),
+            ("ff.layers.0", 4 * width, width),
+            ("ff.layers.2", width, 4 * width),
+        ):
+            shapes |= {f"{at}.{name}.weight": (rows, columns), f"{at}.{name}.bias": (rows,)}
+        for name in ("norm1", "norm2"):
+            shapes |= {f"{at}.{name}.scale": (width,), f"{at}.{name}.shift": (width,)}
+    return {name: torch.randn(shape) for name, shape in shapes.items()}

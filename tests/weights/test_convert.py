@@ -303,7 +303,7 @@ def test_a_tokenizer_can_be_given(tokenizer: BPETokenizer, tmp_path: Path) -> No
         ("nowhere", "no such file or folder"),
         ("notes.txt", "no model format"),
         ("empty", "config.json"),
-        ("model.safetensors", "the folder it lies in"),
+        ("model.safetensors", "the header is no JSON object"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, source: str, said: str) -> None:

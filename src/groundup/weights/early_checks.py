@@ -27,9 +27,11 @@ PEFT_CONFIG = "adapter_config.json"
 LARGEST_ADAPTER_CONFIG, LONGEST_PATH = 1 << 20, 1024
 CONFIGS = ("config.json", "config.toml", "hparams.json")
 """What a folder with a model has, of Hugging Face, of ours, or of OpenAI."""
+TOOLS = "the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c"
+"""Whose checkpoints are known."""
 KNOWN_FILES = (
     "a Hugging Face folder, OpenAI's folder of GPT-2, a .gguf file, or a checkpoint (.pth, .pt, "
-    ".bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c"
+    f".bin, .safetensors) of {TOOLS}"
 )
 """What a model comes in."""
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"

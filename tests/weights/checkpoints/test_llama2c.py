@@ -14,7 +14,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from groundup.base.errors import GroundupError, RunError, TokenizerError, UsageError
+from groundup.runs.load import load
 from groundup.tokenizer import Tokenizer
+from groundup.weights import import_model
 from groundup.weights.formats import open_pretrained
 from tests.weights.checkpoints.helpers import assert_same, opened, saved
 
@@ -228,6 +230,16 @@ def test_its_tokenizer_encodes_as_run_c_does(tmp_path: Path, name: str) -> None:
     for text in [*texts, "the  inner  heat ", ""]:
         assert tokenizer.encode(text) == encoded(text, tokens), text
         assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@torch.no_grad()
+def test_it_becomes_a_run_whose_texts_begin_and_end_as_its_own(tmp_path: Path) -> None:
+    read_tokenizer(tmp_path, vocabulary())
+    done = import_model(tmp_path / "model.bin", tmp_path / "run")
+    assert done.difference == 0
+    run = load(tmp_path / "run")
+    assert run.tokenizer.end_of_text == 1
+    assert (run.generation["start_token"], run.generation["stop_tokens"]) == (1, [1, 2])
 
 
 BROKEN: list[tuple[bytes, str]] = [

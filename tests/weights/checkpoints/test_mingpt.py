@@ -74,7 +74,7 @@ class MinGPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         parts = self.transformer
         x = parts["wte"](tokens) + parts["wpe"](torch.arange(tokens.shape[1]))
-        for block in parts["h"]:
+        for block in parts["h"].children():
             x = block(x)
         result: Tensor = self.lm_head(parts["ln_f"](x))
         return result
@@ -98,7 +98,7 @@ def test_its_config_beside_the_file_tells_the_heads(tmp_path: Path, told: dict[s
 
 def test_a_tied_head_without_a_word_of_the_tool_is_asked_about(tmp_path: Path) -> None:
     theirs = MinGPT().eval()
-    theirs.lm_head.weight = theirs.transformer["wte"].weight
+    theirs.lm_head.weight = theirs.transformer["wte"].get_parameter("weight")
     file = saved(tmp_path, theirs.state_dict())
     with pytest.raises(UsageError, match=r"do not tell feed_forward of nanoGPT .* or minGPT"):
         opened(file, n_heads=N_HEADS)

@@ -100,6 +100,7 @@ CONTENTS: list[Any] = [
     {"model": 3, "model_args": SHAPE},
     {"model": {}, "model_args": SHAPE | {"bias": True, "n_layer": "many"}},
     {"model": {}, "model_args": SHAPE | {"bias": True, "n_layer": 10**9}},
+    checkpoint(reference(True), True) | {"model_args": SHAPE | {"n_head": torch.ones(2)}},
     {
         "model": {f"transformer.h.{i}.attn.c_attn.weight": torch.tensor(1.0) for i in range(2)},
         "model_args": SHAPE | {"bias": True},

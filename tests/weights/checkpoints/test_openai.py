@@ -131,7 +131,8 @@ def varint(value: int) -> bytes:
 
 def table(blocks: list[list[tuple[bytes, bytes]]]) -> bytes:
     """Return a table of several blocks, as TensorFlow writes one that is longer than 256 KiB."""
-    raw, handles = b"", []
+    raw = b""
+    handles: list[tuple[bytes, bytes]] = []
     for entries in [*blocks, None]:
         content = b""
         for key, value in handles if entries is None else entries:

@@ -58,12 +58,12 @@ def test_a_pickle_with_leave(folder: Path, original: Path) -> None:
     with pytest.raises(UsageError, match=r"pytorch_model\.bin is a pickle.*--trust-pickle"):
         read_hf(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(RunError, match=r"needs its config\.json beside it"):
+    with pytest.raises(RunError, match=r"with its config\.json beside it"):
         open_pretrained(folder / "pytorch_model.bin", True)
 
 
 def test_pickles_in_parts(folder: Path, original: Path) -> None:
-    places = {}
+    places: dict[str, str] = {}
     for n, part in enumerate(halves(taken(folder)), 1):
         name = f"pytorch_model-{n:05d}-of-00002.bin"
         torch.save(part, folder / name)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ NAMES = Names(
     layouts=dict.fromkeys(("layers.#.attention.wq", "layers.#.attention.wk"), NEIGHBOURS),
     ignored=r"^(freqs_(cos|sin|cis)|rope\.freqs)$",
 )
-_ARCHITECTURE = {
+_ARCHITECTURE: dict[str, Any] = {
     "norm": "rmsnorm",
     "norm_eps": 1e-5,
     "norm_order": "pre",
@@ -88,9 +88,9 @@ class _Header(NamedTuple):
     n_kv_heads: int
     vocab_size: int
     seq_len: int
-    is_shared: bool = True
-    version: int = 0
-    group: int = 0
+    is_shared: bool
+    version: int
+    group: int
 
     @property
     def is_sane(self) -> bool:
@@ -152,7 +152,7 @@ def read_llama2c(file: Path) -> Pretrained:
 def _legacy(start: bytes) -> _Header:
     """Return the header of version 0, whose vocabulary is negative with a head of its own."""
     *sizes, vocab_size, seq_len = struct.unpack("<7i", start)
-    return _Header(*sizes, abs(vocab_size), seq_len, is_shared=vocab_size > 0)
+    return _Header._make((*sizes, abs(vocab_size), seq_len, vocab_size > 0, 0, 0))
 
 
 def _header(file: Path) -> _Header:
@@ -165,7 +165,7 @@ def _header(file: Path) -> _Header:
     version, *sizes, shared, group = struct.unpack_from("<8iBi", start, 4)
     if version not in (1, 2):
         raise RunError(f"{file}: version {version} of llama2.c's format; 0, 1 and 2 are read")
-    header = _Header(*sizes, bool(shared), version, group if version == 2 else 0)
+    header = _Header._make((*sizes, bool(shared), version, group if version == 2 else 0))
     if not header.is_sane or (version == 2 and (group < 1 or header.dim % group)):
         raise RunError(f"{file}: its header is that of no model; fetch or export it again")
     return header
@@ -186,6 +186,9 @@ def _config(header: _Header) -> GPTConfig:
     )
 
 
+Shapes = dict[str, tuple[int, ...]]
+
+
 class _Piece(NamedTuple):
     """Numbers of a .bin, in its order; those without a name are no parameters."""
 
@@ -197,12 +200,18 @@ def _pieces(header: _Header) -> Iterator[_Piece]:
     dim, hidden, head = header.dim, header.hidden_dim, header.dim // header.n_heads
     keys = header.n_kv_heads * head
     embedding = _Piece("tok_embeddings.weight", (header.vocab_size, dim))
-    norms = {"attention_norm": (dim,)}, {"ffn_norm": (dim,)}
-    attention = {
-        f"attention.{name}": (rows, dim) for name, rows in (("wq", dim), ("wk", keys), ("wv", keys))
-    } | {"attention.wo": (dim, dim)}
-    network = {"w1": (hidden, dim), "w2": (dim, hidden), "w3": (hidden, dim)}
-    network = {f"feed_forward.{name}": shape for name, shape in network.items()}
+    norms: list[Shapes] = [{"attention_norm": (dim,)}, {"ffn_norm": (dim,)}]
+    attention: Shapes = {
+        "attention.wq": (dim, dim),
+        "attention.wk": (keys, dim),
+        "attention.wv": (keys, dim),
+        "attention.wo": (dim, dim),
+    }
+    network: Shapes = {
+        "feed_forward.w1": (hidden, dim),
+        "feed_forward.w2": (dim, hidden),
+        "feed_forward.w3": (hidden, dim),
+    }
     last = _Piece("norm.weight", (dim,))
     if header.version:
         yield from _layers(norms[0] | norms[1], header)
@@ -216,7 +225,7 @@ def _pieces(header: _Header) -> Iterator[_Piece]:
         yield _Piece("output.weight", embedding.shape)
 
 
-def _layers(parts: dict[str, tuple[int, ...]], header: _Header) -> Iterator[_Piece]:
+def _layers(parts: Shapes, header: _Header) -> Iterator[_Piece]:
     """Yield each part in all layers, then the next."""
     for name, shape in parts.items():
         for layer in range(header.n_layers):

@@ -17,6 +17,7 @@ from groundup.weights.checkpoints.llama2c import llama2c
 from groundup.weights.checkpoints.nanochat import NANOCHAT
 from groundup.weights.checkpoints.shape import settled
 from groundup.weights.checkpoints.state_dict import StateDict, read_state_dict
+from groundup.weights.early_checks import TOOLS
 from groundup.weights.hf.read import narrowed, read_hf_weights
 from groundup.weights.pickles import BEGINNINGS
 from groundup.weights.pretrained import Pretrained
@@ -30,7 +31,6 @@ KINDS: dict[str, Callable[[StateDict], Kind | None]] = {
     LLAMA2C_FIRST: llama2c,
 }
 """Which kind of checkpoint has a tensor of this name."""
-KNOWN = "the book's GPTModel, nanoGPT, minGPT, nanochat, llama2.c"
 
 
 def is_pickle(start: bytes) -> bool:
@@ -72,11 +72,13 @@ def _kind(state: StateDict) -> Kind | None:
 
 def _hugging_face(state: StateDict, settings: Mapping[str, Any]) -> Pretrained:
     """Read the weights of a model of Hugging Face's, which its config stands beside."""
+    if state.file.with_name("config.toml").is_file():
+        raise RunError(f"{state.file}: a part of a folder of ours; give the folder it lies in")
     if "model_type" not in state.beside("config.json"):
         some = ", ".join(map(shown, list(state.tensors)[:3])) or "none"
         raise RunError(
-            f"{state.file}: its tensors ({some}, …) are of no checkpoint that is known: {KNOWN}; "
-            "one of Hugging Face's needs its config.json beside it"
+            f"{state.file}: its tensors ({some}, …) are of no checkpoint that is known; give one "
+            f"of {TOOLS}, or one of Hugging Face's with its config.json beside it"
         )
     if settings:
         raise UsageError(f"--set: the config.json beside {state.file} says it all; leave it out")

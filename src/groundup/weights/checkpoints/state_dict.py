@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,10 +41,16 @@ def read_state_dict(file: Path, is_pickle: bool, trust_pickle: bool) -> StateDic
         return StateDict(file, _named(read_safetensors(file)), {})
     check_trusted(file, trust_pickle)
     whole = unpickled(file)
-    inner = next((whole[key] for key in WRAPPERS if isinstance(whole.get(key), Mapping)), whole)
-    settings = next((whole[key] for key in SETTINGS if isinstance(whole.get(key), Mapping)), {})
+    inner = _mapping(whole, WRAPPERS)
+    settings = {} if inner is None else _mapping(whole, SETTINGS) or {}
+    inner = whole if inner is None else inner
     found = {str(name): stored(str(name), value, file) for name, value in inner.items()}
-    return StateDict(file, _named(found), settings if inner is not whole else {})
+    return StateDict(file, _named(found), settings)
+
+
+def _mapping(whole: Mapping[Any, Any], keys: Sequence[str]) -> Mapping[Any, Any] | None:
+    """Return the first dictionary that a checkpoint has under one of `keys`."""
+    return next((whole[key] for key in keys if isinstance(whole.get(key), Mapping)), None)
 
 
 def _named(found: dict[str, Stored]) -> dict[str, Stored]:

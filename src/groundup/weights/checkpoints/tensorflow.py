@@ -145,7 +145,8 @@ def _block(raw: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
         raise ValueError("a block is compressed")
     n_restarts = int.from_bytes(raw[end - 4 : end], "little")
     end -= 4 * (n_restarts + 1)
-    at, key, found = offset, b"", []
+    found: list[tuple[bytes, bytes]] = []
+    at, key = offset, b""
     while at < end and len(found) <= MOST_TENSORS:
         (n_shared, at), (n_own, at), (n_value, at) = _three(raw, at)
         if n_shared > len(key) or n_shared + n_own > LONGEST_NAME or at + n_own + n_value > end:

@@ -61,7 +61,7 @@ def read_byte_level(
         DECODER | {"add_prefix_space": prefix_space},
         DECODER,
     )
-    if start in ids:
+    if start is not None and start in ids:
         document["post_processor"] = starting(None, ids[start], start)
     try:
         return tokenizer_from_document(document)

@@ -25,7 +25,7 @@ class _Kind(NamedTuple):
     read: Callable[[Path], Tensors]
 
     @property
-    def index(self) -> str:
+    def listing(self) -> str:
         return f"{self.whole}.index.json"
 
     @property
@@ -49,18 +49,18 @@ def read_weights(folder: Path, trust_pickle: bool) -> tuple[Tensors, Path]:
             check_trusted(first, trust_pickle)
         if first.name == kind.whole:
             return kind.read(first), first
-        if first.name == kind.index:
+        if first.name == kind.listing:
             return _indexed(kind, first), first
         return _complete(kind, first), folder
     raise RunError(
-        f"{folder}: no weights that can be read; expected {WEIGHTS}, or {SAFETENSORS.index} and "
+        f"{folder}: no weights that can be read; expected {WEIGHTS}, or {SAFETENSORS.listing} and "
         f"its parts, or {PICKLES.whole}"
     )
 
 
 def _first(kind: _Kind, folder: Path) -> Path | None:
     """Return the file that says where the weights are: all of them, the index, or any part."""
-    found = [folder / kind.whole, folder / kind.index, *_parts(kind, folder).values()]
+    found = [folder / kind.whole, folder / kind.listing, *_parts(kind, folder).values()]
     return next((file for file in found if file.is_file()), None)
 
 
