@@ -105,7 +105,7 @@ def test_logits_and_greedy_tokens_are_llama_cpps(
     model, tokenizer, tolerance = family_of(name)
     if name in FORCED:
         forced = name, metadata_of(name, model.config)
-        monkeypatch.setattr(write, "architecture_of", lambda config: forced)
+        monkeypatch.setattr(write, "architecture_of", lambda config, family: forced)
     write_gguf(exported(model, tokenizer), tmp_path / "a.gguf", "F32")
     other = opened(tmp_path / "a.gguf")
     tokens = np.random.default_rng(0).integers(3, tokenizer.vocab_size, 300).tolist()
@@ -140,7 +140,7 @@ def test_factors_are_taken_into_the_weights(
     model, tokenizer, tolerance = family_of(name)
     told = {f"{name}.{key}": value for key, value in FACTORS[name].items()}
     forced = name, metadata_of(name, model.config) | told
-    monkeypatch.setattr(write, "architecture_of", lambda config: forced)
+    monkeypatch.setattr(write, "architecture_of", lambda config, family: forced)
     write_gguf(exported(model, tokenizer), tmp_path / "a.gguf", "F32")
     found = read_gguf(tmp_path / "a.gguf")
     assert "factors" in found.notices[0]

@@ -197,6 +197,16 @@ def test_what_it_can_express_is_found(tmp_path: Path, name: str) -> None:
     assert architecture_of(config)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [("seed_oss", "seed_oss"), ("granite", "llama"), ("phi3", "phi3"), ("mistral", "llama")],
+)
+def test_a_model_goes_back_to_what_it_came_from(family: str, expected: str) -> None:
+    config = small(family).config.replace(rope_fraction=1.0)
+    assert architecture_of(config)[0] == "llama"
+    assert architecture_of(config, family)[0] == expected
+
+
 def test_a_refusal_leaves_no_file(tmp_path: Path) -> None:
     model = small("gpt2")
     with pytest.raises(TokenizerError):

@@ -149,7 +149,7 @@ ARCHITECTURES = {
         partial=True,
     ),
 }
-"""In the order in which they are tried for a model of ours: what llama expresses goes out as it."""
+"""In the order in which they are tried for a model that came from none of them."""
 
 ABSENT: dict[str, dict[str, Any]] = {
     "OPT": {"position": "learned", "feed_forward": "relu"},

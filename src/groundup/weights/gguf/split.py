@@ -12,7 +12,7 @@ from groundup.base.errors import RunError
 from groundup.weights.gguf.header import MOST_TENSORS, WHOLE, Header, read_header
 from groundup.weights.gguf.keys import shown
 
-MOST_PARTS = 1000
+MOST_PARTS = 256
 NUMBER, COUNT, N_TENSORS = "split.no", "split.count", "split.tensors.count"
 _NAME = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf", re.DOTALL)
 

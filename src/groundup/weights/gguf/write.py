@@ -52,7 +52,7 @@ def write_gguf(model: Exported, file: Path, kind: str) -> list[str]:
         raise UsageError(f"GGUF type '{kind}': {nearest(kind, KINDS)}")
     if kind not in PLAIN:
         library()
-    architecture, numbers = architecture_of(model.config)
+    architecture, numbers = architecture_of(model.config, model.family)
     words, notices = tokenizer_metadata(model.tokenizer, model.config.vocab_size, model.generation)
     metadata: dict[str, Any] = {
         "general.architecture": architecture,
@@ -70,14 +70,20 @@ def write_gguf(model: Exported, file: Path, kind: str) -> list[str]:
     return notices + _f16_notice(tensors, kind)
 
 
-def architecture_of(config: GPTConfig) -> tuple[str, dict[str, Any]]:
+def architecture_of(config: GPTConfig, family: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return llama.cpp's architecture for a model, and the metadata that describe it.
 
-    One fits where reading the metadata back gives the same model. Where none does, the RunError
-    says in what the nearest differs.
+    One fits where reading the metadata back gives the same model; `family`, which the model came
+    from, comes first, unless its factors are in the weights now. Where none does, the RunError says
+    in what the nearest differs.
     """
+
+    def comes_later(name: str) -> bool:
+        return name != family or ARCHITECTURES[name].folds is not None
+
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for name, arch in ARCHITECTURES.items():
+    for name in sorted(ARCHITECTURES, key=comes_later):
+        arch = ARCHITECTURES[name]
         metadata = metadata_of(name, config)
         shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
         factors = factors_of(config) if arch.llama3 and config.rope_scaling == "llama3" else None
