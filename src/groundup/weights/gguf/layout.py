@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from groundup.base.errors import RunError
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.tensor_names import NEIGHBOURS
@@ -100,9 +101,10 @@ def layout(
 
 def _foreign(name: str, names: dict[str, str]) -> str:
     match = _NAME.fullmatch(name)
-    assert match is not None
-    is_block, layer, module, expert, projection, kind = match.groups()
+    is_block, layer, module, expert, projection, kind = match.groups() if match else [None] * 6
     ours = f"{module}.experts{projection}" if expert else module
+    if ours not in names:
+        raise RunError(f"GGUF files have no place for {name}")
     return f"blk.{layer}.{names[ours]}.{kind}" if is_block else f"{names[ours]}.{kind}"
 
 

@@ -82,18 +82,25 @@ def architecture_of(config: GPTConfig, family: str | None = None) -> tuple[str, 
         return name != family or ARCHITECTURES[name].folds is not None
 
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    why = ""
     for name in sorted(ARCHITECTURES, key=comes_later):
         arch = ARCHITECTURES[name]
         metadata = metadata_of(name, config)
-        shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
         factors = factors_of(config) if arch.llama3 and config.rope_scaling == "llama3" else None
         try:
+            shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
             back = read_config(name, Metadata(Path("GGUF"), name, metadata), shapes, factors)
-        except RunError:
+        except RunError as error:
+            why = str(error)
             continue
         found[name] = differences(config, back)
         if not found[name]:
             return name, metadata
+    if not found:
+        raise RunError(
+            f"llama.cpp has no architecture for {_called(config)}: {why}; export it with --format "
+            "hf or safetensors"
+        )
     nearest_name = min(found, key=lambda name: len(found[name]))
     apart = ", ".join(
         f"{field} = {has!r}, not {ours!r}"[:200]
