@@ -117,7 +117,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
                                "rope_local_base": 10000.0, "rope_attention_factor": 1.3},
     "yarn": _LLAMA | _YARN | {"rope_attention_factor": 1.5},
     "gptneox": _NEOX | {"norm_order": "parallel", "n_kv_heads": 2},
-    "gptneox in turn": _NEOX | _YARN | {"bias": False, "qkv_bias": False},
+    "gptneox in turn": _NEOX | _YARN | {"bias": False, "qkv_bias": False, "feed_forward": "gelu"},
     "phi2": _NEOX | {"norm_order": "parallel_shared", "head_bias": True},
     "phi3": _LLAMA | _YARN | {"rope_fraction": 0.75, "tie_embeddings": True},
     "smollm3": _LLAMA | _YARN | {"n_layers": 5, "rope_pattern": "RRRN", "head_dim": 12},

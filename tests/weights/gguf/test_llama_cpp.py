@@ -35,7 +35,7 @@ PLAIN: dict[str, Any] = {"rtol": 0, "atol": 1e-4}
 GELU: dict[str, Any] = {"rtol": 0, "atol": 5e-2}
 FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "gpt2": ("gpt-2", {"emb_dim": 64, "head_dim": 16}, GELU),
-    "gpt2 without bias": ("gpt-2", {"feed_forward": "gelu_tanh"}, GELU),
+    "gpt2 without bias": ("gpt-2", {}, GELU),
     "llama": ("llama-bpe", {"rope_original_context": 64}, PLAIN),
     "linear rope": ("smollm", {"bias": True, "qkv_bias": True}, PLAIN),
     "mistral": (True, {"tie_embeddings": True}, PLAIN),

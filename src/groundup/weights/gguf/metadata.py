@@ -21,6 +21,8 @@ CAPS = {
 }
 BIAS_PREFIX = "groundup."
 """A key of ours: "groundup.bias" is false where a model has no bias, and the file holds zeros."""
+GELU = "groundup.feed_forward"
+"""Another: "gelu" where a model has the exact one; llama.cpp computes it by tanh all the same."""
 
 
 def read_config(
@@ -44,6 +46,8 @@ def read_config(
         **_biases(arch, metadata, shapes),
         **arch.fixed,
     }
+    if fields["feed_forward"] == "gelu_tanh" and tells_exact_gelu(metadata.values):
+        fields["feed_forward"] = "gelu"
     fields |= _heads(arch, metadata, fields) | _widths(arch, metadata)
     for key, (name, on, off) in arch.switches.items():
         fields[name] = on if metadata.switch(key) else off
@@ -57,6 +61,12 @@ def read_config(
         return config.replace(**window_fields(arch, metadata, config))
     except ConfigError as error:
         raise RunError(f"{metadata.path}: {error}; convert the model again") from None
+
+
+def tells_exact_gelu(values: Mapping[str, Any]) -> bool:
+    """Whether a file is ours and its model has the exact GELU."""
+    told = values.get(GELU)
+    return isinstance(told, str) and told == "gelu"
 
 
 def _eps(arch: Architecture) -> str:
@@ -149,4 +159,5 @@ def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
     found |= {key: getattr(config, name) for name, key in CAPS.items() if getattr(config, name)}
     named = {f"{architecture}.{key}": value for key, value in found.items()}
     absent = [name for name in arch.biases if not getattr(config, name)]
-    return named | dict.fromkeys([BIAS_PREFIX + name for name in absent], False)
+    named |= dict.fromkeys([BIAS_PREFIX + name for name in absent], False)
+    return named | ({GELU: "gelu"} if config.feed_forward == "gelu" else {})

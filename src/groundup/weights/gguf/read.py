@@ -27,7 +27,7 @@ from groundup.weights.gguf.layout import (
     layout,
     with_offsets,
 )
-from groundup.weights.gguf.metadata import read_config
+from groundup.weights.gguf.metadata import read_config, tells_exact_gelu
 from groundup.weights.gguf.split import read_whole_header
 from groundup.weights.gguf.tokenizer import read_tokenizer
 from groundup.weights.pretrained import Pretrained
@@ -58,7 +58,8 @@ def read_gguf(file: Path) -> Pretrained:
         library()
     tensors = _without_zeros(header, config, _tensors(header, layouts))
     tensors, told = _folded(architecture, metadata, config, tensors)
-    told += [notice] if (notice := ARCHITECTURES[architecture].notice) else []
+    notice = ARCHITECTURES[architecture].notice
+    told += [notice] if notice and not tells_exact_gelu(header.metadata) else []
     found = read_tokenizer(header, config.vocab_size)
     return Pretrained(
         config=config,
