@@ -76,17 +76,19 @@ def _drops_windows(family: Family, config: GPTConfig) -> bool:
 
 
 def _refusal(config: GPTConfig) -> UsageError:
+    known = {name: _found(preset(name)) for name in PRESETS}
+    types = {native.model_type for native in known.values() if native}
     differing = {
-        (name, candidate): _differences(family, candidate)
+        (name, candidate): _differences(FAMILIES[name], candidate)
         for candidate in _candidates(config)
-        for name, family in FAMILIES.items()
+        for name in FAMILIES
+        if name in types
     }
     near = min(differing, key=lambda key: ("" in differing[key], len(differing[key])))
     reasons = [
         f"{name} = {shown(getattr(config, name))} where it has {shown(theirs)}"
         for name, theirs in differing[near].items()
     ]
-    known = {name: _found(preset(name)) for name in PRESETS}
     presets = [name for name, native in known.items() if native and native.model_type == near[0]]
     closest = min(presets, key=lambda name: abs(preset(name).emb_dim - config.emb_dim))
     return UsageError(
