@@ -61,7 +61,8 @@ def _logits(model: Any) -> Logits:
 
 def writes_the_same(ours: GPT, theirs: Any) -> bool:
     """Tell whether a greedy text, longer than the window, is the same."""
-    prompt, n_tokens = torch.randint(VOCABULARY, (1, WINDOW - 2)), 3 * WINDOW
+    # Not 0, which transformers would take for padding.
+    prompt, n_tokens = torch.randint(1, VOCABULARY, (1, WINDOW - 2)), 3 * WINDOW
     sampling = SamplingConfig(max_tokens=n_tokens, temperature=0)
     text = [token for (token,) in generate_tokens(ours, prompt.tolist(), sampling)]
     written = theirs.generate(prompt, max_new_tokens=n_tokens, do_sample=False, pad_token_id=0)
