@@ -82,13 +82,14 @@ def test_wrong_words_are_one_line(
 def test_a_checkpoint_with_what_its_tensors_do_not_tell(groundup: Groundup, trained: Path) -> None:
     weights = weights_of_the_book(n_layers=2, width=8, vocab_size=257)
     torch.save({"model_state_dict": weights}, "model.pth")
-    words = ("import", "model.pth", "runs/book", "--trust-pickle", "--tokenizer", "bytes")
+    words = ("import", "model.pth", "--trust-pickle", "--tokenizer", "bytes")
     asked = groundup(*words)
     assert asked.status == 2
     assert "model.pth: its tensors do not tell n_heads" in asked.error
     done = groundup(*words, "--set", "n_heads=2", "--json")
     assert done.status == 0, done.err
     assert json.loads(done.out)["difference"] == 0
+    assert Path("runs/model/run.toml").is_file()
 
 
 def weights_of_the_book(n_layers: int, width: int, vocab_size: int) -> dict[str, torch.Tensor]:

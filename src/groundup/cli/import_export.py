@@ -89,7 +89,8 @@ def import_(
             f"--tokenizer {tokenizer}: such a one is made from a text, and here is none; give a "
             "tokenizer.json, gpt2 or bytes"
         )
-    stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().name.removesuffix(".gguf"))
+    name = re.sub(r"\.(gguf|pth|pt|bin|safetensors)$", "", Path(source).resolve().name)
+    stem = re.sub(r"[^\w.-]+", "_", name)
     path = dest or RUNS / stem
     (settings,) = parse_assignments(set_ or [], GPTConfig)
     if merge and not is_adapter(source):

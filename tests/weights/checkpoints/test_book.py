@@ -37,7 +37,7 @@ def model(kind: Any = GPTModel, **changes: Any) -> nn.Module:
 @pytest.mark.parametrize("kind", [GPTModel, GPTModelFast])
 def test_logits_are_those_of_the_book(tmp_path: Path, kind: Any, qkv_bias: bool) -> None:
     theirs = model(kind, qkv_bias=qkv_bias)
-    found = opened(saved(tmp_path, theirs.state_dict()), n_heads=3)
+    found = opened(saved(tmp_path, theirs.state_dict()), n_heads=3, attention_drop_rate=None)
     assert found.config.qkv_bias is qkv_bias
     assert_same(found, theirs)
 
@@ -77,6 +77,7 @@ def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
     [
         ({"n_layers": 6}, "--set n_layers=6, but its tensors have 2; leave it out"),
         ({"norm": "rmsnorm"}, "--set norm=rmsnorm, but the book's GPTModel has layernorm"),
+        ({"window": 5}, "--set window=5, but the book's GPTModel has None"),
         ({"n_heads": 5}, "n_heads = 5 does not divide emb_dim = 24"),
         ({"n_heads": 3, "n_kv_heads": 1}, "--set n_kv_heads=1"),
     ],

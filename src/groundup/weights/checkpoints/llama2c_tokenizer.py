@@ -22,7 +22,7 @@ from groundup.weights.gguf.tokenizer import MOST_PAIRS
 SPECIAL = ("<unk>", "<s>", "</s>")
 N_BYTES = 256
 """Tokens behind the special ones: the bytes."""
-LARGEST = 64 << 20
+LARGEST = 16 << 20
 GENERATION: dict[str, Any] = {
     "start_token": 1,
     "end_of_text": 1,

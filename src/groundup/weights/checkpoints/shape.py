@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from groundup.base.errors import ConfigError, RunError, UsageError, shown
@@ -25,6 +26,8 @@ OTHER_NAMES = {
     "dropout": "drop_rate",
 }
 """Settings that the tools call otherwise."""
+FREE = ("drop_rate", "attention_drop_rate", "n_kv_heads", "head_dim")
+"""Settings that may be told, as training alone needs them, or as others follow from them."""
 OUT = "blocks.0.attn.out.weight"
 USUAL_HEAD = 64
 """Width of a head of most models, for an example."""
@@ -40,6 +43,9 @@ def settled(kind: Kind, state: StateDict, settings: Mapping[str, Any]) -> GPTCon
     known: dict[str, tuple[Any, str]] = {}
     _add(known, kind.fixed, f"{kind.title} has", state)
     _add(known, _derived(kind, state), "its tensors have", state)
+    others = {f.name: f.default for f in fields(GPTConfig) if f.name not in (*known, *kind.asked)}
+    others = {name: value for name, value in others.items() if name not in FREE}
+    _add(known, others, f"{kind.title} has", state)
     _add(known, _ours(state.settings), "it says itself", state)
     _add(known, _ours(kind.told(state)), "the file beside it says", state)
     told = {name: value for name, (value, _) in known.items()} | dict(settings)
@@ -57,7 +63,7 @@ def _add(
     known: dict[str, tuple[Any, str]], values: Mapping[str, Any], who: str, state: StateDict
 ) -> None:
     for name, value in values.items():
-        if not isinstance(value, int | float | str):  # from a pickle it could be a tensor
+        if not isinstance(value, int | float | str | None):  # from a pickle it could be a tensor
             raise RunError(f"{state.file}: {who} {name} is a {type(value).__name__}; correct it")
         before, by = known.setdefault(name, (value, who))
         if before == value and isinstance(before, bool) == isinstance(value, bool):
@@ -70,12 +76,12 @@ def _add(
 
 def _ours(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of ours among what a tool says; 0 heads of keys are those of queries."""
-    fields = field_types(GPTConfig)
+    known = field_types(GPTConfig)
     named = {OTHER_NAMES.get(str(key), str(key)): value for key, value in told.items()}
     return {
         name: value
         for name, value in named.items()
-        if name in fields and value is not None and not (name == "n_kv_heads" and value == 0)
+        if name in known and value is not None and not (name == "n_kv_heads" and value == 0)
     }
 
 

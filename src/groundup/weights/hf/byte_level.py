@@ -22,7 +22,7 @@ from groundup.tokenizer.interface import added_token, bpe_model, tokenizer_docum
 from groundup.weights.json_object import read_object
 
 VOCABULARY, MERGES, ADDED = "vocab.json", "merges.txt", "added_tokens.json"
-LARGEST = 32 << 20
+LARGEST = 8 << 20
 MOST_TOKENS = 2_000_000
 CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 MODELS = ("gpt2", "gpt_neo")
