@@ -72,7 +72,8 @@ def greedy(model: GPT, prompts: list[list[int]], n_tokens: int) -> list[list[int
 
 @torch.no_grad()
 def test_greedy_texts(pair: Pair) -> None:
-    prompts = random_tokens(2, WINDOW - 2).tolist()
+    # Not 0, which `generate` would take for padding.
+    prompts = random_tokens(2, WINDOW - 2).clamp(min=1).tolist()
     n_tokens = 3 * WINDOW
     theirs = pair.theirs.generate(
         torch.tensor(prompts), max_new_tokens=n_tokens, do_sample=False, pad_token_id=0
