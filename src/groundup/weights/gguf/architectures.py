@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.config import GPTConfig
-from groundup.weights.gguf.folds import Scale, cohere2_folds, granite_folds
+from groundup.weights.folds import Folds, cohere2_folds, granite_folds
 
 _PLAIN = {"norm": "rmsnorm", "position": "rope", "feed_forward": "swiglu"}
 _LLAMA = {**_PLAIN, "bias": False}
@@ -24,6 +24,24 @@ _TIED, _UNTIED = {"tie_embeddings": True}, {"tie_embeddings": False}
 _BIASES = ("bias", "qkv_bias")
 
 
+Scale = Callable[[str], float]
+"""Returns the number at a key, 0 where it is absent."""
+
+
+def _granite(scale: Scale, config: GPTConfig) -> Folds:
+    return granite_folds(
+        config,
+        embedding=scale("embedding_scale") or 1.0,
+        attention=scale("attention.scale"),
+        residual=scale("residual_scale") or 1.0,
+        logits=scale("logit_scale") or 1.0,
+    )
+
+
+def _cohere2(scale: Scale, config: GPTConfig) -> Folds:
+    return cohere2_folds(scale("logit_scale") or 1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """What an architecture fixes (`fixed`, fields of `GPTConfig`), and what else it knows."""
@@ -33,7 +51,7 @@ class Architecture:
     """Keys that are true or false: the field they stand for, and its value then; absent: true."""
     defaults: dict[str, Any] = field(default_factory=dict)
     """Fields it has beyond the usual ones, and their values where the file does not say."""
-    folds: Callable[[Scale, GPTConfig], dict[str, float]] | None = None
+    folds: Callable[[Scale, GPTConfig], Folds] | None = None
     """The factors that it multiplies by each time, which our weights take in."""
     said: dict[str, Any] = field(default_factory=dict)
     """What every file of it has to say, and is the same for all models of ours."""
@@ -106,7 +124,7 @@ ARCHITECTURES = {
         switches={"rope.scaling.finetuned": ("rope_pattern", "R", "N")},
         interleaved=True,
         llama3=True,
-        folds=granite_folds,
+        folds=_granite,
         said={"logit_scale": 1.0},
     ),
     "seed_oss": Architecture(fixed=_LLAMA, names={"ffn_norm": "post_attention_norm"}),
@@ -128,7 +146,7 @@ ARCHITECTURES = {
         local_every=4,
         local_scaled=True,
         local_turns=True,
-        folds=cohere2_folds,
+        folds=_cohere2,
         said={"logit_scale": 1.0},
     ),
     "starcoder2": Architecture(fixed=_GPT, biases=_BIASES, free_head_dim=False),

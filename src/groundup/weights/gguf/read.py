@@ -13,9 +13,9 @@ from groundup.config import GPTConfig, parameter_shapes
 from groundup.runs.manifest import SourceTable
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
+from groundup.weights.folds import folded
 from groundup.weights.gguf.architectures import ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, Entry, dtype_of, library, read_values
-from groundup.weights.gguf.folds import folded
 from groundup.weights.gguf.header import Header
 from groundup.weights.gguf.keys import Metadata
 from groundup.weights.gguf.layout import (

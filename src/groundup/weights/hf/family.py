@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig, build
 from groundup.runs.tensor_file import Stored
+from groundup.weights.folds import Folds, folded
 from groundup.weights.hf.aspects import Aspect
 from groundup.weights.hf.settings import Fields, Settings
 from groundup.weights.tensor_names import Names
@@ -34,7 +31,7 @@ class Family:
     names: Names
     defaults: Mapping[str, Any]
     aspects: tuple[Aspect, ...]
-    folds: Callable[[Settings, GPTConfig], Mapping[str, float]] | None = None
+    folds: Callable[[Settings, GPTConfig], Folds] | None = None
 
     def read(self, values: Mapping[str, Any], source: Path) -> GPTConfig:
         """Return our config for a config.json; what it cannot express is a one-line `RunError`."""
@@ -60,10 +57,7 @@ class Family:
         factors = self.folds(Settings(values, self.defaults, source), config)
         told = ", ".join(f"{name} x {factor:.6g}" for name, factor in factors.items())
         notice = f"{source}: factors that its config names are in the weights now: {told}"
-        return {
-            name: _times(stored, factors.get(_NUMBER.sub("#", name.rpartition(".")[0]), 1.0))
-            for name, stored in tensors.items()
-        }, [notice]
+        return folded(tensors, factors), [notice]
 
     def write(self, config: GPTConfig) -> Fields:
         """Return the config.json nearest to `config`; reading it again shows how near."""
@@ -71,14 +65,3 @@ class Family:
         for aspect in self.aspects:
             values |= aspect.write(config)
         return values
-
-
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
-
-
-def _times(stored: Stored, factor: float) -> Stored:
-    """Return a tensor times a factor; in its own numbers where these stay exact, else in fp32."""
-    if factor == 1:
-        return stored
-    dtype = stored.dtype if math.frexp(factor)[0] == 0.5 else torch.float32
-    return Stored(stored.shape, dtype, lambda: (stored.read().float() * factor).to(dtype))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from groundup.config import GPTConfig
+from groundup.weights.folds import Folds, cohere2_folds, granite_folds
 from groundup.weights.hf import names
 from groundup.weights.hf.aspects import (
     GELU,
@@ -45,30 +44,18 @@ def _has_positions(settings: Settings, layer: int) -> bool:
     return bool((layer + 1) % every)
 
 
-def _granite(settings: Settings, config: GPTConfig) -> dict[str, float]:
-    """Granite's multipliers, which its weights can take in: what is left is a Llama."""
-    embedding, attention, residual, logits = (
-        settings.factor(name)
-        for name in (
-            "embedding_multiplier",
-            "attention_multiplier",
-            "residual_multiplier",
-            "logits_scaling",
-        )
+def _granite(settings: Settings, config: GPTConfig) -> Folds:
+    return granite_folds(
+        config,
+        embedding=settings.factor("embedding_multiplier"),
+        attention=settings.factor("attention_multiplier"),
+        residual=settings.factor("residual_multiplier"),
+        logits=settings.factor("logits_scaling"),
     )
-    # A tied output head takes the embedding's factor, too: the norm before it undoes that.
-    tied = embedding if config.tie_embeddings else 1.0
-    return {
-        "token_embedding": embedding,
-        "blocks.#.attn.query": attention * math.sqrt(config.head_dim),
-        "blocks.#.attn.out": residual,
-        "blocks.#.ffn.down": residual,
-        "final_norm": 1 / (logits * tied),
-    }
 
 
-def _cohere(settings: Settings, config: GPTConfig) -> dict[str, float]:
-    return {"final_norm": settings.factor("logit_scale")}
+def _cohere(settings: Settings, config: GPTConfig) -> Folds:
+    return cohere2_folds(settings.factor("logit_scale"))
 
 
 LLAMAS: dict[str, Family] = {

@@ -7,44 +7,43 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 
 from groundup.config import GPTConfig
 from groundup.runs.tensor_file import Stored
 
-Scale = Callable[[str], float]
-"""Returns the number at a key, 0 where it is absent."""
+Folds = dict[str, float]
+"""The factor of each module that has one."""
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def granite_folds(scale: Scale, config: GPTConfig) -> dict[str, float]:
-    """Return Granite's multipliers; what is left is a Llama."""
-    embedding = scale("embedding_scale") or 1.0
-    residual = scale("residual_scale") or 1.0
-    attention = scale("attention.scale") * math.sqrt(config.head_dim) or 1.0
+def granite_folds(
+    config: GPTConfig, embedding: float, attention: float, residual: float, logits: float
+) -> Folds:
+    """Return Granite's multipliers (`logits` divides; `attention` 0: none); a Llama is left."""
     # A tied output head takes the embedding's factor, too: the norm before it undoes that.
     tied = embedding if config.tie_embeddings else 1.0
     return {
         "token_embedding": embedding,
-        "blocks.#.attn.query": attention,
+        "blocks.#.attn.query": attention * math.sqrt(config.head_dim) or 1.0,
         "blocks.#.attn.out": residual,
         "blocks.#.ffn.down": residual,
-        "final_norm": 1 / ((scale("logit_scale") or 1.0) * tied),
+        "final_norm": 1 / (logits * tied),
     }
 
 
-def cohere2_folds(scale: Scale, config: GPTConfig) -> dict[str, float]:
+def cohere2_folds(logit_scale: float) -> Folds:
     """Return the factor of Cohere's logits."""
-    return {"final_norm": scale("logit_scale") or 1.0}
+    return {"final_norm": logit_scale}
 
 
-def folded(tensors: Mapping[str, Stored], factors: Mapping[str, float]) -> dict[str, Stored]:
+def folded(tensors: Mapping[str, Stored], folds: Folds) -> dict[str, Stored]:
     """Return tensors multiplied by the factors of their modules."""
     return {
-        name: _times(stored, factors.get(_NUMBER.sub("#", name.rpartition(".")[0]), 1.0))
+        name: _times(stored, folds.get(_NUMBER.sub("#", name.rpartition(".")[0]), 1.0))
         for name, stored in tensors.items()
     }
 
