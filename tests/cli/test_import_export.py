@@ -54,6 +54,7 @@ def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
         (["import", "pickle.pt", "--set", "n_head=4"], "did you mean 'n_heads'?"),
         (["import", "pickle.pt", "--merge"], "--merge: pickle.pt is no adapter's folder"),
         (["import", "out", "--from", "base", "--set", "n_heads=4"], "--set: an adapter has"),
+        (["import", "out", "--from", "base", "--tokenizer", "gpt2"], "--tokenizer: an adapter has"),
         (["import", "runs/story-pico", "new"], "is a run folder already"),
         (["import", "story.txt", "new", "--tokenizer", "chars"], "--tokenizer chars"),
         (["generate", "story.txt", "hi"], "'groundup import story.txt' makes one"),

@@ -29,10 +29,10 @@ def import_(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A Hugging Face folder, a hub name (openai-community/gpt2, or with @REVISION), a "
-            ".gguf file, a folder from export --format safetensors, or a checkpoint (.pth, .pt, "
-            ".bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or llama2.c; "
-            "an adapter's folder of peft, with --from or beside the base that it names.",
+            help="A model's folder (Hugging Face's, OpenAI's of GPT-2, of export --format "
+            "safetensors), a hub name (openai-community/gpt2, or with @REVISION), a .gguf file, "
+            "or a checkpoint (.pth, .pt, .bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or "
+            "llama2.c; or an adapter's folder of peft, with --from or its base's folder beside it.",
         ),
     ],
     dest: Annotated[
@@ -96,10 +96,11 @@ def import_(
     if merge and not is_adapter(source):
         raise UsageError(f"--merge: {source} is no adapter's folder; leave it out")
     if base is not None or named_base(source):
-        if settings or dtype:
-            raise UsageError(
-                "--set or --dtype: an adapter has its base's shape and numbers; leave them out"
-            )
+        whose = {"--set": ("shape", settings), "--dtype": ("numbers", dtype),
+                 "--tokenizer": ("tokenizer", tokenizer)}  # fmt: skip
+        for option, (what, given) in whose.items():
+            if given:
+                raise UsageError(f"{option}: an adapter has its base's {what}; leave it out")
         if merge and base:
             raise UsageError(f"--merge with --from: import it, and then 'groundup merge {path}'")
         done = _import_adapter(source, path, base, merge, trust_pickle, not no_verify)
