@@ -66,7 +66,7 @@ def writes_the_same(ours: GPT, theirs: Any) -> bool:
     sampling = SamplingConfig(max_tokens=n_tokens, temperature=0)
     text = [token for (token,) in generate_tokens(ours, prompt.tolist(), sampling)]
     written = theirs.generate(prompt, max_new_tokens=n_tokens, do_sample=False, pad_token_id=0)
-    return text == written[0, WINDOW - 2 :].tolist()
+    return bool(text == written[0, WINDOW - 2 :].tolist())
 
 
 def families() -> Iterator[str]:

@@ -31,8 +31,9 @@ def import_(
             metavar="SRC",
             help="A model's folder (Hugging Face's, OpenAI's of GPT-2, of export --format "
             "safetensors), a hub name (openai-community/gpt2, or with @REVISION), a .gguf file, "
-            "or a checkpoint (.pth, .pt, .bin, .safetensors) of the book's GPTModel, nanoGPT, minGPT, nanochat or "
-            "llama2.c; or an adapter's folder of peft, with --from or its base's folder beside it.",
+            "or a checkpoint (.pth, .pt, .bin, .safetensors) of the book's GPTModel, nanoGPT, "
+            "minGPT, nanochat or llama2.c; or an adapter's folder of peft, with --from or its "
+            "base's folder beside it.",
         ),
     ],
     dest: Annotated[
@@ -98,8 +99,8 @@ def import_(
     if base is not None or named_base(source):
         whose = {"--set": ("shape", settings), "--dtype": ("numbers", dtype),
                  "--tokenizer": ("tokenizer", tokenizer)}  # fmt: skip
-        for option, (what, given) in whose.items():
-            if given:
+        for option, (what, value) in whose.items():
+            if value:
                 raise UsageError(f"{option}: an adapter has its base's {what}; leave it out")
         if merge and base:
             raise UsageError(f"--merge with --from: import it, and then 'groundup merge {path}'")
