@@ -29,12 +29,11 @@ class Rotation:
 
     def __call__(self, x: Float[Tensor, "B N T H"]) -> Float[Tensor, "B N T H"]:
         """Return `x` turned; what lies behind the first R numbers of a head stays as it is."""
-        half = self.cos.shape[-1]
-        first, second = x[..., :half], x[..., half : 2 * half]
-        turned = [first * self.cos - second * self.sin, second * self.cos + first * self.sin]
-        if x.shape[-1] > 2 * half:
-            turned.append(x[..., 2 * half :])
-        return torch.cat(turned, dim=-1).type_as(x)
+        width = 2 * self.cos.shape[-1]
+        turning, *still = (x,) if x.shape[-1] == width else x.tensor_split((width,), dim=-1)
+        first, second = turning.chunk(2, dim=-1)
+        turned = (first * self.cos - second * self.sin, second * self.cos + first * self.sin)
+        return torch.cat((*turned, *still), dim=-1).type_as(x)
 
 
 def unrotated(x: Tensor) -> Tensor:
