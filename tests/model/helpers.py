@@ -70,7 +70,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2_moe": _LLAMA
     | {"n_experts": 4, "n_active_experts": 2, "shared_ffn_dim": 24, "norm_expert_scores": False},
     "gpt_oss": _LLAMA
-    | {"n_experts": 4, "n_active_experts": 2, "feed_forward": "clamped_swiglu", "bias": True}
+    | {"n_experts": 3, "n_active_experts": 2, "feed_forward": "clamped_swiglu", "bias": True}
     | {"router_bias": True, "attention_sinks": True, "window": 5, "window_pattern": "LG"},
     "mixtral": _LLAMA | {"n_experts": 4, "n_active_experts": 2},
 }

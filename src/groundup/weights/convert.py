@@ -36,7 +36,6 @@ from groundup.weights.dequantize import dequantized
 from groundup.weights.early_checks import check_exportable, check_format
 from groundup.weights.formats import format_named, open_pretrained, with_dtype
 from groundup.weights.pretrained import ClassifierHead, Exported, Pretrained
-from groundup.weights.tensor_names import HEAD as OUTPUT
 from groundup.weights.verify import largest_difference, sample_logits
 
 TOLERANCE = 1e-4
@@ -220,8 +219,9 @@ def _taken_head(
 
 def _without_output_head(config: GPTConfig, tensors: dict[str, Stored]) -> GPTConfig:
     """Leave out the output head, which a classifier does not use: a tied one is no tensor."""
-    tensors.pop(OUTPUT, None)
-    return config.replace(tie_embeddings=True)
+    for name in [name for name in tensors if name.startswith("lm_head.")]:
+        del tensors[name]
+    return config.replace(tie_embeddings=True, head_bias=False)
 
 
 def _compared(first: Tensor, back: Tensor, dtype: str | None, out: Path) -> float:

@@ -310,7 +310,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "use_sliding_window": True,
         "sliding_window": WINDOW,
         "max_window_layers": 1,
-        "num_experts": 5,
+        "num_experts": 3,
         "moe_intermediate_size": 20,
         "shared_expert_intermediate_size": 28,
     },

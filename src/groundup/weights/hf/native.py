@@ -44,16 +44,29 @@ def _found(config: GPTConfig, preferred: str | None = None) -> Native | None:
             model_type = min(fitting, key=lambda name: _drops_windows(FAMILIES[name], candidate))
             if preferred in fitting and FAMILIES[preferred].folds is None:
                 model_type = preferred
-            family, added = FAMILIES[model_type], candidate.qkv_bias and not config.qkv_bias
-            notice = f"{model_type} has query, key and value biases: they are written as 0"
-            notices = [notice] if added else []
+            family = FAMILIES[model_type]
+            notices = [
+                f"{model_type} has {what}: they are written as 0"
+                for field, what in ADDED.items()
+                if getattr(candidate, field) != getattr(config, field)
+            ]
             return Native(model_type, family, family.write(candidate), candidate, notices)
     return None
 
 
-def _candidates(config: GPTConfig) -> tuple[GPTConfig, GPTConfig]:
+ADDED = {
+    "qkv_bias": "query, key and value biases",
+    "head_bias": "biases of the output head",
+}
+"""What a model computes the same with, where it is zero."""
+
+
+def _candidates(config: GPTConfig) -> list[GPTConfig]:
     """Return `config` and what computes the same once its added biases are zero."""
-    return config, config.replace(qkv_bias=True)
+    candidates = [config]
+    for field in ADDED:
+        candidates += [candidate.replace(**{field: True}) for candidate in candidates]
+    return list(dict.fromkeys(candidates))
 
 
 def _read_back(family: Family, config: GPTConfig) -> GPTConfig:

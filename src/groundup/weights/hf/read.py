@@ -55,7 +55,7 @@ def read_hf_weights(folder: Path, weights: Callable[[], tuple[Tensors, Path]]) -
     found = unpacked(found, source)
     head, told = read_head(values, found, config, folder)
     if head is not None:  # no file has an output head, which nothing would use
-        config = config.replace(tie_embeddings=True)
+        config = config.replace(tie_embeddings=True, head_bias=False)
     tensors = to_ours(found, config, family.names, source)
     tensors, folded = family.folded(values, folder / CONFIG, config, tensors)
     tokenizer, more = read_tokenizer(folder, config.vocab_size)

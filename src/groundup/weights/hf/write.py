@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from groundup.base.errors import UsageError
 from groundup.base.file_names import WEIGHTS
 from groundup.base.files import atomic_folder, write_json
 from groundup.config import parameter_shapes
@@ -39,6 +40,11 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
     native = native_class(model.config, model.family)
     notices = native.notices + _read_otherwise(native.model_type, model.tokenizer)
     if model.head is not None:
+        if native.family.classifier is None:
+            raise UsageError(
+                f"{folder}: transformers has no class of {native.model_type} that scores labels; "
+                "use the run itself"
+            )
         generation, pad = with_padding(model)
         model = replace(model, generation=generation)
         notices.append(padding_notice(pad))
@@ -83,6 +89,7 @@ def _fill(folder: Path, model: Exported, native: Native) -> None:
     write_json(folder / CONFIG, values)
     theirs = to_theirs(tensors, native.config, family.names)
     if head is not None:
+        theirs.pop(f"{family.names.modules['lm_head']}.bias", None)
         theirs[SCORE] = head.weight
     write_safetensors(folder / WEIGHTS, theirs, {"format": "pt"})
 
