@@ -155,7 +155,7 @@ MISTAKES: dict[str, tuple[int, list[str]]] = {
     "plan smollm": (USAGE, ["'smollm2-135m'"]),
     "plan qwen": (USAGE, ["'qwen2-0.5b'", "'qwen3-0.6b'"]),
     "plan gtp2-124m": (USAGE, ["'gpt2-124m'?"]),
-    "plan pythia": (USAGE, ["known: pico"]),
+    "plan zebra": (USAGE, ["known: pico"]),
     "train shakespear": (USAGE, ["'shakespeare'?", "check the path"]),
     "train tiny_shakespeare": (USAGE, ["'shakespeare'?"]),
     "train shakespeare.txt": (USAGE, ["'shakespeare'?"]),

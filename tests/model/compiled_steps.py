@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
+from groundup.attend import blockwise
 from groundup.config import GPTConfig
-from groundup.model import GPT, blockwise
+from groundup.model import GPT
 from groundup.optim.compiled import compile_step
 from groundup.optim.step import TrainStep
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from groundup.attend import CAUSAL, Mask, blockwise, fused_attention, plain_attention, soft_cap
 from groundup.attend.soft_cap import Cap, uncapped
-from groundup.model import CAUSAL, Mask, blockwise, fused_attention, plain_attention, soft_cap
 
 Given = tuple[Tensor, Tensor, Tensor]
 

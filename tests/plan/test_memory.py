@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from groundup.adapters import attach
+from groundup.attend import blockwise
 from groundup.config import GPTConfig, TrainConfig, adapter_shapes, preset
 from groundup.generate import ring
-from groundup.model import GPT, blockwise
+from groundup.model import GPT
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.fused_loss import CHUNK_VALUES
 from groundup.optim.muon import VALUES_AT_ONCE

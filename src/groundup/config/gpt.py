@@ -36,6 +36,11 @@ def _part(default: str, names: tuple[str, ...], table: str, later: bool = False)
     return field(default=default, metadata={NAMES: names, TABLE: table, LATER: later})
 
 
+def _later(default: Any) -> Any:
+    """Return a field that older configs do not have."""
+    return field(default=default, metadata={LATER: True})
+
+
 @by_name
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
@@ -77,11 +82,11 @@ class GPTConfig:
     """Feed-forward networks in a block, of which a router chooses for each token; 0: just one."""
     n_active_experts: int = 0
     """Experts that work on a token."""
-    router_bias: bool = False
+    router_bias: bool = _later(False)
     """Whether the router adds a bias (gpt-oss)."""
-    norm_expert_scores: bool = True
+    norm_expert_scores: bool = _later(True)
     """Whether the scores of those are scaled to sum to 1 (Mixtral), or stay shares of all."""
-    shared_ffn_dim: int = 0
+    shared_ffn_dim: int = _later(0)
     """Width of a network beside the experts that works on every token (Qwen 2 MoE); 0: none."""
     norm: str = _part("layernorm", NORMS, "norms")
     """layernorm, rmsnorm, or zero_centered_rmsnorm, which multiplies by 1 + its weight (Gemma)."""
@@ -98,9 +103,9 @@ class GPTConfig:
     """The slowest rotation takes about 2 pi x rope_base positions."""
     rope_local_base: float = 0.0
     """The base of windowed layers where they have one of their own (Gemma 3); 0: rope_base."""
-    rope_fraction: float = 1.0
+    rope_fraction: float = _later(1.0)
     """Share of a head's width that turns, from its start (GPT-NeoX)."""
-    rope_pattern: str = "R"
+    rope_pattern: str = _later("R")
     """Which layers turn, repeated over the layers: R do, N have no positions (SmolLM3)."""
     rope_scaling: str = "none"
     """How rope_base's rotations are slowed for long contexts: none, linear, llama3 or yarn."""
@@ -112,9 +117,9 @@ class GPTConfig:
     """llama3, yarn: those with more turns than this are left as they are."""
     rope_original_context: int = 0
     """llama3, yarn: the context before it was extended."""
-    rope_truncate: bool = True
+    rope_truncate: bool = _later(True)
     """yarn: whether the blend begins and ends at whole pairs."""
-    rope_attention_factor: float = 0.0
+    rope_attention_factor: float = _later(0.0)
     """yarn: what turned queries and keys are multiplied by; 0: 0.1 x ln(rope_factor) + 1."""
     window: int | None = None
     """Tokens, itself included, that a token of a windowed layer sees; None: all before it."""
@@ -124,13 +129,13 @@ class GPTConfig:
     """Whether token embeddings are multiplied by sqrt(emb_dim) (Gemma)."""
     query_pre_attn_scalar: float = 0.0
     """Attention scores are divided by the square root of this; 0 is head_dim."""
-    attention_sinks: bool = False
+    attention_sinks: bool = _later(False)
     """Whether each head has a learned score for taking nothing (gpt-oss)."""
     attention_softcap: float = 0.0
     """Bound of attention scores, c x tanh(score / c) (Gemma 2); 0: no bound."""
     logit_softcap: float = 0.0
     """Bound of the logits, likewise."""
-    head_bias: bool = False
+    head_bias: bool = _later(False)
     """Whether the output head adds a bias (Phi)."""
     tie_embeddings: bool = False
     """Whether the output head is the token embedding itself (Press and Wolf, 2017)."""

@@ -19,8 +19,6 @@ from groundup.model.norms import NORMS, build_norm
 from groundup.model.parts import Parts, make_part
 from groundup.model.positions import POSITIONS, Rotate, unrotated
 
-ORDER = ("attn_norm", "attn", "attn_post_norm", "ffn_norm", "ffn", "ffn_post_norm")
-"""In which the modules of a block are made, and so its parameters are listed and drawn."""
 BLOCKS: dict[str, Callable[..., nn.Module]] = {}  # filled below, once there are any
 PARTS = Parts(
     norms=NORMS,
@@ -38,33 +36,15 @@ def build_attention(config: GPTConfig, layer: int, attend: Attend, parts: Parts)
     )
 
 
-class Block(nn.Module):
-    """What all orders have: attention, a feed-forward network, and the norms in `norms`."""
-
-    norms: tuple[str, ...]
-    attn_norm: nn.Module
-    attn: nn.Module
-    attn_post_norm: nn.Module
-    ffn_norm: nn.Module
-    ffn: nn.Module
-    ffn_post_norm: nn.Module
+class PreNormBlock(nn.Module):
+    """Normalise and attend, normalise and feed forward: GPT-2, Llama, Qwen."""
 
     def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
         super().__init__()
-        made = {
-            "attn": lambda: build_attention(config, layer, attend, parts),
-            "ffn": lambda: build_feed_forward(config, parts.feed_forwards),
-            **dict.fromkeys(self.norms, lambda: build_norm(config, norms=parts.norms)),
-        }
-        for name in ORDER:
-            if name in made:
-                self.add_module(name, made[name]())
-
-
-class PreNormBlock(Block):
-    """Normalise and attend, normalise and feed forward: GPT-2, Llama, Qwen."""
-
-    norms = ("attn_norm", "ffn_norm")
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -74,10 +54,15 @@ class PreNormBlock(Block):
         return x + self.ffn(self.ffn_norm(x))
 
 
-class PostNormBlock(Block):
+class PostNormBlock(nn.Module):
     """Attend and normalise, feed forward and normalise: what is added is normed (OLMo 2)."""
 
-    norms = ("attn_post_norm", "ffn_post_norm")
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
+        super().__init__()
+        self.attn = build_attention(config, layer, attend, parts)
+        self.attn_post_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+        self.ffn_post_norm = build_norm(config, norms=parts.norms)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -87,10 +72,17 @@ class PostNormBlock(Block):
         return x + self.ffn_post_norm(self.ffn(x))
 
 
-class SandwichBlock(Block):
+class SandwichBlock(nn.Module):
     """Normalise before and after both steps (Gemma 2 and 3, GLM-4)."""
 
-    norms = ("attn_norm", "attn_post_norm", "ffn_norm", "ffn_post_norm")
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
+        super().__init__()
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.attn_post_norm = build_norm(config, norms=parts.norms)
+        self.ffn_norm = build_norm(config, norms=parts.norms)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
+        self.ffn_post_norm = build_norm(config, norms=parts.norms)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -100,10 +92,8 @@ class SandwichBlock(Block):
         return x + self.ffn_post_norm(self.ffn(self.ffn_norm(x)))
 
 
-class ParallelBlock(Block):
+class ParallelBlock(PreNormBlock):
     """Attend and feed forward from the same input, each after its own norm (GPT-NeoX)."""
-
-    norms = ("attn_norm", "ffn_norm")
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
@@ -112,10 +102,14 @@ class ParallelBlock(Block):
         return x + self.attn(self.attn_norm(x), cache, rotate) + self.ffn(self.ffn_norm(x))
 
 
-class SharedNormBlock(Block):
+class SharedNormBlock(nn.Module):
     """Attend and feed forward from the same normalised input (GPT-J, Phi, Cohere)."""
 
-    norms = ("attn_norm",)
+    def __init__(self, config: GPTConfig, layer: int, attend: Attend, parts: Parts = PARTS) -> None:
+        super().__init__()
+        self.attn_norm = build_norm(config, norms=parts.norms)
+        self.attn = build_attention(config, layer, attend, parts)
+        self.ffn = build_feed_forward(config, parts.feed_forwards)
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: Cache = NO_CACHE, rotate: Rotate = unrotated
