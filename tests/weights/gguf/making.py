@@ -130,6 +130,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
                          "window_pattern": "LLG", "rope_fraction": 0.5, "rope_scaling": "linear",
                          "rope_factor": 2.0},
     "starcoder2": _GPT | {"position": "rope", "n_kv_heads": 2, "tie_embeddings": True},
+    "qwen2moe": _LLAMA | {"n_experts": 4, "n_active_experts": 2, "shared_ffn_dim": 24,
+                          "norm_expert_scores": False, "qkv_bias": True},
+    "gpt-oss": _LLAMA | _YARN | {"n_experts": 4, "n_active_experts": 2, "bias": True,
+                                 "qkv_bias": True, "router_bias": True, "attention_sinks": True,
+                                 "feed_forward": "clamped_swiglu", "window": 5,
+                                 "window_pattern": "LG"},
     "seed_oss": _LLAMA | {"qkv_bias": True, "head_dim": 12},
     "granite": _LLAMA | {"bias": True, "qkv_bias": True, "tie_embeddings": True},
 }  # fmt: skip

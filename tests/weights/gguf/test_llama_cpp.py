@@ -59,6 +59,8 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "starcoder2": ("smollm", {}, GELU),
     "seed_oss": ("seed-coder", {"head_dim": 12}, PLAIN),
     "granite": ("smollm", {}, PLAIN),
+    "qwen2moe": ("qwen2", {}, PLAIN),
+    "gpt-oss": ("gpt-4o", {}, PLAIN),
 }
 FORCED = ("seed_oss", "granite")
 """Models that go out as llama; they are read as these, too."""

@@ -66,6 +66,8 @@ class Architecture:
     biases: tuple[str, ...] = ()
     """Biases that must be there."""
     experts: bool = False
+    shared: bool = False
+    """A network beside the experts works on every token."""
     free_head_dim: bool = True
     """The heads need not add up to the width."""
     widest: int = 0
@@ -165,6 +167,22 @@ ARCHITECTURES = {
         biases=(*_BIASES, "head_bias"),
         free_head_dim=False,
         partial=True,
+    ),
+    "qwen2moe": Architecture(
+        fixed={**_LLAMA, "qkv_bias": True, "norm_expert_scores": False}, experts=True, shared=True
+    ),
+    "gpt-oss": Architecture(
+        fixed={
+            **_LLAMA,
+            **dict.fromkeys(("bias", "qkv_bias", "router_bias", "attention_sinks"), True),
+            "feed_forward": "clamped_swiglu",
+        },
+        notice="YaRN blends between whole pairs here, as llama.cpp has it; OpenAI's own code does "
+        "not (rope_truncate = false)",
+        names={"ffn_norm": "post_attention_norm"},
+        experts=True,
+        local_every=2,
+        local_scaled=True,
     ),
 }
 """In the order in which they are tried for a model that came from none of them."""

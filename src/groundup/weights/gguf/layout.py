@@ -28,6 +28,7 @@ NAMES = {
     "attn.key": "attn_k",
     "attn.value": "attn_v",
     "attn.out": "attn_output",
+    "attn.sinks": "attn_sinks",
     "attn.query_norm": "attn_q_norm",
     "attn.key_norm": "attn_k_norm",
     "attn_post_norm": "post_attention_norm",
@@ -39,6 +40,10 @@ NAMES = {
     "ffn.experts.gate": "ffn_gate_exps",
     "ffn.experts.up": "ffn_up_exps",
     "ffn.experts.down": "ffn_down_exps",
+    "ffn.shared.gate": "ffn_gate_shexp",
+    "ffn.shared.up": "ffn_up_shexp",
+    "ffn.shared.down": "ffn_down_shexp",
+    "ffn.shared_gate": "ffn_gate_inp_shexp",
     "ffn_post_norm": "post_ffw_norm",
 }
 FUSED = dict.fromkeys(("attn.query", "attn.key", "attn.value"), "attn_qkv")
@@ -100,7 +105,7 @@ def layout(
 
 
 def _foreign(name: str, names: dict[str, str]) -> str:
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name if name.endswith((".weight", ".bias")) else f"{name}.weight")
     is_block, layer, module, expert, projection, kind = match.groups() if match else [None] * 6
     ours = f"{module}.experts{projection}" if expert else module
     if ours not in names:

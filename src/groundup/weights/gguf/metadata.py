@@ -119,7 +119,9 @@ def _widths(arch: Architecture, metadata: Metadata) -> dict[str, int]:
     width = metadata.whole("feed_forward_length")
     if not arch.experts:
         return {"ffn_dim": width}
+    shared = metadata.whole("expert_shared_feed_forward_length", 0) if arch.shared else 0
     return {
+        "shared_ffn_dim": shared,
         "ffn_dim": metadata.whole("expert_feed_forward_length", width),
         "n_experts": metadata.whole("expert_count", 0),
         "n_active_experts": metadata.whole("expert_used_count", 0),
@@ -154,6 +156,8 @@ def metadata_of(architecture: str, config: GPTConfig) -> dict[str, Any]:
             "expert_used_count": config.n_active_experts,
             "expert_feed_forward_length": config.ffn_dim,
         }
+    if config.shared_ffn_dim:
+        found["expert_shared_feed_forward_length"] = config.shared_ffn_dim
     for key, (name, _, off) in arch.switches.items():
         found[key] = getattr(config, name) != off
     found |= {key: getattr(config, name) for name, key in CAPS.items() if getattr(config, name)}
