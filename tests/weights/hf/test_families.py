@@ -189,6 +189,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("llama", {"rope_scaling": {**YARN, "truncate": 1}}, "rope_scaling.truncate = 1"),
     ("llama", {"rope_scaling": {**YARN, "attention_factor": "1"}}, "attention_factor = 1"),
+    ("phi3", {"rope_scaling": YARN}, "rope_scaling.rope_type = yarn: expected default"),
+    ("phi3", {"rope_scaling": {"type": "longrope"}}, "rope_type = longrope: expected default"),
     ("smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
     ("smollm3", {"no_rope_layers": [1, 0, 2, 1]}, "no_rope_layers"),
     ("smollm3", {"no_rope_layer_interval": 0}, "no_rope_layer_interval = 0"),

@@ -197,11 +197,17 @@ def whole_heads() -> Aspect:
     return Aspect(read, lambda config: {})
 
 
-def rope(theta: str = "rope_theta", partial: str | None = None, local: str | None = None) -> Aspect:
+def rope(
+    theta: str = "rope_theta",
+    partial: str | None = None,
+    local: str | None = None,
+    slowed: bool = True,
+) -> Aspect:
     """Rotations: `theta` and `rope_scaling`, or version 5's `rope_parameters`.
 
     `partial` is the setting for the share of a head that turns, `local` that for the base of
-    windowed layers, which is never scaled; None where a family has no such thing.
+    windowed layers, which is never scaled; None where a family has no such thing. Where it is not
+    `slowed`, what others call so is something else there.
     """
 
     def read(settings: Settings) -> Fields:
@@ -210,6 +216,8 @@ def rope(theta: str = "rope_theta", partial: str | None = None, local: str | Non
         near: Fields = {}
         if local and {LOCAL, GLOBAL} & far.keys():
             near, far = (_inner(settings, key, far.get(kind)) for kind in (LOCAL, GLOBAL))
+        if not slowed and _kind(far) != "default":
+            raise settings.refusal(f"{key}.rope_type", "default", _kind(far))
         fields = _rotation(settings, key, far, theta, partial)
         if local:
             if _kind(near) != "default":

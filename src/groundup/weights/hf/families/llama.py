@@ -252,7 +252,7 @@ LLAMAS: dict[str, Family] = {
             *LLAMA,
             DENSE,
             GATED,
-            rope(partial="partial_rotary_factor"),
+            rope(partial="partial_rotary_factor", slowed=False),
             window(),
             whole_heads(),
             dropout("attention_dropout", "embd_pdrop", "resid_pdrop"),
