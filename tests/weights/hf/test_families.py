@@ -47,6 +47,9 @@ def test_what_a_config_leaves_out_is_as_transformers_has_it(model_type: str) -> 
     flat |= {"rotary_emb_base": flat.get("rope_theta")}
     flat |= {"rotary_pct": flat.get("partial_rotary_factor")}
     for key, value in family.defaults.items():
+        if key == "rope_scaling":
+            assert value.items() <= theirs.rope_parameters.items()
+            continue
         if key == "sliding_window_pattern" and flat[key] is None:
             windows = [kind == "sliding_attention" for kind in flat["layer_types"]]
             assert windows == [bool((i + 1) % value) for i in range(len(windows))]
@@ -274,3 +277,11 @@ def test_an_unknown_architecture_is_refused(model_type: Any, said: str) -> None:
 
 def test_every_family_has_a_parity_model() -> None:
     assert {model["model_type"] for model in MODELS.values()} == set(FAMILIES)
+
+
+def test_a_family_that_is_usually_slowed_is_told_where_it_is_not() -> None:
+    config = preset("gpt-oss-20b", rope_scaling="none")
+    native = native_class(config)
+    theirs = AutoConfig.for_model(native.model_type, **native.values)
+    assert theirs.rope_parameters["rope_type"] == "default"
+    assert native.config.rope_scaling == "none"

@@ -202,12 +202,14 @@ def rope(
     partial: str | None = None,
     local: str | None = None,
     slowed: bool = True,
+    usually_slowed: bool = False,
 ) -> Aspect:
     """Rotations: `theta` and `rope_scaling`, or version 5's `rope_parameters`.
 
     `partial` is the setting for the share of a head that turns, `local` that for the base of
     windowed layers, which is never scaled; None where a family has no such thing. Where it is not
-    `slowed`, what others call so is something else there.
+    `slowed`, what others call so is something else there; where it is so usually, a config says
+    that it is not.
     """
 
     def read(settings: Settings) -> Fields:
@@ -234,6 +236,9 @@ def rope(
             fields[partial] = config.rope_fraction
         if local and local != theta:
             fields[local] = config.rope_local_base or config.rope_base
+        elif usually_slowed:
+            scaling = _scaling(config) or {"rope_type": "default"}
+            fields["rope_parameters"] = {**scaling, theta: config.rope_base}
         elif local:  # both ways, as version 5 reads the flat one with another base in windows
             far = {"rope_type": "default", **(_scaling(config) or {}), theta: config.rope_base}
             near = {"rope_type": "default", theta: config.rope_local_base or config.rope_base}

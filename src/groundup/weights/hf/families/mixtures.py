@@ -119,6 +119,14 @@ MIXTURES: dict[str, Family] = {
             "head_dim": 64,
             "rms_norm_eps": 1e-5,
             "rope_theta": 150000.0,
+            "rope_scaling": {
+                "rope_type": "yarn",
+                "factor": 32.0,
+                "beta_fast": 32.0,
+                "beta_slow": 1.0,
+                "truncate": False,
+                "original_max_position_embeddings": 4096,
+            },
             "sliding_window": 128,
             "sliding_window_pattern": 2,
             "num_local_experts": 128,
@@ -129,7 +137,7 @@ MIXTURES: dict[str, Family] = {
         },
         aspects=(
             *LLAMA[:-1],
-            rope(),
+            rope(usually_slowed=True),
             layer_windows(all_but_each),
             numbers(
                 qkv_bias="attention_bias",
