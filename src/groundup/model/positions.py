@@ -165,7 +165,7 @@ def _kept_yarn(config: GPTConfig, radians: Tensor) -> Tensor:
         low, high = math.floor(low), math.ceil(high)
     first, last = max(low, 0), min(high, config.rope_dim - 1)
     pairs = torch.arange(config.rope_dim // 2, device="cpu", dtype=torch.float32)
-    return 1 - ((pairs - first) / max(last - first, 0.001)).clamp(0, 1)
+    return 1 - ((pairs - first) / ((last - first) or 0.001)).clamp(0, 1)
 
 
 KEPT = {"linear": _kept_linear, "llama3": _kept_llama3, "yarn": _kept_yarn}

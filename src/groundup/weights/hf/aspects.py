@@ -25,6 +25,7 @@ SCALINGS: dict[str, dict[str, str]] = {
     "yarn": {"rope_low_freq_factor": "beta_slow", "rope_high_freq_factor": "beta_fast"},
 }
 """What slows rotations, and its fields by their names."""
+KINDS = ("default", "dynamic", *SCALINGS)
 _YARN = {"beta_slow": 1.0, "beta_fast": 32.0}
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 SILU, GELU_TANH = ("silu", "swish"), ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")
@@ -202,32 +203,25 @@ def rope(
     partial: str | None = None,
     local: str | None = None,
     slowed: bool = True,
-    usually_slowed: bool = False,
+    otherwise: Fields | None = None,
 ) -> Aspect:
     """Rotations: `theta` and `rope_scaling`, or version 5's `rope_parameters`.
 
     `partial` is the setting for the share of a head that turns, `local` that for the base of
     windowed layers, which is never scaled; None where a family has no such thing. Where it is not
-    `slowed`, what others call so is something else there; where it is so usually, a config says
-    that it is not.
+    `slowed`, what others call so is something else there; `otherwise` is the table that its class
+    takes where a config has none.
     """
 
     def read(settings: Settings) -> Fields:
-        key = "rope_parameters" if settings["rope_parameters"] is not None else "rope_scaling"
-        far = settings.table(key)
-        near: Fields = {}
-        if local and {LOCAL, GLOBAL} & far.keys():
-            near, far = (_inner(settings, key, far.get(kind)) for kind in (LOCAL, GLOBAL))
+        key, far, near = _tables(settings, local, otherwise)
         if not slowed and _kind(far) != "default":
             raise settings.refusal(f"{key}.rope_type", "default", _kind(far))
         fields = _rotation(settings, key, far, theta, partial)
         if local:
-            if _kind(near) != "default":
-                raise settings.refusal(key, f"no scaling in {LOCAL} layers", _kind(near))
-            base = near.get("rope_theta", settings[local])
-            base = settings.typed("rope_local_base", local, base)
-            same = base == fields["rope_base"] and "rope_scaling" not in fields
-            fields["rope_local_base"] = 0.0 if same else base
+            if not fields.get("rope_truncate", True):  # which transformers passes over here
+                raise settings.refusal(f"{key}.truncate", "true", False)
+            fields["rope_local_base"] = _local_base(settings, key, near, local, fields)
         return fields
 
     def write(config: GPTConfig) -> Fields:
@@ -236,7 +230,7 @@ def rope(
             fields[partial] = config.rope_fraction
         if local and local != theta:
             fields[local] = config.rope_local_base or config.rope_base
-        elif usually_slowed:
+        elif otherwise:
             scaling = _scaling(config) or {"rope_type": "default"}
             fields["rope_parameters"] = {**scaling, theta: config.rope_base}
         elif local:  # both ways, as version 5 reads the flat one with another base in windows
@@ -246,6 +240,38 @@ def rope(
         return fields
 
     return Aspect(read, write)
+
+
+def _tables(
+    settings: Settings, local: str | None, otherwise: Fields | None
+) -> tuple[str, Fields, Fields]:
+    """Return the key of the table of rotations, the table, and that of windowed layers.
+
+    With both keys version 5 takes the older, and loses the base that the other names.
+    """
+    scaling, table = settings.table("rope_scaling"), settings.table("rope_parameters")
+    if not table:
+        if otherwise and not scaling and settings["rope_parameters"] is None:
+            return "rope_parameters", otherwise, {}
+        return "rope_scaling", scaling, {}
+    key, near = "rope_parameters", {}
+    if local and {LOCAL, GLOBAL} & table.keys():
+        near, table = (_inner(settings, key, table.get(kind)) for kind in (LOCAL, GLOBAL))
+    if any(table.get(name) != value for name, value in scaling.items()):
+        raise settings.refusal("rope_scaling", f"null, or what {key} says; remove one of the two")
+    return key, table, near
+
+
+def _local_base(settings: Settings, key: str, near: Fields, local: str, fields: Fields) -> float:
+    """Return the base of windowed layers; 0 where these turn as all others do."""
+    if _kind(near) != "default":
+        raise settings.refusal(key, f"no scaling in {LOCAL} layers", _kind(near))
+    base: float = settings.typed("rope_local_base", local, near.get("rope_theta", settings[local]))
+    if key == "rope_parameters" and local == "rope_theta" and "rope_theta" not in near:
+        # Version 5 takes the class's own base here; before, a file had one for all layers.
+        raise settings.refusal(key, f"a rope_theta for {LOCAL}", near)
+    same = base == fields["rope_base"] and "rope_scaling" not in fields
+    return 0.0 if same else base
 
 
 def _inner(settings: Settings, key: str, value: Any) -> Fields:
@@ -277,9 +303,8 @@ def _rotation(
     kind = _kind(table)
     if kind in ("default", "dynamic"):  # the second slows beyond max_position_embeddings alone
         return fields
-    if kind not in SCALINGS:
-        known = ", ".join(("default", "dynamic", *SCALINGS))
-        raise settings.refusal(f"{key}.rope_type", f"one of {known}", kind)
+    if not isinstance(kind, str) or kind not in SCALINGS:
+        raise settings.refusal(f"{key}.rope_type", f"one of {', '.join(KINDS)}", kind)
     fields |= {"rope_scaling": kind, "rope_factor": inside("rope_factor", "factor")}
     if kind != "linear":
         fields["rope_original_context"] = inside(
@@ -287,12 +312,22 @@ def _rotation(
             "original_max_position_embeddings",
             settings["max_position_embeddings"],
         )
+        _check_original(settings, key, fields["rope_original_context"])
         for ours, theirs in SCALINGS[kind].items():
-            fields[ours] = inside(ours, theirs, _YARN.get(theirs))
+            usual = _YARN.get(theirs) if kind == "yarn" else None
+            given = table.get(theirs) or usual  # yarn: null and 0 are the usual, as there
+            fields[ours] = settings.typed(ours, f"{key}.{theirs}", given)
     if kind == "yarn":
         fields["rope_attention_factor"] = _attention_factor(settings, key, table, fields)
         fields["rope_truncate"] = inside("rope_truncate", "truncate", True)
     return fields
+
+
+def _check_original(settings: Settings, key: str, within: int) -> None:
+    """Refuse another context beside the table: which of the two counts depends on the class."""
+    name = "original_max_position_embeddings"
+    if settings[name] not in (None, within):
+        raise settings.refusal(name, f"the same as {key} has: {within:,}")
 
 
 def _attention_factor(settings: Settings, key: str, table: Fields, fields: Fields) -> float:
@@ -307,6 +342,8 @@ def _attention_factor(settings: Settings, key: str, table: Fields, fields: Field
         first, second = (0.1 * each * math.log(fields["rope_factor"]) + 1 for each in scales)
         given = first / second
     factor: float = settings.typed("rope_attention_factor", f"{key}.attention_factor", given)
+    if given is not None and factor <= 0:
+        raise settings.refusal(f"{key}.attention_factor", "above 0", given)
     return factor
 
 
@@ -332,7 +369,11 @@ def rotated_layers(rotated: Callable[[Settings, int], bool], key: str | None = N
         n_layers, told = settings["num_hidden_layers"], settings[key] if key else None
         if told is None:
             told = [rotated(settings, i) for i in range(n_layers)]
-        if not isinstance(told, list) or len(told) < n_layers or set(told) - {0, 1}:
+        if (
+            not isinstance(told, list)
+            or len(told) < n_layers
+            or any(is_on not in (0, 1) for is_on in told)
+        ):
             raise settings.refusal(str(key), f"a list of {n_layers} zeros and ones")
         return {"rope_pattern": shortest_pattern("".join("NR"[is_on] for is_on in told[:n_layers]))}
 
@@ -361,15 +402,23 @@ def neo_windows() -> Aspect:
     letters = {"local": "L", "global": "G"}
 
     def read(settings: Settings) -> Fields:
-        groups, n_layers = settings["attention_types"], settings["num_layers"]
+        key = "attention_types" if settings["attention_layers"] is None else "attention_layers"
+        n_layers = settings["num_layers"]
+        groups = settings[key] if key == "attention_types" else [[settings[key], 1]]
+        most = n_layers + 1  # a damaged file may say any number
         try:
-            kinds = "".join(letters[kind] for some, n in groups for kind in some * n)
+            repeated = (some for some, n in groups for _ in range(min(n, most)))
+            kinds = "".join(letters[kind] for some in repeated for kind in some)
         except (TypeError, ValueError, KeyError):
             kinds = ""
         if len(kinds) != n_layers:
-            raise settings.refusal("attention_types", f"global or local for {n_layers} layers")
+            raise settings.refusal(key, f"global or local for {n_layers} layers")
+        if "L" not in kinds:
+            return {}
         size = settings.field("window", "window_size")
-        return {"window": size, "window_pattern": shortest_pattern(kinds)} if "L" in kinds else {}
+        if size is None:
+            raise settings.refusal("window_size", "a number of tokens, as some layers are local")
+        return {"window": size, "window_pattern": shortest_pattern(kinds)}
 
     def write(config: GPTConfig) -> Fields:
         windows = [config.window_of(i) for i in range(config.n_layers)]
@@ -397,6 +446,10 @@ def layer_windows(local: Callable[[Settings, int], bool], flag: str | None = Non
     def read(settings: Settings) -> Fields:
         size = settings.field("window", "sliding_window")
         if size is None or (flag and not settings[flag]):
+            types = settings["layer_types"]
+            if isinstance(types, list) and LOCAL in types:
+                off = "sliding_window" if size is None else flag
+                raise settings.refusal("layer_types", f"no {LOCAL} where {off} is off")
             return {}
         pattern = shortest_pattern(_letters(settings, local))
         return {"window": size, "window_pattern": pattern} if "L" in pattern else {}

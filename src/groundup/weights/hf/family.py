@@ -36,6 +36,7 @@ class Family:
     def read(self, values: Mapping[str, Any], source: Path) -> GPTConfig:
         """Return our config for a config.json; what it cannot express is a one-line `RunError`."""
         settings = Settings(values, self.defaults, source)
+        _check_common(settings)
         fields: Fields = {}
         for aspect in self.aspects:
             fields |= aspect.read(settings)
@@ -65,3 +66,11 @@ class Family:
         for aspect in self.aspects:
             values |= aspect.write(config)
         return values
+
+
+def _check_common(settings: Settings) -> None:
+    """Refuse what `transformers` does in any family where a config asks for it."""
+    if not settings.values.get("is_causal", True):
+        raise settings.refusal("is_causal", "true: here no token sees those after it")
+    if settings["per_layer_config"]:
+        raise settings.refusal("per_layer_config", "null: here all layers are of one shape")

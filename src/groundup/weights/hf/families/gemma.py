@@ -26,7 +26,7 @@ _GEMMA = (
     fixed(norm="zero_centered_rmsnorm", norm_order="sandwich", embedding_scale=True),
     activation("hidden_activation", geglu=GELU_TANH, swiglu=SILU),
     query_scale("query_pre_attn_scalar"),
-    bounds(attention_softcap="attn_logit_softcapping", logit_softcap="final_logit_softcapping"),
+    bounds(logit_softcap="final_logit_softcapping"),
     only(attention_bias=False, use_bidirectional_attention=None),
     whole_heads(),
 )
@@ -74,7 +74,12 @@ GEMMAS: dict[str, Family] = {
             "attn_logit_softcapping": 50.0,
             "final_logit_softcapping": 30.0,
         },
-        aspects=(*_GEMMA, rope(), layer_windows(lambda settings, layer: layer % 2 == 0)),
+        aspects=(
+            *_GEMMA,
+            rope(),
+            bounds(attention_softcap="attn_logit_softcapping"),
+            layer_windows(lambda settings, layer: layer % 2 == 0),
+        ),
     ),
     "gemma3_text": Family(
         architecture="Gemma3ForCausalLM",
@@ -94,6 +99,7 @@ GEMMAS: dict[str, Family] = {
             *_GEMMA,
             rope(local="rope_local_base_freq"),
             fixed(qk_norm="head"),
+            only(attn_logit_softcapping=None),  # transformers reads it, and bounds nothing
             layer_windows(all_but_each),
         ),
     ),

@@ -112,7 +112,7 @@ GPTS: dict[str, Family] = {
             choice("norm_order", "use_parallel_residual", parallel=True, pre=False),
             activation("hidden_act", gelu=("gelu",), gelu_tanh=GELU, relu=("relu",)),
             rope(theta="rotary_emb_base", partial="rotary_pct"),
-            only(attention_bias=True),
+            only(attention_bias=True, head_dim=None),
             dropout("attention_dropout", "hidden_dropout"),
             WHOLE,
         ),

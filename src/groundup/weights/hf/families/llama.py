@@ -44,6 +44,11 @@ def _has_positions(settings: Settings, layer: int) -> bool:
     return bool((layer + 1) % every)
 
 
+def _without_positions(settings: Settings, layer: int) -> bool:
+    told = settings["no_rope_layers"]
+    return not (_has_positions(settings, layer) if told is None else told[layer])
+
+
 def _granite(settings: Settings, config: GPTConfig) -> Folds:
     return granite_folds(
         config,
@@ -184,7 +189,7 @@ LLAMAS: dict[str, Family] = {
             alike("bias", "attention_bias", "mlp_bias"),
             rope(),
             rotated_layers(_has_positions, "no_rope_layers"),
-            layer_windows(lambda settings, layer: False, "use_sliding_window"),
+            layer_windows(_without_positions, "use_sliding_window"),
             whole_heads(),
         ),
     ),

@@ -23,6 +23,21 @@ from groundup.weights.hf.families.common import (
     last_layers,
 )
 from groundup.weights.hf.family import Family
+from groundup.weights.hf.settings import Settings
+
+_YARN = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+
+
+def _every_other_of_the_first(settings: Settings, layer: int) -> bool:
+    return layer % 2 == 0 and not last_layers(settings, layer)
+
 
 MIXTURES: dict[str, Family] = {
     "mixtral": Family(
@@ -96,7 +111,7 @@ MIXTURES: dict[str, Family] = {
             *LLAMA,
             GATED,
             rope(),
-            layer_windows(last_layers, "use_sliding_window"),
+            layer_windows(_every_other_of_the_first, "use_sliding_window"),
             numbers(
                 qkv_bias="qkv_bias",
                 n_experts="num_experts",
@@ -119,14 +134,6 @@ MIXTURES: dict[str, Family] = {
             "head_dim": 64,
             "rms_norm_eps": 1e-5,
             "rope_theta": 150000.0,
-            "rope_scaling": {
-                "rope_type": "yarn",
-                "factor": 32.0,
-                "beta_fast": 32.0,
-                "beta_slow": 1.0,
-                "truncate": False,
-                "original_max_position_embeddings": 4096,
-            },
             "sliding_window": 128,
             "sliding_window_pattern": 2,
             "num_local_experts": 128,
@@ -137,7 +144,7 @@ MIXTURES: dict[str, Family] = {
         },
         aspects=(
             *LLAMA[:-1],
-            rope(usually_slowed=True),
+            rope(otherwise=_YARN),
             layer_windows(all_but_each),
             numbers(
                 qkv_bias="attention_bias",
