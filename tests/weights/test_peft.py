@@ -26,6 +26,7 @@ from groundup.weights import (
     import_with_base,
 )
 from tests.finetune.making import train, with_records
+from tests.weights.hf.models import saved
 
 SIZE: dict[str, Any] = {"vocab_size": 257, "context_length": 32, "emb_dim": 32, "n_layers": 2}
 MODELS: dict[str, dict[str, Any]] = {
@@ -234,3 +235,50 @@ def test_peft_decides_as_our_classifier(kind: str, method: str, tmp_path: Path) 
     assert_close(found, ours.model(tokens, lengths))
     with pytest.raises(UsageError, match="modules_to_save"):
         import_adapter(tmp_path / "adapter", tmp_path / "again", base)
+
+
+def imported(name: str, folder: Path, **changes: Any) -> tuple[Path, Any]:
+    """Return the run of a small model of `transformers` of this family, and the model."""
+    from_hub: Any = saved(name, folder / "hf", vocab_size=257, **changes)
+    ByteTokenizer().save(folder / "hf" / "tokenizer.json")
+    import_model(folder / "hf", folder / "base")
+    return folder / "base", from_hub
+
+
+def adapter_of_theirs(model: Any, folder: Path) -> Tensor:
+    """Have peft save an adapter of all matrices as `theirs`; return the logits with it."""
+    settings = LoraConfig(r=4, lora_alpha=6, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, settings).eval()
+    randomise(adapted)
+    adapted.save_pretrained(str(folder / "theirs"))
+    logits: Tensor = adapted(TOKENS).logits
+    return logits
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "share"), [("phi3", 1.0), ("gpt_neox", 0.5), ("glm4", 0.5)])
+def test_adapters_have_the_names_of_the_family_that_their_base_came_from(
+    name: str, share: float, tmp_path: Path
+) -> None:
+    turns = {"rope_type": "default", "rope_theta": 9e3, "partial_rotary_factor": share}
+    base, model = imported(name, tmp_path, rope_parameters=turns)
+    expected = adapter_of_theirs(model, tmp_path)
+    import_adapter(tmp_path / "theirs", tmp_path / "ours", base)
+    assert_close(load(tmp_path / "ours").model(TOKENS), expected)
+    export_adapter(tmp_path / "ours", tmp_path / "out")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "hf", attn_implementation="eager")
+    again = PeftModel.from_pretrained(whole, str(tmp_path / "out")).eval()
+    assert_close(again(TOKENS).logits, expected)
+
+
+@torch.no_grad()
+def test_an_adapter_of_a_base_whose_factors_are_in_its_weights_is_refused(tmp_path: Path) -> None:
+    base, model = imported("granite", tmp_path)
+    adapter_of_theirs(model, tmp_path)
+    with pytest.raises(UsageError, match=r"the factors of its base, a granite, .*merge_and_unload"):
+        import_adapter(tmp_path / "theirs", tmp_path / "ours", base)
+    config = tmp_path / "theirs" / "adapter_config.json"
+    told = json.loads(config.read_text()) | {"base_model_name_or_path": str(tmp_path / "hf")}
+    config.write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="the factors of its base"):
+        import_merged(tmp_path / "theirs", tmp_path / "ours")

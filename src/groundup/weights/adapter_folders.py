@@ -21,7 +21,7 @@ from groundup.weights.adapter_runs import import_adapter
 from groundup.weights.convert import Conversion, import_found, import_model
 from groundup.weights.early_checks import check_adapter, named_base
 from groundup.weights.formats import open_pretrained
-from groundup.weights.peft import Adapters, read_peft
+from groundup.weights.peft import Adapters, check_unfolded, read_peft
 from groundup.weights.pretrained import Pretrained
 
 
@@ -39,7 +39,8 @@ def import_merged(
     new_path(Path(dest))
     folder = _base(source)
     base = open_pretrained(folder, trust_pickle)
-    adapters = read_peft(Path(source), base.config)
+    check_unfolded(base.config, base.source.family, source)
+    adapters = read_peft(Path(source), base.config, base.source.family)
     name = Path(source).resolve().name
     found = replace(
         base,

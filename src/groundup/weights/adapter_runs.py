@@ -27,7 +27,8 @@ from groundup.runs.own import sealed, sealed_like
 from groundup.runs.tensor_file import Stored
 from groundup.weights.convert import TOLERANCE, Conversion
 from groundup.weights.early_checks import HUB_NAME, check_adapter, check_exportable
-from groundup.weights.peft import WEIGHTS, Adapters, read_peft, write_peft
+from groundup.weights.hf.native import native_class
+from groundup.weights.peft import WEIGHTS, Adapters, check_unfolded, read_peft, write_peft
 from groundup.weights.sampling_settings import stop_ids
 from groundup.weights.verify import largest_difference, sample_logits
 
@@ -63,10 +64,10 @@ def export_adapter(
     if manifest.kind == CLASSIFIER:
         head = own[HEAD].float()
         notices.append(_labels_notice(classifier_table(folder, manifest).labels))
-    name = _name(base, manifest.base)
+    name, family = _name(base, manifest.base), _family(base)
     with atomic_path(out) as unfinished:
-        write_peft(adapters, config, name, unfinished, head)
-        back = read_peft(unfinished, config, with_head=head is not None) if verify else None
+        write_peft(adapters, config, name, unfinished, head, family)
+        back = read_peft(unfinished, config, family, head is not None) if verify else None
         difference = _verified(base, adapters, back, out) if back else None
     if not HUB_NAME.fullmatch(name):
         path = manifest.base.run
@@ -108,7 +109,8 @@ def import_adapter(
     folder = RunFolder(Path(base))
     table, _held = choose_base(folder.path)
     start = load_base(RunFolder(out), table)
-    adapters = read_peft(path, start.model.config)
+    check_unfolded(start.model.config, _family(start), source)
+    adapters = read_peft(path, start.model.config, _family(start))
     with atomic_folder(out) as unfinished:
         _fill(RunFolder(unfinished), adapters, start, table, path)
         kept, _ = choose_checkpoint(RunFolder(unfinished), "best")
@@ -157,10 +159,19 @@ def _fill(
     )
 
 
+def _family(base: LoadedRun) -> str | None:
+    """Return the family that a base came from, if it is imported."""
+    return base.manifest.source.family if base.manifest.source else None
+
+
 def _name(base: LoadedRun, table: BaseTable) -> str:
-    """Return what peft is to load the base by: its name on the hub, else that of the run."""
+    """Return what peft is to load the base by: its name on the hub, else that of the run.
+
+    A base whose factors are in its weights is another model than that on the hub.
+    """
     source = base.manifest.source
-    if source and source.name and HUB_NAME.fullmatch(source.name):
+    is_same = source and source.family == native_class(base.model.config, source.family).model_type
+    if source and is_same and source.name and HUB_NAME.fullmatch(source.name):
         return source.name
     return Path(table.run or "").name
 

@@ -30,6 +30,7 @@ from groundup.config.adaptation import DORA, LORA, LORA_A, LORA_B, MAGNITUDE, is
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored, read_safetensors, write_safetensors
 from groundup.weights.early_checks import PEFT_CONFIG as CONFIG
+from groundup.weights.hf.families import FAMILIES
 from groundup.weights.hf.native import Native, native_class
 from groundup.weights.json_object import read_object
 from groundup.weights.tensor_names import STACKED, TRANSPOSED, Layout, Link, links
@@ -76,18 +77,21 @@ def write_peft(
     base_name: str,
     folder: Path,
     head: Tensor | None = None,
+    family: str | None = None,
 ) -> None:
     """Write adapters into the new folder `folder`, whole or not at all.
 
     `head` (labels, emb_dim) is that of a classifier; `base_name` is what the config calls the
-    base: a name on the hub, or a folder. Raises `UsageError` for a model that no native class of
-    `transformers` computes, and for experts.
+    base: a name on the hub, or a folder; `family` is the one that the base came from, whose names
+    it goes out with. Raises `UsageError` for a model that no native class of `transformers`
+    computes, and for experts.
     """
-    native = native_class(config)
+    native = native_class(config, family)
     if config.n_experts:
         raise UsageError(
-            f"{folder}: transformers keeps the matrices of all experts in one tensor, beside which "
-            "peft has no such adapters; export the whole model with --format hf, adapters merged"
+            f"{base_name}: transformers keeps the matrices of all experts in one tensor, beside "
+            "which peft has no such adapters; export the whole model with --format hf, adapters "
+            "merged"
         )
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -163,9 +167,21 @@ def _plain(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-def read_peft(folder: Path, config: GPTConfig, with_head: bool = False) -> Adapters:
+def check_unfolded(config: GPTConfig, family: str | None, source: str | Path) -> None:
+    """Refuse an adapter of a family whose factors are in the weights, which it lacks."""
+    if family in FAMILIES and FAMILIES[family].folds and native_class(config, family)[0] != family:
+        raise UsageError(
+            f"{source}: the factors of its base, a {family}, are in the base's weights here, and "
+            "not in the adapter; merge it with peft (merge_and_unload), and import that"
+        )
+
+
+def read_peft(
+    folder: Path, config: GPTConfig, family: str | None = None, with_head: bool = False
+) -> Adapters:
     """Read the adapters in `folder` of a model of `config`, in fp32; of a classifier `with_head`.
 
+    `family` is the one that the model came from, whose names the adapters have.
     Those of smaller ranks are filled up with zeros; where scales differ, B takes up the difference.
     Raises `RunError` for files that are damaged, `UsageError` for what is no LoRA or DoRA of the
     matrices inside blocks, with the reason.
@@ -179,7 +195,7 @@ def read_peft(folder: Path, config: GPTConfig, with_head: bool = False) -> Adapt
     found = read_safetensors(folder / WEIGHTS)
     if with_head:
         found.pop(SCORE, None)
-    native = native_class(config)
+    native = native_class(config, family)
     theirs = list(_read(values, found, native, folder))
     _check_rest(set(found), theirs, native, config, folder / WEIGHTS)
     rank = max(len(adapter.a) for adapter in theirs)

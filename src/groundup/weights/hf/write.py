@@ -42,8 +42,8 @@ def write_hf(model: Exported, folder: Path) -> list[str]:
     if model.head is not None:
         if native.family.classifier is None:
             raise UsageError(
-                f"{folder}: transformers has no class of {native.model_type} that scores labels; "
-                "use the run itself"
+                f"{model.name}: transformers has no class of {native.model_type} that scores "
+                "labels; use the run itself"
             )
         generation, pad = with_padding(model)
         model = replace(model, generation=generation)
