@@ -89,23 +89,27 @@ def _drops_windows(family: Family, config: GPTConfig) -> bool:
 
 
 def _refusal(config: GPTConfig) -> UsageError:
-    known = {name: _found(preset(name)) for name in PRESETS}
-    types = {native.model_type for native in known.values() if native}
     differing = {
-        (name, candidate): _differences(FAMILIES[name], candidate)
+        (name, candidate): _differences(family, candidate)
         for candidate in _candidates(config)
-        for name in FAMILIES
-        if name in types
+        for name, family in FAMILIES.items()
     }
-    near = min(differing, key=lambda key: ("" in differing[key], len(differing[key])))
+    nearest = sorted(differing, key=lambda key: ("" in differing[key], len(differing[key])))
+    near, presets = next(
+        (key, found) for key in nearest if (found := _presets_of(FAMILIES[key[0]]))
+    )
     reasons = [
         f"{name} = {shown(getattr(config, name))} where it has {shown(theirs)}"
         for name, theirs in differing[near].items()
     ]
-    presets = [name for name, native in known.items() if native and native.model_type == near[0]]
     closest = min(presets, key=lambda name: abs(preset(name).emb_dim - config.emb_dim))
     return UsageError(
         f"transformers has no native class for this model: {near[0]}, the nearest, does not go "
         f"with {', '.join(reasons)}; the nearest preset that has one is {closest}; export with "
         "--format safetensors instead"
     )
+
+
+def _presets_of(family: Family) -> list[str]:
+    """Return the presets that a family expresses."""
+    return [name for name in PRESETS if not _differences(family, preset(name))]
