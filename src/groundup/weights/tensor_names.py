@@ -148,14 +148,19 @@ class Names:
         return f"{self.modules['lm_head']}.weight"
 
     def parameters(self, found: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
-        """Return the parameters among `found`, with the prefix that a file may leave out."""
+        """Return the parameters among `found`, with the prefix that a file may leave out.
+
+        Of two parts, such as OPT's "model.decoder.", it may have the second alone.
+        """
+        first, _, second = self.prefix.partition(".")
         kept: dict[str, Stored] = {}
         for name, stored in found.items():
             if re.search(self.ignored, name):
                 continue
             is_head = name.rpartition(".")[0] == self.modules["lm_head"]
             has_prefix = is_head or name.startswith(self.prefix)
-            full = name if has_prefix else self.prefix + name
+            left_out = f"{first}." if second and name.startswith(second) else self.prefix
+            full = name if has_prefix else left_out + name
             if full in kept:
                 raise RunError(f"{source} holds {shown(full)} twice, with and without its prefix")
             kept[full] = stored

@@ -53,6 +53,16 @@ def test_without_its_scales_it_is_refused(folder: Path) -> None:
         read_hf(folder)
 
 
+def test_scales_of_nothing_and_a_tensor_that_is_there_twice_are_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    alone = {**tensors, "model.layers.1.mlp.experts.down_proj_scales": torch.zeros(3)}
+    twice = {**tensors, NAME: torch.zeros(3, 64, 32)}
+    for wrong, said in ((alone, "unexpected .*down_proj_scales"), (twice, "packed and not")):
+        save_file(wrong, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(RunError, match=said):
+            read_hf(folder)
+
+
 def test_another_packing_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes"}

@@ -91,6 +91,17 @@ def test_a_file_without_prefix_and_with_masks(gpt2: Path, originals: Path) -> No
     assert same_logits(gpt2, originals / "gpt2")
 
 
+@pytest.mark.parametrize("kept", ["model.decoder.", "decoder.", ""])
+def test_opts_prefix_may_be_there_whole_in_part_or_not(tmp_path: Path, kept: str) -> None:
+    """Files of the bare model, as the older ones on the hub are, have the second part alone."""
+    saved("opt", tmp_path)
+    whole = {name: stored.read().clone() for name, stored in read_hf(tmp_path).tensors.items()}
+    found = {n.removeprefix("model.decoder."): x for n, x in tensors_of(tmp_path).items()}
+    keep(tmp_path, {n if n.startswith("lm_head") else kept + n: x for n, x in found.items()})
+    back = read_hf(tmp_path).tensors
+    assert all(torch.equal(back[name].read(), whole[name]) for name in whole)
+
+
 def test_old_rotation_tables_are_no_parameters(llama: Path, originals: Path) -> None:
     extra = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": torch.ones(6) for i in range(3)}
     keep(llama, tensors_of(llama) | extra)

@@ -23,11 +23,14 @@ BIAS, BLOCK = 127, 32
 
 def unpacked(found: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
     """Return the tensors with what is packed as (E, in, out) in bf16, unpacked when it is read."""
-    plain = {name: s for name, s in found.items() if not name.endswith((BLOCKS, SCALES))}
-    for name, blocks in found.items():
-        if not name.endswith(BLOCKS):
-            continue
-        whole = name.removesuffix(BLOCKS)
+    packed = [name.removesuffix(BLOCKS) for name in found if name.endswith(BLOCKS)]
+    taken = {whole + end for whole in packed for end in ("", BLOCKS, SCALES)}
+    plain = {name: stored for name, stored in found.items() if name not in taken}
+    for whole in packed:
+        name = whole + BLOCKS
+        if whole in found:
+            raise RunError(f"{source}: {whole} is in it twice, packed and not; fetch it again")
+        blocks = found[name]
         scales = found.get(whole + SCALES)
         if scales is None or not _fit(blocks, scales):
             raise RunError(
