@@ -88,6 +88,8 @@ class Architecture:
     """Rotations are slowed in windowed layers too."""
     local_turns: bool = False
     """Only windowed layers turn."""
+    always_local: bool = False
+    """llama.cpp loads no model without windowed layers."""
 
 
 ARCHITECTURES = {
@@ -148,6 +150,7 @@ ARCHITECTURES = {
         local_every=4,
         local_scaled=True,
         local_turns=True,
+        always_local=True,
         folds=_cohere2,
         said={"logit_scale": 1.0},
     ),
@@ -169,11 +172,14 @@ ARCHITECTURES = {
         partial=True,
     ),
     "qwen2moe": Architecture(
-        fixed={**_LLAMA, "qkv_bias": True, "norm_expert_scores": False}, experts=True, shared=True
+        fixed={**_LLAMA, **_UNTIED, "qkv_bias": True, "norm_expert_scores": False},
+        experts=True,
+        shared=True,
     ),
     "gpt-oss": Architecture(
         fixed={
             **_LLAMA,
+            **_UNTIED,
             **dict.fromkeys(("bias", "qkv_bias", "router_bias", "attention_sinks"), True),
             "feed_forward": "clamped_swiglu",
         },
@@ -183,6 +189,7 @@ ARCHITECTURES = {
         experts=True,
         local_every=2,
         local_scaled=True,
+        always_local=True,
     ),
 }
 """In the order in which they are tried for a model that came from none of them."""

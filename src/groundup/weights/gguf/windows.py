@@ -22,7 +22,7 @@ def window_fields(arch: Architecture, metadata: Metadata, config: GPTConfig) -> 
         return {"window": window}
     pattern = metadata.anything(PATTERN, arch.local_every)
     base = metadata.real(LOCAL_BASE, arch.local_base or config.rope_base)
-    if window is None and arch.local_turns:
+    if window is None and arch.always_local:
         raise metadata.error(WINDOW, "is absent from the metadata")
     if window is None:
         return {}
@@ -59,6 +59,7 @@ def window_metadata(arch: Architecture, config: GPTConfig) -> dict[str, Any]:
         # A window as large as the context hides nothing: it says only which layers turn.
         window = config.window if any(local) else config.context_length
         local = [config.is_rotated(i) for i in layers]
+        window = window if any(local) else None
     if not arch.local_every or window is None:
         return {}
     found: dict[str, Any] = {WINDOW: window}
