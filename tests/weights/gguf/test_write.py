@@ -162,7 +162,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a tied qwen2moe": ("qwen2moe", {"tie_embeddings": True}, "tie_embeddings = False, not True"),
     "a tied gpt-oss": ("gpt-oss", {"tie_embeddings": True}, "tie_embeddings = False, not True"),
     "gpt-oss without windows": ("gpt-oss", {"window": None}, "has no architecture for"),
-    "cohere2 without windows": ("cohere2", {"rope_pattern": "N", "window": None}, "no architecture"),
+    "cohere2 without windows": ("cohere2", {"rope_pattern": "N", "window": None}, "has no "),
     "part of a head": ("qwen3", {"rope_fraction": 0.5}, "qwen3, has rope_fraction = 1.0, not"),
     "a head with bias": ("llama", {"head_bias": True}, "head_bias = False, not True"),
     "OPT": ("gpt2", {"feed_forward": "relu"}, "no architecture for OPT: the nearest, gpt2, has"),
