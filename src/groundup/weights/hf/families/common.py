@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.weights.hf.aspects import (
-    GELU_TANH,
-    SILU,
-    activation,
-    fixed,
-    layers,
-    numbers,
-    only,
-)
+from groundup.weights.hf.aspects import GELU_TANH, SILU, activation, fixed, layers, numbers, only
 from groundup.weights.hf.settings import Settings
 
 WHOLE = only(quantization_config=None)

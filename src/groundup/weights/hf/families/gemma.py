@@ -11,14 +11,14 @@ from groundup.weights.hf.aspects import (
     activation,
     bounds,
     fixed,
-    layer_windows,
     only,
     query_scale,
-    rope,
     whole_heads,
 )
 from groundup.weights.hf.families.common import DEFAULTS, DENSE, LLAMA, all_but_each
 from groundup.weights.hf.family import Family
+from groundup.weights.hf.rotations import rope
+from groundup.weights.hf.windows import layer_windows
 
 _GEMMA = (
     *LLAMA,

@@ -11,13 +11,13 @@ from groundup.weights.hf.aspects import (
     embedded_as_wide,
     fixed,
     layers,
-    neo_windows,
     numbers,
     only,
-    rope,
 )
 from groundup.weights.hf.families.common import WHOLE
 from groundup.weights.hf.family import Family
+from groundup.weights.hf.rotations import rope
+from groundup.weights.hf.windows import neo_windows
 
 GPTS: dict[str, Family] = {
     "gpt2": Family(

@@ -12,15 +12,10 @@ from groundup.weights.hf.aspects import (
     alike,
     dropout,
     fixed,
-    layer_windows,
     layers,
     numbers,
     only,
-    positions_in_windows,
-    rope,
-    rotated_layers,
     whole_heads,
-    window,
     written,
 )
 from groundup.weights.hf.families.common import (
@@ -34,7 +29,9 @@ from groundup.weights.hf.families.common import (
     last_layers,
 )
 from groundup.weights.hf.family import Family
+from groundup.weights.hf.rotations import rope, rotated_layers
 from groundup.weights.hf.settings import Settings
+from groundup.weights.hf.windows import layer_windows, positions_in_windows, window
 
 
 def _has_positions(settings: Settings, layer: int) -> bool:

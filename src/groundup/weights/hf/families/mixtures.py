@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from groundup.weights.hf import names
-from groundup.weights.hf.aspects import (
-    fixed,
-    layer_windows,
-    numbers,
-    only,
-    packed,
-    respelled,
-    rope,
-    window,
-)
+from groundup.weights.hf.aspects import fixed, numbers, only, packed, respelled
 from groundup.weights.hf.families.common import (
     DEFAULTS,
     DENSE,
@@ -23,7 +14,9 @@ from groundup.weights.hf.families.common import (
     last_layers,
 )
 from groundup.weights.hf.family import Family
+from groundup.weights.hf.rotations import rope
 from groundup.weights.hf.settings import Settings
+from groundup.weights.hf.windows import layer_windows, window
 
 _YARN = {
     "rope_type": "yarn",
