@@ -26,6 +26,7 @@ def unpacked(found: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
     packed = [name.removesuffix(BLOCKS) for name in found if name.endswith(BLOCKS)]
     taken = {whole + end for whole in packed for end in ("", BLOCKS, SCALES)}
     plain = {name: stored for name, stored in found.items() if name not in taken}
+    latest: list[tuple[Stored, Tensor]] = []
     for whole in packed:
         name = whole + BLOCKS
         if whole in found:
@@ -38,7 +39,7 @@ def unpacked(found: Mapping[str, Stored], source: Path) -> dict[str, Stored]:
             )
         n_experts, outputs, groups = scales.shape
         shape = (n_experts, groups * BLOCK, outputs)
-        plain[whole] = Stored(shape, torch.bfloat16, _reading(blocks, scales))
+        plain[whole] = Stored(shape, torch.bfloat16, _reading(blocks, scales, latest))
     return plain
 
 
@@ -47,17 +48,17 @@ def _fit(blocks: Stored, scales: Stored) -> bool:
     return same and blocks.dtype == scales.dtype == torch.uint8
 
 
-_latest: list[tuple[Stored, Tensor]] = []
-"""What was unpacked last: every expert asks for its part of the same matrix."""
+def _reading(
+    blocks: Stored, scales: Stored, latest: list[tuple[Stored, Tensor]]
+) -> Callable[[], Tensor]:
+    """Return how a matrix is read; the `latest` is kept, as every expert asks for its part."""
 
-
-def _reading(blocks: Stored, scales: Stored) -> Callable[[], Tensor]:
     def read() -> Tensor:
-        for of, whole in _latest:
+        for of, whole in latest:
             if of is blocks:
                 return whole
         whole = _whole(blocks.read(), scales.read())
-        _latest[:] = [(blocks, whole)]
+        latest[:] = [(blocks, whole)]
         return whole
 
     return read

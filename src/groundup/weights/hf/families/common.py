@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundup.weights.hf.aspects import GELU_TANH, SILU, activation, fixed, layers, numbers, only
+from groundup.weights.hf.aspects import (
+    GELU_TANH,
+    SILU,
+    Aspect,
+    activation,
+    fixed,
+    layers,
+    numbers,
+    only,
+)
 from groundup.weights.hf.settings import Settings
 
 WHOLE = only(quantization_config=None)
+
+
+def sizes(**others: str) -> Aspect:
+    """Our fields under the names that most families have for them, and `others`."""
+    usual = {
+        "vocab_size": "vocab_size",
+        "context_length": "max_position_embeddings",
+        "emb_dim": "hidden_size",
+        "n_heads": "num_attention_heads",
+        "tie_embeddings": "tie_word_embeddings",
+    }
+    return numbers(**{**usual, **others})
+
+
+KEYS = {"n_kv_heads": "num_key_value_heads", "head_dim": "head_dim"}
 LLAMA = (
     layers("num_hidden_layers"),
-    numbers(
-        vocab_size="vocab_size",
-        context_length="max_position_embeddings",
-        emb_dim="hidden_size",
-        n_heads="num_attention_heads",
-        n_kv_heads="num_key_value_heads",
-        head_dim="head_dim",
-        norm_eps="rms_norm_eps",
-        tie_embeddings="tie_word_embeddings",
-    ),
+    sizes(**KEYS, norm_eps="rms_norm_eps"),
     fixed(norm="rmsnorm", position="rope", bias=False),
     WHOLE,
 )

@@ -14,7 +14,7 @@ from groundup.weights.hf.aspects import (
     numbers,
     only,
 )
-from groundup.weights.hf.families.common import WHOLE
+from groundup.weights.hf.families.common import KEYS, WHOLE, sizes
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.rotations import rope
 from groundup.weights.hf.windows import neo_windows
@@ -67,15 +67,7 @@ GPTS: dict[str, Family] = {
         },
         aspects=(
             layers("num_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_heads",
-                ffn_dim="intermediate_size",
-                norm_eps="layer_norm_epsilon",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(n_heads="num_heads", ffn_dim="intermediate_size", norm_eps="layer_norm_epsilon"),
             fixed(query_pre_attn_scalar=1.0),  # scores are products as they are
             activation("activation_function", gelu_tanh=GELU, gelu=("gelu",), relu=("relu",)),
             neo_windows(),
@@ -99,15 +91,7 @@ GPTS: dict[str, Family] = {
         },
         aspects=(
             layers("num_hidden_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_attention_heads",
-                ffn_dim="intermediate_size",
-                norm_eps="layer_norm_eps",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(ffn_dim="intermediate_size", norm_eps="layer_norm_eps"),
             fixed(qkv_bias=True, position="rope"),
             choice("norm_order", "use_parallel_residual", parallel=True, pre=False),
             activation("hidden_act", gelu=("gelu",), gelu_tanh=GELU, relu=("relu",)),
@@ -131,14 +115,7 @@ GPTS: dict[str, Family] = {
         },
         aspects=(
             layers("num_hidden_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_attention_heads",
-                ffn_dim="ffn_dim",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(ffn_dim="ffn_dim"),
             fixed(qkv_bias=True),
             activation("activation_function", relu=("relu",), gelu=("gelu",), gelu_tanh=GELU),
             embedded_as_wide("word_embed_proj_dim"),
@@ -167,17 +144,7 @@ GPTS: dict[str, Family] = {
         },
         aspects=(
             layers("num_hidden_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_attention_heads",
-                n_kv_heads="num_key_value_heads",
-                head_dim="head_dim",
-                ffn_dim="intermediate_size",
-                norm_eps="layer_norm_eps",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(**KEYS, ffn_dim="intermediate_size", norm_eps="layer_norm_eps"),
             fixed(qkv_bias=True, position="rope", norm_order="parallel_shared", head_bias=True),
             activation("hidden_act", gelu_tanh=GELU, gelu=("gelu",)),
             rope(partial="partial_rotary_factor"),

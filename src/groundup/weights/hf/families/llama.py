@@ -22,11 +22,13 @@ from groundup.weights.hf.families.common import (
     DEFAULTS,
     DENSE,
     GATED,
+    KEYS,
     LLAMA,
     QWEN,
     WHOLE,
     all_but_each,
     last_layers,
+    sizes,
 )
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.rotations import rope, rotated_layers
@@ -322,17 +324,7 @@ LLAMAS: dict[str, Family] = {
         },
         aspects=(
             layers("num_hidden_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_attention_heads",
-                n_kv_heads="num_key_value_heads",
-                head_dim="head_dim",
-                ffn_dim="intermediate_size",
-                norm_eps="norm_epsilon",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(**KEYS, ffn_dim="intermediate_size", norm_eps="norm_epsilon"),
             fixed(qkv_bias=True, position="rope"),
             activation("hidden_act", gelu_tanh=GELU_TANH, gelu=("gelu",)),
             rope(),
@@ -359,17 +351,7 @@ LLAMAS: dict[str, Family] = {
         },
         aspects=(
             layers("num_hidden_layers"),
-            numbers(
-                vocab_size="vocab_size",
-                context_length="max_position_embeddings",
-                emb_dim="hidden_size",
-                n_heads="num_attention_heads",
-                n_kv_heads="num_key_value_heads",
-                head_dim="head_dim",
-                ffn_dim="intermediate_size",
-                norm_eps="layer_norm_eps",
-                tie_embeddings="tie_word_embeddings",
-            ),
+            sizes(**KEYS, ffn_dim="intermediate_size", norm_eps="layer_norm_eps"),
             fixed(bias=False, position="rope", norm_order="parallel_shared"),
             GATED,
             rope(),
