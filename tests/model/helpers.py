@@ -64,6 +64,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     | _YARN
     | {"norm_order": "post", "window": 5, "window_pattern": "LG", "rope_local_base": 10000.0},
     "smollm3": _LLAMA | _YARN | {"rope_pattern": "RNR", "rope_attention_factor": 1.5},
+    "phi3": _LLAMA
+    | {
+        "rope_scaling": "longrope",
+        "rope_fraction": 0.75,
+        "rope_factors": (1.02, 1.5, 7.9),
+        "rope_attention_factor": 1.2,
+    },
     "gpt_neox": _BASE | {"position": "rope", "rope_fraction": 0.25, "norm_order": "parallel"},
     "cohere2": _LLAMA | {"norm": "layernorm", "norm_order": "parallel_shared"},
     "opt": _BASE | {"feed_forward": "relu"},

@@ -42,7 +42,7 @@ def test_the_tables_of_parts_are_the_choices_of_the_config() -> None:
     assert tuple(NORMS) == config_module.NORMS
     assert tuple(BLOCKS) == config_module.NORM_ORDERS
     assert tuple(POSITIONS) == config_module.POSITIONS
-    assert ("none", *KEPT) == config_module.ROPE_SCALINGS
+    assert ("none", *KEPT, "longrope") == config_module.ROPE_SCALINGS
     assert tuple(FEED_FORWARDS) == config_module.FEED_FORWARDS
 
 
@@ -255,7 +255,8 @@ def test_logits_stay_within_their_bound() -> None:
         ({"feed_forward": "relu6"}, "feed_forward"),
         ({"position": "alibi"}, "position"),
         ({"qk_norm": "both"}, "qk_norm"),
-        ({"rope_scaling": "longrope"}, "rope_scaling"),
+        ({"rope_scaling": "su"}, "rope_scaling"),
+        ({"rope_scaling": "longrope"}, "rope_factors"),
         ({"rope_scaling": "yarn"}, "rope_original_context"),
         ({"rope_fraction": 0.0}, "rope_fraction"),
         ({"rope_fraction": 1.5}, "rope_fraction"),

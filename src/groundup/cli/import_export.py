@@ -60,7 +60,8 @@ def import_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="What a checkpoint's tensors do not tell, as in n_heads=12; may be repeated.",
+            help="What a checkpoint's tensors do not tell, as in n_heads=12, or the context_length "
+            "of a model with longrope (Phi 3); may be repeated.",
         ),
     ] = None,
     dtype: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -16,7 +17,12 @@ from groundup.base.errors import ConfigError, alike, nearest, quoted, shown
 from groundup.config.other_names import SETTINGS
 
 C = TypeVar("C")
-IN_WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+IN_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "numbers with commas between them",
+}
 """What is typed for a setting of a kind."""
 
 NAMES, LATER = "names", "later"
@@ -104,6 +110,8 @@ class Settings:
 
 
 def _checked(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    if tuple in kinds and isinstance(value, list | tuple):
+        return tuple(_checked(key, number, (float,)) for number in value)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if is_number and isinstance(value, numbers.Integral):
         value = int(value)
@@ -127,13 +135,14 @@ def _hint(key: str, value: Any, kinds: tuple[type, ...]) -> str:
 
 
 def as_table(config: Any) -> dict[str, Any]:
-    """Return a config as a TOML table; TOML has no null, so fields that are None are left out.
+    """Return a config as a TOML table: tuples are lists there, and what is None is left out.
 
     So is a field that came later, at its default: an older version reads the table, too.
     """
     later = {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get(LATER)}
     table = dataclasses.asdict(config)
-    return {k: v for k, v in table.items() if v is not None and (k not in later or v != later[k])}
+    told = {k: v for k, v in table.items() if v is not None and (k not in later or v != later[k])}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in told.items()}
 
 
 def parse_assignments(words: Iterable[str], *classes: type) -> list[dict[str, Any]]:
@@ -170,6 +179,9 @@ def parse_value(key: str, text: str, kinds: tuple[type, ...]) -> Any:
             return number
         if number is not None and number.is_integer():
             return int(number)
+    if tuple in kinds:
+        with contextlib.suppress(ValueError):
+            return tuple(float(number) for number in text.split(","))
     if str in kinds:
         return text
     known = [kind for kind in kinds if kind is not types.NoneType]

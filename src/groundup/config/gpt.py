@@ -17,7 +17,7 @@ NORMS = ("layernorm", "rmsnorm", "zero_centered_rmsnorm")
 NORM_ORDERS = ("pre", "post", "sandwich", "parallel", "parallel_shared")
 QK_NORMS = ("none", "head", "width")
 POSITIONS = ("learned", "rope")
-ROPE_SCALINGS = ("none", "linear", "llama3", "yarn")
+ROPE_SCALINGS = ("none", "linear", "llama3", "yarn", "longrope")
 FEED_FORWARDS = (
     "gelu", "gelu_tanh", "relu", "relu_squared", "geglu", "swiglu", "clamped_swiglu",
 )  # fmt: skip
@@ -108,7 +108,8 @@ class GPTConfig:
     rope_pattern: str = _later("R")
     """Which layers turn, repeated over the layers: R do, N have no positions (SmolLM3)."""
     rope_scaling: str = "none"
-    """How rope_base's rotations are slowed for long contexts: none, linear, llama3 or yarn."""
+    """How rope_base's rotations are slowed for long contexts: none, linear, llama3, yarn or
+    longrope."""
     rope_factor: float = 1.0
     """By how much rope_scaling slows."""
     rope_low_freq_factor: float = 1.0
@@ -120,7 +121,10 @@ class GPTConfig:
     rope_truncate: bool = _later(True)
     """yarn: whether the blend begins and ends at whole pairs."""
     rope_attention_factor: float = _later(0.0)
-    """yarn: what turned queries and keys are multiplied by; 0: 0.1 x ln(rope_factor) + 1."""
+    """yarn, longrope: what turned queries and keys are multiplied by; 0: yarn's usual number,
+    0.1 x ln(rope_factor) + 1, and longrope's 1."""
+    rope_factors: tuple[float, ...] = _later(())
+    """longrope: by how much the rotation of each pair is slowed (Phi 3), at any length of text."""
     window: int | None = None
     """Tokens, itself included, that a token of a windowed layer sees; None: all before it."""
     window_pattern: str = "L"
@@ -223,6 +227,10 @@ class GPTConfig:
             require(0 < low < high, "rope_low_freq_factor", low, f"below {high} and above 0")
             original = self.rope_original_context
             require(original > 0, "rope_original_context", original, "the context before scaling")
+        if self.rope_scaling == "longrope":
+            pairs, factors = self.rope_dim // 2, self.rope_factors
+            fits = len(factors) == pairs and all(0 < factor < math.inf for factor in factors)
+            require(fits, "rope_factors", factors, f"{pairs} numbers above 0, one for each pair")
 
     @property
     def attention_dropout(self) -> float:

@@ -8,6 +8,7 @@ for less memory, choose a shorter one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from groundup.base.errors import ConfigError, nearest, quoted, shown
@@ -160,7 +161,7 @@ _OPT: Fields = {
     "feed_forward": "relu",
     "tie_embeddings": True,
 }
-# Li et al. 2023 and Javaheripi et al. 2023; Abdin et al. 2024 (3 and 4).
+# Li et al. 2023 and Javaheripi et al. 2023; Abdin et al. 2024 (3 and 4); Microsoft 2025 (4 mini).
 _PHI: Fields = {
     "vocab_size": 51200,
     "context_length": 2048,
@@ -361,6 +362,22 @@ PRESETS: dict[str, Fields] = {
         context_length=16384,
         window=None,
         rope_base=250000.0,
+    ),
+    # Up to the context that it first learned, where its longrope slows nothing.
+    "phi4-mini": _size(
+        _PHI3,
+        32,
+        3072,
+        24,
+        8,
+        8192,
+        vocab_size=200064,
+        window=None,
+        tie_embeddings=True,
+        rope_fraction=0.75,
+        rope_scaling="longrope",
+        rope_factors=(1.0,) * 48,
+        rope_attention_factor=math.sqrt(1 + math.log(131072 / 4096) / math.log(4096)),
     ),
     "gemma-2b": _size(_GEMMA1, 18, 2048, 8, 1, 16384),
     "gemma-7b": _size(_GEMMA1, 28, 3072, 16, 16, 24576),

@@ -116,17 +116,21 @@ def _on(device: torch.device, turns: tuple[float, ...]) -> Float[Tensor, " half"
         return torch.tensor(turns, device=device)
 
 
-def frequencies(width: int, base: float) -> tuple[float, ...]:
+def frequencies(width: int, base: float, factors: tuple[float, ...] = (1.0,)) -> tuple[float, ...]:
     """Return the radians that each of the width / 2 pairs turns by from token to token.
 
+    They are divided by `factors`, one for all or one each.
     In fp32, as every other implementation: far from the start, a last bit more would show.
     """
     exponents = torch.arange(0, width, 2, device="cpu", dtype=torch.float32) / width
-    return tuple((1.0 / base**exponents).tolist())
+    return tuple((1.0 / (torch.tensor(factors, device="cpu") * base**exponents)).tolist())
 
 
 def scaled(config: GPTConfig) -> Turns:
     """Return the turns of rope_base, slowed for a longer context than they first learned."""
+    if config.rope_scaling == "longrope":  # Ding et al., 2024
+        slow = frequencies(config.rope_dim, config.rope_base, config.rope_factors)
+        return Turns(slow, config.rope_attention_factor or 1.0)
     radians = torch.tensor(frequencies(config.rope_dim, config.rope_base), device="cpu")
     if config.rope_scaling == "none":
         return Turns(tuple(radians.tolist()))

@@ -15,11 +15,13 @@ from groundup.config import GPTConfig
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
 _BLENDED = {"rope_low_freq_factor", "rope_high_freq_factor", "rope_original_context"}
 _YARN = {"rope_attention_factor", "rope_truncate"}
+_LONG = {"rope_factors"}
 _WITHOUT = {
-    "none": {"rope_factor", *_BLENDED, *_YARN},
-    "linear": {*_BLENDED, *_YARN},
-    "llama3": _YARN,
-    "yarn": set(),
+    "none": {"rope_factor", *_BLENDED, *_YARN, *_LONG},
+    "linear": {*_BLENDED, *_YARN, *_LONG},
+    "llama3": {*_YARN, *_LONG},
+    "yarn": _LONG,
+    "longrope": {"rope_factor", "rope_truncate", *_BLENDED},
 }
 """The fields that each way of scaling rotations does not look at."""
 
@@ -38,6 +40,8 @@ def canonical(config: GPTConfig) -> dict[str, Any]:
     letters = "".join("G" if config.window_of(i) is None else "L" for i in range(config.n_layers))
     if config.rope_scaling == "linear" and config.rope_factor == 1:
         config = config.replace(rope_scaling="none")
+    if config.rope_scaling == "longrope":
+        config = config.replace(rope_attention_factor=config.rope_attention_factor or 1.0)
     turning = "".join("R" if config.is_rotated(i) else "N" for i in range(config.n_layers))
     fields = {
         **vars(config),
@@ -47,10 +51,13 @@ def canonical(config: GPTConfig) -> dict[str, Any]:
         "query_pre_attn_scalar": config.query_pre_attn_scalar or float(config.head_dim),
         **{name: _DEFAULTS[name] for name in _without_effect(config, "L" in letters)},
     }
-    return {
-        name: float(np.float32(value)) if isinstance(value, float) else value
-        for name, value in fields.items()
-    }
+    return {name: _rounded(value) for name, value in fields.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(np.float32(value)) if isinstance(value, float) else value
 
 
 def _without_effect(config: GPTConfig, has_windows: bool) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,35 +73,49 @@ def open_pretrained(
 ) -> Pretrained:
     """Read a model in any format that is known: its config and tokenizer now, its tensors later.
 
-    `settings` are of a checkpoint whose tensors do not tell them.
+    `settings` are of a checkpoint whose tensors do not tell them, or the context of longrope.
     """
     path = Path(source)
     check_source(source)
     try:
         if path.is_file():
             return _open_file(path, trust_pickle, settings or {})
-        if settings:
-            raise UsageError(f"--set: {source} says its own shape; leave it out")
         if path.is_dir():
-            return _open_folder(path, trust_pickle)
+            return _own_shape(source, settings, partial(_open_folder, path, trust_pickle))
     except OSError as error:
         if error.filename is None:  # a file was opened, and could not be read
             raise file_error(path, error) from error
         raise
-    return _of_hub(str(source))
+    return _own_shape(source, settings, partial(_of_hub, str(source)))
 
 
-def _of_hub(name: str) -> Pretrained:
+def _own_shape(
+    source: str | Path,
+    settings: Mapping[str, Any] | None,
+    read: Callable[[int | None], Pretrained],
+) -> Pretrained:
+    """Return what `read` makes of a model that says its own shape; longrope leaves the context."""
+    told = dict(settings or {})
+    context = told.pop("context_length", None)
+    found = None if told else read(context)
+    if found is None or (context is not None and found.config.rope_scaling != "longrope"):
+        raise UsageError(f"--set: {source} says its own shape; leave it out")
+    return found
+
+
+def _of_hub(name: str, context: int | None) -> Pretrained:
     """Return a model of the hub, under its name there and with the commit that was fetched."""
-    found = read_hf(folder := fetch_hub(name))
+    found = read_hf(folder := fetch_hub(name), context=context)
     owned, _, _ = name.partition("@")
     return replace(found, source=replace(found.source, name=owned, revision=folder.name))
 
 
-def _open_folder(path: Path, trust_pickle: bool) -> Pretrained:
+def _open_folder(path: Path, trust_pickle: bool, context: int | None) -> Pretrained:
     if (path / CONFIG).is_file():
         return read_own(path)
-    return read_openai(path) if (path / HPARAMS).is_file() else read_hf(path, trust_pickle)
+    if (path / HPARAMS).is_file():
+        return read_openai(path)
+    return read_hf(path, trust_pickle, context)
 
 
 def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> Pretrained:
@@ -112,9 +127,8 @@ def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> P
         return read_checkpoint(path, pickled, trust_pickle, settings)
     is_gguf = start[:4] == b"GGUF" or named == ".gguf"
     if is_gguf or is_llama2c(path):
-        if settings:
-            raise UsageError(f"--set: {path} says its own shape; leave it out")
-        return read_gguf(path) if is_gguf else read_llama2c(path)
+        read = partial(read_gguf, path) if is_gguf else lambda context: read_llama2c(path)
+        return _own_shape(path, settings, read)
     remedy = f"give {KNOWN_FILES}"
     if named in (".json", ".index", ".bpe") or ".data-" in path.name:
         remedy = "give the folder it lies in"

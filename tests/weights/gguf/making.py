@@ -120,6 +120,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gptneox in turn": _NEOX | _YARN | {"bias": False, "qkv_bias": False, "feed_forward": "gelu"},
     "phi2": _NEOX | {"norm_order": "parallel_shared", "head_bias": True},
     "phi3": _LLAMA | _YARN | {"rope_fraction": 0.75, "tie_embeddings": True},
+    "phi3 longrope": _LLAMA | {"rope_fraction": 0.75, "rope_scaling": "longrope",
+                               "rope_factors": (1.02, 1.5, 7.9), "rope_attention_factor": 1.2},
     "smollm3": _LLAMA | _YARN | {"n_layers": 5, "rope_pattern": "RRRN", "head_dim": 12},
     "arcee": _LLAMA | {"feed_forward": "relu_squared", "rope_scaling": "llama3",
                        "rope_factor": 4.0, "rope_original_context": 16},

@@ -52,6 +52,7 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "gptneox in turn": ("olmo", {}, GELU),
     "phi2": ("gpt-2", {}, GELU),
     "phi3": (True, {}, PLAIN),
+    "phi3 longrope": (True, {}, PLAIN),
     "smollm3": ("dbrx", {"head_dim": 12}, PLAIN),
     "arcee": ("llama-bpe", {"rope_original_context": 64}, PLAIN),
     "glm4": ("glm4", {"head_dim": 12}, PLAIN),
@@ -153,6 +154,25 @@ def test_factors_are_taken_into_the_weights(
     expected = theirs(opened(tmp_path / "a.gguf"), tokens)
     print(f"{name}: {np.abs(ours(model, tokens) - expected).max():.1e}")
     np.testing.assert_allclose(ours(model, tokens), expected, **tolerance)
+
+
+@pytest.mark.parametrize(("original", "wanted"), [(2 * N_CONTEXT, N_CONTEXT), (9, N_CONTEXT)])
+def test_of_longropes_factors_the_context_chooses(
+    tmp_path: Path, original: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer, tolerance = family_of("phi3 longrope")
+    lists = {"rope_factors_short.weight": (1.5, 2.0, 2.5), "rope_factors_long.weight": (4, 6, 9.5)}
+    monkeypatch.setattr(write, "factor_tensors", lambda config: lists)
+    told = {"phi3.rope.scaling.original_context_length": original}
+    forced = "phi3", metadata_of("phi3", model.config) | told
+    monkeypatch.setattr(write, "architecture_of", lambda config, family: forced)
+    write_gguf(exported(model, tokenizer), tmp_path / "a.gguf", "F32")
+    chosen = GPT(read_gguf(tmp_path / "a.gguf", wanted).config).eval()
+    chosen.load_state_dict(model.state_dict())
+    assert chosen.config.rope_factors[0] == (1.5 if original > wanted else 4)
+    tokens = list(range(3, 303))
+    expected = theirs(opened(tmp_path / "a.gguf"), tokens)
+    np.testing.assert_allclose(ours(chosen, tokens), expected, **tolerance)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])

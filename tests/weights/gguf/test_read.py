@@ -147,12 +147,46 @@ def test_factors_of_another_scaling_are_refused(tmp_path: Path) -> None:
         read_gguf(path)
 
 
-def test_two_sets_of_factors_are_refused(tmp_path: Path) -> None:
-    model = small("phi3")
-    tensors = tensors_of(model, "phi3") | {"rope_factors_long.weight": torch.ones(3)}
-    path = save(tmp_path / "a.gguf", "phi3", numbers_of(model, "phi3"), tensors)
-    with pytest.raises(RunError, match=r"rope_factors_long\.weight: .*longrope"):
-        read_gguf(path)
+def longrope(path: Path, model: GPT, **factors: list[float]) -> Path:
+    """The file that llama.cpp's converter makes of a Phi 3, which tells no type of scaling."""
+    numbers = {
+        key: value
+        for key, value in numbers_of(model, "phi3").items()
+        if "rope.scaling" not in key
+    } | {
+        "phi3.rope.scaling.original_context_length": 10,
+        "phi3.rope.scaling.attn_factor": 1.25,
+        "phi3.attention.sliding_window": 0,
+    }  # fmt: skip
+    named = {f"rope_factors_{name}.weight": torch.tensor(x) for name, x in factors.items()}
+    return save(path, "phi3", numbers, tensors_of(model, "phi3") | named)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "context", "first"), [(None, 10, 1.5), (10, 10, 1.5), (24, 24, 3.0), (11, 11, 3.0)]
+)
+def test_of_longropes_factors_the_context_chooses(
+    tmp_path: Path, wanted: int | None, context: int, first: float
+) -> None:
+    model = small("phi3 longrope")
+    path = longrope(tmp_path / "a.gguf", model, short=[1.5, 2.0, 2.5], long=[3.0, 5.0, 9.0])
+    found = read_gguf(path, wanted)
+    assert found.config.context_length == context
+    assert found.config.rope_factors == (first, *((2.0, 2.5) if context == 10 else (5.0, 9.0)))
+    assert found.config.rope_attention_factor == 1.25
+    told = [notice for notice in found.notices if "longrope" in notice]
+    assert len(told) == (wanted is None)
+    assert all("its context is 10 here" in line and "context_length=24" in line for line in told)
+
+
+def test_half_of_longropes_factors_is_refused(tmp_path: Path) -> None:
+    model = small("phi3 longrope")
+    for lists, said in (
+        ({"long": [1.0, 2.0, 3.0]}, "needs rope_factors_short.weight and rope_factors_long"),
+        ({"long": [1.0, 2.0], "short": [1.0, 2.0]}, "rope_factors = .*3 numbers above 0"),
+    ):
+        with pytest.raises(RunError, match=said):
+            read_gguf(longrope(tmp_path / "a.gguf", model, **lists))
 
 
 @pytest.mark.parametrize("family", ["granite", "cohere2"])
@@ -228,7 +262,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "heads that do not divide": ({"attention.head_count_kv": 3}, "n_kv_heads"),
     "part of the head": ({"rope.dimension_count": 4}, "rope.dimension_count: 4"),
     "other values": ({"attention.value_length": 4}, "attention.value_length: 4"),
-    "longrope": ({"rope.scaling.type": "longrope"}, "rope.scaling.type: 'longrope' is not known"),
+    "longrope": ({"rope.scaling.type": "longrope"}, "rope.scaling.type: 'longrope' needs"),
     "yarn with a factor below 1": (
         {"rope.scaling.type": "yarn", "rope.scaling.factor": 0.5}, "rope.scaling.factor: 0.5"
     ),

@@ -157,6 +157,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "positions in other layers": ("smollm3", {"rope_pattern": "RN"}, "rope_pattern"),
     "a window of starcoder2": ("starcoder2", {"window": 5}, "window = None, not 5"),
     "a window of phi3": ("phi3", {"window": 5}, "phi3, has window = None, not 5"),
+    "longrope and a norm of heads": ("phi3 longrope", {"qk_norm": "head"}, "phi3, has qk_norm"),
     "a tied gptneox": ("gptneox", {"tie_embeddings": True}, "tie_embeddings = False, not True"),
     "an untied cohere2": ("cohere2", {"tie_embeddings": False}, "tie_embeddings = True, not"),
     "a tied qwen2moe": ("qwen2moe", {"tie_embeddings": True}, "tie_embeddings = False, not True"),
@@ -192,6 +193,10 @@ ALIKE: dict[str, tuple[str, dict[str, Any], str]] = {
     "a pattern of its own": ("gemma2", {"window_pattern": "LGG"}, "gemma2"),
     "windows without scale": ("olmo2", {"window": 5, "window_pattern": "LLLG"}, "olmo2"),
     "experts of qwen": ("qwen3", {"n_experts": 4, "n_active_experts": 2}, "qwen3moe"),
+    "longrope": ("phi3 longrope", {"rope_attention_factor": 0.0}, "phi3"),
+    "longrope that turns whole": (
+        "phi3 longrope", {"rope_fraction": 1.0, "rope_factors": (1.0, 2.0, 3.0, 4.5)}, "phi3",
+    ),
     "phi3 that turns whole": ("phi3", {"rope_fraction": 1.0}, "llama"),
     "granite": ("granite", {}, "llama"),
     "a short smollm3": ("smollm3", {"n_layers": 3}, "llama"),

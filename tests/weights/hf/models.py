@@ -60,6 +60,13 @@ _YARN = {
     "beta_fast": 3.0,
     "original_max_position_embeddings": 24,
 }
+_LONGROPE: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 3000.0,
+    "short_factor": [1.02, 1.3, 2.1],
+    "long_factor": [1.5, 3.25, 7.9],
+    "original_max_position_embeddings": CONTEXT,
+}
 _MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
 _EXPERTS = {"num_experts_per_tok": 2, "num_hidden_layers": 2}
 
@@ -103,6 +110,14 @@ MODELS: dict[str, dict[str, Any]] = {
         "model_type": "mistral",
         **_LLAMA,
         "rope_parameters": _PLAIN,
+        "sliding_window": WINDOW,
+    },
+    "mistral-longrope": {
+        "model_type": "mistral",
+        **_LLAMA,
+        "max_position_embeddings": 4 * CONTEXT,
+        "head_dim": 6,
+        "rope_parameters": {**_LONGROPE, "attention_factor": 1.4},
         "sliding_window": WINDOW,
     },
     "qwen2": {
@@ -191,6 +206,15 @@ MODELS: dict[str, dict[str, Any]] = {
         **_LLAMA,
         "head_dim": 8,
         "rope_parameters": {**_PLAIN, "partial_rotary_factor": 0.75},
+        "sliding_window": WINDOW,
+    },
+    "phi3-longrope": {
+        "model_type": "phi3",
+        **_LLAMA,
+        "max_position_embeddings": 4 * CONTEXT,
+        "original_max_position_embeddings": CONTEXT,
+        "head_dim": 8,
+        "rope_parameters": {**_LONGROPE, "partial_rotary_factor": 0.75},
         "sliding_window": WINDOW,
     },
     "glm4": {

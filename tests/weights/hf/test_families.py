@@ -77,6 +77,7 @@ KIN = {
     "gemma3": "gemma3_text",
     "pythia": "gpt_neox",
     "phi3": "mistral",
+    "phi4-mini": "phi3",
     "afm": "arcee",
     "command": "cohere2",
 }
@@ -187,13 +188,13 @@ NESTED: dict[str, Any] = {"full_attention": {}, "sliding_attention": {}}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "llama",
-        {"rope_scaling": {"rope_type": "longrope"}},
-        "rope_scaling.rope_type = longrope: expected one of default, dynamic, linear, llama3, yarn",
+        {"rope_scaling": {"rope_type": "su"}},
+        "rope_type = su: expected one of default, dynamic, linear, llama3, yarn, longrope",
     ),
     ("llama", {"rope_scaling": {**YARN, "truncate": 1}}, "rope_scaling.truncate = 1"),
     ("llama", {"rope_scaling": {**YARN, "attention_factor": "1"}}, "attention_factor = 1"),
-    ("phi3", {"rope_scaling": YARN}, "rope_scaling.rope_type = yarn: expected default"),
-    ("phi3", {"rope_scaling": {"type": "longrope"}}, "rope_type = longrope: expected default"),
+    ("phi3", {"rope_scaling": YARN}, "rope_scaling.short_factor = None: expected a list"),
+    ("phi3", {"rope_scaling": {"type": "linear"}}, "rope_type = linear: expected one of default"),
     ("smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
     ("smollm3", {"no_rope_layers": [1, 0, 2, 1]}, "no_rope_layers"),
     ("smollm3", {"no_rope_layer_interval": 0}, "no_rope_layer_interval = 0"),

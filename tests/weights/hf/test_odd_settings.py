@@ -73,7 +73,7 @@ def test_it_is_what_transformers_makes_of_it(
             {"rope_parameters": {"full_attention": OFF}},
             "rope_theta for sliding_attention",
         ),
-        ("phi3", {"rope_parameters": YARN}, "rope_type = yarn: expected default"),
+        ("phi3", {"rope_parameters": YARN}, "original_max_position_embeddings = 4096"),
         ("qwen3", {"use_sliding_window": False}, "where use_sliding_window is off"),
         ("smollm3", {"no_rope_layers": [[1], 1, 1]}, "no_rope_layers = "),
         ("smollm3", {"sliding_window": None}, "where sliding_window is off"),

@@ -63,7 +63,7 @@ def _add(
     known: dict[str, tuple[Any, str]], values: Mapping[str, Any], who: str, state: StateDict
 ) -> None:
     for name, value in values.items():
-        if not isinstance(value, int | float | str | None):  # from a pickle it could be a tensor
+        if not isinstance(value, int | float | str | tuple | None):  # a pickle may have tensors
             raise RunError(f"{state.file}: {who} {name} is a {type(value).__name__}; correct it")
         before, by = known.setdefault(name, (value, who))
         if before == value and isinstance(before, bool) == isinstance(value, bool):

@@ -78,6 +78,8 @@ class Architecture:
     """Heads may turn in part."""
     llama3: bool = False
     """Rotations may be slowed by one factor each."""
+    longrope: bool = False
+    """The same, by two factors each, of which the context chooses one."""
     yarn: bool = True
     local_every: int = 0
     """Where the file does not say: each layer but every n-th is windowed; 0: it has no windows."""
@@ -133,7 +135,12 @@ ARCHITECTURES = {
     ),
     "seed_oss": Architecture(fixed=_LLAMA, names={"ffn_norm": "post_attention_norm"}),
     "phi3": Architecture(
-        fixed=_LLAMA, fused=True, gate_in_up=True, free_head_dim=False, partial=True
+        fixed=_LLAMA,
+        fused=True,
+        gate_in_up=True,
+        free_head_dim=False,
+        partial=True,
+        longrope=True,
     ),
     "smollm3": Architecture(fixed={**_LLAMA, "rope_pattern": "RRRN"}, interleaved=True),
     "arcee": Architecture(

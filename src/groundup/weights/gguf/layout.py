@@ -51,8 +51,8 @@ FUSED_TENSOR = "blk.0.attn_qkv.weight"
 GATE_IN_UP = {"ffn.gate": "ffn_up"}
 ROPE_FACTORS = "rope_freqs.weight"
 """By how much llama3's scaling slows each pair; ours follows from the config."""
-LONG_FACTORS = "rope_factors_long.weight"
-"""Phi-3's own scaling: one set of factors for short contexts, another for long ones."""
+SHORT_FACTORS, LONG_FACTORS = "rope_factors_short.weight", "rope_factors_long.weight"
+"""The same of longrope, one list for short contexts and one for long ones (Phi 3)."""
 
 _NAME = re.compile(r"(?:(blocks)\.(\d+)\.)?(.+?)(?:\.experts\.(\d+)(\..+))?\.(weight|bias)")
 

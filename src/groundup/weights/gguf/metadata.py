@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from groundup.base.errors import ConfigError, RunError
 from groundup.config import GPTConfig
 from groundup.weights.gguf.architectures import ARCHITECTURES, Architecture
 from groundup.weights.gguf.keys import Metadata
-from groundup.weights.gguf.rope import rope_fields, rope_metadata
+from groundup.weights.gguf.rope import Factors, rope_fields, rope_metadata
 from groundup.weights.gguf.windows import window_fields, window_metadata
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,12 +26,17 @@ GELU = "groundup.feed_forward"
 
 
 def read_config(
-    architecture: str, metadata: Metadata, shapes: Shapes, factors: Sequence[float] | None
+    architecture: str,
+    metadata: Metadata,
+    shapes: Shapes,
+    factors: Factors,
+    context: int | None = None,
 ) -> GPTConfig:
     """Return the config that llama.cpp would see.
 
-    `shapes` are those of the file's tensors; `factors` are rope's, where it has them. A number that
-    is absent, impossible, or asks for what is not known here is a RunError.
+    `shapes` are those of the file's tensors, and `factors` its tensors of rope's; `context` is the
+    one that is wanted, where longrope leaves the choice. A number that is absent, impossible, or
+    asks for what is not known here is a RunError.
     """
     arch = ARCHITECTURES[architecture]
     if "token_embd.weight" not in shapes:
@@ -57,7 +62,7 @@ def read_config(
     try:
         config = GPTConfig(**fields)
         if config.position == "rope":
-            config = config.replace(**rope_fields(arch, metadata, config, factors))
+            config = config.replace(**rope_fields(arch, metadata, config, factors, context))
         return config.replace(**window_fields(arch, metadata, config))
     except ConfigError as error:
         raise RunError(f"{metadata.path}: {error}; convert the model again") from None

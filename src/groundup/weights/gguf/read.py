@@ -22,14 +22,17 @@ from groundup.weights.gguf.layout import (
     FUSED_TENSOR,
     LONG_FACTORS,
     ROPE_FACTORS,
+    SHORT_FACTORS,
     Piece,
     TensorLayout,
     layout,
     with_offsets,
 )
 from groundup.weights.gguf.metadata import read_config, tells_exact_gelu
+from groundup.weights.gguf.rope import factor_tensors
 from groundup.weights.gguf.split import read_whole_header
 from groundup.weights.gguf.tokenizer import read_tokenizer
+from groundup.weights.longrope import cut_notice
 from groundup.weights.pretrained import Pretrained
 
 MOST_LAYERS = 512
@@ -39,9 +42,10 @@ MOST_EXPERTS = 1 << 16
 MOST_FACTORS = 1 << 12
 
 
-def read_gguf(file: Path) -> Pretrained:
+def read_gguf(file: Path, context: int | None = None) -> Pretrained:
     """Return the model in a GGUF file; its tensors are read one at a time, when they are asked for.
 
+    `context` is the one that is wanted, where longrope leaves the choice.
     F32, F16 and BF16 stay as they are, quantised blocks become fp32. What is damaged, unknown,
     missing, extra or misshapen is a one-line RunError; so is a tokenizer that does not fit, as a
     TokenizerError.
@@ -51,7 +55,7 @@ def read_gguf(file: Path) -> Pretrained:
     metadata = Metadata(file, architecture, header.metadata)
     _check_counts(header, metadata)
     shapes = {name: entry.shape for name, entry in header.tensors.items()}
-    config = read_config(architecture, metadata, shapes, _factors(header))
+    config = read_config(architecture, metadata, shapes, _factors(header), context)
     layouts = layout(architecture, config, FUSED_TENSOR in shapes)
     check_tensors(header.tensors, _shapes(config, layouts).items(), file, "its metadata")
     if any(entry.kind not in PLAIN for entry in header.tensors.values()):
@@ -60,6 +64,8 @@ def read_gguf(file: Path) -> Pretrained:
     tensors, told = _folded(architecture, metadata, config, tensors)
     notice = ARCHITECTURES[architecture].notice
     told += [notice] if notice and not tells_exact_gelu(header.metadata) else []
+    if config.rope_scaling == "longrope":
+        told += cut_notice(config, metadata.whole("context_length"), context, file)
     found = read_tokenizer(header, config.vocab_size)
     return Pretrained(
         config=config,
@@ -99,27 +105,22 @@ def _check_counts(header: Header, metadata: Metadata) -> None:
         raise metadata.error("expert_count", f"{experts:,}, more than can be")
 
 
-def _factors(header: Header) -> list[float] | None:
-    if LONG_FACTORS in header.tensors:
-        raise RunError(
-            f"{header.path}: {LONG_FACTORS}: rotations that are slowed in long contexts alone "
-            "(longrope) are not known; give a variant without, such as Phi-3's with 4k in its name"
-        )
-    entry = header.tensors.get(ROPE_FACTORS)
-    if entry is None:
-        return None
-    if len(entry.shape) != 1 or entry.shape[0] > MOST_FACTORS or entry.kind not in PLAIN:
-        raise RunError(f"{header.path}: {ROPE_FACTORS}: {entry.shape} in {entry.kind} is not known")
-    factors: list[float] = read_values(entry, 0, entry.shape[0]).float().tolist()
+def _factors(header: Header) -> dict[str, list[float]]:
+    """Return the tensors of rope's factors, which the config follows from."""
+    factors: dict[str, list[float]] = {}
+    for name in (ROPE_FACTORS, SHORT_FACTORS, LONG_FACTORS):
+        if (entry := header.tensors.get(name)) is None:
+            continue
+        if len(entry.shape) != 1 or entry.shape[0] > MOST_FACTORS or entry.kind not in PLAIN:
+            raise RunError(f"{header.path}: {name}: {entry.shape} in {entry.kind} is not known")
+        factors[name] = read_values(entry, 0, entry.shape[0]).float().tolist()
     return factors
 
 
 def _shapes(config: GPTConfig, layouts: dict[str, TensorLayout]) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that the file must hold."""
-    shapes = {name: tensor.shape for name, tensor in layouts.items()}
-    if config.rope_scaling == "llama3":
-        shapes[ROPE_FACTORS] = (config.rope_dim // 2,)
-    return shapes
+    factors = dict.fromkeys(factor_tensors(config), (config.rope_dim // 2,))
+    return {name: tensor.shape for name, tensor in layouts.items()} | factors
 
 
 def _tensors(header: Header, layouts: dict[str, TensorLayout]) -> dict[str, Stored]:

@@ -2,13 +2,13 @@
 
 Llama 3's scaling is written out as one factor for each pair, by which its rotation is slowed; the
 numbers that it was made from are not in the file. They are found again by trying: the factors
-themselves are the proof.
+themselves are the proof. Longrope's are written out twice, for short contexts and for long ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,21 +18,30 @@ from groundup.config import GPTConfig
 from groundup.model.positions import frequencies, scaled
 from groundup.weights.gguf.architectures import Architecture
 from groundup.weights.gguf.keys import Metadata, shown
+from groundup.weights.gguf.layout import LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS
+from groundup.weights.longrope import longrope_fields
 
 TURNS = {"rope_low_freq_factor": 1.0, "rope_high_freq_factor": 4.0}
 """Those of every Llama 3 that was published."""
 USUAL_CONTEXT = 8192
-KNOWN = ("none", "linear", "yarn")
+KNOWN = ("none", "linear", "yarn", "longrope")
+Factors = Mapping[str, Sequence[float]]
+"""By how much a file slows each pair, by the names of its tensors."""
 
 
 def rope_fields(
-    arch: Architecture, metadata: Metadata, config: GPTConfig, factors: Sequence[float] | None
+    arch: Architecture,
+    metadata: Metadata,
+    config: GPTConfig,
+    factors: Factors,
+    context: int | None = None,
 ) -> dict[str, Any]:
-    """Return our fields of rotations; `factors` are those that the file slows each pair by."""
+    """Return our fields of rotations; `context` is the one that is wanted, if longrope has two."""
     base = metadata.real("rope.freq_base", 10000.0)
     kind = metadata.anything("rope.scaling.type", "linear")
     if not isinstance(kind, str) or kind not in KNOWN:
-        raise metadata.error("rope.scaling.type", f"{shown(kind)} is not known, only linear, yarn")
+        known = ", ".join(KNOWN[1:])
+        raise metadata.error("rope.scaling.type", f"{shown(kind)} is not known, only {known}")
     factor = metadata.real("rope.scaling.factor", 0.0) or metadata.real("rope.scale_linear", 0.0)
     factor = 1.0 if kind == "none" else factor or 1.0
     original = metadata.whole("rope.scaling.original_context_length", 0)
@@ -42,19 +51,27 @@ def rope_fields(
         raise metadata.error("rope.dimension_sections", "positions of images are not known")
     if kind == "yarn":
         return {"rope_base": base, **_yarn(arch, metadata, config, factor, original, loudness)}
+    if arch.longrope and SHORT_FACTORS in factors and LONG_FACTORS in factors:
+        short, long = factors[SHORT_FACTORS], factors[LONG_FACTORS]
+        most = config.context_length
+        found = longrope_fields(short, long, original or most, most, context, metadata.path)
+        return {"rope_base": base, "rope_attention_factor": loudness, **found}
+    if kind == "longrope" or factors.keys() & {SHORT_FACTORS, LONG_FACTORS}:
+        needed = f"needs {SHORT_FACTORS} and {LONG_FACTORS}, and the architecture phi3"
+        raise metadata.error("rope.scaling.type", f"'longrope' {needed}")
     if loudness != 1:
         raise metadata.error("rope.scaling.attn_factor", f"{loudness}, which only yarn has")
-    if factors is None or not arch.llama3:
+    if ROPE_FACTORS not in factors or not arch.llama3:
         return {"rope_base": base} | (
             {"rope_scaling": "linear", "rope_factor": factor} if factor != 1 else {}
         )
-    found = llama3_fields(config.replace(rope_base=base), factors, original)
-    if found is None or factor != 1:
+    llama3 = llama3_fields(config.replace(rope_base=base), factors[ROPE_FACTORS], original)
+    if llama3 is None or factor != 1:
         raise RunError(
             f"{metadata.path}: rope_freqs.weight holds factors that llama3's scaling does not "
             "give; only that is known"
         )
-    return {"rope_base": base, **found}
+    return {"rope_base": base, **llama3}
 
 
 def _yarn(
@@ -104,7 +121,23 @@ def rope_metadata(arch: Architecture, config: GPTConfig) -> dict[str, Any]:
             found["rope.scaling.yarn_attn_factor"] = told
     if config.rope_scaling in ("llama3", "yarn"):  # of llama3 the factors tell the rest
         found["rope.scaling.original_context_length"] = config.rope_original_context
+    if config.rope_scaling == "longrope" and arch.longrope:
+        found |= {
+            "rope.scaling.type": "longrope",
+            "rope.scaling.attn_factor": config.rope_attention_factor or 1.0,
+            "rope.scaling.original_context_length": config.context_length,
+        }
     return found
+
+
+def factor_tensors(config: GPTConfig) -> Factors:
+    """Return the tensors of factors that a file of `config` has."""
+    match config.rope_scaling:
+        case "llama3":
+            return {ROPE_FACTORS: factors_of(config)}
+        case "longrope":
+            return dict.fromkeys((SHORT_FACTORS, LONG_FACTORS), config.rope_factors)
+    return {}
 
 
 def factors_of(config: GPTConfig) -> list[float]:

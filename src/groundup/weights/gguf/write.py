@@ -20,9 +20,9 @@ from groundup.weights.gguf.architectures import ABSENT, ARCHITECTURES
 from groundup.weights.gguf.blocks import PLAIN, TYPES, encoded, library
 from groundup.weights.gguf.header import ALIGNMENT, ARRAY, MAGIC, STRING
 from groundup.weights.gguf.keys import Metadata
-from groundup.weights.gguf.layout import ROPE_FACTORS, Piece, layout
+from groundup.weights.gguf.layout import Piece, layout
 from groundup.weights.gguf.metadata import GELU, metadata_of, read_config
-from groundup.weights.gguf.rope import factors_of
+from groundup.weights.gguf.rope import factor_tensors
 from groundup.weights.gguf.special import TEMPLATE, written_template
 from groundup.weights.gguf.tokenizer_write import tokenizer_metadata
 from groundup.weights.pretrained import Exported
@@ -87,11 +87,9 @@ def architecture_of(config: GPTConfig, family: str | None = None) -> tuple[str, 
         return name != family or ARCHITECTURES[name].folds is not None
 
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
-    why = ""
+    factors, why = factor_tensors(config), ""
     for name in sorted(ARCHITECTURES, key=comes_later):
-        arch = ARCHITECTURES[name]
         metadata = metadata_of(name, config)
-        factors = factors_of(config) if arch.llama3 and config.rope_scaling == "llama3" else None
         try:
             shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
             back = read_config(name, Metadata(Path("GGUF"), name, metadata), shapes, factors)
@@ -144,9 +142,9 @@ def _tensors_to_write(architecture: str, model: Exported, kind: str) -> Iterator
     for name, (shape, pieces) in layout(architecture, model.config).items():
         read = partial(_pieces, model, pieces)
         yield TensorToWrite(name, shape, _kind_of(name, shape, kind), read)
-    if model.config.rope_scaling == "llama3":
-        factors = torch.tensor(factors_of(model.config))
-        yield TensorToWrite(ROPE_FACTORS, tuple(factors.shape), "F32", lambda: iter([factors]))
+    for name, factors in factor_tensors(model.config).items():
+        values = torch.tensor(factors)
+        yield TensorToWrite(name, tuple(values.shape), "F32", partial(iter, [values]))
 
 
 def _pieces(model: Exported, pieces: list[Piece]) -> Iterator[Tensor]:

@@ -33,9 +33,14 @@ class Family:
     aspects: tuple[Aspect, ...]
     folds: Callable[[Settings, GPTConfig], Folds] | None = None
 
-    def read(self, values: Mapping[str, Any], source: Path) -> GPTConfig:
-        """Return our config for a config.json; what it cannot express is a one-line `RunError`."""
-        settings = Settings(values, self.defaults, source)
+    def read(
+        self, values: Mapping[str, Any], source: Path, context: int | None = None
+    ) -> GPTConfig:
+        """Return our config for a config.json; what it cannot express is a one-line `RunError`.
+
+        `context` is the one that is wanted, where longrope leaves the choice.
+        """
+        settings = Settings(values, self.defaults, source, context)
         _check_common(settings)
         fields: Fields = {}
         for aspect in self.aspects:

@@ -18,8 +18,10 @@ from groundup.weights.hf.families import family_of
 from groundup.weights.hf.generation_config import read_generation
 from groundup.weights.hf.multimodal import text_config, text_tensors
 from groundup.weights.hf.mxfp4 import unpacked
+from groundup.weights.hf.settings import Settings
 from groundup.weights.hf.weight_files import Tensors, read_weights
 from groundup.weights.json_object import read_object
+from groundup.weights.longrope import cut_notice
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
 
@@ -28,27 +30,33 @@ LARGEST_CONFIG = 4 << 20
 _LICENCE = re.compile(r"^license:[ \t]*([\w.-]+)[ \t]*$", re.MULTILINE)
 
 
-def read_hf(folder: Path, trust_pickle: bool = False) -> Pretrained:
+def read_hf(folder: Path, trust_pickle: bool = False, context: int | None = None) -> Pretrained:
     """Read a model: config.json, weights in one file or more, and the files beside them.
 
-    Weights are safetensors; with `trust_pickle` also pickles, where there are no others.
+    Weights are safetensors; with `trust_pickle` also pickles, where there are no others. `context`
+    is the one that is wanted, where longrope leaves the choice.
 
     Raises `RunError` naming the file, the field and the reason for what is damaged, unknown or
     cannot be expressed, and all tensors at once that do not fit.
     """
-    return read_hf_weights(folder, lambda: read_weights(folder, trust_pickle))
+    return read_hf_weights(folder, lambda: read_weights(folder, trust_pickle), context)
 
 
-def read_hf_weights(folder: Path, weights: Callable[[], tuple[Tensors, Path]]) -> Pretrained:
+def read_hf_weights(
+    folder: Path, weights: Callable[[], tuple[Tensors, Path]], context: int | None = None
+) -> Pretrained:
     """Read a model with these `weights`, and the file that they are in; all else is in `folder`."""
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} in it; give a model's folder of Hugging Face's")
     whole = read_object(folder / CONFIG, LARGEST_CONFIG)
     values = text_config(whole)
     model_type, family = family_of(values, folder / CONFIG)
-    config = family.read(values, folder / CONFIG)
+    config = family.read(values, folder / CONFIG, context)
     found, source = weights()
     notices = []
+    if config.rope_scaling == "longrope":
+        most = Settings(values, family.defaults, folder / CONFIG)["max_position_embeddings"]
+        notices += cut_notice(config, most, context, folder)
     if values is not whole:
         found, n_others = text_tensors(found)
         notices.append(f"{source}: {n_others} tensors are not of its language model: left out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from groundup.config import GPTConfig
@@ -11,6 +11,7 @@ from groundup.weights.equivalence import shortest_pattern
 from groundup.weights.hf.aspects import Aspect
 from groundup.weights.hf.settings import Fields, Settings
 from groundup.weights.hf.windows import GLOBAL, LOCAL
+from groundup.weights.longrope import longrope_fields
 
 SCALINGS: dict[str, dict[str, str]] = {
     "linear": {},
@@ -21,7 +22,13 @@ SCALINGS: dict[str, dict[str, str]] = {
     "yarn": {"rope_low_freq_factor": "beta_slow", "rope_high_freq_factor": "beta_fast"},
 }
 """What slows rotations, and its fields by their names."""
-KINDS = ("default", "dynamic", *SCALINGS)
+KINDS = {
+    "default": "none",
+    "dynamic": "none",  # it slows beyond max_position_embeddings alone
+    **{name: name for name in (*SCALINGS, "longrope")},
+}
+"""What transformers calls them, and what we do."""
+PHI3_KINDS = {"default": "none", **dict.fromkeys(("longrope", "su", "yarn"), "longrope")}
 _YARN = {"beta_slow": 1.0, "beta_fast": 32.0}
 
 
@@ -29,22 +36,20 @@ def rope(
     theta: str = "rope_theta",
     partial: str | None = None,
     local: str | None = None,
-    slowed: bool = True,
+    kinds: Mapping[str, str] = KINDS,
     otherwise: Fields | None = None,
 ) -> Aspect:
     """Rotations: `theta` and `rope_scaling`, or version 5's `rope_parameters`.
 
     `partial` is the setting for the share of a head that turns, `local` that for the base of
-    windowed layers, which is never scaled; None where a family has no such thing. Where it is not
-    `slowed`, what others call so is something else there; `otherwise` is the table that its class
-    takes where a config has none.
+    windowed layers, which is never scaled; None where a family has no such thing. `kinds` are what
+    slows them, by the family's names; `otherwise` is the table that its class takes where a config
+    has none.
     """
 
     def read(settings: Settings) -> Fields:
         key, far, near = _tables(settings, local, otherwise)
-        if not slowed and _kind(far) != "default":
-            raise settings.refusal(f"{key}.rope_type", "default", _kind(far))
-        fields = _rotation(settings, key, far, theta, partial)
+        fields = _rotation(settings, key, far, theta, partial, kinds)
         if local:
             if not fields.get("rope_truncate", True):  # which transformers passes over here
                 raise settings.refusal(f"{key}.truncate", "true", False)
@@ -64,6 +69,8 @@ def rope(
             far = {"rope_type": "default", **(_scaling(config) or {}), theta: config.rope_base}
             near = {"rope_type": "default", theta: config.rope_local_base or config.rope_base}
             fields["rope_parameters"] = {GLOBAL: far, LOCAL: near}
+        if config.rope_scaling == "longrope":  # beside the table, where Phi 3 looks for it
+            fields["original_max_position_embeddings"] = config.context_length
         return fields
 
     return Aspect(read, write)
@@ -112,7 +119,12 @@ def _kind(table: Fields) -> Any:
 
 
 def _rotation(
-    settings: Settings, key: str, table: Fields, theta: str, partial: str | None
+    settings: Settings,
+    key: str,
+    table: Fields,
+    theta: str,
+    partial: str | None,
+    kinds: Mapping[str, str],
 ) -> Fields:
     """Return our fields for one table of rotations."""
     if {LOCAL, GLOBAL} & table.keys():
@@ -127,37 +139,65 @@ def _rotation(
     fields = {"rope_base": inside("rope_base", "rope_theta", settings[theta])}
     if partial:
         fields["rope_fraction"] = settings.typed("rope_fraction", partial, share)
-    kind = _kind(table)
-    if kind in ("default", "dynamic"):  # the second slows beyond max_position_embeddings alone
+    kind = kinds.get(str(_kind(table)))
+    if kind is None:
+        raise settings.refusal(f"{key}.rope_type", f"one of {', '.join(kinds)}", _kind(table))
+    if kind == "none":
         return fields
-    if not isinstance(kind, str) or kind not in SCALINGS:
-        raise settings.refusal(f"{key}.rope_type", f"one of {', '.join(KINDS)}", kind)
+    if kind == "longrope":
+        return fields | _longrope(settings, key, table)
     fields |= {"rope_scaling": kind, "rope_factor": inside("rope_factor", "factor")}
     if kind != "linear":
-        fields["rope_original_context"] = inside(
-            "rope_original_context",
-            "original_max_position_embeddings",
-            settings["max_position_embeddings"],
-        )
-        _check_original(settings, key, fields["rope_original_context"])
+        fields["rope_original_context"] = _original(settings, key, table)
         for ours, theirs in SCALINGS[kind].items():
             usual = _YARN.get(theirs) if kind == "yarn" else None
             given = table.get(theirs) or usual  # yarn: null and 0 are the usual, as there
             fields[ours] = settings.typed(ours, f"{key}.{theirs}", given)
     if kind == "yarn":
-        fields["rope_attention_factor"] = _attention_factor(settings, key, table, fields)
+        fields["rope_attention_factor"] = _yarn_attention(settings, key, table, fields)
         fields["rope_truncate"] = inside("rope_truncate", "truncate", True)
     return fields
 
 
-def _check_original(settings: Settings, key: str, within: int) -> None:
-    """Refuse another context beside the table: which of the two counts depends on the class."""
+def _original(settings: Settings, key: str, table: Fields) -> int:
+    """Return the context before it was extended.
+
+    Another one beside the table is refused: which of the two counts depends on the class.
+    """
     name = "original_max_position_embeddings"
+    otherwise = settings[name] or settings["max_position_embeddings"]
+    within: int = settings.typed(
+        "rope_original_context", f"{key}.{name}", table.get(name, otherwise)
+    )
     if settings[name] not in (None, within):
         raise settings.refusal(name, f"the same as {key} has: {within:,}")
+    return within
 
 
-def _attention_factor(settings: Settings, key: str, table: Fields, fields: Fields) -> float:
+def _longrope(settings: Settings, key: str, table: Fields) -> Fields:
+    """Return our fields for the context that is wanted: its factors, and that of queries."""
+    most = settings.field("context_length", "max_position_embeddings")
+    original = _original(settings, key, table)
+    short, long = (_numbers(settings, f"{key}.{n}_factor", table) for n in ("short", "long"))
+    fields = longrope_fields(short, long, original, most, settings.context, settings.source)
+    slower = table.get("factor")
+    if slower is None:
+        slower = most / original
+    slower = settings.typed("rope_factor", f"{key}.factor", slower)
+    usual = math.sqrt(1 + math.log(max(slower, 1)) / math.log(original))
+    given = _attention_factor(settings, key, table.get("attention_factor"))
+    return fields | {"rope_attention_factor": given or usual}
+
+
+def _numbers(settings: Settings, key: str, table: Fields) -> list[float]:
+    """Return the list of numbers at the last part of `key`."""
+    given = table.get(key.rpartition(".")[2])
+    if not isinstance(given, list):
+        raise settings.refusal(key, "a list of numbers", given)
+    return [settings.typed("rope_factor", key, each) for each in given]
+
+
+def _yarn_attention(settings: Settings, key: str, table: Fields, fields: Fields) -> float:
     """Return what YaRN multiplies turned queries and keys by; 0 where it is the usual."""
     given = table.get("attention_factor")
     scale, scale_all = (table.get(name) for name in ("mscale", "mscale_all_dim"))
@@ -168,6 +208,11 @@ def _attention_factor(settings: Settings, key: str, table: Fields, fields: Field
         )
         first, second = (0.1 * each * math.log(fields["rope_factor"]) + 1 for each in scales)
         given = first / second
+    return _attention_factor(settings, key, given)
+
+
+def _attention_factor(settings: Settings, key: str, given: Any) -> float:
+    """Return what turned queries and keys are multiplied by; 0 where that is not `given`."""
     factor: float = settings.typed("rope_attention_factor", f"{key}.attention_factor", given)
     if given is not None and factor <= 0:
         raise settings.refusal(f"{key}.attention_factor", "above 0", given)
@@ -178,6 +223,16 @@ def _scaling(config: GPTConfig) -> Fields | None:
     kind = config.rope_scaling
     if kind == "none":
         return None
+    if kind == "longrope":  # with one list for both, transformers has it at every length
+        factors = list(config.rope_factors)
+        return {
+            "rope_type": kind,
+            "factor": 1.0,
+            "attention_factor": config.rope_attention_factor or 1.0,
+            "short_factor": factors,
+            "long_factor": factors,
+            "original_max_position_embeddings": config.context_length,
+        }
     fields: Fields = {"rope_type": kind, "factor": config.rope_factor}
     if kind != "linear":
         fields["original_max_position_embeddings"] = config.rope_original_context

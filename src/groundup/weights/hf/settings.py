@@ -17,10 +17,20 @@ _MAY_BE_NONE = {field.name for field in dataclasses.fields(GPTConfig) if not fie
 
 
 class Settings:
-    """The values of a config.json; what it leaves out is as `defaults` say, else None."""
+    """The values of a config.json; what it leaves out is as `defaults` say, else None.
 
-    def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any], source: Path):
+    `context` is the one that is wanted of a model that has several, where somebody said so.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        source: Path,
+        context: int | None = None,
+    ):
         self.values, self.defaults, self.source = values, defaults, source
+        self.context = context
 
     def __getitem__(self, key: str) -> Any:
         return self.values.get(key, self.defaults.get(key))

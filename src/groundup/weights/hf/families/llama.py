@@ -31,7 +31,7 @@ from groundup.weights.hf.families.common import (
     sizes,
 )
 from groundup.weights.hf.family import Family
-from groundup.weights.hf.rotations import rope, rotated_layers
+from groundup.weights.hf.rotations import PHI3_KINDS, rope, rotated_layers
 from groundup.weights.hf.settings import Settings
 from groundup.weights.hf.windows import layer_windows, positions_in_windows, window
 
@@ -249,6 +249,7 @@ LLAMAS: dict[str, Family] = {
         defaults={
             **DEFAULTS,
             "max_position_embeddings": 4096,
+            "original_max_position_embeddings": 4096,
             "rms_norm_eps": 1e-5,
             "partial_rotary_factor": 1.0,
         },
@@ -256,7 +257,7 @@ LLAMAS: dict[str, Family] = {
             *LLAMA,
             DENSE,
             GATED,
-            rope(partial="partial_rotary_factor", slowed=False),
+            rope(partial="partial_rotary_factor", kinds=PHI3_KINDS),
             window(),
             whole_heads(),
             dropout("attention_dropout", "embd_pdrop", "resid_pdrop"),

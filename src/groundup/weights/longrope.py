@@ -1,0 +1,47 @@
+"""Of longrope's two lists of factors the one that goes with a context: a model of ours has one.
+
+Their models take the first for texts that fit into the context they first learned, and the second
+for longer ones. Here the context decides once for all texts, as in llama.cpp and vLLM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.base.errors import RunError, UsageError
+from groundup.config import GPTConfig
+
+
+def longrope_fields(
+    short: Sequence[float],
+    long: Sequence[float],
+    original: int,
+    most: int,
+    wanted: int | None,
+    source: Path,
+) -> dict[str, Any]:
+    """Return our fields for the `wanted` context, else for the longest one that is exact.
+
+    `short` factors are for texts of up to `original` tokens, `long` ones for up to `most`.
+    """
+    if original < 2:
+        raise RunError(f"{source}: longrope of {original} tokens of context: expected 2 or more")
+    exact = most if list(short) == list(long) else min(original, most)
+    context = exact if wanted is None else wanted
+    if not 1 <= context <= most:
+        raise UsageError(f"--set context_length={wanted}: {source} has up to {most:,}; give less")
+    factors = tuple(short if context <= original else long)
+    return {"rope_scaling": "longrope", "rope_factors": factors, "context_length": context}
+
+
+def cut_notice(config: GPTConfig, most: int, wanted: int | None, source: Path) -> list[str]:
+    """Return a notice where the context is shorter than what the model has, and nobody said so."""
+    if wanted is not None or config.context_length >= most:
+        return []
+    return [
+        f"{source}: its context is {config.context_length:,} here, where its factors for short "
+        f"texts (longrope) are exact; for those of up to {most:,} tokens import it with --set "
+        f"context_length={most}"
+    ]
