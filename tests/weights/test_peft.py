@@ -256,7 +256,9 @@ def adapter_of_theirs(model: Any, folder: Path) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "share"), [("phi3", 1.0), ("gpt_neox", 0.5), ("glm4", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "share"), [("phi3", 1.0), ("gpt_neox", 0.5), ("glm4", 0.5), ("nanochat", 1.0)]
+)
 def test_adapters_have_the_names_of_the_family_that_their_base_came_from(
     name: str, share: float, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from groundup.base.errors import RunError, shown
 from groundup.config import GPTConfig, Parameter, parameter_shapes
 from groundup.runs.tensor_check import check_tensors
 from groundup.runs.tensor_file import Stored
+from groundup.weights.bare_norms import NORM, with_norms, without_norms
 
 HEAD, EMBEDDING = "lm_head.weight", "token_embedding.weight"
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -134,6 +135,7 @@ class Names:
     `prefix` stands before every name but the output head's, and is missing in some files;
     `layouts` are those of their modules that are not `STACKED`; `kinds` are other endings than
     .weight and .bias, by the end of a name; `ignored` is a pattern of what is no parameter.
+    `bare_norms` are those without weights, of which no file has any.
     """
 
     modules: Mapping[str, str]
@@ -141,6 +143,7 @@ class Names:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     ignored: str = r"(?!)"
+    bare_norms: bool = False
 
     @property
     def head(self) -> str:
@@ -201,6 +204,8 @@ def links(config: GPTConfig, names: Names) -> list[Link]:
     """Return every tensor that a family's file of this shape holds, with our parameters in it."""
     found: dict[str, Link] = {}
     for parameter in parameter_shapes(config):
+        if names.bare_norms and parameter.part == NORM:
+            continue
         theirs = called(parameter.name, names)
         layout = names.layouts.get(_pattern(parameter.name.rpartition(".")[0], names), STACKED)
         link = found.setdefault(theirs, Link(theirs, [], layout))
@@ -228,17 +233,20 @@ def to_ours(
         embedding = next(link for link in expected if link.ours[0].name == EMBEDDING)
         _check_tied(theirs.pop(names.head, None), theirs.get(embedding.theirs), source)
     check_tensors(theirs, ((link.theirs, link.shape) for link in expected), source)
-    return {
+    ours = {
         parameter.name: part
         for link in expected
         for parameter, part in zip(
             link.ours, _parts(link, theirs[link.theirs], config), strict=True
         )
     }
+    return with_norms(ours, config) if names.bare_norms else ours
 
 
 def to_theirs(tensors: Mapping[str, Stored], config: GPTConfig, names: Names) -> dict[str, Stored]:
-    """Return our tensors under the family's names and in its layout; nothing is read yet."""
+    """Return our tensors under the family's names and in its layout; nothing large is read yet."""
+    if names.bare_norms:
+        tensors = without_norms(tensors, config)
     return {link.theirs: _whole(link, tensors, config) for link in links(config, names)}
 
 

@@ -12,9 +12,13 @@ from torch import Tensor
 from transformers import NanoChatConfig, NanoChatForCausalLM
 
 from groundup.base.errors import RunError, UsageError
+from groundup.tokenizer import CharTokenizer
 from groundup.weights.checkpoints.nanochat import EPS
+from groundup.weights.hf import write_hf
 from tests.model.helpers import randomise
-from tests.weights.checkpoints.helpers import assert_same, opened, saved
+from tests.weights.checkpoints.helpers import assert_same, filled, opened, saved
+from tests.weights.gguf.making import exported
+from tests.weights.hf.models import loaded
 
 SHAPE = {
     "sequence_len": 24,
@@ -74,6 +78,35 @@ def test_logits_are_those_of_nanochat(tmp_path: Path) -> None:
     found = opened(written(tmp_path, theirs))
     assert_same(found, lambda tokens: theirs(tokens).logits)
     assert found.config.n_kv_heads == 2
+
+
+def test_it_goes_out_as_the_class_of_transformers(tmp_path: Path) -> None:
+    theirs = reference()
+    with torch.no_grad():  # rows that are next to nothing, and one that is nothing
+        theirs.model.embed_tokens.weight[:5] *= 1e-4
+        theirs.model.embed_tokens.weight[7] = 0
+    model = filled(opened(written(tmp_path, theirs)))
+    write_hf(exported(model, CharTokenizer("abc")), tmp_path / "out")
+    again, tokens = loaded(tmp_path / "out"), torch.arange(24)[None]
+    assert type(again) is NanoChatForCausalLM
+    with torch.no_grad():
+        torch.testing.assert_close(again(tokens).logits, model(tokens), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("blocks.1.attn.query_norm", r"query_norm\.weight is not 1 everywhere"),
+        ("token_embedding", "rows of the token embedding are longer"),
+    ],
+)
+def test_what_has_learnt_more_than_it_can_does_not(tmp_path: Path, name: str, said: str) -> None:
+    model = filled(opened(written(tmp_path, reference())))
+    with torch.no_grad():
+        model.get_parameter(f"{name}.weight")[3] *= 1.001
+    with pytest.raises(UsageError, match=said):
+        write_hf(exported(model, CharTokenizer("abc")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_its_meta_file_the_rest_is_asked_for(tmp_path: Path) -> None:

@@ -243,6 +243,12 @@ MODELS: dict[str, dict[str, Any]] = {
         "rope_parameters": _PLAIN,
         "sliding_window": WINDOW,
     },
+    "nanochat": {
+        "model_type": "nanochat",
+        **_LLAMA,
+        "rope_parameters": _LINEAR,
+        "final_logit_softcapping": 5.0,
+    },
     "cohere2": {
         "model_type": "cohere2",
         **_LLAMA,

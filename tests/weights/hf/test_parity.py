@@ -111,6 +111,8 @@ def test_every_tensor_shows_in_the_logits(pair: Pair) -> None:
         layer = int(name.split(".")[1]) if name.startswith("blocks.") else 0
         if name.endswith("key.bias") and not pair.ours.config.is_rotated(layer):
             continue  # it adds the same to all scores of a query, and so does nothing
+        if "norm" in name and (parameter == 1).all():
+            continue  # nanochat has no such tensor
         kept = parameter.clone()
         parameter.copy_(kept.flip(0 if len(kept) > 1 else -1))
         difference = (pair.ours(tokens) - right).abs().max()
@@ -130,7 +132,7 @@ def test_out_again_transformers_loads_its_own_class(pair: Pair, tmp_path: Any) -
     tokens = random_tokens(3, CONTEXT)
     assert_close(again(tokens).logits, pair.theirs(tokens).logits)
     assert_close(filled(read_hf(folder))(tokens), pair.ours(tokens))
-    if FAMILIES[kind].folds is None:
+    if FAMILIES[kind].folds is None and not FAMILIES[kind].names.bare_norms:
         assert tensors_of(folder) == tensors_of(pair.folder)
 
 

@@ -6,17 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.config import GPTConfig
-from groundup.runs.tensor_file import Stored
 from groundup.weights.checkpoints.state_dict import StateDict
 from groundup.weights.tensor_names import Names
-
-Tensors = dict[str, Stored]
-
-
-def unchanged(found: Tensors, config: GPTConfig) -> Tensors:
-    """Return the tensors as they are."""
-    return found
 
 
 def config_beside(state: StateDict) -> Mapping[str, Any]:
@@ -30,8 +21,7 @@ class Kind:
 
     `fixed` are the settings that all of its models have; `asked` are those that no tensor tells,
     with values that a hint may give. `refused` are patterns of names of what is more than we read,
-    each with what it is. `told` finds settings beside the file, under its names or ours. `complete`
-    is given their tensors and the config, and returns what computes the same in our parts.
+    each with what it is. `told` finds settings beside the file, under its names or ours.
     """
 
     name: str
@@ -41,4 +31,3 @@ class Kind:
     asked: Mapping[str, str] = field(default_factory=lambda: {"n_heads": "12"})
     refused: Mapping[str, str] = field(default_factory=dict)
     told: Callable[[StateDict], Mapping[str, Any]] = config_beside
-    complete: Callable[[Tensors, GPTConfig], Tensors] = unchanged

@@ -1,42 +1,27 @@
 """nanochat (github.com/karpathy/nanochat): model_NNN.pt, and meta_NNN.json beside it.
 
-Its norms have no weights: ours are 1. It norms the vectors of its vocabulary before the first
-block, which is done here to the vocabulary itself, and turns queries and keys the other way round,
-which is the same once the halves of a head change places. It norms them after that; before it is
-the same, as turning keeps lengths.
+Its norms have no weights. It turns queries and keys the other way round, which is the same once the
+halves of a head change places. It norms them after that; before it is the same, as turning keeps
+lengths.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from groundup.base.errors import RunError, shown
-from groundup.config import GPTConfig, parameter_shapes
-from groundup.runs.tensor_file import Stored
-from groundup.weights.checkpoints.kind import Kind, Tensors
+from groundup.weights.checkpoints.kind import Kind
 from groundup.weights.checkpoints.state_dict import StateDict
-from groundup.weights.tensor_names import HALVES_SWAPPED, Names, called
+from groundup.weights.tensor_names import HALVES_SWAPPED, Names
 
 EPS = torch.finfo(torch.float32).eps
 """What `F.rms_norm` adds where it is told nothing."""
 _LATER = "a later nanochat's, for which there is no place here; only the first architecture is read"
-_NORMS = {
-    "blocks.#.attn_norm": "transformer.h.#.norm1",
-    "blocks.#.ffn_norm": "transformer.h.#.norm2",
-    "blocks.#.attn.query_norm": "transformer.h.#.attn.norm_q",
-    "blocks.#.attn.key_norm": "transformer.h.#.attn.norm_k",
-    "final_norm": "transformer.norm",
-}
-"""Names for what no file of theirs has."""
 _MODULES = {
-    **_NORMS,
     "token_embedding": "transformer.wte",
     "blocks.#.attn.query": "transformer.h.#.attn.c_q",
     "blocks.#.attn.key": "transformer.h.#.attn.c_k",
@@ -49,8 +34,8 @@ _MODULES = {
 NAMES = Names(
     modules=_MODULES,
     layouts=dict.fromkeys(("transformer.h.#.attn.c_q", "transformer.h.#.attn.c_k"), HALVES_SWAPPED),
+    bare_norms=True,
 )
-EMBEDDING = "transformer.wte.weight"
 
 
 def _model_config(state: StateDict) -> Mapping[str, Any]:
@@ -63,22 +48,6 @@ def _model_config(state: StateDict) -> Mapping[str, Any]:
     if not isinstance(windows, str) or set(windows) - {"L"}:
         raise RunError(f"{state.file}: window_pattern = {shown(windows)}: {_LATER}")
     return told
-
-
-def _completed(found: Tensors, config: GPTConfig) -> Tensors:
-    """Return the tensors with norms of weight 1, and with the vocabulary normed."""
-    ones = {
-        called(name, NAMES): Stored(shape, torch.float32, partial(torch.ones, shape))
-        for name, shape, part in parameter_shapes(config)
-        if part == "normalisation"
-    }
-    embedding = found[EMBEDDING]
-
-    def normed() -> Tensor:
-        rows = embedding.read().float()
-        return F.rms_norm(rows, rows.shape[1:], eps=EPS)
-
-    return {**found, **ones, EMBEDDING: Stored(embedding.shape, torch.float32, normed)}
 
 
 NANOCHAT = Kind(
@@ -102,5 +71,4 @@ NANOCHAT = Kind(
         r"(^|\.)(resid|x0|smear|backout)\w*$": f"scalars of layers, {_LATER}",
     },
     told=_model_config,
-    complete=_completed,
 )

@@ -54,7 +54,7 @@ def read_checkpoint(
         if why := next((w for p, w in kind.refused.items() if re.search(p, name)), None):
             raise RunError(f"{file}: {shown(name)} is {why}")
     config = settled(kind, state, settings)
-    tensors = to_ours(kind.complete(state.tensors, config), config, kind.names, file)
+    tensors = to_ours(state.tensors, config, kind.names, file)
     return Pretrained(
         config=config,
         tensors={name: narrowed(stored) for name, stored in tensors.items()},

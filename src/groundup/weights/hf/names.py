@@ -8,6 +8,7 @@ from groundup.weights.tensor_names import (
     BEHIND_TWO,
     EXPERTS,
     EXPERTS_IN_TURNS,
+    HALVES_SWAPPED,
     HEAD_BY_HEAD,
     NEIGHBOURS,
     TRANSPOSED,
@@ -114,6 +115,10 @@ _PHI = {
     "blocks.#.ffn.down": "layers.#.mlp.fc2",
     "final_norm": "final_layernorm",
 }
+_NANOCHAT = {
+    "blocks.#.ffn.up": "layers.#.mlp.fc1",
+    "blocks.#.ffn.down": "layers.#.mlp.fc2",
+}
 _ONE_QKV = {
     f"blocks.#.attn.{ours}": "layers.#.self_attn.qkv_proj" for ours in ("query", "key", "value")
 }
@@ -124,7 +129,8 @@ _GLM = {
     "blocks.#.ffn_norm": "layers.#.post_attention_layernorm",
     "blocks.#.ffn_post_norm": "layers.#.post_mlp_layernorm",
 }
-_TURNED = {f"layers.#.self_attn.{theirs}": NEIGHBOURS for theirs in ("q_proj", "k_proj")}
+_QUERY_KEY = ("layers.#.self_attn.q_proj", "layers.#.self_attn.k_proj")
+_TURNED, _BACKWARDS = (dict.fromkeys(_QUERY_KEY, how) for how in (NEIGHBOURS, HALVES_SWAPPED))
 
 
 _GPT_OSS = {
@@ -151,6 +157,7 @@ def _names(
     ignored: str,
     layouts: Mapping[str, Layout] | None = None,
     kinds: Mapping[str, str] | None = None,
+    bare_norms: bool = False,
 ) -> Names:
     modules = {"lm_head": "lm_head"}
     for table in tables:
@@ -163,6 +170,7 @@ def _names(
         layouts={prefix + theirs: layout for theirs, layout in (layouts or {}).items()},
         kinds=kinds or {},
         ignored=ignored,
+        bare_norms=bare_norms,
     )
 
 
@@ -192,6 +200,7 @@ LLAMA = _llama(_PRE)
 STARCODER2 = _llama(_PRE, _STARCODER)
 PHI = _llama(_PRE, _PHI)
 PHI3 = _llama(_PRE, _ONE_QKV, _ONE_GATE)
+NANOCHAT = _names("model.", _LLAMA, _NANOCHAT, ignored=r"(?!)", layouts=_BACKWARDS, bare_norms=True)
 COHERE2 = _llama(_PRE, layouts=_TURNED)
 GLM4 = _llama(_GLM, _ONE_GATE, layouts=_TURNED)
 OLMO2 = _llama(_POST)

@@ -28,6 +28,8 @@ KINDS = {
     **{name: name for name in (*SCALINGS, "longrope")},
 }
 """What transformers calls them, and what we do."""
+QUIET_KINDS = {name: ours for name, ours in KINDS.items() if ours not in ("yarn", "longrope")}
+"""Those that multiply turned queries and keys by nothing: what norms them would undo it."""
 PHI3_KINDS = {"default": "none", **dict.fromkeys(("longrope", "su", "yarn"), "longrope")}
 _YARN = {"beta_slow": 1.0, "beta_fast": 32.0}
 

@@ -12,9 +12,10 @@ from groundup.weights.hf.families.gemma import GEMMAS
 from groundup.weights.hf.families.gpt import GPTS
 from groundup.weights.hf.families.llama import LLAMAS
 from groundup.weights.hf.families.mixtures import MIXTURES
+from groundup.weights.hf.families.plain import PLAINS
 from groundup.weights.hf.family import Family
 
-FAMILIES = {**GPTS, **LLAMAS, **GEMMAS, **MIXTURES}
+FAMILIES = {**GPTS, **LLAMAS, **PLAINS, **GEMMAS, **MIXTURES}
 """By model_type. The first that can express a model is the class it is exported to."""
 _MLA = "its attention keeps one narrow vector in place of keys and values (MLA)"
 _DELTA = "most of its layers are linear attention (gated DeltaNet)"

@@ -1,4 +1,4 @@
-"""Llama and its kin: models with rotations, dense."""
+"""Llama and its kin: models with rotations and gates, dense."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from groundup.config import GPTConfig
 from groundup.weights.folds import Folds, cohere2_folds, granite_folds
 from groundup.weights.hf import names
 from groundup.weights.hf.aspects import (
-    GELU,
-    GELU_TANH,
-    activation,
     alike,
     dropout,
     fixed,
@@ -192,33 +189,6 @@ LLAMAS: dict[str, Family] = {
             whole_heads(),
         ),
     ),
-    "arcee": Family(
-        architecture="ArceeForCausalLM",
-        classifier="ArceeForSequenceClassification",
-        names=names.LLAMA,
-        defaults={
-            **DEFAULTS,
-            "hidden_act": "relu2",
-            "max_position_embeddings": 4096,
-            "rms_norm_eps": 1e-5,
-            "mlp_bias": False,
-        },
-        aspects=(
-            *LLAMA,
-            DENSE,
-            activation(
-                "hidden_act",
-                relu_squared=("relu2",),
-                relu=("relu",),
-                gelu=("gelu",),
-                gelu_tanh=GELU,
-            ),
-            numbers(qkv_bias="attention_bias"),
-            alike("bias", "attention_bias", "mlp_bias"),
-            rope(),
-            whole_heads(),
-        ),
-    ),
     "seed_oss": Family(
         architecture="SeedOssForCausalLM",
         classifier="SeedOssForSequenceClassification",
@@ -309,31 +279,6 @@ LLAMAS: dict[str, Family] = {
             only(),
         ),
         folds=_granite,
-    ),
-    "starcoder2": Family(
-        architecture="Starcoder2ForCausalLM",
-        classifier="Starcoder2ForSequenceClassification",
-        names=names.STARCODER2,
-        defaults={
-            "max_position_embeddings": 4096,
-            "num_key_value_heads": 2,
-            "hidden_act": "gelu_pytorch_tanh",
-            "norm_epsilon": 1e-5,
-            "rope_theta": 10000.0,
-            "use_bias": True,
-            "tie_word_embeddings": True,
-        },
-        aspects=(
-            layers("num_hidden_layers"),
-            sizes(**KEYS, ffn_dim="intermediate_size", norm_eps="norm_epsilon"),
-            fixed(qkv_bias=True, position="rope"),
-            activation("hidden_act", gelu_tanh=GELU_TANH, gelu=("gelu",)),
-            rope(),
-            window(),
-            only(use_bias=True),
-            dropout("attention_dropout", "embedding_dropout", "residual_dropout"),
-            WHOLE,
-        ),
     ),
     "cohere2": Family(
         architecture="Cohere2ForCausalLM",
