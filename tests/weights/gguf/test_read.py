@@ -147,7 +147,9 @@ def test_factors_of_another_scaling_are_refused(tmp_path: Path) -> None:
         read_gguf(path)
 
 
-def longrope(path: Path, model: GPT, **factors: list[float]) -> Path:
+def longrope(
+    path: Path, model: GPT, factors: dict[str, list[float]], told: dict[str, Any] | None = None
+) -> Path:
     """The file that llama.cpp's converter makes of a Phi 3, which tells no type of scaling."""
     numbers = {
         key: value
@@ -157,6 +159,7 @@ def longrope(path: Path, model: GPT, **factors: list[float]) -> Path:
         "phi3.rope.scaling.original_context_length": 10,
         "phi3.rope.scaling.attn_factor": 1.25,
         "phi3.attention.sliding_window": 0,
+        **(told or {}),
     }  # fmt: skip
     named = {f"rope_factors_{name}.weight": torch.tensor(x) for name, x in factors.items()}
     return save(path, "phi3", numbers, tensors_of(model, "phi3") | named)
@@ -169,7 +172,8 @@ def test_of_longropes_factors_the_context_chooses(
     tmp_path: Path, wanted: int | None, context: int, first: float
 ) -> None:
     model = small("phi3 longrope")
-    path = longrope(tmp_path / "a.gguf", model, short=[1.5, 2.0, 2.5], long=[3.0, 5.0, 9.0])
+    lists = {"short": [1.5, 2.0, 2.5], "long": [3.0, 5.0, 9.0]}
+    path = longrope(tmp_path / "a.gguf", model, lists)
     found = read_gguf(path, wanted)
     assert found.config.context_length == context
     assert found.config.rope_factors == (first, *((2.0, 2.5) if context == 10 else (5.0, 9.0)))
@@ -179,6 +183,17 @@ def test_of_longropes_factors_the_context_chooses(
     assert all("its context is 10 here" in line and "context_length=24" in line for line in told)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("factor", 2.0), ("attn_factor", 0.0), ("original_context_length", 1)]
+)
+def test_impossible_numbers_of_longrope_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+    model, lists = small("phi3 longrope"), {"short": [1.0, 2.0, 3.0], "long": [2.0, 3.0, 4.0]}
+    told = {f"phi3.rope.scaling.{key}": value}
+    with pytest.raises(RunError, match=f"{value}") as caught:
+        read_gguf(longrope(tmp_path / "a.gguf", model, lists, told))
+    assert "\n" not in str(caught.value)
+
+
 def test_half_of_longropes_factors_is_refused(tmp_path: Path) -> None:
     model = small("phi3 longrope")
     for lists, said in (
@@ -186,7 +201,7 @@ def test_half_of_longropes_factors_is_refused(tmp_path: Path) -> None:
         ({"long": [1.0, 2.0], "short": [1.0, 2.0]}, "rope_factors = .*3 numbers above 0"),
     ):
         with pytest.raises(RunError, match=said):
-            read_gguf(longrope(tmp_path / "a.gguf", model, **lists))
+            read_gguf(longrope(tmp_path / "a.gguf", model, lists))
 
 
 @pytest.mark.parametrize("family", ["granite", "cohere2"])

@@ -51,14 +51,11 @@ def rope_fields(
         raise metadata.error("rope.dimension_sections", "positions of images are not known")
     if kind == "yarn":
         return {"rope_base": base, **_yarn(arch, metadata, config, factor, original, loudness)}
-    if arch.longrope and SHORT_FACTORS in factors and LONG_FACTORS in factors:
-        short, long = factors[SHORT_FACTORS], factors[LONG_FACTORS]
-        most = config.context_length
-        found = longrope_fields(short, long, original or most, most, context, metadata.path)
-        return {"rope_base": base, "rope_attention_factor": loudness, **found}
     if kind == "longrope" or factors.keys() & {SHORT_FACTORS, LONG_FACTORS}:
-        needed = f"needs {SHORT_FACTORS} and {LONG_FACTORS}, and the architecture phi3"
-        raise metadata.error("rope.scaling.type", f"'longrope' {needed}")
+        lists = _longrope_lists(arch, metadata, factors, factor, loudness)
+        most = config.context_length
+        found = longrope_fields(*lists, original or most, most, context, metadata.path)
+        return {"rope_base": base, "rope_attention_factor": loudness, **found}
     if loudness != 1:
         raise metadata.error("rope.scaling.attn_factor", f"{loudness}, which only yarn has")
     if ROPE_FACTORS not in factors or not arch.llama3:
@@ -72,6 +69,20 @@ def rope_fields(
             "give; only that is known"
         )
     return {"rope_base": base, **llama3}
+
+
+def _longrope_lists(
+    arch: Architecture, metadata: Metadata, factors: Factors, factor: float, loudness: float
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the factors for short contexts and those for long ones."""
+    if not arch.longrope or not factors.keys() >= {SHORT_FACTORS, LONG_FACTORS}:
+        needed = f"needs {SHORT_FACTORS} and {LONG_FACTORS}, and the architecture phi3"
+        raise metadata.error("rope.scaling.type", f"'longrope' {needed}")
+    if factor != 1:
+        raise metadata.error("rope.scaling.factor", f"{factor} beside longrope's own factors")
+    if not loudness > 0:
+        raise metadata.error("rope.scaling.attn_factor", f"{loudness}, expected above 0")
+    return factors[SHORT_FACTORS], factors[LONG_FACTORS]
 
 
 def _yarn(
