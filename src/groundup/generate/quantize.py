@@ -131,6 +131,7 @@ def _settings(
             vector_bits=vector_bits,
             run=str(folder.path),
             weights=chosen.fingerprint(),
+            family=manifest.family,
         ),
     )
     return sealed_like(manifest, made)

@@ -100,6 +100,8 @@ class OriginTable(TomlTable):
 
     name: str | None = None
     """Of the published model that they stem from."""
+    family: str | None = None
+    """Of that model: its class in `transformers` expresses what was trained on from it, too."""
     licence: str | None = None
     run: str | None = None
     weights: str | None = None
@@ -162,6 +164,8 @@ class QuantizationTable(TomlTable):
     run: str | None = None
     weights: str | None = None
     """SHA-256 of the file that they were made from."""
+    family: str | None = None
+    """Of the published model that the run stems from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +273,12 @@ class Manifest(TomlTable):
         """The run that this one's weights started from, or were made of."""
         told = self.request or self.saved
         return told.from_ if told else None
+
+    @property
+    def family(self) -> str | None:
+        """The family of the published model that this is, or that its weights stem from, if any."""
+        tables = (self.source, self.origin, self.quantization)
+        return next((table.family for table in tables if table and table.family), None)
 
     @property
     def extra(self) -> dict[str, list[int]]:

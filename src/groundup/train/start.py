@@ -121,9 +121,10 @@ def _origin(manifest: Manifest) -> dict[str, Any]:
 
 
 def _descent(manifest: Manifest) -> dict[str, Any]:
-    """Return the name and the licence of the published model that a run stems from, if any."""
+    """Return what run.toml says of the published model that a run stems from, if any."""
     known = manifest.source.as_table() if manifest.source else _origin(manifest)
-    return {key: known[key] for key in ("name", "licence") if key in known}
+    told = {key: known[key] for key in ("name", "licence") if key in known}
+    return told | ({"family": manifest.family} if manifest.family else {})
 
 
 def new_model(config: GPTConfig, seed: int) -> GPT:

@@ -64,7 +64,7 @@ def export_adapter(
     if manifest.kind == CLASSIFIER:
         head = own[HEAD].float()
         notices.append(_labels_notice(classifier_table(folder, manifest).labels))
-    name, family = _name(base, manifest.base), _family(base)
+    name, family = _name(base, manifest.base), base.manifest.family
     with atomic_path(out) as unfinished:
         write_peft(adapters, config, name, unfinished, head, family)
         back = read_peft(unfinished, config, family, head is not None) if verify else None
@@ -109,8 +109,9 @@ def import_adapter(
     folder = RunFolder(Path(base))
     table, _held = choose_base(folder.path)
     start = load_base(RunFolder(out), table)
-    check_unfolded(start.model.config, _family(start), source)
-    adapters = read_peft(path, start.model.config, _family(start))
+    imported = start.manifest.source  # what was trained on from it has no factors of its own
+    check_unfolded(start.model.config, imported.family if imported else None, source)
+    adapters = read_peft(path, start.model.config, start.manifest.family)
     with atomic_folder(out) as unfinished:
         _fill(RunFolder(unfinished), adapters, start, table, path)
         kept, _ = choose_checkpoint(RunFolder(unfinished), "best")
@@ -149,6 +150,7 @@ def _fill(
             format="peft",
             path=str(source),
             name=source.resolve().name,
+            family=base.manifest.family,
             files={WEIGHTS: file_sha256(source / WEIGHTS)},
         ),
         versions={"groundup": __version__, "torch": str(torch.__version__)},
@@ -157,11 +159,6 @@ def _fill(
     made.write(
         sealed_like(base.manifest, manifest) if base.manifest.data.folder else sealed(manifest)
     )
-
-
-def _family(base: LoadedRun) -> str | None:
-    """Return the family that a base came from, if it is imported."""
-    return base.manifest.source.family if base.manifest.source else None
 
 
 def _name(base: LoadedRun, table: BaseTable) -> str:

@@ -188,7 +188,7 @@ def model_to_export(
         chat_template=template,
         generation=generation,
         name=folder.path.resolve().name,
-        family=manifest.source.family if manifest.source else None,
+        family=manifest.family,
         head=head,
     )
     if (made := manifest.quantization) and made.bits:

@@ -30,7 +30,12 @@ def write_own(model: Exported, folder: Path) -> None:
     write_text(folder / TOKENIZER, model.tokenizer.to_json())
     if model.chat_template is not None:
         write_text(folder / CHAT_TEMPLATE, model.chat_template)
-    tables = {"name": model.name, "model": as_table(model.config), "generation": model.generation}
+    tables = {
+        "name": model.name,
+        **({"family": model.family} if model.family else {}),
+        "model": as_table(model.config),
+        "generation": model.generation,
+    }
     write_text(folder / CONFIG, tomli_w.dumps(tables))
 
 
@@ -44,7 +49,7 @@ def read_own(folder: Path) -> Pretrained:
     except (ConfigError, ValueError, TypeError, KeyError) as error:
         reason = f"but {shown(str(error), 200)}; export it anew"
         raise RunError(f"{file}: expected a model's config, {reason}") from error
-    tensors = read_safetensors(folder / WEIGHTS)
+    family, tensors = tables.get("family"), read_safetensors(folder / WEIGHTS)
     check_shapes(config, tensors, folder / WEIGHTS, "its config")
     return Pretrained(
         config=config,
@@ -52,7 +57,11 @@ def read_own(folder: Path) -> Pretrained:
         tokenizer=load_tokenizer(folder / TOKENIZER),
         chat_template=_chat_template(folder / CHAT_TEMPLATE),
         generation=generation,
-        source=SourceTable(format="safetensors", name=str(tables.get("name", folder.name))),
+        source=SourceTable(
+            format="safetensors",
+            name=str(tables.get("name", folder.name)),
+            family=str(family) if family else None,
+        ),
     )
 
 
