@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from llms_from_scratch.ch04 import GPTModel
 
 from tests.cli.conftest import Groundup
+
+BOOK = {
+    "vocab_size": 50257, "context_length": 8, "emb_dim": 8, "n_layers": 1, "drop_rate": 0.0,
+    "qkv_bias": False,
+}  # fmt: skip
 
 
 def test_there_and_back(groundup: Groundup, trained: Path) -> None:
@@ -43,6 +50,20 @@ def test_training_on_from_an_import(groundup: Groundup, trained: Path) -> None:
     assert Path("runs/story-base/run.toml").is_file()
     refused = groundup("train", "story.txt", "--run", "base", "--steps", "2", *settings)
     assert "--from" in refused.error
+
+
+def test_a_book_s_file_comes_in_by_the_command_that_its_refusal_names(
+    groundup: Groundup,
+) -> None:
+    model = GPTModel({**BOOK, "n_heads": 2})
+    torch.save(model.state_dict(), "model.pth")
+    refused = groundup("import", "model.pth", "runs/book")
+    told = refused.error.partition("; the whole command: ")[2]
+    assert told == (
+        "groundup import model.pth runs/book --trust-pickle --tokenizer gpt2 --set 'n_heads=?'"
+    )
+    _, *words = shlex.split(told.replace("?", "2"))
+    assert groundup(*words).out.startswith("Imported  runs/book: ")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +107,7 @@ def test_a_checkpoint_with_what_its_tensors_do_not_tell(groundup: Groundup, trai
     words = ("import", "model.pth", "--trust-pickle", "--tokenizer", "bytes")
     asked = groundup(*words)
     assert asked.status == 2
-    assert "model.pth: its tensors do not tell n_heads" in asked.error
+    assert "its tensors do not tell n_heads" in asked.error
     done = groundup(*words, "--set", "n_heads=2", "--json")
     assert done.status == 0, done.err
     assert json.loads(done.out)["difference"] == 0

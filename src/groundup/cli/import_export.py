@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +86,13 @@ def import_(
     from groundup.runs import RunFolder
     from groundup.runs.classifier import CLASSIFIER
     from groundup.tokenizer import build_tokenizer
-    from groundup.weights.early_checks import check_format, check_source, is_adapter, named_base
+    from groundup.weights.early_checks import (
+        IncompleteError,
+        check_format,
+        check_source,
+        is_adapter,
+        named_base,
+    )
 
     if tokenizer in ("bpe", "chars"):
         raise UsageError(
@@ -116,17 +124,21 @@ def import_(
     given = build_tokenizer(tokenizer, lambda: [], 0) if tokenizer else None
     from groundup.weights import import_model
 
-    with progress_bar("Importing") as bar:
-        done = import_model(
-            source,
-            path,
-            tokenizer=given,
-            trust_pickle=trust_pickle,
-            settings=settings,
-            dtype=dtype,
-            verify=not no_verify,
-            progress=bar,
-        )
+    try:
+        with progress_bar("Importing") as bar:
+            done = import_model(
+                source,
+                path,
+                tokenizer=given,
+                trust_pickle=trust_pickle,
+                settings=settings,
+                dtype=dtype,
+                verify=not no_verify,
+                progress=bar,
+            )
+    except IncompleteError as error:
+        command = shlex.join(["groundup", *sys.argv[1:], *error.words])
+        raise UsageError(f"{error.why}; the whole command: {command}") from None
     _show("Imported", done, as_json)
     if as_json:
         return

@@ -91,7 +91,7 @@ def import_model(
     check_format("safetensors", dtype)
     dtype = dtype.upper() if dtype else None
     new_path(Path(dest))
-    given = open_pretrained(source, trust_pickle, settings)
+    given = open_pretrained(source, trust_pickle, settings, tokenizer is not None)
     return import_found(given, source, dest, tokenizer, verify, begun, dtype, progress)
 
 
@@ -306,7 +306,7 @@ def _chosen_tokenizer(found: Pretrained, given: Tokenizer | None, source: str | 
     tokenizer = given or found.tokenizer
     if tokenizer is None:
         why = found.why_no_tokenizer or f"{source} has no tokenizer that can be read"
-        raise TokenizerError(f"{why}; give it with --tokenizer: a tokenizer.json, or gpt2")
+        raise TokenizerError(f"{why}; or give one with --tokenizer: a tokenizer.json, or gpt2")
     if tokenizer.vocab_size > found.config.vocab_size:
         raise TokenizerError(
             f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1:,}, but the model "

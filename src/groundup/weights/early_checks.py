@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.base.errors import UsageError, nearest
@@ -37,6 +38,14 @@ KNOWN_FILES = (
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 HUB_NAME = re.compile(rf"({_WORD}/{_WORD})(?:@({_WORD}))?")
 """Owner and name of a model on the Hugging Face hub, and a revision: a commit, tag or branch."""
+
+
+class IncompleteError(UsageError):
+    """An import that lacks words of its command; `words` are all that are to be added to it."""
+
+    def __init__(self, why: str, words: Sequence[str]) -> None:
+        super().__init__(f"{why}; add {' '.join(words)}")
+        self.why, self.words = why, words
 
 
 def check_format(name: str, dtype: str | None) -> None:

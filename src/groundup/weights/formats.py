@@ -69,17 +69,21 @@ def format_named(name: str, dtype: str | None) -> Format:
 
 
 def open_pretrained(
-    source: str | Path, trust_pickle: bool, settings: Mapping[str, Any] | None = None
+    source: str | Path,
+    trust_pickle: bool,
+    settings: Mapping[str, Any] | None = None,
+    has_tokenizer: bool = True,
 ) -> Pretrained:
     """Read a model in any format that is known: its config and tokenizer now, its tensors later.
 
-    `settings` are of a checkpoint whose tensors do not tell them, or the context of longrope.
+    `settings` are of a checkpoint whose tensors do not tell them, or the context of longrope. One
+    that has no tokenizer is refused unless the caller has one.
     """
     path = Path(source)
     check_source(source)
     try:
         if path.is_file():
-            return _open_file(path, trust_pickle, settings or {})
+            return _open_file(path, trust_pickle, settings or {}, has_tokenizer)
         if path.is_dir():
             return _own_shape(source, settings, partial(_open_folder, path, trust_pickle))
     except OSError as error:
@@ -118,13 +122,15 @@ def _open_folder(path: Path, trust_pickle: bool, context: int | None) -> Pretrai
     return read_hf(path, trust_pickle, context)
 
 
-def _open_file(path: Path, trust_pickle: bool, settings: Mapping[str, Any]) -> Pretrained:
+def _open_file(
+    path: Path, trust_pickle: bool, settings: Mapping[str, Any], has_tokenizer: bool
+) -> Pretrained:
     """Read a file as what its content says that it is; its name only tells what it should be."""
     with open_regular(path) as file:
         start = file.read(9)
     pickled, named = is_pickle(start), path.suffix.lower()
     if pickled or start[8:] == b"{" or named == ".safetensors":
-        return read_checkpoint(path, pickled, trust_pickle, settings)
+        return read_checkpoint(path, pickled, trust_pickle, settings, has_tokenizer)
     is_gguf = start[:4] == b"GGUF" or named == ".gguf"
     if is_gguf or is_llama2c(path):
         read = partial(read_gguf, path) if is_gguf else lambda context: read_llama2c(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
@@ -12,20 +13,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.base.errors import RunError, UsageError, shown
+from groundup.base.errors import RunError, shown
 from groundup.runs.tensor_file import Stored
+from groundup.weights.early_checks import IncompleteError
 
 BEGINNINGS = (b"PK\x03\x04", *(b"\x80" + bytes([version]) for version in range(2, 6)))
 """What the files of torch.save begin with: an archive, and a bare pickle before PyTorch 1.6."""
 
 
+TRUST = "--trust-pickle"
+PICKLE = (
+    "a pickle, a format that can run code (only its weights are read, if you trust where it comes "
+    "from)"
+)
+LARGEST_INDEX = 4 << 20
+"""Bytes of a pickle that are looked at for its names; its numbers lie elsewhere."""
+
+
 def check_trusted(file: Path, trust_pickle: bool) -> None:
     """Refuse a pickle that nobody has said to trust."""
     if not trust_pickle:
-        raise UsageError(
-            f"{file} is a pickle, a format that can run code; if you trust where it comes from, "
-            "add --trust-pickle (only its weights are read)"
-        )
+        raise IncompleteError(f"{file} is {PICKLE}", [TRUST])
+
+
+def names_in(file: Path) -> set[str]:
+    """Return the texts in a pickle, names of tensors among them: its parts are listed, none is
+    carried out.
+
+    None are found in one that is damaged, or older than PyTorch 1.6.
+    """
+    found: set[str] = set()
+    try:
+        with zipfile.ZipFile(file) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            with archive.open(name) as opened:
+                content = opened.read(LARGEST_INDEX)
+        found.update(text for _, text, _ in pickletools.genops(content) if isinstance(text, str))
+    except Exception:  # whatever is wrong with it is told once it is trusted
+        return found
+    return found
 
 
 def unpickled(file: Path) -> Mapping[Any, Any]:
@@ -42,7 +68,8 @@ def unpickled(file: Path) -> Mapping[Any, Any]:
         what = f"it asks for {shown(found[1])}" if found else "it asks for more"
         raise RunError(
             f"{file}: expected a checkpoint of tensors and plain values, but {what}, which may run "
-            "anything; such a file is never opened here: get the weights as safetensors"
+            "anything; such a file is never opened here: save the model's state_dict(), or get its "
+            "weights as safetensors"
         ) from error
     except Exception as error:  # what a damaged pickle makes an unpickler do is anybody's guess
         reason = shown(str(error).partition("\n")[0] or type(error).__name__, 200)

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from groundup.base.errors import GroundupError, RunError, UsageError
+from groundup.weights.early_checks import IncompleteError
+from groundup.weights.formats import open_pretrained
 from tests.model.helpers import randomise
 from tests.weights.checkpoints.helpers import assert_same, opened, saved
 
@@ -68,8 +70,46 @@ def test_a_pickle_of_before_pytorch_1_6(tmp_path: Path) -> None:
 
 def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
     file = saved(tmp_path, model(emb_dim=128, n_heads=2).state_dict())
-    with pytest.raises(UsageError, match=r"do not tell n_heads of .* such as --set n_heads=2,"):
+    with pytest.raises(UsageError, match=r"n_heads \(such as 2\), nor .*; add --set n_heads=\?$"):
         opened(file)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((False, {}, False), ["--trust-pickle", "--tokenizer", "gpt2", "--set", "n_heads=?"]),
+        ((False, {"n_heads": 3}, True), ["--trust-pickle"]),
+        ((True, {}, False), ["--tokenizer", "?", "--set", "n_heads=?"]),
+    ],
+)
+def test_all_that_is_missing_is_asked_for_at_once(tmp_path: Path, words: Any, asked: Any) -> None:
+    """Of a pickle that nobody has said to trust, its names tell what else will be missing."""
+    file = saved(tmp_path, {"model_state_dict": model().state_dict()})
+    with pytest.raises(IncompleteError, match=r"model\.pth, a checkpoint of the book's") as error:
+        open_pretrained(file, *words)
+    assert error.value.words == asked
+
+
+def test_a_classifier_is_refused_before_its_file_is_trusted(tmp_path: Path) -> None:
+    file = saved(tmp_path, changed("out_head.bias", torch.zeros(2)))
+    with pytest.raises(RunError, match="the head of a classifier"):
+        open_pretrained(file, False)
+
+
+@pytest.mark.parametrize("length", [10, 200, 4000])
+def test_a_damaged_pickle_has_to_be_trusted_first(tmp_path: Path, length: int) -> None:
+    file = saved(tmp_path, model().state_dict())
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(IncompleteError) as error:
+        open_pretrained(file, False)
+    assert error.value.words == ["--trust-pickle"]
+
+
+def test_a_config_beside_that_makes_no_sense_hides_no_question(tmp_path: Path) -> None:
+    file = saved(tmp_path, model().state_dict())
+    (tmp_path / "config.json").write_text('{"vocab_size": [], "emb_dim": "wide"}')
+    with pytest.raises(IncompleteError, match=r"--set n_heads=\?$"):
+        open_pretrained(file, False)
 
 
 @pytest.mark.parametrize(

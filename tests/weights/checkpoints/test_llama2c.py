@@ -261,9 +261,8 @@ def test_a_damaged_tokenizer_is_refused(tmp_path: Path, raw: bytes, said: str) -
 
 def test_without_a_tokenizer_one_must_be_given(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(legacy(weights(), True))
-    found = open_pretrained(tmp_path / "model.bin", False)
-    assert found.tokenizer is None
-    assert "a tokenizer must be given" in found.notices[0]
+    with pytest.raises(TokenizerError, match=r"put llama2\.c's tokenizer\.bin beside it"):
+        import_model(tmp_path / "model.bin", tmp_path / "run")
 
 
 def test_none_of_it_is_a_traceback(tmp_path: Path) -> None:

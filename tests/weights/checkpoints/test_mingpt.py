@@ -100,6 +100,6 @@ def test_a_tied_head_without_a_word_of_the_tool_is_asked_about(tmp_path: Path) -
     theirs = MinGPT().eval()
     theirs.lm_head.weight = theirs.transformer["wte"].get_parameter("weight")
     file = saved(tmp_path, theirs.state_dict())
-    with pytest.raises(UsageError, match=r"do not tell feed_forward of nanoGPT .* or minGPT"):
+    with pytest.raises(UsageError, match=r"nanoGPT .* or minGPT.*: .* do not tell feed_forward"):
         opened(file, n_heads=N_HEADS)
     assert_same(opened(file, n_heads=N_HEADS, feed_forward="gelu_tanh"), theirs)

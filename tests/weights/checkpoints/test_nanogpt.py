@@ -76,8 +76,15 @@ def test_logits_are_those_of_the_checkpoint(tmp_path: Path, bias: bool, prefix: 
 
 
 def test_a_pickle_is_not_opened_unless_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--trust-pickle"):
-        read_nanogpt(save(tmp_path, checkpoint(reference(True), True)), trust_pickle=False)
+    file = save(tmp_path, checkpoint(reference(True), True))
+    with pytest.raises(UsageError, match=r"a checkpoint of nanoGPT: .*add --trust-pickle$"):
+        read_nanogpt(file, trust_pickle=False)
+
+
+def test_weights_alone_are_of_nanogpt_or_mingpt(tmp_path: Path) -> None:
+    file = save(tmp_path, checkpoint(reference(True), True)["model"])
+    with pytest.raises(UsageError, match=r"n_heads .* and feed_forward .*; add --trust-pickle --s"):
+        read_nanogpt(file, trust_pickle=False)
 
 
 class Hostile:
@@ -87,6 +94,8 @@ class Hostile:
 
 def test_code_in_the_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="add --trust-pickle"):
+        read_nanogpt(save(tmp_path, {"model": Hostile(), "model_args": {}}), trust_pickle=False)
     with pytest.raises(RunError, match=r"ckpt\.pt: .* but it asks for getattr, which ") as e:
         read_nanogpt(save(tmp_path, {"model": Hostile(), "model_args": {}}), trust_pickle=True)
     assert not Path("ran").exists()

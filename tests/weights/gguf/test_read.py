@@ -372,7 +372,7 @@ def test_another_tokenizer_takes_the_place_of_one_that_is_not_known(tmp_path: Pa
     path = tmp_path / "a.gguf"
     path.write_bytes(data.replace(b"smollm", b"sm0llm"))
     with pytest.raises(
-        TokenizerError, match=r"pre 'sm0llm' names a rule.*give it with --tokenizer"
+        TokenizerError, match=r"pre 'sm0llm' names a rule.*or give one with --tokenizer"
     ):
         import_model(path, tmp_path / "run")
     import_model(path, tmp_path / "run", tokenizer=tokenizer)

@@ -37,8 +37,9 @@ _FIXED = {
     "tie_embeddings": False,
 }
 _REFUSED = {
-    r"^out_head\.bias$": "the head of a classifier (chapter 6), whose bias has no place in a run; "
-    "give the model that it was made of, and teach it with 'groundup finetune classify'",
+    r"^out_head\.bias$": "the head of a classifier (chapter 6), which has a bias and decides by "
+    "the padding behind a text, for which a run has no place; import the model that it was made "
+    "of, and teach that with 'groundup finetune classify'",
     r"(^|\.)lora\.[AB]$": "adapters beside its layers (appendix E); add them to the weights in "
     "Python, and save the model",
     r"\.ff\.fc\d\.": "one of the bonus chapters' Llama, Qwen or Gemma; give the Hugging Face "
@@ -51,6 +52,7 @@ BOOK = Kind(
     names=Names(modules=_MODULES, kinds=_NORMS, ignored=r"\.att\.mask$"),
     fixed=_FIXED,
     refused=_REFUSED,
+    tokenizer="gpt2",
 )
 BOOK_FAST = Kind(
     name="book",
@@ -58,5 +60,6 @@ BOOK_FAST = Kind(
     names=Names(modules=_MODULES | _FAST),
     fixed=_FIXED,
     refused=_REFUSED,
+    tokenizer="gpt2",
 )
 """The same, with query, key and value in one matrix and PyTorch's own norms."""

@@ -31,3 +31,5 @@ class Kind:
     asked: Mapping[str, str] = field(default_factory=lambda: {"n_heads": "12"})
     refused: Mapping[str, str] = field(default_factory=dict)
     told: Callable[[StateDict], Mapping[str, Any]] = config_beside
+    tokenizer: str = "?"
+    """The one that its models have, where all have the same."""

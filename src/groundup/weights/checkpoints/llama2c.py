@@ -138,14 +138,14 @@ def read_llama2c(file: Path) -> Pretrained:
             read = partial(_read, file, start, piece, header)
             found[piece.name] = Stored(piece.shape, torch.float32, read)
         start += _bytes(piece, header)
-    tokenizer, notices = read_tokenizer(file, header.vocab_size)
+    tokenizer = read_tokenizer(file, header.vocab_size)
     return Pretrained(
         config=config,
         tensors=to_ours(found, config, NAMES, file),
         tokenizer=tokenizer,
+        why_no_tokenizer=f"{file} has no tokenizer; put llama2.c's tokenizer.bin beside it",
         generation=dict(GENERATION) if tokenizer else {},
         source=SourceTable(format=LLAMA2C.name, path=str(file), family="llama", name=file.stem),
-        notices=notices,
     )
 
 

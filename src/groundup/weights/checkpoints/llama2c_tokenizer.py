@@ -32,18 +32,18 @@ GENERATION: dict[str, Any] = {
 """Its texts begin with <s>, which parts them as well."""
 
 
-def read_tokenizer(model: Path, vocab_size: int) -> tuple[Tokenizer | None, list[str]]:
-    """Return the tokenizer beside a model, and what the user should know about it.
+def read_tokenizer(model: Path, vocab_size: int) -> Tokenizer | None:
+    """Return the tokenizer beside a model, None where there is none.
 
     It must have one token for each id of the model; what is damaged is a `TokenizerError`.
     """
     names = (f"tok{vocab_size}.bin", "tokenizer.bin")
     files = [file for name in names if (file := model.with_name(name)).is_file()]
     if not files:
-        return None, [f"{model} has no tokenizer.bin beside it: a tokenizer must be given"]
+        return None
     try:
         raw = read_bytes(files[0], LARGEST)
-        return tokenizer_from_document(_document(_tokens(raw, vocab_size))), []
+        return tokenizer_from_document(_document(_tokens(raw, vocab_size)))
     except ValueError as error:
         raise TokenizerError(
             f"{files[0]}: {error}; put the tokenizer.bin of this model beside it"

@@ -15,11 +15,11 @@ from groundup.weights.checkpoints.kind import Kind
 from groundup.weights.checkpoints.llama2c import FIRST as LLAMA2C_FIRST
 from groundup.weights.checkpoints.llama2c import llama2c
 from groundup.weights.checkpoints.nanochat import NANOCHAT
-from groundup.weights.checkpoints.shape import settled
-from groundup.weights.checkpoints.state_dict import StateDict, read_state_dict
+from groundup.weights.checkpoints.shape import ask, settled, told_of
+from groundup.weights.checkpoints.state_dict import StateDict, names_alone, read_state_dict
 from groundup.weights.early_checks import TOOLS
 from groundup.weights.hf.read import narrowed, read_hf_weights
-from groundup.weights.pickles import BEGINNINGS
+from groundup.weights.pickles import BEGINNINGS, check_trusted
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
 
@@ -39,21 +39,24 @@ def is_pickle(start: bytes) -> bool:
 
 
 def read_checkpoint(
-    file: Path, pickled: bool, trust_pickle: bool, settings: Mapping[str, Any]
+    file: Path,
+    pickled: bool,
+    trust_pickle: bool,
+    settings: Mapping[str, Any],
+    has_tokenizer: bool,
 ) -> Pretrained:
     """Read a state dict of a known tool, or the weights of a Hugging Face model beside its config.
 
     `settings` say what tensors do not tell. What is missing, extra, misshapen or contradicted is a
-    one-line error.
+    one-line error; all that is to be said besides is asked for at once.
     """
-    state = read_state_dict(file, pickled, trust_pickle)
+    if pickled and not trust_pickle:
+        _ask_for_trust(names_alone(file), settings, has_tokenizer)
+    state = read_state_dict(file, pickled)
     kind = _kind(state)
     if kind is None:
         return _hugging_face(state, settings)
-    for name in state.tensors:
-        if why := next((w for p, w in kind.refused.items() if re.search(p, name)), None):
-            raise RunError(f"{file}: {shown(name)} is {why}")
-    config = settled(kind, state, settings)
+    config = settled(kind, state, settings, has_tokenizer)
     tensors = to_ours(state.tensors, config, kind.names, file)
     return Pretrained(
         config=config,
@@ -64,10 +67,21 @@ def read_checkpoint(
 
 
 def _kind(state: StateDict) -> Kind | None:
-    for name, kind in KINDS.items():
-        if name in state.tensors:
-            return kind(state)
-    return None
+    """Return the kind of a state dict, None where it is no tool's; what is not read is refused."""
+    kind = next((kind(state) for name, kind in KINDS.items() if name in state.tensors), None)
+    if kind is None:
+        return None
+    for name in state.tensors:
+        if why := next((w for p, w in kind.refused.items() if re.search(p, name)), None):
+            raise RunError(f"{state.file}: {shown(name)} is {why}")
+    return kind
+
+
+def _ask_for_trust(state: StateDict, settings: Mapping[str, Any], has_tokenizer: bool) -> None:
+    """Refuse a pickle, and name all else that will be missing, as its names show."""
+    if "model_type" not in state.beside("config.json") and (kind := _kind(state)):
+        ask(kind, told_of(kind, state) | {**settings}, state, has_tokenizer, is_trusted=False)
+    check_trusted(state.file, False)
 
 
 def _hugging_face(state: StateDict, settings: Mapping[str, Any]) -> Pretrained:

@@ -12,6 +12,8 @@ from groundup.config import GPTConfig, build
 from groundup.config.fields import field_types
 from groundup.weights.checkpoints.kind import Kind
 from groundup.weights.checkpoints.state_dict import StateDict
+from groundup.weights.early_checks import IncompleteError
+from groundup.weights.pickles import PICKLE, TRUST
 from groundup.weights.tensor_names import called
 
 OTHER_NAMES = {
@@ -28,17 +30,21 @@ OTHER_NAMES = {
 """Settings that the tools call otherwise."""
 FREE = ("drop_rate", "attention_drop_rate", "n_kv_heads", "head_dim")
 """Settings that may be told, as training alone needs them, or as others follow from them."""
+GPT2 = dict.fromkeys((50257, 50304), "gpt2")
+"""The tokenizer of vocabularies of these sizes; the second is a multiple of 64."""
 OUT = "blocks.0.attn.out.weight"
 USUAL_HEAD = 64
 """Width of a head of most models, for an example."""
 
 
-def settled(kind: Kind, state: StateDict, settings: Mapping[str, Any]) -> GPTConfig:
+def settled(
+    kind: Kind, state: StateDict, settings: Mapping[str, Any], has_tokenizer: bool = True
+) -> GPTConfig:
     """Return the shape of the model of `state`.
 
     All that speak of a setting must agree: the tensors, the tool's architecture, the checkpoint, a
     file beside it, and `settings`. Raises `RunError` where they do not, and `UsageError` for
-    `settings` that contradict, or for what nobody says.
+    `settings` that contradict, or for what nobody says, a tokenizer among it.
     """
     known: dict[str, tuple[Any, str]] = {}
     _add(known, kind.fixed, f"{kind.title} has", state)
@@ -51,7 +57,7 @@ def settled(kind: Kind, state: StateDict, settings: Mapping[str, Any]) -> GPTCon
     told = {name: value for name, (value, _) in known.items()} | dict(settings)
     _add(known, _key_heads(kind, state, told), "its tensors have", state)
     _add(known, settings, "--set", state)
-    _ask(kind, known, state)
+    ask(kind, {name: value for name, (value, _) in known.items()}, state, has_tokenizer)
     try:
         return build(GPTConfig, {name: value for name, (value, _) in known.items()})
     except ConfigError as error:
@@ -142,15 +148,31 @@ def _matrix(kind: Kind, state: StateDict, module: str) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _ask(kind: Kind, known: Mapping[str, tuple[Any, str]], state: StateDict) -> None:
-    """Ask for what nobody has said."""
-    missing = [name for name in kind.asked if name not in known]
-    if not missing:
-        return
-    width = known["emb_dim"][0]
-    usual = {"n_heads": str(width // USUAL_HEAD)} if width % USUAL_HEAD == 0 else {}
-    example = " ".join(f"--set {name}={usual.get(name, kind.asked[name])}" for name in missing)
-    raise UsageError(
-        f"{state.file}: its tensors do not tell {' and '.join(missing)} of {kind.title}; add what "
-        f"it was trained with, such as {example}, or put it into a config.json beside the file"
-    )
+def told_of(kind: Kind, state: StateDict) -> dict[str, Any]:
+    """Return the settings that a checkpoint and the file beside it tell."""
+    return _ours(state.settings) | _ours(kind.told(state))
+
+
+def ask(
+    kind: Kind,
+    known: Mapping[str, Any],
+    state: StateDict,
+    has_tokenizer: bool,
+    is_trusted: bool = True,
+) -> None:
+    """Ask for all that nobody has said; of a file that is not trusted, names alone are known."""
+    why, words = ([], []) if is_trusted else ([f"it is {PICKLE}"], [TRUST])
+    sizes = {name: value for name, value in known.items() if type(value) is int}
+    if not has_tokenizer:
+        tokenizer = GPT2.get(sizes["vocab_size"], "?") if "vocab_size" in sizes else kind.tokenizer
+        why.append("it has no tokenizer (give gpt2, or a tokenizer.json)")
+        words += ["--tokenizer", tokenizer]
+    if missing := [name for name in kind.asked if name not in known]:
+        width = sizes.get("emb_dim", 0)
+        usual = {"n_heads": width // USUAL_HEAD} if width and width % USUAL_HEAD == 0 else {}
+        named = [f"{name} (such as {usual.get(name, kind.asked[name])})" for name in missing]
+        why.append(f"its tensors do not tell {' and '.join(named)}, nor does a file beside it")
+        words += [word for name in missing for word in ("--set", f"{name}=?")]
+    if words:
+        what = f"{state.file}, a checkpoint of {kind.title}"
+        raise IncompleteError(f"{what}: {'; '.join(why)}", words)

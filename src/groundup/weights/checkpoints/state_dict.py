@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from groundup.runs.tensor_file import Stored, read_safetensors
 from groundup.weights.json_object import read_object
-from groundup.weights.pickles import check_trusted, stored, unpickled
+from groundup.weights.pickles import names_in, stored, unpickled
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Under which of them a checkpoint keeps its state dict, if under any."""
@@ -35,11 +38,17 @@ class StateDict(NamedTuple):
         return read_object(path, LARGEST_CONFIG) if path.is_file() else {}
 
 
-def read_state_dict(file: Path, is_pickle: bool, trust_pickle: bool) -> StateDict:
+def names_alone(file: Path) -> StateDict:
+    """Return what the names in a pickle that is not trusted tell: no shapes, and no values."""
+    names = names_in(file)
+    unknown = Stored((), torch.float32, partial(torch.empty, 0))
+    return StateDict(file, _named(dict.fromkeys(names, unknown)), dict.fromkeys(names, ""))
+
+
+def read_state_dict(file: Path, is_pickle: bool) -> StateDict:
     """Return the state dict in `file`; what holds none is a one-line error."""
     if not is_pickle:
         return StateDict(file, _named(read_safetensors(file)), {})
-    check_trusted(file, trust_pickle)
     whole = unpickled(file)
     inner = _mapping(whole, WRAPPERS)
     settings = {} if inner is None else _mapping(whole, SETTINGS) or {}
