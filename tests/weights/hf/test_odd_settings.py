@@ -18,6 +18,7 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 OFF = {"rope_type": "default", "rope_theta": 50.0}
 ENDLESS = [[["local"], 1 << 40]]
 ABSENT = object()
+GLOBALS = ["full_attention"] * 3
 
 
 def altered(folder: Path, **changes: Any) -> None:
@@ -36,6 +37,8 @@ def altered(folder: Path, **changes: Any) -> None:
         ("gpt_neo", {"attention_layers": ["global", "global", "local"]}),
         ("llama", {"rope_parameters": {}, "rope_theta": 50.0, "rope_scaling": YARN}),
         ("llama", {"rope_parameters": {**YARN, **dict.fromkeys(("beta_fast", "beta_slow"))}}),
+        ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 500000.0, "rope_scaling": YARN}),
+        ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 50.0, "layer_types": GLOBALS}),
         ("qwen2_moe", {"layer_types": ABSENT, "max_window_layers": 2}),
         ("smollm3", {"layer_types": ABSENT}),
         ("smollm3", {"layer_types": ABSENT, "no_rope_layers": ABSENT, "no_rope_layer_interval": 2}),
@@ -72,6 +75,10 @@ def test_it_is_what_transformers_makes_of_it(
             "olmo3",
             {"rope_parameters": {"full_attention": OFF}},
             "rope_theta for sliding_attention",
+        ),
+        *(
+            ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 50.0, **more}, "rope_theta = 50.0")
+            for more in ({}, {"layer_types": ABSENT}, {"rope_scaling": YARN})
         ),
         ("phi3", {"rope_parameters": YARN}, "original_max_position_embeddings = 4096"),
         ("qwen3", {"use_sliding_window": False}, "where use_sliding_window is off"),

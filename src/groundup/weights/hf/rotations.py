@@ -102,10 +102,18 @@ def _local_base(settings: Settings, key: str, near: Fields, local: str, fields: 
     """Return the base of windowed layers; 0 where these turn as all others do."""
     if _kind(near) != "default":
         raise settings.refusal(key, f"no scaling in {LOCAL} layers", _kind(near))
+    types = settings["layer_types"]
     base: float = settings.typed("rope_local_base", local, near.get("rope_theta", settings[local]))
-    if key == "rope_parameters" and local == "rope_theta" and "rope_theta" not in near:
+    if local == "rope_theta" and "rope_theta" not in near:
         # Version 5 takes the class's own base here; before, a file had one for all layers.
-        raise settings.refusal(key, f"a rope_theta for {LOCAL}", near)
+        if key == "rope_parameters":
+            raise settings.refusal(key, f"a rope_theta for {LOCAL}", near)
+        if base != settings.defaults[local] and (not isinstance(types, list) or LOCAL in types):
+            raise settings.refusal(
+                local,
+                f"rope_parameters with a rope_theta for {LOCAL} and one for {GLOBAL}, as version "
+                f"5 of transformers takes {settings.defaults[local]:g} for the first, and 4 this",
+            )
     same = base == fields["rope_base"] and "rope_scaling" not in fields
     return 0.0 if same else base
 
