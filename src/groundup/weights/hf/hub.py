@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from groundup.base.errors import RunError, UsageError
@@ -42,7 +43,9 @@ def fetch_hub(name: str) -> Path:
             f"{name}: fetching from the hub needs another package; pip install huggingface_hub"
         ) from None
     try:
-        return Path(snapshot_download(found[1], revision=found[2], allow_patterns=list(FILES)))
+        # One file after the other: of those that a kill cuts short, the library keeps nothing.
+        whole = partial(snapshot_download, allow_patterns=list(FILES), max_workers=1)
+        return Path(whole(found[1], revision=found[2]))
     except Exception as error:  # of the network's many libraries, each with its own errors
         reason = " ".join(str(error).split()).partition(". ")[0][:200] or type(error).__name__
         raise RunError(
