@@ -82,7 +82,7 @@ def test_the_known_terms_of_a_foreign_model_are_those_of_any(
         expected = known if term == "optimizer" else training_memory(config, train).terms.get(term)
         assert plan.training.terms.get(term) == expected, term
     assert plan.training.unknown == plan.unknown_memory == ("activations",)
-    assert (plan.flops_per_token, plan.generation, plan.seconds) == (None, None, None)
+    assert (plan.flops_per_token, plan.generation, plan.seconds) == (None, {}, None)
     words = dict(plan_rows(plan))
     assert words["Memory"].endswith(" + activations ?")
     assert "unknown" in words["Work"]

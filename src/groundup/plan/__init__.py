@@ -12,7 +12,8 @@ from groundup.plan.flops import (
     model_flops_utilisation,
     training_flops_per_token,
 )
-from groundup.plan.memory import Memory, generation_memory, training_memory
+from groundup.plan.generation import cache_memory, generation_memory
+from groundup.plan.memory import Memory, training_memory
 from groundup.plan.packed import Packed, packed_memory
 from groundup.plan.plan import Plan, check_fits, make_plan
 from groundup.plan.speed import expected_step_seconds
@@ -29,6 +30,7 @@ __all__ = [
     "Texts",
     "available_memory",
     "block_parts",
+    "cache_memory",
     "check_fits",
     "classifier_flops_per_token",
     "classifier_memory",

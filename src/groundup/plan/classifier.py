@@ -22,6 +22,7 @@ from groundup.plan.attention import FP32, is_copied, product_bytes
 from groundup.plan.calibration import Calibration
 from groundup.plan.count import block_parts, count_parameters, matrix_weights
 from groundup.plan.flops import body_flops_per_token
+from groundup.plan.generation import reading
 from groundup.plan.memory import (
     MOMENTS,
     PROCESS,
@@ -29,7 +30,6 @@ from groundup.plan.memory import (
     block_work,
     learning_parameters,
     muon_work,
-    reading,
 )
 from groundup.plan.speed import ACTIVATION_TRAFFIC, STATE_TRAFFIC, least_seconds
 

@@ -27,19 +27,15 @@ from groundup.plan.activations import (
 from groundup.plan.attention import (
     FP32,
     attention_work,
-    by_blocks,
     is_copied,
     product_bytes,
-    scores_at_once,
 )
-from groundup.plan.count import BYTES, count_parameters, matrix_weights, windowed_layers
+from groundup.plan.count import count_parameters, matrix_weights
 
 PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 298 to 337
 MiB for the whole command, 243 without reading a text, of which `import torch` is 219; torch 2.13,
 CPU build, Linux x86-64)."""
-WRITER = 267 << 20
-"""Bytes of a process that only generates, beside its model (measured: 279 MiB for nano's 12)."""
 LOSS_CHUNK = 1 << 24
 """Logits that the fused loss computes at once (`groundup.optim.fused_loss.CHUNK_VALUES`)."""
 CUDA_LOSS_CHUNK = 1 << 29
@@ -59,8 +55,6 @@ UNEQUAL_HEAP_SHARE = 1.4
 """The same where experts get other numbers of tokens in each step: few blocks are alike, and
 between them lie the programs that oneDNN keeps for each number (measured after three steps; with
 MKL, which keeps none, 0.7 after two)."""
-RING_SLACK = 64
-"""Tokens beyond its window that a layer's ring holds (`groundup.generate.ring.SLACK`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,45 +245,3 @@ def block_work(config: GPTConfig, train: TrainConfig) -> int:
         inner = inner * config.n_active_experts // config.n_experts + 2 * width
     attention = attention_work(config, train) - n_tokens * feed_forward_kept(config, train)
     return n_tokens * width + max(n_tokens * inner, attention)
-
-
-def generation_memory(
-    config: GPTConfig, batch_size: int = 1, number_format: str = "fp32"
-) -> Memory:
-    """Return the peak of generating with a full context: weights, cache, one block's work.
-
-    The cache keeps 2 K H numbers for each token of each text in every layer, where that has a
-    window of the tokens in it and of `RING_SLACK` more. The logits are of one token only.
-    """
-    size, n_tokens = BYTES[number_format], batch_size * config.context_length
-    keys, length = config.n_kv_heads * config.head_dim, config.context_length
-    ring = min(length, (config.window or length) + RING_SLACK)
-    kept = config.n_layers * length - windowed_layers(config) * (length - ring)
-    terms = {
-        "weights": count_parameters(config).storage(number_format),
-        "cache": 2 * batch_size * kept * keys * size,
-        "activations": reading(config, n_tokens, size),
-        "logits": batch_size * config.vocab_size * FP32,
-        "process": WRITER,
-    }
-    return Memory(moment="reading of a full context", terms=terms)
-
-
-def reading(config: GPTConfig, n_tokens: int, size: int) -> int:
-    """Return the most bytes that reading `n_tokens` at once takes on the way through one block.
-
-    A token's vector and the normed one, 2 D, and either around GELU 2 F, around a gate 3 F (of an
-    expert, to which all tokens may go; 2 D more for what it reads and for the sum); or queries,
-    keys, values and output of attention. By blocks, copies of these in one piece, and a block's
-    scores twice, bounded ones once more.
-    """
-    length, width = config.context_length, config.emb_dim
-    feed = (3 if config.is_gated else 2) * config.ffn_dim + (2 * width if config.n_experts else 0)
-    heads, keys = config.n_heads * config.head_dim, 2 * config.n_kv_heads * config.head_dim
-    attend, scores = 2 * heads + keys, 0
-    if by_blocks(config, TrainConfig(precision="fp32")):
-        attend += 2 * heads + keys
-        times = 3 if config.attention_softcap else 2
-        scores = times * scores_at_once(config, -(-n_tokens // length), "cpu")
-    most = max(n_tokens * feed, n_tokens * attend + scores)
-    return (n_tokens * 2 * width + most) * size

@@ -23,9 +23,9 @@ from groundup.plan.classifier import (
 )
 from groundup.plan.count import BYTES, Count, block_parts, conventions, count_parameters
 from groundup.plan.flops import forward_flops_per_token
+from groundup.plan.generation import STORED_FORMATS, generation_memory
 from groundup.plan.memory import (
     Memory,
-    generation_memory,
     learning_parameters,
     least_training_memory,
     training_memory,
@@ -49,7 +49,8 @@ class Plan:
     block: dict[str, int]
     conventions: list[Count]
     training: Memory | None
-    generation: Memory | None
+    generation: dict[str, Memory]
+    """By the format of the weights; empty where nothing is written, or what does so is unknown."""
     forward_flops_per_token: int | None
     flops_per_token: int | None
     """Of training: forward and backward."""
@@ -82,7 +83,7 @@ class Plan:
     @property
     def memory(self) -> dict[str, int]:
         """Bytes that the plan needs: the terms of training, or of generation, and their total."""
-        chosen = self.training or self.generation
+        chosen = self.training or self.generation.get("fp32")
         return {**chosen.terms, "total": chosen.total} if chosen else {}
 
     @property
@@ -139,6 +140,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain values, for JSON; bytes are bytes, not MB."""
+        generation = {name: _memory_table(memory) for name, memory in self.generation.items()}
         return {
             "model": as_table(self.config),
             "parameters": self.parameters,
@@ -157,7 +159,8 @@ class Plan:
                 for count in self.conventions
             ],
             "training_memory_bytes": self.training and _memory_table(self.training),
-            "generation_memory_bytes": self.generation and _memory_table(self.generation),
+            "generation_memory_bytes": generation.get("fp32"),
+            "generation_memory_bytes_by_format": generation,
             "flops_per_token": {
                 "forward": self.forward_flops_per_token,
                 "training": self.flops_per_token,
@@ -214,7 +217,7 @@ def make_plan(
             block=block_parts(config, listed),
             conventions=[count],
             training=least_training_memory(train, listed) if train else None,
-            generation=None,
+            generation={},
             forward_flops_per_token=None,
             flops_per_token=None,
             steps=steps,
@@ -239,7 +242,7 @@ def make_plan(
         block=block_parts(config),
         conventions=conventions(config),
         training=training,
-        generation=generation_memory(config),
+        generation={name: generation_memory(config, number_format=name) for name in STORED_FORMATS},
         forward_flops_per_token=forward_flops_per_token(config),
         flops_per_token=training_flops_of(config, train),
         steps=steps,
@@ -278,7 +281,7 @@ def _classifier_plan(
         block=block_parts(config),
         conventions=conventions(config),
         training=classifier_memory(config, train, texts),
-        generation=None,
+        generation={},
         forward_flops_per_token=reading_flops_per_token(config, texts),
         flops_per_token=classifier_flops_per_token(config, train, texts),
         steps=steps,

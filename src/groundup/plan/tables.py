@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from groundup.base.words import counted
@@ -33,7 +34,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("Model", _model(plan.config, plan.read != "text")),
         ("Parameters", _parameters(plan.count)),
         ("Storage", ", ".join(f"{mib(plan.count.storage(f))} in {f}" for f in FORMATS)),
-        ("Memory", memory_sum(plan.training or plan.generation)),
+        ("Memory", memory_sum(plan.training or plan.generation.get("fp32"))),
     ]
     if plan.train is not None:
         if plan.learning < plan.own_parameters or plan.texts:
@@ -50,11 +51,8 @@ def plan_tables(plan: Plan, name: str = "model") -> list[Table]:
         _parts(plan, name),
         _conventions(plan),
         _storage(plan.count),
-        *(
-            _memory(f"Memory for {what}", memory)
-            for what, memory in (("training", plan.training), ("generating", plan.generation))
-            if memory is not None
-        ),
+        *([_training(plan.training)] if plan.training else []),
+        *([_generating(plan.generation)] if plan.generation else []),
     ]
     return [*tables, Table("The run", ("", ""), list(_run_rows(plan)))]
 
@@ -142,12 +140,22 @@ def _storage(count: Count) -> Table:
     return Table("Storage of the weights", ("number format", "bytes", "MiB"), rows)
 
 
-def _memory(title: str, memory: Memory) -> Table:
+def _training(memory: Memory) -> Table:
     rows: list[Row] = [(name, f"{size / MIB:,.1f}") for name, size in memory.terms.items()]
     rows += [(name, UNKNOWN) for name in memory.unknown]
     total = "at least" if memory.unknown else "total"
     rows.append((total, f"{memory.total / MIB:,.1f}"))
-    return Table(title, (f"at the {memory.moment}", "MiB"), rows)
+    return Table("Memory for training", (f"at the {memory.moment}", "MiB"), rows)
+
+
+def _generating(by_format: Mapping[str, Memory]) -> Table:
+    """Return a table with a column for each format in which the weights may be stored."""
+    memories = by_format.values()
+    names = dict.fromkeys(name for memory in memories for name in memory.terms)
+    rows: list[Row] = [("most at", *(memory.moment.partition(" ")[0] for memory in memories))]
+    rows += [(name, *(f"{m.terms.get(name, 0) / MIB:,.1f}" for m in memories)) for name in names]
+    rows.append(("total", *(f"{memory.total / MIB:,.1f}" for memory in memories)))
+    return Table("Memory for generating, MiB", ("weights stored in", *by_format), rows)
 
 
 def _run_rows(plan: Plan) -> list[Row]:

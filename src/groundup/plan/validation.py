@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from groundup.config import GPTConfig, TrainConfig, foreign_parts
 from groundup.plan.attention import FP32
-from groundup.plan.memory import optimizer_memory, reading, training_memory
+from groundup.plan.generation import reading
+from groundup.plan.memory import optimizer_memory, training_memory
 
 TOKENS_AT_ONCE = 1024
 """Tokens of validation windows that are read at once on a CPU: more are no faster there."""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from groundup.device.allocator import give_back
 from groundup.quantized.codes import Codes
 
 Kernel = Callable[[Tensor], Tensor]
@@ -150,5 +151,6 @@ def kernel(weight: Codes, bias: Tensor | None, vector_bits: int = 8) -> Kernel:
             made(torch.zeros(1, weight.shape[1]))
         except (AttributeError, RuntimeError, NotImplementedError):
             continue
+        give_back()  # what laying it out took: holes that grow with every matrix of a model
         return made
     return Widening(weight, bias)

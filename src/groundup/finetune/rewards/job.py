@@ -30,7 +30,7 @@ from groundup.finetune.rewards.step import RewardStep
 from groundup.generate.questions import continue_prompts
 from groundup.model import GPT, filled_gpt
 from groundup.optim.step import Step
-from groundup.plan import Plan, count_parameters, generation_memory, make_plan
+from groundup.plan import Plan, cache_memory, count_parameters, make_plan
 from groundup.processes.alone import Alone
 from groundup.runs.assistant import GRPO
 from groundup.train.choices import Choices
@@ -148,7 +148,7 @@ class RewardJob(ChatJob):
         assert plan.training is not None, "it is a training"
         terms = plan.training.terms
         if "activations" in terms:
-            cache = generation_memory(self.widest, rows.batch_size).terms["cache"]
+            cache = cache_memory(self.widest, rows.batch_size, rows)
             terms = {**terms, "activations": max(cache, terms["activations"])}
         if reference:
             terms = {**terms, "reference": count_parameters(self.config).storage("fp32")}
