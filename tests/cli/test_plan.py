@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Groundup
 
 
@@ -27,6 +29,19 @@ def test_a_run_that_learns_on_in_part(groundup: Groundup, trained: Path) -> None
     assert run["tokens_per_step"] == 15
     assert run["steps"] is None, "passes over texts that are not known yet"
     assert groundup("plan", trained.name, "--layers", "head", "--json").out
+
+
+@pytest.mark.parametrize(
+    ("words", "n_layers", "has_steps"),
+    [((), 3, False), (("--set", "minutes=2"), 2, False), (("--set", "minutes=20"), 4, False),
+     (("--set", "steps=9"), 4, True), (("--set", "n_layers=6"), 6, False), (("nano",), 4, True)],
+)  # fmt: skip
+def test_without_a_preset_it_is_what_train_would_take(
+    groundup: Groundup, words: tuple[str, ...], n_layers: int, has_steps: bool
+) -> None:
+    found = json.loads(groundup("plan", *words, "--json").out)
+    assert found["model"]["n_layers"] == n_layers
+    assert (found["run"]["steps"] is not None) == has_steps
 
 
 def test_what_cannot_be_is_one_line(groundup: Groundup, trained: Path) -> None:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 @verb(app, "plan")
 def plan(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="PRESET_OR_RUN",
             autocompletion=preset_names,
-            help="A named model (gpt2-124m, nano, …), or a run or imported model that learns on.",
+            help="A named model (gpt2-124m, nano, …), or a run or imported model that learns on "
+            "[default: what train takes in its time].",
         ),
-    ] = "nano",
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="full, lora or dora, as of train and finetune.")
     ] = None,
@@ -52,7 +53,12 @@ def plan(
     """
     from groundup import plan as planning
     from groundup.config import GPTConfig, TrainConfig, build, parse_assignments
-    from groundup.config.recipe import says_length
+    from groundup.config.recipe import (
+        DEFAULT_MINUTES,
+        DEFAULT_PRESET,
+        default_layers,
+        says_length,
+    )
     from groundup.finetune.settings import (
         DEFAULT_EPOCHS,
         ClassifierSettings,
@@ -71,7 +77,12 @@ def plan(
         if not says_length(settings):
             settings["epochs"] = DEFAULT_EPOCHS[classifier.layers]
         texts = planning.Texts(layers=classifier.layers, longest=classifier.max_length or 0)
+    elif model is None and not says_length(settings):
+        settings["minutes"] = DEFAULT_MINUTES
     train = build(TrainConfig, settings)
+    if model is None:
+        model, n_layers = DEFAULT_PRESET, default_layers(train.minutes)
+        changes = changes if n_layers is None else {"n_layers": n_layers, **changes}
     if own:
         check_layers(classifier, train)
     config = _model(model, changes)

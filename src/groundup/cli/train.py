@@ -18,7 +18,6 @@ from groundup.cli.options import READING, takes
 from groundup.cli.run_names import Run, preset_names, run_names
 from groundup.cli.training import check_run_name, go_on, pretrain
 
-DEFAULT_MINUTES = 5.0
 RESUMING = {"run", "runs_folder", "data_folder", "extend", "as_json"}
 """With no other argument an existing run goes on: these say nothing about what it trains."""
 
@@ -152,13 +151,9 @@ def train(
         model_changes["vocab_size"] = vocab_size
     config = build(TrainConfig, settings)  # refused before what reads texts and runs is loaded
     shards = shard_folder(data_folder)
+    from groundup.config.recipe import DEFAULT_PRESET
     from groundup.runs.find import find_run
-    from groundup.train.request import (
-        DEFAULT_CORPUS,
-        DEFAULT_PRESET,
-        DEFAULT_TOKENIZER,
-        TrainRequest,
-    )
+    from groundup.train.request import DEFAULT_CORPUS, DEFAULT_TOKENIZER, TrainRequest
 
     request = TrainRequest(
         sources=tuple(texts or (DEFAULT_CORPUS,)),
@@ -198,7 +193,7 @@ def _text_options(reading: dict[str, Any]) -> dict[str, Any]:
 
 def _check_length(settings: dict[str, Any], is_lengthened: bool) -> None:
     """Refuse two lengths; a new run without any takes `DEFAULT_MINUTES`."""
-    from groundup.config.recipe import check_one_length
+    from groundup.config.recipe import DEFAULT_MINUTES, check_one_length
 
     check_one_length(settings)
     if not {"steps", "epochs"} & settings.keys() and not is_lengthened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,13 @@ from groundup.config.fields import Settings, require, require_at_least, require_
 OPTIMIZERS = ("muon", "adamw")
 SCHEDULES = ("linear", "cosine", "wsd", "constant")
 ORDERS = ("permutation", "random", "sliding")
+
+DEFAULT_MINUTES = 5.0
+"""Of a training of which nobody says how long it is."""
+DEFAULT_PRESET = "nano"
+FEWER_LAYERS = {4.0: 2, 10.0: 3}
+"""Layers of the default model where it has less than so many minutes: in little time more steps of
+a shallow one bring more (two cores; benchmarks/NOTES.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +120,11 @@ class Recipe(Settings):
     def sequences_per_step(self) -> int:
         """Sequences that one optimizer step learns from."""
         return self.batch_size * self.accumulation
+
+
+def default_layers(minutes: float | None) -> int | None:
+    """Return the layers of the default model in so many minutes; None: those of its preset."""
+    return next((n for most, n in FEWER_LAYERS.items() if (minutes or math.inf) < most), None)
 
 
 def says_length(given: Mapping[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from groundup.base.errors import GroundupError, UsageError, quoted
 from groundup.config import GPTConfig, as_table, foreign_parts, preset
+from groundup.config.recipe import DEFAULT_PRESET, default_layers
 from groundup.data import read_documents
 from groundup.data.folders import STANDARD_INPUT
 from groundup.data.prepare import TRAINED
@@ -24,11 +24,7 @@ from groundup.train.run_request import RunRequest
 from groundup.train.start import CHANGEABLE, Start, changed_base, new_start, start_from
 
 DEFAULT_CORPUS = "shakespeare"
-DEFAULT_PRESET = "nano"
 DEFAULT_TOKENIZER = "bpe"
-FEWER_LAYERS = {4.0: 2, 10.0: 3}
-"""Layers of the default model where it has less than so many minutes: in little time more steps of
-a shallow one bring more (two cores; benchmarks/NOTES.md)."""
 READING = ("include", "text_field", "on_bad_record", "split_on", "encoding")
 """The text options that decide how sources are read."""
 COUNTED = ("model", "train", "data.fingerprint", "from.weights")
@@ -62,8 +58,7 @@ class TrainRequest(RunRequest):
 
         A run that is there keeps its own.
         """
-        minutes = self.train.minutes or math.inf
-        n_layers = next((n for limit, n in FEWER_LAYERS.items() if minutes < limit), None)
+        n_layers = default_layers(self.train.minutes)
         with contextlib.suppress(GroundupError):  # a damaged one is refused where it is checked
             if self.folder.exists():
                 n_layers = self.folder.model_config(self.folder.read()).n_layers
