@@ -4,21 +4,23 @@
 
 What is planned follows from a run's run.toml, by the arithmetic of this checkout; the most that its
 process held (preparing and validating included) stands in the last line of its metrics.jsonl. A run
-that was measured is left as it is: remove its folder in WORK/runs to measure it anew.
+that was measured is left as it is: remove its folder in WORK/runs to measure it anew. Some of them
+then write, also in 8 and 4 bits, after prompts that nearly fill their context.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-from benchmarks.turns import ROOT, Record, environment, timed_process
+from benchmarks.report import made, store, this_machine
+from benchmarks.turns import ROOT, Record, timed_process
 from groundup.config import GPTConfig, TrainConfig
-from groundup.plan import training_memory
+from groundup.plan import generation_memory, training_memory
+from groundup.tokenizer import load_tokenizer
 
 PAGE = ROOT / "docs" / "plan.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -26,8 +28,9 @@ WIDER = ("emb_dim=384", "n_heads=6", "n_layers=4", "ffn_dim=1536", "context_leng
 """Of 16 MB in fp32 and more, so that not all is the process."""
 LONGER = ("emb_dim=256", "n_heads=4", "n_layers=4", "context_length=2048", "batch_size=2")
 CASES: dict[str, tuple[str, ...]] = {
-    "the default demo": (),
-    "the same, batches of 1": ("batch_size=1",),
+    "the default demo": ("n_layers=3",),
+    "nano": (),
+    "nano, batches of 1": ("batch_size=1",),
     "scores under a cap": ("attention_softcap=50", "context_length=256"),
     "4 wider layers": WIDER,
     "4 wider layers, batches of 32": (*WIDER, "batch_size=32"),
@@ -42,21 +45,28 @@ CASES: dict[str, tuple[str, ...]] = {
     "a context of 2,048 under a cap": (*LONGER, "attention_softcap=50"),
 }
 """Settings beside those of `groundup train`."""
+WRITERS = [
+    ("the default demo", "fp32", 1),
+    ("4 wider layers under a cap", "fp32", 1),
+    ("8 experts", "fp32", 1),
+    *(("a vocabulary of 50,000", form, n) for form in ("fp32", "int8", "int4") for n in (1, 8)),
+]
+"""Which of them write: in which format, and to how many prompts at once."""
 
 
 def measure(work: Path, steps: int, threads: int) -> list[Record]:
     """Train every case that is not there, and let each write; return a row a case."""
     rows = []
     for title, settings in CASES.items():
-        name = title.replace(" ", "-").replace(",", "")
+        name = name_of(title)
         if not measured(work / "runs" / name):
             sets = [f"--set={one}" for one in (f"threads={threads}", "precision=fp32", *settings)]
             command = [sys.executable, "-m", "groundup", "train", "shakespeare", "--run", name]
             timed_process([*command, "--steps", str(steps), "--seed=1", *sets], work, threads)
         rows.append({"title": title, **measured(work / "runs" / name)})
         print(line(rows[-1]), flush=True)
-    for title in ("the default demo", "4 wider layers under a cap", "a vocabulary of 50,000"):
-        rows.append(writing(title, work, threads))
+    for writer in WRITERS:
+        rows.append(writing(*writer, work, threads))
         print(line(rows[-1]), flush=True)
     return rows
 
@@ -72,18 +82,34 @@ def measured(folder: Path) -> Record:
     return {"planned": plan.total / 2**20, "measured": last["peak_memory_mib"]}
 
 
-def writing(title: str, work: Path, threads: int) -> Record:
-    """Let a run read and write as much as its context holds; return its row."""
-    folder = f"runs/{title.replace(' ', '-').replace(',', '')}"
-    model = tomllib.loads((work / folder / "run.toml").read_text())["model"]
-    shape = [f"--set={key}={json.dumps(model[key]).strip(chr(34))}" for key in model]
-    plan = [sys.executable, "-m", "groundup", "plan", "nano", *shape, "--json"]
-    done = subprocess.run(plan, env=environment(threads), check=True, capture_output=True)
-    planned = json.loads(done.stdout)["generation_memory_bytes"]["total"] / 2**20
-    words = [folder, "A", "--max-tokens", str(model["context_length"] - 2), "--seed=1"]
-    command = [sys.executable, "-m", "groundup", "generate", *words]
+def name_of(title: str) -> str:
+    return title.replace(" ", "-").replace(",", "")
+
+
+def writing(title: str, form: str, n_texts: int, work: Path, threads: int) -> Record:
+    """Let a run go on after prompts that all but fill its context; return its row."""
+    run, groundup = f"runs/{name_of(title)}", [sys.executable, "-m", "groundup"]
+    config = GPTConfig(**tomllib.loads((work / run / "run.toml").read_text())["model"])
+    if form != "fp32":
+        narrow = f"{run}-{form}"
+        if not (work / narrow).exists():
+            timed_process([*groundup, "quantize", run, f"--bits={form[3:]}", "--to", narrow],
+                          work, threads)  # fmt: skip
+        run = narrow
+    words = [run, *prompts(work / run, config.context_length - 16, n_texts)]
+    command = [*groundup, "generate", *words, "--max-tokens=16", "--seed=1"]
     peak = timed_process(command, work, threads)["peak_memory_mib"]
-    return {"title": f"{title}, writing", "planned": planned, "measured": peak}
+    planned = generation_memory(config, n_texts, form).total / 2**20
+    texts = f" {n_texts} texts at once" if n_texts > 1 else ""
+    how = "" if form == "fp32" else f" in {form}"
+    return {"title": f"{title}, writing{texts}{how}", "planned": planned, "measured": peak}
+
+
+def prompts(run: Path, length: int, n_texts: int) -> list[str]:
+    """Return texts of about so many tokens, which begin differently."""
+    tokenizer = load_tokenizer(run / "tokenizer.json")
+    ids = tokenizer.encode((ROOT / "docs" / "book.md").read_text(encoding="utf-8"))
+    return [tokenizer.decode(ids[n * length : (n + 1) * length]) for n in range(n_texts)]
 
 
 def line(row: Record) -> str:
@@ -92,9 +118,11 @@ def line(row: Record) -> str:
     return f"| {row['title']} | {planned:,.0f} | {peak:,.0f} | {planned / peak - 1:+.0%} |"
 
 
-def publish(rows: list[Record]) -> None:
-    """Put the table between the marks of docs/plan.md."""
-    table = ["| | planned, MiB | measured | |", "|---|---|---|---|", *map(line, rows)]
+def publish(result: Record, options: argparse.Namespace) -> None:
+    """Write the rows as JSON, and their table between the marks of docs/plan.md."""
+    path = store("memory", result, options)
+    table = ["| | planned, MiB | measured | |", "|---|---|---|---|", *map(line, result["rows"])]
+    table += ["", made(json.loads(path.read_text(encoding="utf-8")), path)]
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     body = "\n".join(table)
@@ -107,11 +135,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="training steps of each")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
     parser.add_argument("--print", action="store_true", help="leave docs/plan.md as it is")
+    parser.set_defaults(out=None)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     rows = measure(options.work.resolve(), options.steps, options.threads)
     if not options.print:
-        publish(rows)
+        facts = {"threads": options.threads, "steps": options.steps, "machine": this_machine()}
+        publish({**facts, "rows": rows}, options)
 
 
 if __name__ == "__main__":
