@@ -243,9 +243,13 @@ def test_generation_keeps_keys_and_values() -> None:
      ("int4", 1, 570), ("int4", 4, 1018)],
 )  # fmt: skip
 def test_generating_holds_what_was_measured(number_format: str, n_texts: int, mib: int) -> None:
-    """`groundup generate` with gpt2-124m, prompts of 1,000 tokens, two threads, Linux x86-64."""
+    """`groundup generate` with gpt2-124m, prompts of 1,000 tokens, two threads, Linux x86-64.
+
+    Its texts were bytes: no tokenizer to speak of.
+    """
     memory = generation_memory(preset("gpt2-124m"), n_texts, number_format)
-    assert memory.total / 2**20 == pytest.approx(mib, rel=0.07)
+    planned = memory.total - memory.terms["tokenizer"]
+    assert planned / 2**20 == pytest.approx(mib, rel=0.07)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from groundup.plan.generation import reading
 from groundup.plan.memory import (
     MOMENTS,
     PROCESS,
+    TOKENIZER,
     Memory,
     block_work,
     learning_parameters,
@@ -36,8 +37,6 @@ from groundup.plan.speed import ACTIVATION_TRAFFIC, STATE_TRAFFIC, least_seconds
 HEAD, LAST, ALL = "head", "last", "all"
 READ_AT_ONCE = 4096
 """Places read at once without a gradient (`groundup.finetune.classifier.text_classifier`)."""
-TOKENIZER = 1024
-"""Bytes of a token in a tokenizer at work (measured: 50 MiB for the 49,152 of SmolLM2)."""
 HEAP_SHARE = {4: 0.15, 2: 0.5}
 """Of the activations, by the bytes of a number in a product: what glibc's heap takes beyond what is
 held in it, as holes between blocks that are kept are too small for the next (measured on SmolLM2 in

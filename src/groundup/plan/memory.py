@@ -36,6 +36,8 @@ PROCESS = 310 << 20
 """Bytes of a process that has imported everything and trained a tiny model (measured: 298 to 337
 MiB for the whole command, 243 without reading a text, of which `import torch` is 219; torch 2.13,
 CPU build, Linux x86-64)."""
+TOKENIZER = 1024
+"""Bytes of a token in a tokenizer at work (measured: 50 MiB for the 49,152 of SmolLM2)."""
 LOSS_CHUNK = 1 << 24
 """Logits that the fused loss computes at once (`groundup.optim.fused_loss.CHUNK_VALUES`)."""
 CUDA_LOSS_CHUNK = 1 << 29

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from groundup.config import GPTConfig, TrainConfig
 from groundup.config.adaptation import LORA
 from groundup.plan.attention import product_bytes
-from groundup.plan.classifier import HEAP_SHARE, READ_AT_ONCE, TOKENIZER
+from groundup.plan.classifier import HEAP_SHARE, READ_AT_ONCE
 from groundup.plan.generation import reading
-from groundup.plan.memory import Memory, training_memory
+from groundup.plan.memory import TOKENIZER, Memory, training_memory
 from groundup.plan.validation import scores_memory
 
 READING = "validation"
