@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from groundup.data import Source
+from groundup.device.allocator import give_back
 from groundup.device.transfer import to_device
 from groundup.optim.activation_checkpointing import checkpoint_blocks
 from groundup.optim.compiled import compile_step
@@ -19,6 +20,10 @@ from groundup.processes.alone import ALONE, Alone
 from groundup.train.choices import Choices
 from groundup.train.job_checks import check_step, checked_rows
 from groundup.train.listener import Tensors
+
+GIVE_BACK_EVERY = 4
+"""Steps after which a mixture's freed memory goes back: its experts have other numbers of tokens in
+each step, and the holes of such blocks grow from step to step (benchmarks/NOTES.md)."""
 
 
 class Gradient(NamedTuple):
@@ -54,6 +59,8 @@ class Learner:
         if self.config.compile == "on":
             compile_step(step)
         self.forward = world.wrap(step, step.blocks, step.may_leave_unused)
+        keeps = choices.own_process and self.config.allocator == "keep"
+        self.tears_heap = keeps and step.may_leave_unused
         self.kept = step.kept()
         self.learning = [p for p in step.model.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(step.model, self.config, world)
@@ -94,6 +101,12 @@ class Learner:
         scale = gradient.n_targets / self.world.divisor / shrinkage.clamp(max=1.0)
         self.optimizer.grad_scale = scale
         self.optimizer.step()
+
+    def let_go(self, number: int) -> None:
+        """Forget the gradient of a step; now and then, what its blocks have left in the heap."""
+        self.optimizer.zero_grad()
+        if self.tears_heap and number % GIVE_BACK_EVERY == GIVE_BACK_EVERY - 1:
+            give_back()
 
     def batch(self, number: int) -> Tensors:
         """Return global batch `number` whole: all of its arrays."""

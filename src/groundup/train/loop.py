@@ -137,7 +137,7 @@ class Trainer:
             self.learner.move(gradient)
             progress.unlogged.append(loss)
             progress.recent = [*progress.recent[1 - WINDOW :], loss]
-        self.learner.optimizer.zero_grad()
+        self.learner.let_go(number)
         progress.step += 1
         progress.tokens += int(n_tokens)
         progress.val_loss = None
