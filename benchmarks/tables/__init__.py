@@ -23,6 +23,7 @@ from benchmarks.turns import Record
 
 TABLES: dict[str, Callable[[Record], str]] = {
     "training": training.table,
+    "training_long": training.long_table,
     "training_large": training.large_table,
     "speedrun": speedrun.table,
     "speedrun_long": speedrun.long_table,

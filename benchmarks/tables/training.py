@@ -25,8 +25,12 @@ def table(result: Record) -> str:
     return _table("Training, the same mathematics", result)
 
 
+def long_table(result: Record) -> str:
+    return _table("Longer training at a long context, the same mathematics", result)
+
+
 def large_table(result: Record) -> str:
-    return _table("Training at 124M and at long contexts, the same mathematics", result)
+    return _table("Training at 124M beside all peers, the same mathematics", result)
 
 
 def _table(title: str, result: Record) -> str:
