@@ -113,3 +113,20 @@ def test_dropout_outside_of_the_gpt_is_the_same_after_a_resume() -> None:
         return float(found.gradient(3).loss)
 
     assert loss(1) == loss(2)
+
+
+@pytest.mark.parametrize(
+    ("n_experts", "allocator", "calls"), [(4, "keep", [3, 7]), (4, "system", []), (0, "keep", [])]
+)
+def test_what_a_mixture_tears_goes_back_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, n_experts: int, allocator: str, calls: list[int]
+) -> None:
+    """Only in a process of our own that keeps freed memory: others have their own ways."""
+    config = CONFIG.replace(n_experts=n_experts, n_active_experts=min(2, n_experts))
+    choices = choose(TrainConfig(**{**SETTINGS, "allocator": allocator}), config)
+    made = Learner(WeightedStep(new_model(config, seed=1)), Rows(), choices)
+    given, now = list[int](), [0]
+    monkeypatch.setattr("groundup.train.learner.give_back", lambda: given.append(now[0]))
+    for now[0] in range(9):
+        made.let_go(now[0])
+    assert given == calls

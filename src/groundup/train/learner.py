@@ -59,8 +59,7 @@ class Learner:
         if self.config.compile == "on":
             compile_step(step)
         self.forward = world.wrap(step, step.blocks, step.may_leave_unused)
-        keeps = choices.own_process and self.config.allocator == "keep"
-        self.tears_heap = keeps and step.may_leave_unused
+        self.tears_heap = self.config.allocator == "keep" and step.may_leave_unused
         self.kept = step.kept()
         self.learning = [p for p in step.model.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(step.model, self.config, world)
