@@ -15,6 +15,8 @@ from groundup.weights.hf.native import native_class
 from tests.weights.hf.models import CONTEXT, VOCABULARY, filled, loaded, saved
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 24}
+ORIGINAL = "original_max_position_embeddings"
+BARE = {"rope_type": "yarn", "factor": 4.0}
 OFF = {"rope_type": "default", "rope_theta": 50.0}
 ENDLESS = [[["local"], 1 << 40]]
 ABSENT = object()
@@ -38,6 +40,7 @@ def altered(folder: Path, **changes: Any) -> None:
         ("llama", {"rope_parameters": {}, "rope_theta": 50.0, "rope_scaling": YARN}),
         ("llama", {"rope_parameters": {**YARN, **dict.fromkeys(("beta_fast", "beta_slow"))}}),
         ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 500000.0, "rope_scaling": YARN}),
+        ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 500000.0, "rope_scaling": BARE}),
         ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 50.0, "layer_types": GLOBALS}),
         ("qwen2_moe", {"layer_types": ABSENT, "max_window_layers": 2}),
         ("smollm3", {"layer_types": ABSENT}),
@@ -79,6 +82,24 @@ def test_it_is_what_transformers_makes_of_it(
         *(
             ("olmo3", {"rope_parameters": ABSENT, "rope_theta": 50.0, **more}, "rope_theta = 50.0")
             for more in ({}, {"layer_types": ABSENT}, {"rope_scaling": YARN})
+        ),
+        *(
+            (name, {"rope_parameters": OFF}, "objects for sliding_attention and full_attention")
+            for name in ("gemma3", "olmo3")
+        ),
+        (
+            "gemma3",
+            {"rope_parameters": ABSENT, "rope_scaling": {"type": "linear", "factor": 2.0}},
+            "rope_type in place of type",
+        ),
+        (
+            "gemma3",
+            {
+                "rope_parameters": ABSENT,
+                "rope_scaling": BARE,
+                "original_max_position_embeddings": 9,
+            },
+            f"the same as rope_scaling has: {CONTEXT}",
         ),
         ("phi3", {"rope_parameters": YARN}, "original_max_position_embeddings = 4096"),
         ("qwen3", {"use_sliding_window": False}, "where use_sliding_window is off"),

@@ -51,6 +51,9 @@ def rope(
 
     def read(settings: Settings) -> Fields:
         key, far, near = _tables(settings, local, otherwise)
+        if local:  # such a class does not look for it beside the table
+            most = settings["max_position_embeddings"]
+            far = {"original_max_position_embeddings": most, **far}
         fields = _rotation(settings, key, far, theta, partial, kinds)
         if local:
             if not fields.get("rope_truncate", True):  # which transformers passes over here
@@ -83,15 +86,20 @@ def _tables(
 ) -> tuple[str, Fields, Fields]:
     """Return the key of the table of rotations, the table, and that of windowed layers.
 
-    With both keys version 5 takes the older, and loses the base that the other names.
+    With both keys version 5 takes the older, and loses the base that the other names. Of a class
+    with windows, it passes over one table for all layers, and over the name that `rope_type` had.
     """
     scaling, table = settings.table("rope_scaling"), settings.table("rope_parameters")
+    if local and "type" in scaling and "rope_type" not in scaling:
+        raise settings.refusal("rope_scaling", "rope_type in place of type")
     if not table:
         if otherwise and not scaling and settings["rope_parameters"] is None:
             return "rope_parameters", otherwise, {}
         return "rope_scaling", scaling, {}
     key, near = "rope_parameters", {}
-    if local and {LOCAL, GLOBAL} & table.keys():
+    if local:
+        if not {LOCAL, GLOBAL} & table.keys():
+            raise settings.refusal(key, f"objects for {LOCAL} and {GLOBAL}")
         near, table = (_inner(settings, key, table.get(kind)) for kind in (LOCAL, GLOBAL))
     if any(table.get(name) != value for name, value in scaling.items()):
         raise settings.refusal("rope_scaling", f"null, or what {key} says; remove one of the two")
