@@ -158,6 +158,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a window of starcoder2": ("starcoder2", {"window": 5}, "window = None, not 5"),
     "a window of phi3": ("phi3", {"window": 5}, "phi3, has window = None, not 5"),
     "longrope and a norm of heads": ("phi3 longrope", {"qk_norm": "head"}, "phi3, has qk_norm"),
+    "longrope and wide heads": (
+        "phi3 longrope",
+        {"head_dim": 16, "rope_fraction": 1.0, "rope_factors": (2.0,) * 8},
+        "llama, has rope_scaling = 'none'",
+    ),
     "a tied gptneox": ("gptneox", {"tie_embeddings": True}, "tie_embeddings = False, not True"),
     "an untied cohere2": ("cohere2", {"tie_embeddings": False}, "tie_embeddings = True, not"),
     "a tied qwen2moe": ("qwen2moe", {"tie_embeddings": True}, "tie_embeddings = False, not True"),

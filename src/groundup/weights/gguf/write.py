@@ -87,9 +87,11 @@ def architecture_of(config: GPTConfig, family: str | None = None) -> tuple[str, 
         return name != family or ARCHITECTURES[name].folds is not None
 
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
-    factors, why = factor_tensors(config), ""
+    why = ""
     for name in sorted(ARCHITECTURES, key=comes_later):
         metadata = metadata_of(name, config)
+        has_factors = ARCHITECTURES[name].longrope or config.rope_scaling != "longrope"
+        factors = factor_tensors(config) if has_factors else {}
         try:
             shapes = {key: tensor.shape for key, tensor in layout(name, config).items()}
             back = read_config(name, Metadata(Path("GGUF"), name, metadata), shapes, factors)
