@@ -28,6 +28,9 @@ def longrope_fields(
     """
     if original < 2:
         raise RunError(f"{source}: longrope of {original} tokens of context: expected 2 or more")
+    if len(short) != len(long):
+        lengths = f"{len(short)} factors for short texts and {len(long)} for long ones"
+        raise RunError(f"{source}: longrope has {lengths}: expected as many of each")
     exact = most if list(short) == list(long) else min(original, most)
     context = exact if wanted is None else wanted
     if not 1 <= context <= most:

@@ -126,7 +126,12 @@ def test_no_other_model_leaves_the_choice(tmp_path: Path) -> None:
     [
         ({"short_factor": None}, "rope_parameters.short_factor = None: expected a list of numbers"),
         ({"long_factor": [1.0, "2", 3.0]}, "rope_parameters.long_factor = 2"),
-        ({"short_factor": [1.0, 2.0]}, "rope_factors = .*3 numbers above 0"),
+        ({"short_factor": [1.0, 2.0]}, "has 2 factors for short texts and 3 for long ones"),
+        ({"long_factor": [1.0, 2.0]}, "has 3 factors for short texts and 2 for long ones"),
+        (
+            {"short_factor": [1.0, 2.0], "long_factor": [1.0, 2.0]},
+            "rope_factors = .*3 numbers above 0",
+        ),
         ({"short_factor": [1.0, 0.0, 2.0]}, "rope_factors = .*3 numbers above 0"),
         ({"attention_factor": 0}, "attention_factor = 0: expected above 0"),
         ({"factor": "4"}, "rope_parameters.factor = 4"),
