@@ -101,6 +101,7 @@ def test_values_of_another_type_are_refused_by_name(values: dict[str, Any]) -> N
         (GPTConfig, {"rope_base": 1.0}),
         (GPTConfig, {"rope_scaling": "su"}),
         (GPTConfig, {"rope_factors": (1.0, 2.0), "rope_scaling": "longrope", "position": "rope"}),
+        (GPTConfig, {"rope_factors": (1.0, math.nan)}),
         (GPTConfig, {"rope_factor": 0.5, "rope_scaling": "linear"}),
         (GPTConfig, {"rope_low_freq_factor": 4.0, "rope_scaling": "llama3"}),
         (GPTConfig, {"rope_original_context": 0, "rope_scaling": "llama3"}),

@@ -91,8 +91,8 @@ def check_known(config: Any) -> None:
 def check_types(config: Any) -> None:
     """Refuse a field of a frozen dataclass whose value is not of its declared type.
 
-    Numbers of numpy become Python's, and whole ones become real where that is declared; nothing
-    else is converted: 3.0, "3" and True are no int.
+    Numbers of numpy become Python's, whole ones become real where that is declared, and a list a
+    tuple; nothing else is converted: 3.0, "3" and True are no int.
     """
     cls: Any = type(config)
     for name, kinds in field_types(cls).items():

@@ -153,8 +153,9 @@ class GPTConfig:
 
     def _check_numbers(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, float):
-                require(math.isfinite(value) and value >= 0, name, value, "0 or a positive number")
+            numbers = value if isinstance(value, tuple) else (value,)
+            fits = all(math.isfinite(n) and n >= 0 for n in numbers if isinstance(n, float))
+            require(fits, name, value, "0 or a positive number")
         for name in DIMENSIONS:
             value, least = getattr(self, name), int(name in DIMENSIONS[:5])
             expected = f"from {least} to {MAX_DIMENSION:,}"
@@ -229,7 +230,7 @@ class GPTConfig:
             require(original > 0, "rope_original_context", original, "the context before scaling")
         if self.rope_scaling == "longrope":
             pairs, factors = self.rope_dim // 2, self.rope_factors
-            fits = len(factors) == pairs and all(0 < factor < math.inf for factor in factors)
+            fits = len(factors) == pairs and all(factor > 0 for factor in factors)
             require(fits, "rope_factors", factors, f"{pairs} numbers above 0, one for each pair")
 
     @property
