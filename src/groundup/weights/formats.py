@@ -102,7 +102,7 @@ def _own_shape(
     told = dict(settings or {})
     context = told.pop("context_length", None)
     found = None if told else read(context)
-    if found is None or (context is not None and found.config.rope_scaling != "longrope"):
+    if found is None or context not in (None, found.config.context_length):
         raise UsageError(f"--set: {source} says its own shape; leave it out")
     return found
 

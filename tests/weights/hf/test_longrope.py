@@ -13,7 +13,7 @@ from groundup.base.errors import GroundupError, RunError, UsageError
 from groundup.generate import KVCache
 from groundup.runs import RunFolder
 from groundup.tokenizer import CharTokenizer
-from groundup.weights import import_model
+from groundup.weights import export_model, import_model
 from groundup.weights.formats import open_pretrained
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.pretrained import Exported, Pretrained
@@ -116,9 +116,13 @@ def test_a_context_that_it_does_not_have_is_refused(
 
 
 def test_no_other_model_leaves_the_choice(tmp_path: Path) -> None:
-    saved("phi3", tmp_path)
-    with pytest.raises(UsageError, match="says its own shape"):
-        open_pretrained(tmp_path, False, {"context_length": 10})
+    saved("phi3", tmp_path / "phi3")
+    saved("phi3-longrope", tmp_path / "in")
+    import_model(tmp_path / "in", tmp_path / "run", tokenizer=CharTokenizer("abc"))
+    export_model(tmp_path / "run", tmp_path / "own", "safetensors")  # has the one list it chose
+    for name in ("phi3", "own"):
+        with pytest.raises(UsageError, match="says its own shape"):
+            open_pretrained(tmp_path / name, False, {"context_length": 10})
 
 
 @pytest.mark.parametrize(
