@@ -101,6 +101,7 @@ def test_it_is_what_transformers_makes_of_it(
             },
             f"the same as rope_scaling has: {CONTEXT}",
         ),
+        ("phi3-longrope", {"head_dim": 12}, "head_dim = 12: expected 8, where .* by longrope"),
         ("phi3", {"rope_parameters": YARN}, "original_max_position_embeddings = 4096"),
         ("qwen3", {"use_sliding_window": False}, "where use_sliding_window is off"),
         ("smollm3", {"no_rope_layers": [[1], 1, 1]}, "no_rope_layers = "),

@@ -81,6 +81,20 @@ def rope(
     return Aspect(read, write)
 
 
+def longrope_heads() -> Aspect:
+    """Phi 3's class counts longrope's factors by heads that divide the width, though unused."""
+
+    def read(settings: Settings) -> Fields:
+        table = settings.table("rope_parameters") or settings.table("rope_scaling")
+        heads, width = settings["num_attention_heads"], settings["hidden_size"]
+        whole = width // heads if type(width) is type(heads) is int and heads > 0 else None
+        if "short_factor" in table and settings["head_dim"] not in (None, whole):
+            raise settings.refusal("head_dim", f"{whole}, where rotations are slowed by longrope")
+        return {}
+
+    return Aspect(read, lambda config: {})
+
+
 def _tables(
     settings: Settings, local: str | None, otherwise: Fields | None
 ) -> tuple[str, Fields, Fields]:

@@ -28,7 +28,7 @@ from groundup.weights.hf.families.common import (
     sizes,
 )
 from groundup.weights.hf.family import Family
-from groundup.weights.hf.rotations import PHI3_KINDS, rope, rotated_layers
+from groundup.weights.hf.rotations import PHI3_KINDS, longrope_heads, rope, rotated_layers
 from groundup.weights.hf.settings import Settings
 from groundup.weights.hf.windows import layer_windows, positions_in_windows, window
 
@@ -228,6 +228,7 @@ LLAMAS: dict[str, Family] = {
             DENSE,
             GATED,
             rope(partial="partial_rotary_factor", kinds=PHI3_KINDS),
+            longrope_heads(),
             window(),
             whole_heads(),
             dropout("attention_dropout", "embd_pdrop", "resid_pdrop"),
