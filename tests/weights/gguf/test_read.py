@@ -184,7 +184,8 @@ def test_of_longropes_factors_the_context_chooses(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("factor", 2.0), ("attn_factor", 0.0), ("original_context_length", 1)]
+    ("key", "value"),
+    [("factor", 2.0), ("attn_factor", 0.0), *(("original_context_length", n) for n in (0, 1))],
 )
 def test_impossible_numbers_of_longrope_are_refused(tmp_path: Path, key: str, value: Any) -> None:
     model, lists = small("phi3 longrope"), {"short": [1.0, 2.0, 3.0], "long": [2.0, 3.0, 4.0]}

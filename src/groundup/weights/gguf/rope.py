@@ -54,7 +54,8 @@ def rope_fields(
     if kind == "longrope" or factors.keys() & {SHORT_FACTORS, LONG_FACTORS}:
         lists = _longrope_lists(arch, metadata, factors, factor, loudness)
         most = config.context_length
-        found = longrope_fields(*lists, original or most, most, context, metadata.path)
+        original = metadata.whole("rope.scaling.original_context_length", most)
+        found = longrope_fields(*lists, original, most, context, metadata.path)
         return {"rope_base": base, "rope_attention_factor": loudness, **found}
     if loudness != 1:
         raise metadata.error("rope.scaling.attn_factor", f"{loudness}, which only yarn has")
