@@ -159,7 +159,8 @@ def tensors_of(folder: Any) -> dict[str, tuple[torch.dtype, bytes]]:
 ROTARY = [name for name, values in MODELS.items() if "rope_parameters" in values]
 
 
-@pytest.mark.parametrize("pair", ROTARY, indirect=True)
+# Of OLMo 3 the older layout has no base of its own for windows: versions read it differently.
+@pytest.mark.parametrize("pair", [name for name in ROTARY if name != "olmo3"], indirect=True)
 def test_both_layouts_of_a_config_are_read_alike(pair: Pair, tmp_path: Any) -> None:
     """Version 5 nests the rotations in `rope_parameters`; before, they stood side by side."""
     values = json.loads((pair.folder / "config.json").read_text())
@@ -171,7 +172,8 @@ def test_both_layouts_of_a_config_are_read_alike(pair: Pair, tmp_path: Any) -> N
         values["rotary_pct" if is_neox else "partial_rotary_factor"] = share
     if far["rope_type"] != "default":
         scaling = {k: v for k, v in far.items() if k not in ("rope_theta", "rope_type")}
-        values["rope_scaling"] = scaling | {"type": far["rope_type"]}
+        name = "rope_type" if far is not rotations else "type"  # Gemma 3 came later than the first
+        values["rope_scaling"] = scaling | {name: far["rope_type"]}
     if near := rotations.get("sliding_attention"):
         values["rope_local_base_freq"] = near["rope_theta"]
     (tmp_path / "config.json").write_text(json.dumps(values))
