@@ -62,6 +62,8 @@ def test_a_book_s_file_comes_in_by_the_command_that_its_refusal_names(
     assert told == (
         "groundup import model.pth runs/book --trust-pickle --tokenizer gpt2 --set 'n_heads=?'"
     )
+    behind = groundup("import", "--", "model.pth", "runs/book").error
+    assert behind.endswith("--set 'n_heads=?' -- model.pth runs/book")
     _, *words = shlex.split(told.replace("?", "2"))
     assert groundup(*words).out.startswith("Imported  runs/book: ")
 

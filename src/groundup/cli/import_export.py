@@ -137,7 +137,9 @@ def import_(
                 progress=bar,
             )
     except IncompleteError as error:
-        command = shlex.join(["groundup", *sys.argv[1:], *error.words])
+        typed = sys.argv[1:]
+        end = typed.index("--") if "--" in typed else len(typed)  # behind it options are names
+        command = shlex.join(["groundup", *typed[:end], *error.words, *typed[end:]])
         raise UsageError(f"{error.why}; the whole command: {command}") from None
     _show("Imported", done, as_json)
     if as_json:
