@@ -119,8 +119,8 @@ def _on(device: torch.device, turns: tuple[float, ...]) -> Float[Tensor, " half"
 def frequencies(width: int, base: float, factors: tuple[float, ...] = (1.0,)) -> tuple[float, ...]:
     """Return the radians that each of the width / 2 pairs turns by from token to token.
 
-    They are divided by `factors`, one for all or one each.
-    In fp32, as every other implementation: far from the start, a last bit more would show.
+    They are divided by `factors`, one for all or one for each, in fp32 as every other
+    implementation has them: far from the start, a last bit more would show.
     """
     exponents = torch.arange(0, width, 2, device="cpu", dtype=torch.float32) / width
     return tuple((1.0 / (torch.tensor(factors, device="cpu") * base**exponents)).tolist())
