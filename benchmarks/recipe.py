@@ -31,12 +31,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="where runs and turns are kept")
     parser.add_argument("--beside", type=Path, required=True, help="another checkout")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[3], help="how many, or how many for each time"
+    )
     parser.add_argument("--texts", nargs="+", default=TEXTS)
     parser.add_argument("--minutes", nargs="+", type=float, default=MINUTES)
     parser.add_argument("--out", type=Path, help="where results go [default: benchmarks/results]")
     options = parser.parse_args()
     options.work = options.work.absolute()
+    options.seeds *= len(options.minutes) if len(options.seeds) == 1 else 1
+    if len(options.seeds) != len(options.minutes):
+        parser.error("--seeds: expected one number, or one for each of --minutes")
     publish("recipe", measure(options), options)
 
 
@@ -45,8 +50,11 @@ def measure(options: argparse.Namespace) -> Record:
     sources = {"before": options.beside.resolve(), "now": ROOT}
     facts = call("benchmarks.ceilings", {"seconds": 0.5}, os.cpu_count() or 1)
     runs, turns = [], []
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    for seed, minutes, text in product(seeds, options.minutes, options.texts):
+    n_seeds = dict(zip(options.minutes, options.seeds, strict=True))
+    for i, minutes, text in product(range(max(options.seeds)), options.minutes, options.texts):
+        if i >= n_seeds[minutes]:
+            continue
+        seed = FIRST_SEED + i
         pair = {
             name: partial(train, options.work / name, source, text, minutes, seed)
             for name, source in sources.items()

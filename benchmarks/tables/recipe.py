@@ -23,7 +23,7 @@ def table(result: Record) -> str:
         )
     mean = statistics.fmean(cell["ratio"] for cell in result["cells"])
     said = (
-        "`groundup train TEXT --minutes M`, all else by default, beside an older state; means "
-        f"of {len(result['cells'][0]['now_runs'])} seeds. The mean of the ratios is {mean:.3f}."
+        "`groundup train TEXT --minutes M`, all else by default, beside an older state; means of "
+        f"the seeds of each row. The mean of the ratios is {mean:.3f}."
     )
     return "\n".join(["### A time budget", "", machine(result), "", said, "", *rows])
