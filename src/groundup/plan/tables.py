@@ -152,7 +152,7 @@ def _generating(by_format: Mapping[str, Memory]) -> Table:
     """Return a table with a column for each format in which the weights may be stored."""
     memories = by_format.values()
     names = dict.fromkeys(name for memory in memories for name in memory.terms)
-    rows: list[Row] = [("most at", *(memory.moment.partition(" ")[0] for memory in memories))]
+    rows: list[Row] = [("peak while", *(memory.moment.partition(" ")[0] for memory in memories))]
     rows += [(name, *(f"{m.terms.get(name, 0) / MIB:,.1f}" for m in memories)) for name in names]
     rows.append(("total", *(f"{memory.total / MIB:,.1f}" for memory in memories)))
     return Table("Memory for generating, MiB", ("weights stored in", *by_format), rows)

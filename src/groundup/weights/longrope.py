@@ -39,8 +39,18 @@ def longrope_fields(
     return {"rope_scaling": "longrope", "rope_factors": factors, "context_length": context}
 
 
-def cut_notice(config: GPTConfig, most: int, wanted: int | None, source: Path) -> list[str]:
-    """Return a notice where the context is shorter than what the model has, and nobody said so."""
+def longrope_notice(
+    config: GPTConfig, short: Sequence[float], most: int, wanted: int | None, source: Path
+) -> list[str]:
+    """Return a notice where the context was cut, or short texts do not have their `short` factors.
+
+    `most` is the context of the model, `wanted` the one that somebody asked for.
+    """
+    if config.rope_factors != tuple(short):
+        return [
+            f"{source}: short texts have the factors of long ones here, too (longrope), where "
+            "transformers takes others; without --set context_length they are exact"
+        ]
     if wanted is not None or config.context_length >= most:
         return []
     return [

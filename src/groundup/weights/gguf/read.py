@@ -32,7 +32,7 @@ from groundup.weights.gguf.metadata import read_config, tells_exact_gelu
 from groundup.weights.gguf.rope import factor_tensors
 from groundup.weights.gguf.split import read_whole_header
 from groundup.weights.gguf.tokenizer import read_tokenizer
-from groundup.weights.longrope import cut_notice
+from groundup.weights.longrope import longrope_notice
 from groundup.weights.pretrained import Pretrained
 
 MOST_LAYERS = 512
@@ -65,7 +65,8 @@ def read_gguf(file: Path, context: int | None = None) -> Pretrained:
     notice = ARCHITECTURES[architecture].notice
     told += [notice] if notice and not tells_exact_gelu(header.metadata) else []
     if config.rope_scaling == "longrope":
-        told += cut_notice(config, metadata.whole("context_length"), context, file)
+        short, most = _factors(header)[SHORT_FACTORS], metadata.whole("context_length")
+        told += longrope_notice(config, short, most, context, file)
     found = read_tokenizer(header, config.vocab_size)
     return Pretrained(
         config=config,

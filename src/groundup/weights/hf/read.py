@@ -20,8 +20,9 @@ from groundup.weights.hf.multimodal import text_config, text_tensors
 from groundup.weights.hf.mxfp4 import unpacked
 from groundup.weights.hf.settings import Settings
 from groundup.weights.hf.weight_files import Tensors, read_weights
+from groundup.weights.hf.windows import GLOBAL
 from groundup.weights.json_object import read_object
-from groundup.weights.longrope import cut_notice
+from groundup.weights.longrope import longrope_notice
 from groundup.weights.pretrained import Pretrained
 from groundup.weights.tensor_names import to_ours
 
@@ -56,7 +57,9 @@ def read_hf_weights(
     notices = []
     if config.rope_scaling == "longrope":
         most = Settings(values, family.defaults, folder / CONFIG)["max_position_embeddings"]
-        notices += cut_notice(config, most, context, folder)
+        table = values.get("rope_parameters") or values["rope_scaling"]
+        short = table.get(GLOBAL, table)["short_factor"]
+        notices += longrope_notice(config, short, most, context, folder)
     if values is not whole:
         found, n_others = text_tensors(found)
         notices.append(f"{source}: {n_others} tensors are not of its language model: left out")
