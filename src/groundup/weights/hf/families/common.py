@@ -9,6 +9,7 @@ from groundup.weights.hf.aspects import (
     SILU,
     Aspect,
     activation,
+    alike,
     fixed,
     layers,
     numbers,
@@ -38,6 +39,7 @@ LLAMA = (
     fixed(norm="rmsnorm", position="rope", bias=False),
     WHOLE,
 )
+BIASES = numbers(qkv_bias="attention_bias"), alike("bias", "attention_bias", "mlp_bias")
 DENSE = numbers(ffn_dim="intermediate_size")
 GATED = activation("hidden_act", swiglu=SILU, geglu=GELU_TANH)
 DEFAULTS: dict[str, Any] = {

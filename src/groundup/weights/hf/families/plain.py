@@ -7,16 +7,14 @@ from groundup.weights.hf.aspects import (
     GELU,
     GELU_TANH,
     activation,
-    alike,
     bounds,
     dropout,
     fixed,
     layers,
-    numbers,
     only,
     whole_heads,
 )
-from groundup.weights.hf.families.common import DEFAULTS, DENSE, KEYS, LLAMA, WHOLE, sizes
+from groundup.weights.hf.families.common import BIASES, DEFAULTS, DENSE, KEYS, LLAMA, WHOLE, sizes
 from groundup.weights.hf.family import Family
 from groundup.weights.hf.rotations import QUIET_KINDS, rope
 from groundup.weights.hf.windows import window
@@ -41,8 +39,7 @@ PLAINS: dict[str, Family] = {
             *LLAMA,
             DENSE,
             _PLAIN,
-            numbers(qkv_bias="attention_bias"),
-            alike("bias", "attention_bias", "mlp_bias"),
+            *BIASES,
             rope(),
             whole_heads(),
         ),
