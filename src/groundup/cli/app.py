@@ -31,7 +31,7 @@ from groundup.base.openmp import wait_briefly
 from groundup.base.output import UNENCODABLE, fail_safe, open_closed_streams, screened
 from groundup.base.signals import Interrupted, block_saves, stops
 from groundup.processes.launch import (
-    LAST_WORDS,
+    ENDING,
     STARTING_APART,
     is_first,
     is_several,
@@ -222,7 +222,7 @@ def _tell_once(message: str, error: Exception) -> None:
         return
     tell(message)
     if before or known:
-        stay(STARTING_APART if before else LAST_WORDS)
+        stay(STARTING_APART if before else ENDING)
 
 
 def _interrupted(number: int, words: list[str]) -> int:
