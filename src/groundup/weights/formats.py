@@ -25,7 +25,7 @@ from groundup.weights.checkpoints import (
 from groundup.weights.early_checks import KNOWN_FILES, check_format, check_source
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.groundup_format import CONFIG, read_own, write_own
-from groundup.weights.hf import fetch_hub, read_hf, write_hf
+from groundup.weights.hf import read_hf, read_hub, write_hf
 from groundup.weights.pretrained import Exported, Pretrained
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -90,7 +90,7 @@ def open_pretrained(
         if error.filename is None:  # a file was opened, and could not be read
             raise file_error(path, error) from error
         raise
-    return _own_shape(source, settings, partial(_of_hub, str(source)))
+    return _own_shape(source, settings, partial(read_hub, str(source), has_tokenizer))
 
 
 def _own_shape(
@@ -105,13 +105,6 @@ def _own_shape(
     if found is None or context not in (None, found.config.context_length):
         raise UsageError(f"--set: {source} says its own shape; leave it out")
     return found
-
-
-def _of_hub(name: str, context: int | None) -> Pretrained:
-    """Return a model of the hub, under its name there and with the commit that was fetched."""
-    found = read_hf(folder := fetch_hub(name), context=context)
-    owned, _, _ = name.partition("@")
-    return replace(found, source=replace(found.source, name=owned, revision=folder.name))
 
 
 def _open_folder(path: Path, trust_pickle: bool, context: int | None) -> Pretrained:

@@ -21,7 +21,8 @@ from groundup.base.errors import GroundupError, RunError, TokenizerError, UsageE
 from groundup.runs.manifest import SourceTable
 from groundup.tokenizer import ByteTokenizer
 from groundup.weights.formats import open_pretrained
-from groundup.weights.hf import fetch_hub, read_hf
+from groundup.weights.hf import read_hf
+from groundup.weights.hf.hub import WEIGHT_FILES, fetch_hub
 from tests.weights.hf.models import MODELS, filled, saved
 
 VOCABULARY = MODELS["gpt2"]["vocab_size"]
@@ -476,27 +477,68 @@ def test_hostile_templates_are_refused(llama: Path) -> None:
 # The hub.
 
 
-def test_a_name_is_fetched_and_only_what_is_read(
-    llama: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+Asked = list[tuple[str, str | None, list[str]]]
+
+
+def hub_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Let `folder` be what the hub has under any name; return what will be asked for."""
+    asked: Asked = []
 
     def snapshot_download(
         name: str, revision: str | None, allow_patterns: list[str], max_workers: int
     ) -> str:
         assert max_workers == 1, "a kill costs one file at most"
         asked.append((name, revision, allow_patterns))
-        return str(llama)
+        return str(folder)
 
     hub = SimpleNamespace(snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    return asked
+
+
+def test_a_name_is_fetched_and_only_what_is_read(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub_of(llama, monkeypatch)
     assert fetch_hub("owner/model-1.0") == llama
     ((name, revision, patterns),) = asked
     assert (name, revision) == ("owner/model-1.0", None)
-    found = open_pretrained("owner/model-1.0@v2", trust_pickle=False).source
-    assert asked[1][:2] == ("owner/model-1.0", "v2")
-    assert (found.name, found.revision) == ("owner/model-1.0", llama.name)
     assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in patterns)
+
+
+def test_weights_are_fetched_last_and_of_the_same_commit(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub_of(llama, monkeypatch)
+    found = open_pretrained("owner/model-1.0@v2", trust_pickle=False).source
+    assert (found.name, found.revision) == ("owner/model-1.0", llama.name)
+    (first, second) = asked
+    assert first[:2] == ("owner/model-1.0", "v2")
+    assert "model.safetensors" not in first[2]
+    assert second == ("owner/model-1.0", llama.name, [*WEIGHT_FILES])
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_tokenizer", "said"),
+    [
+        ({"model_type": "mamba"}, True, "mamba"),
+        ({"hidden_act": "tanh"}, True, "hidden_act"),
+        ({}, False, "owner/model has no tokenizer.json; give one with --tokenizer"),
+    ],
+)
+def test_what_its_config_refuses_costs_no_weights(
+    llama: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    has_tokenizer: bool,
+    said: str,
+) -> None:
+    asked = hub_of(llama, monkeypatch)
+    (llama / "tokenizer.json").unlink(missing_ok=True)
+    retell(llama, **changes)
+    with pytest.raises(GroundupError, match=said):
+        open_pretrained("owner/model", trust_pickle=False, has_tokenizer=has_tokenizer)
+    assert len(asked) == 1
 
 
 def test_without_a_network_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,13 +46,17 @@ def read_hf(folder: Path, trust_pickle: bool = False, context: int | None = None
 def read_hf_weights(
     folder: Path, weights: Callable[[], tuple[Tensors, Path]], context: int | None = None
 ) -> Pretrained:
-    """Read a model with these `weights`, and the file that they are in; all else is in `folder`."""
+    """Read a model with these `weights`, and the file that they are in; all else is in `folder`.
+
+    They are asked for once its config and its tokenizer are read: fetching them may take long.
+    """
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} in it; give a model's folder of Hugging Face's")
     whole = read_object(folder / CONFIG, LARGEST_CONFIG)
     values = text_config(whole)
     model_type, family = family_of(values, folder / CONFIG)
     config = family.read(values, folder / CONFIG, context)
+    tokenizer, more = read_tokenizer(folder, config.vocab_size)
     found, source = weights()
     notices = []
     if config.rope_scaling == "longrope":
@@ -69,7 +73,6 @@ def read_hf_weights(
         config = config.replace(tie_embeddings=True, head_bias=False)
     tensors = to_ours(found, config, family.names, source)
     tensors, folded = family.folded(values, folder / CONFIG, config, tensors)
-    tokenizer, more = read_tokenizer(folder, config.vocab_size)
     notices += [*folded, *more]
     if any(stored.dtype == torch.float64 for stored in tensors.values()):
         notices.append(f"{source}: 64-bit numbers are kept in 32 bits")
