@@ -25,6 +25,7 @@ SHAPE_KEYS = tuple(QUICK)
 GGUF = ("f32", "bf16", "q8_0", "q4_0")
 NO_GGUF = ("transformers", "litgpt")
 STORED_BITS = {"f32": 32, "bf16": 16, "q8_0": 8.5, "q4_0": 4.5, "int8": 8, "int4": 5}
+STORED_BITS |= {"f32_compiled": 32, "int8_compiled": 8}
 """Bits of a weight that each token has to read, the scales included."""
 TRIES = 3
 FIGURES = ("alone", "batch", "prefill")
@@ -88,7 +89,9 @@ def jobs(folder: str, run: str) -> dict[str, Record]:
     ours: dict[str, Record] = {
         "ours_no_cache": {"run": run, "cache": False, "tries": 1},
         "ours_f32": {"run": run},
+        "ours_f32_compiled": {"run": run, "compiled": True},
         "ours_int8": {"run": "int8"},
+        "ours_int8_compiled": {"run": "int8", "compiled": True},
         "ours_int4": {"run": "int4"},
     }
     llama = {

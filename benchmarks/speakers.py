@@ -85,6 +85,10 @@ def ours(job: Job) -> tuple[Write, Read]:
 
     model = load(Path(job["folder"]) / job["run"]).model
     cached = job.get("cache", True)
+    if job.get("compiled"):
+        from groundup.generate.compiled import compile_decoding
+
+        compile_decoding(model)
 
     def write(prompts: list[list[int]], n_new: int) -> None:
         # Without lookup: what an untrained model writes goes round in circles, and would flatter.

@@ -7,7 +7,9 @@ from benchmarks.turns import Record
 
 SPEAKER_NAMES = {
     "ours_f32": "**groundup**, fp32",
+    "ours_f32_compiled": "**groundup**, fp32, compiled",
     "ours_int8": "**groundup**, int8",
+    "ours_int8_compiled": "**groundup**, int8, compiled",
     "ours_int4": "**groundup**, int4",
     "ours_no_cache": "groundup, fp32, without its cache",
     "transformers": "transformers, fp32",

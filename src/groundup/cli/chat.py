@@ -18,6 +18,7 @@ from groundup.base.signals import Interrupted
 from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
     SAMPLING,
+    Compiled,
     Device,
     System,
     Which,
@@ -42,13 +43,14 @@ def chat(
     *,
     checkpoint: Which = "best",
     device: Device = "cpu",
+    compiled: Compiled = False,
     **sampling: Any,
 ) -> None:
     """Talk with a model in turns; /help lists the commands.
 
     Standard input may be piped, a line or a command a turn.
     """
-    loaded = load_run(run, checkpoint, device)
+    loaded = load_run(run, checkpoint, device, compiled)
     from groundup.generate import open_chat
 
     talk = open_chat(loaded, system=system, **sampling)

@@ -14,6 +14,7 @@ from groundup.cli.app import app, tell, verb
 from groundup.cli.options import (
     SAMPLING,
     AsJSON,
+    Compiled,
     Device,
     System,
     Which,
@@ -42,6 +43,7 @@ def generate(
     *,
     checkpoint: Which = "best",
     device: Device = "cpu",
+    compiled: Compiled = False,
     as_json: AsJSON = False,
     **sampling: Any,
 ) -> None:
@@ -51,7 +53,12 @@ def generate(
     if chat and not prompts:
         raise UsageError("--chat: nothing to answer; give a prompt, or - for standard input")
     texts = [read_input() if text == "-" else text for text in prompts or [""]]
-    loaded = load_run(run, checkpoint, device)
+    if compiled and len(texts) > 1 and not chat:
+        raise UsageError(
+            f"--compile: {len(texts)} prompts are written at once, uncompiled; give one, or write "
+            "without --compile"
+        )
+    loaded = load_run(run, checkpoint, device, compiled)
     if chat and loaded.chat_template is None:
         raise UsageError(f"--chat: {run} has no chat template; without --chat it continues text")
     if len(texts) == 1 and not as_json:

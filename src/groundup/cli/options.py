@@ -148,10 +148,17 @@ System = Annotated[str, typer.Option(help="What the model is told first, as its 
 Which = Annotated[str, typer.Option("--checkpoint", help="best, latest or a step number.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile what reads a token, once for all models of a shape; needs g++ or the like.",
+    ),
+]
 
 
-def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
-    """Load a run, with a notice on standard error of what is damaged."""
+def load_run(run: Path, checkpoint: str, device: str, compiled: bool = False) -> LoadedRun:
+    """Load a run, perhaps compiled, with a notice on standard error of what is damaged."""
     check_run(run, checkpoint, device)
     with without_collecting():
         import torch
@@ -169,6 +176,10 @@ def load_run(run: Path, checkpoint: str, device: str) -> LoadedRun:
     loaded = load(run, checkpoint, device)
     for notice in loaded.notices:
         tell(f"{notice}; using step {loaded.step}")
+    if compiled:
+        from groundup.generate.compiled import compile_decoding
+
+        compile_decoding(loaded.model, tell)
     return loaded
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from groundup.generate.sampling import SamplingConfig, next_tokens, penalised
 from groundup.generate.thread_tuner import ThreadTuner
 from groundup.generate.windows import (
+    COMPILED,
     CachedReader,
     scores_of,
     window_start,
@@ -170,10 +171,11 @@ def can_look_up(model: GPT) -> bool:
     """Tell whether reading several tokens at once differs by no more than the rounding of fp32.
 
     It does for this package's own modules in fp32 on a CPU. Others may compute anything, 16 bits
-    round too coarsely, and a GPU has quicker ways.
+    round too coarsely, and a GPU has quicker ways, as has a model that was compiled.
     """
     own = ("torch.nn.", "groundup.model.")
     plain = all(type(module).__module__.startswith(own) for module in model.modules())
+    plain = plain and model not in COMPILED
     return plain and all(
         p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters()
     )

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,11 @@ FIRST_RECORDED = 3
 tuner of threads compares the fifth with the fourth."""
 
 Rows = Sequence[Sequence[int]]
+Step = Callable[[Sequence[int]], Tensor]
+"""What reads one more token of each row of a cache, and returns the scores of what follows."""
+
+COMPILED: WeakKeyDictionary[GPT, Callable[[KVCache], Step]] = WeakKeyDictionary()
+"""What makes the step of a cache of one row, of models that were compiled for it."""
 
 
 def n_common(rows: Sequence[list[int]]) -> int:
@@ -94,6 +100,8 @@ class CachedReader:
         self._step: GraphedStep | None = None
         self._recorded: RecordedStep | None = None
         self._awaited = FIRST_RECORDED
+        made = COMPILED.get(model) if n_rows == 1 else None
+        self._compiled = made and made(self.cache)
 
     def read(self, rows: Rows) -> Float[Tensor, "B V"]:
         """Return the scores of each row's next token; the next reading may overwrite them."""
@@ -108,6 +116,8 @@ class CachedReader:
 
     def read_one(self, tokens: Sequence[int]) -> Float[Tensor, "B V"]:
         """Return the scores of what follows one more token of each row, which is read now."""
+        if self._compiled and can_repeat(self.cache):
+            return self._compiled(tokens)
         if self._may_repeat():
             try:
                 self._recorded = self._recorded or RecordedStep(self.model, self.cache)

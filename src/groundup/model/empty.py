@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from groundup.attend import Attend, fused_attention
 from groundup.config import GPTConfig, Parameter, foreign_parts, parameter_shapes, part_of
 from groundup.model.block import PARTS
 from groundup.model.gpt import GPT
@@ -27,10 +28,10 @@ class _Unfilled(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def empty_gpt(config: GPTConfig, parts: Parts = PARTS) -> GPT:
+def empty_gpt(config: GPTConfig, parts: Parts = PARTS, attend: Attend = fused_attention) -> GPT:
     """Return a GPT on the meta device; assign a state dict to it, then call `tie_weights`."""
     with torch.device("meta"), _Unfilled():
-        return GPT(config, parts=parts)
+        return GPT(config, attend, parts)
 
 
 def shapes_of(model: GPT) -> Iterator[Parameter]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -14,7 +15,10 @@ from groundup.quantized.kernels import kernel
 
 
 class QuantizedLinear(nn.Module):
-    """Multiply by a quantised matrix; only the layout that the kernel reads stays in memory."""
+    """Multiply by a quantised matrix; only the layout that the kernel reads stays in memory.
+
+    `codes` stay where they are, in a file that is mapped.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,8 @@ class QuantizedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.bits = weight.bits
         self.n_quantized = weight.shape.numel() + (0 if bias is None else len(bias))
+        self.codes: Codes | None = weight
+        self.bias = bias
         self.kernel = kernel(weight, bias, vector_bits)
         self.cap = cap
 
@@ -46,6 +52,7 @@ class Joint:
 
     def __init__(self, linear: QuantizedLinear, sizes: list[int]) -> None:
         self.linear, self.sizes = linear, sizes
+        linear.codes = None  # joined, they are a copy; each part has its own rows of the file
         self.seen: Tensor | None = None
         self.parts: list[Tensor] = []
 
@@ -62,10 +69,11 @@ class Joint:
 class JointLinear(nn.Module):
     """One of several linear layers that multiply the same vectors, called one after the other."""
 
-    def __init__(self, joint: Joint, place: int) -> None:
+    def __init__(self, joint: Joint, place: int, codes: Codes) -> None:
         super().__init__()
-        self.joint, self.place = joint, place
+        self.joint, self.place, self.codes = joint, place, codes
         whole = joint.linear
+        self.bias = None if whole.bias is None else torch.split(whole.bias, joint.sizes)[place]
         self.n_quantized = whole.n_quantized * joint.sizes[place] // whole.out_features
 
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:

@@ -69,8 +69,8 @@ def _swap_joint(
     biases = [bias for n in names if isinstance(bias := parameters.get(f"{n}.bias"), Tensor)]
     bias = torch.cat(biases).float() if biases else None
     joint = Joint(linear(whole, bias), [code.shape[0] for code in codes])
-    for place, sibling in enumerate(siblings):
-        setattr(parent, sibling, JointLinear(joint, place))
+    for place, (sibling, own) in enumerate(zip(siblings, codes, strict=True)):
+        setattr(parent, sibling, JointLinear(joint, place, own))
 
 
 def _quantized(
