@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,34 @@ def test_numbers_that_change_in_place_are_seen(exported: None) -> None:
     found, expected, _ = written(model)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert not torch.equal(found, before)
+
+
+def with_adapters(model: GPT) -> None:
+    attach(model, "lora", 2, 4.0, seed=0)
+    randomise(model.blocks)
+
+
+def with_other_tensors(model: GPT) -> None:
+    model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}, assign=True)
+
+
+@pytest.mark.parametrize("change", [with_adapters, with_other_tensors])
+def test_after_other_changes_it_is_written_as_ever(change: Any, exported: None) -> None:
+    model = shaped({})
+    compile_decoding(model)
+    change(model)
+    found, expected, n_steps = written(model.eval())
+    assert n_steps == 0
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_the_model_may_be_forgotten(exported: None) -> None:
+    model = shaped({})
+    compile_decoding(model)
+    known = weakref.ref(model)
+    del model
+    gc.collect()
+    assert known() is None
 
 
 @pytest.mark.parametrize("family", OTHERS)

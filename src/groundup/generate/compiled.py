@@ -59,7 +59,8 @@ def compile_decoding(model: GPT, notice: Callable[[str], None] = lambda text: No
 
     For the first model of a shape on this machine that takes about 20 seconds, of which `notice` is
     told. Raises `UsageError` for a model that cannot be compiled, and where no compiler of C++
-    is found. Call it again after a change of modules; numbers that change in place are seen.
+    is found. Numbers that change in place are seen; after other changes of the model its texts are
+    written as ever, until it is compiled again.
     """
     with evaluation_mode(model):
         if not can_watch(model) or any(p.dtype != torch.float32 for p in model.parameters()):
@@ -67,8 +68,7 @@ def compile_decoding(model: GPT, notice: Callable[[str], None] = lambda text: No
                 "this model is not compiled: expected groundup's own parts in fp32, on a CPU, "
                 f"without experts, sinks, caps on attention, adapters or hooks; {ELSE}"
             )
-    compiled = CompiledModel(model, notice)
-    COMPILED[model] = lambda cache: CompiledStep(compiled, cache)
+    COMPILED[model] = CompiledModel(model, notice).step
 
 
 class OneVector(nn.Module):
@@ -111,10 +111,13 @@ def one_query_attention(
 
 
 class CompiledModel:
-    """The loops of a model's blocks and of its head, and the tensors that each works with."""
+    """The loops of a model's blocks and of its head, and the tensors that each works with.
+
+    It does not hold the model itself, which may be forgotten while this is waiting for its texts.
+    """
 
     def __init__(self, model: GPT, notice: Callable[[str], None]) -> None:
-        self.model, config = model, model.config
+        self.made_of, config = _state_of(model), model.config
         told = lru_cache(maxsize=1)(partial(notice, COMPILING))
         shell = empty_gpt(config, model.parts, one_query_attention).eval()
         for name, part in list(shell.named_modules()):
@@ -126,40 +129,50 @@ class CompiledModel:
         x = torch.zeros(1, 1, config.emb_dim)
         end = _End(nn.Sequential(shell.final_norm, shell.lm_head), self.end)
         block = _Block(shell.blocks[0], self.blocks[0])
-        turns = {len(one): one for one in self.turns(torch.zeros(1, 1, dtype=torch.long))}
+        turns = {len(one): one for one in _turns(model, torch.zeros(1, 1, dtype=torch.long))}
         self.score = _loop(_exported(end, (x,)), told)
         self.loops = {
             n: _loop(_exported(block, *_example(config, one)), told) for n, one in turns.items()
         }
 
-    def turns(self, position: Tensor) -> list[list[Tensor]]:
-        """Return what each layer turns queries and keys by at a position (1, 1), if it does."""
-        rotations = self.model.position_embedding.rotations(position, position.device)
-        return [[r.cos, r.sin] if isinstance(r, Rotation) else [] for r in rotations]
+    def step(self, model: GPT, cache: KVCache) -> CompiledStep | None:
+        """Return what reads the only row of `cache`, where `model` is what was compiled."""
+        return CompiledStep(self, model, cache) if _state_of(model) == self.made_of else None
 
 
 class CompiledStep:
     """Reads one token of the only row of a `KVCache` that already holds what stands before it."""
 
-    def __init__(self, compiled: CompiledModel, cache: KVCache) -> None:
-        self.compiled, self.cache = compiled, cache
+    def __init__(self, compiled: CompiledModel, model: GPT, cache: KVCache) -> None:
+        self.compiled, self.model, self.cache = compiled, model, cache
         self._places = torch.arange(cache.capacity)
 
     def __call__(self, tokens: Sequence[int]) -> Float[Tensor, "1 V"]:
         """Return the scores of what follows the token."""
-        compiled, place = self.compiled, self.cache.lengths[0]
-        model, seen = compiled.model, self._places[: place + 1]
+        compiled, model = self.compiled, self.model
+        seen = self._places[: self.cache.lengths[0] + 1]
         position = seen[-1:, None]
         x = model.embedded(torch.tensor([tokens])) * model.embedding_scale  # (1, 1, D)
         x = model.position_embedding(x, position)
         new = x.new_zeros(1, model.config.n_kv_heads, 1, model.config.head_dim)
-        for layer, turns in enumerate(compiled.turns(position)):
+        for layer, turns in enumerate(_turns(model, position)):
             buffers, tensors = self.cache.buffers_of(layer, new, new), compiled.blocks[layer]
             loop = compiled.loops[len(turns)]
             (x,) = loop([*tensors.values(), x, *buffers, *turns, seen[-1:], seen])
         (scores,) = compiled.score([*compiled.end.values(), x])
         self.cache.advance(1)
         return scores[:, 0]
+
+
+def _state_of(model: GPT) -> list[object]:
+    """Return what a model is made of: its modules, and where their numbers are."""
+    return [*list(model.modules())[1:], *(p.data_ptr() for p in model.parameters())]
+
+
+def _turns(model: GPT, position: Tensor) -> list[list[Tensor]]:
+    """Return what each layer turns queries and keys by at a position (1, 1), if it does."""
+    rotations = model.position_embedding.rotations(position, position.device)
+    return [[r.cos, r.sin] if isinstance(r, Rotation) else [] for r in rotations]
 
 
 class _Function(nn.Module):

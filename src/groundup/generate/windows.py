@@ -39,8 +39,9 @@ Rows = Sequence[Sequence[int]]
 Step = Callable[[Sequence[int]], Tensor]
 """What reads one more token of each row of a cache, and returns the scores of what follows."""
 
-COMPILED: WeakKeyDictionary[GPT, Callable[[KVCache], Step]] = WeakKeyDictionary()
-"""What makes the step of a cache of one row, of models that were compiled for it."""
+COMPILED: WeakKeyDictionary[GPT, Callable[[GPT, KVCache], Step | None]] = WeakKeyDictionary()
+"""What makes the step of a cache of one row, of models that were compiled for it; none where the
+model has changed since."""
 
 
 def n_common(rows: Sequence[list[int]]) -> int:
@@ -101,7 +102,7 @@ class CachedReader:
         self._recorded: RecordedStep | None = None
         self._awaited = FIRST_RECORDED
         made = COMPILED.get(model) if n_rows == 1 else None
-        self._compiled = made and made(self.cache)
+        self._compiled = made and made(model, self.cache)
 
     def read(self, rows: Rows) -> Float[Tensor, "B V"]:
         """Return the scores of each row's next token; the next reading may overwrite them."""
