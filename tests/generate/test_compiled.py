@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import shutil
 import weakref
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
 from groundup.adapters import attach
-from groundup.base.errors import UsageError
+from groundup.base.errors import GroundupError, UsageError
 from groundup.config import GPTConfig, parameter_shapes
 from groundup.generate import compiled
 from groundup.generate.compiled import COMPILING, compile_decoding
@@ -114,6 +117,57 @@ def test_it_is_compiled_once_for_all_models_of_a_shape(
         assert n_steps == 16
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert told == [COMPILING]
+    files = sorted((tmp_path / "compiled").iterdir())
+    assert [path.suffix for path in files] == [".pt2", ".pt2"], "the compiler's own files are gone"
+    files[0].write_bytes(files[0].read_bytes()[:20_000])
+    compile_decoding(model, told.append)
+    assert told == [COMPILING, COMPILING], "a loop that was cut off is compiled again"
+    assert written(model)[2] == 16
+
+
+def test_the_compiler_shares_no_folder_with_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+
+    def compiles(program: Any, package_path: Any, inductor_configs: Any) -> None:
+        folders.append(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiles)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            compile_decoding(shaped({}))
+    assert folders[0] != folders[1]
+    assert {Path(folder).parent for folder in folders} == {tmp_path / "compiled"}
+    assert not list((tmp_path / "compiled").iterdir())
+
+
+def test_a_loop_that_is_not_loaded_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiles(program: Any, package_path: Any, inductor_configs: Any) -> None:
+        with ZipFile(package_path, "w"):
+            pass
+
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiles)
+    with pytest.raises(UsageError, match=r"\.pt2: not loaded \(.*\); remove it, or write") as error:
+        compile_decoding(shaped({}))
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InductorError
+
+    def compiles(program: Any, package_path: Any, inductor_configs: Any) -> None:
+        raise InductorError(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None)
+
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiles)
+    with pytest.raises(GroundupError, match="no room to write"):
+        compile_decoding(shaped({}))
 
 
 def test_nothing_is_guessed_at_and_texts_at_once_are_written_as_ever(exported: None) -> None:

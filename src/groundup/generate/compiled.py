@@ -10,15 +10,17 @@ One block is compiled for all layers, and kept in the cache folder for every mod
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from jaxtyping import Float
@@ -26,7 +28,7 @@ from torch import Tensor, nn
 
 from groundup.attend import Cap, uncapped
 from groundup.base.errors import UsageError
-from groundup.base.files import cache_folder, make_folder
+from groundup.base.files import cache_folder, unfinished_path
 from groundup.base.hardware import cpu_model_line
 from groundup.config import GPTConfig
 from groundup.generate.cache import KVCache
@@ -279,10 +281,15 @@ def _loop(program: Program, told: Callable[[], None]) -> Loop:
     path = cache_folder() / "compiled" / f"{_key_of(program)}.pt2"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not path.is_file():
+        if not is_zipfile(path):  # it is absent, or cut off
             told()
             _compile(program, path)
-        run: Loop = torch._inductor.aoti_load_package(str(path)).loader.boxed_run
+        try:
+            run: Loop = torch._inductor.aoti_load_package(str(path)).loader.boxed_run
+        except RuntimeError as error:
+            raise UsageError(
+                f"{path}: not loaded ({_first_line(error)}); remove it, or {ELSE}"
+            ) from error
     return run
 
 
@@ -300,17 +307,36 @@ def _compile(program: Program, path: Path) -> None:
     """Write what a program is compiled to; nothing is left of it where that fails."""
     from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompiler
 
-    make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        unfinished = f"{folder}/{path.name}"
+    package = BytesIO()  # torch ends the process where a file that it writes finds no room
+    with unfinished_path(path) as unfinished:
         try:
-            torch._inductor.aoti_compile_and_package(
-                program, package_path=unfinished, inductor_configs=dict(SETTINGS)
-            )
+            with _compiler_works_in(unfinished.parent):
+                torch._inductor.aoti_compile_and_package(
+                    program, package_path=package, inductor_configs=dict(SETTINGS)
+                )
         except (InductorError, InvalidCxxCompiler, CppCompileError) as error:
-            reason = str(error).strip().partition("\n")[0][:200]
+            if isinstance(cause := getattr(error, "inner_exception", None), OSError):
+                raise cause from None
             raise UsageError(
-                f"no compiler of C++ works here ({reason}); install g++, or name one in CXX, or "
-                f"{ELSE}"
+                f"no compiler of C++ works here ({_first_line(error)}); install g++, or name one "
+                f"in CXX, or {ELSE}"
             ) from error
+        unfinished.write_bytes(package.getbuffer())
         os.replace(unfinished, path)
+
+
+@contextlib.contextmanager
+def _compiler_works_in(folder: Path) -> Iterator[None]:
+    """Keep its files there: in the folder that all processes share, one reads another's halves."""
+    from torch._inductor.utils import _set_env, clear_caches
+
+    with _set_env("TORCHINDUCTOR_CACHE_DIR", str(folder)):
+        clear_caches()  # paths of the folder before
+        try:
+            yield
+        finally:
+            clear_caches()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
