@@ -197,7 +197,11 @@ def with_other_tensors(model: GPT) -> None:
     model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}, assign=True)
 
 
-@pytest.mark.parametrize("change", [with_adapters, with_other_tensors])
+def with_a_hook(model: GPT) -> None:
+    model.blocks[0].register_forward_hook(lambda block, given, out: out * 1.5)
+
+
+@pytest.mark.parametrize("change", [with_adapters, with_other_tensors, with_a_hook])
 def test_after_other_changes_it_is_written_as_ever(change: Any, exported: None) -> None:
     model = shaped({})
     compile_decoding(model)

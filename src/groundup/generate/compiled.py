@@ -139,7 +139,8 @@ class CompiledModel:
 
     def step(self, model: GPT, cache: KVCache) -> CompiledStep | None:
         """Return what reads the only row of `cache`, where `model` is what was compiled."""
-        return CompiledStep(self, model, cache) if _state_of(model) == self.made_of else None
+        same = _state_of(model) == self.made_of and can_watch(model)
+        return CompiledStep(self, model, cache) if same else None
 
 
 class CompiledStep:
