@@ -18,7 +18,7 @@ def test_it_writes_the_same_text(
 ) -> None:
     words = ("generate", trained, "The", "--max-tokens", 9, "--temperature", 0)
     plain, read = groundup(*words, "--no-lookup"), list[Sequence[int]]()
-    monkeypatch.setattr(compiled, "_loop", as_exported)
+    monkeypatch.setattr(compiled, "loop_of", as_exported)
     step = compiled.CompiledStep.__call__
 
     def counted(self: compiled.CompiledStep, tokens: Sequence[int]) -> Tensor:

@@ -10,17 +10,10 @@ One block is compiled for all layers, and kept in the cache folder for every mod
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from io import BytesIO
-from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from jaxtyping import Float
@@ -28,10 +21,9 @@ from torch import Tensor, nn
 
 from groundup.attend import Cap, uncapped
 from groundup.base.errors import UsageError
-from groundup.base.files import cache_folder, unfinished_path
-from groundup.base.hardware import cpu_model_line
 from groundup.config import GPTConfig
 from groundup.generate.cache import KVCache
+from groundup.generate.loops import COMPILING, ELSE, Program, loop_of
 from groundup.generate.recorded import can_watch
 from groundup.generate.windows import COMPILED
 from groundup.model import GPT, Mask, empty_gpt, evaluation_mode
@@ -39,21 +31,11 @@ from groundup.model.attention import NoCache
 from groundup.model.positions import Rotation, unrotated
 from groundup.quantized.linear import JointLinear, QuantizedLinear
 
-SETTINGS = {"realize_reads_threshold": 1, "cpp.dynamic_threads": True}
-"""Of the compiler: what a matrix multiplies is worked out once, not again for each of its rows, and
-the threads are those of the moment."""
 LONGEST = 1 << 24
 """Tokens that a cache may hold."""
 EXAMPLE = 8
 """Tokens that the cache holds with which a block is compiled."""
-COMPILING = "compiling a step for models of this shape, once on this machine: about 20 seconds"
-ELSE = "write without --compile"
-SIZE = r"\bs\d+\b"
-"""What `torch.export` calls a size that is not fixed; the number is another each time."""
 PARTS = ("weight", "scales", "bias")
-
-Program = torch.export.ExportedProgram
-Loop = Callable[[list[Tensor]], list[Tensor]]
 
 
 def compile_decoding(model: GPT, notice: Callable[[str], None] = lambda text: None) -> None:
@@ -132,9 +114,9 @@ class CompiledModel:
         end = _End(nn.Sequential(shell.final_norm, shell.lm_head), self.end)
         block = _Block(shell.blocks[0], self.blocks[0])
         turns = {len(one): one for one in _turns(model, torch.zeros(1, 1, dtype=torch.long))}
-        self.score = _loop(_exported(end, (x,)), told)
+        self.score = loop_of(_exported(end, (x,)), told)
         self.loops = {
-            n: _loop(_exported(block, *_example(config, one)), told) for n, one in turns.items()
+            n: loop_of(_exported(block, *_example(config, one)), told) for n, one in turns.items()
         }
 
     def step(self, model: GPT, cache: KVCache) -> CompiledStep | None:
@@ -275,69 +257,3 @@ def _exported(
         return torch.export.export(
             function, (function.tensors, *given), dynamic_shapes=every, strict=False
         )
-
-
-def _loop(program: Program, told: Callable[[], None]) -> Loop:
-    """Return a program as it was compiled before, or now."""
-    path = cache_folder() / "compiled" / f"{_key_of(program)}.pt2"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if not is_zipfile(path):  # it is absent, or cut off
-            told()
-            _compile(program, path)
-        try:
-            run: Loop = torch._inductor.aoti_load_package(str(path)).loader.boxed_run
-        except RuntimeError as error:
-            raise UsageError(
-                f"{path}: not loaded ({_first_line(error)}); remove it, or {ELSE}"
-            ) from error
-    return run
-
-
-def _key_of(program: Program) -> str:
-    """Return a name for what a program is compiled to: by what it does, and where."""
-    text = program.graph_module.print_readable(print_output=False)
-    text = re.sub(r"#.*", "", text)  # where each line comes from
-    sizes = {name: f"size{n}" for n, name in enumerate(dict.fromkeys(re.findall(SIZE, text)))}
-    text = re.sub(SIZE, lambda found: sizes[found[0]], text)
-    facts = (text, torch.__version__, cpu_model_line(), str(SETTINGS))
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-def _compile(program: Program, path: Path) -> None:
-    """Write what a program is compiled to; nothing is left of it where that fails."""
-    from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompiler
-
-    package = BytesIO()  # torch ends the process where a file that it writes finds no room
-    with unfinished_path(path) as unfinished:
-        try:
-            with _compiler_works_in(unfinished.parent):
-                torch._inductor.aoti_compile_and_package(
-                    program, package_path=package, inductor_configs=dict(SETTINGS)
-                )
-        except (InductorError, InvalidCxxCompiler, CppCompileError) as error:
-            if isinstance(cause := getattr(error, "inner_exception", None), OSError):
-                raise cause from None
-            raise UsageError(
-                f"no compiler of C++ works here ({_first_line(error)}); install g++, or name one "
-                f"in CXX, or {ELSE}"
-            ) from error
-        unfinished.write_bytes(package.getbuffer())
-        os.replace(unfinished, path)
-
-
-@contextlib.contextmanager
-def _compiler_works_in(folder: Path) -> Iterator[None]:
-    """Keep its files there: in the folder that all processes share, one reads another's halves."""
-    from torch._inductor.utils import _set_env, clear_caches
-
-    with _set_env("TORCHINDUCTOR_CACHE_DIR", str(folder)):
-        clear_caches()  # paths of the folder before
-        try:
-            yield
-        finally:
-            clear_caches()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
