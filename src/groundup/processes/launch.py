@@ -15,8 +15,9 @@ LAST_WORDS = 5.0
 """Seconds that a process waits for others, lest they say again what it has said for them."""
 STARTING_APART = 1.5
 """The same before they have met, when they find the same wrong at about the same time."""
-ENDING = 20.0
-"""The same where all find by themselves what it has said: on a busy machine one comes late."""
+ENDING = 60.0
+"""The same where all find by themselves what it has said: on a busy machine one comes late, who is
+still loading PyTorch."""
 
 
 @dataclass(frozen=True)
